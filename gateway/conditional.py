@@ -1,0 +1,132 @@
+"""Conditional requests: RFC 9110 §8.8 (validators) and §13 (preconditions). Pure.
+
+`evaluate` reads like §13.2.2. An absent or unusable field is None, never False.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import formatdate, parsedate_to_datetime
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class ETag:
+    """An entity tag (§8.8.3); ours are strong and made from content."""
+
+    opaque: str
+    weak: bool = False
+
+    def __str__(self) -> str:
+        return f'{"W/" if self.weak else ""}"{self.opaque}"'
+
+    def strongly_equals(self, other: "ETag") -> bool:
+        """§8.8.3.2"""
+        return not self.weak and not other.weak and self.opaque == other.opaque
+
+    def weakly_equals(self, other: "ETag") -> bool:
+        """§8.8.3.2"""
+        return self.opaque == other.opaque
+
+
+class Outcome(Enum):
+    PROCEED = 200
+    NOT_MODIFIED = 304
+    FAILED = 412
+
+
+ANY = "*"
+_ETAG_IN_LIST = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
+_ANYTHING_LEFT = re.compile(r"[^ \t,]")
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """The conditional fields of a request; None where absent."""
+
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    if_unmodified_since: str | None = None
+
+    @classmethod
+    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> "Preconditions | None":
+        """From ASGI headers; None where the request has no precondition. Lists are joined."""
+        found: dict[str, str] = {}
+        for name, value in headers:
+            if name in _FIELDS:
+                key = _FIELDS[name]
+                text = value.decode("latin-1")
+                found[key] = f"{found[key]}, {text}" if key in found else text
+        return cls(**found) if found else None
+
+
+_FIELDS = {
+    b"if-match": "if_match",
+    b"if-none-match": "if_none_match",
+    b"if-modified-since": "if_modified_since",
+    b"if-unmodified-since": "if_unmodified_since",
+}
+
+
+def evaluate(
+    conditions: Preconditions, *, etag: ETag, last_modified_s: int, safe: bool = True
+) -> Outcome:
+    """The result of all preconditions, in the order of §13.2.2. `safe`: GET or HEAD."""
+    if conditions.if_match is not None:
+        if not _matches(conditions.if_match, etag, strongly=True):
+            return Outcome.FAILED
+    elif (
+        since := parse_http_date(conditions.if_unmodified_since)
+    ) is not None and last_modified_s > since:
+        return Outcome.FAILED
+    if conditions.if_none_match is not None:
+        if _matches(conditions.if_none_match, etag, strongly=False):
+            return Outcome.NOT_MODIFIED if safe else Outcome.FAILED
+    elif (
+        safe
+        and (since := parse_http_date(conditions.if_modified_since)) is not None
+        and last_modified_s <= since
+    ):
+        return Outcome.NOT_MODIFIED
+    return Outcome.PROCEED
+
+
+def parse_etags(text: str) -> list[ETag] | None:
+    """The entity tags of a list (§13.1.1, §13.1.2); None if it is malformed."""
+    etags = []
+    position = 0
+    while _ANYTHING_LEFT.search(text, position):
+        match = _ETAG_IN_LIST.match(text, position)
+        if match is None:
+            return None
+        etags.append(ETag(match[2], weak=match[1] is not None))
+        position = match.end()
+    return etags
+
+
+def _matches(field: str, etag: ETag, *, strongly: bool) -> bool:
+    """§13.1.1 and §13.1.2. A malformed list matches nothing."""
+    if field.strip(" \t") == ANY:
+        return True
+    compare = etag.strongly_equals if strongly else etag.weakly_equals
+    return any(compare(other) for other in parse_etags(field) or ())
+
+
+def parse_http_date(text: str | None) -> int | None:
+    """Seconds since the epoch; None for what is no HTTP-date (§5.6.7): it is to be ignored."""
+    if text is None:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, IndexError):
+        return None
+    if moment.tzinfo is None:  # asctime, or a zone that RFC 5322 calls unknown: GMT by §5.6.7
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp())
+
+
+def format_http_date(moment_s: float) -> str:
+    """An IMF-fixdate (§5.6.7)."""
+    return formatdate(moment_s, usegmt=True)

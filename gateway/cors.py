@@ -1,0 +1,81 @@
+"""Cross-origin answers (Fetch standard, "CORS protocol"), as the application's pages need them.
+
+Credentialed requests rule out `*`: the origin is echoed if it is listed. Errors carry the
+fields too, for a browser shows a JSON 404 without them as a blocked script.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gateway.representation import HeaderFields
+
+_METHODS = b"GET, POST, PUT, DELETE, OPTIONS, PATCH"
+_HEADERS = (
+    b"Accept, Accept-Language, Authorization, Content-Language, Content-Type,"
+    b" If-None-Match, Range, X-Requested-With"
+)
+_EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
+_PREFLIGHT_MAX_AGE_S = 600
+_LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The answer to a preflight request."""
+
+    status: int
+    fields: HeaderFields
+    body: bytes
+
+
+class CorsPolicy:
+    """Which origins' pages may read answers."""
+
+    def __init__(self, origins: Collection[str], *, any_localhost: bool) -> None:
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._any_localhost = any_localhost
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self._origins) or self._any_localhost
+
+    def allows(self, origin: bytes) -> bool:
+        return origin in self._origins or (
+            self._any_localhost and _LOCALHOST.fullmatch(origin) is not None
+        )
+
+    def fields(self, origin: bytes | None) -> HeaderFields:
+        """What every answer carries. `Vary: Origin` also where no origin was sent, for a
+        stored answer without these fields must not be given to a page of a listed origin.
+        """
+        vary = (b"vary", b"Origin")
+        if origin is None:
+            return (vary,)
+        credentials = (b"access-control-allow-credentials", b"true")
+        if not self.allows(origin):
+            return (credentials, vary)
+        return (
+            (b"access-control-allow-origin", origin),
+            credentials,
+            (b"access-control-expose-headers", _EXPOSED),
+            vary,
+        )
+
+    def preflight(self, origin: bytes) -> Preflight:
+        common = ((b"content-type", b"text/plain; charset=utf-8"), (b"vary", b"Origin"))
+        if not self.allows(origin):
+            refusal = (*common, (b"cache-control", b"no-store"))
+            return Preflight(400, refusal, b"Disallowed CORS origin")
+        return Preflight(
+            200,
+            (
+                *common,
+                (b"access-control-allow-origin", origin),
+                (b"access-control-allow-credentials", b"true"),
+                (b"access-control-allow-methods", _METHODS),
+                (b"access-control-allow-headers", _HEADERS),
+                (b"access-control-max-age", str(_PREFLIGHT_MAX_AGE_S).encode()),
+            ),
+            b"OK",
+        )

@@ -1,0 +1,172 @@
+"""The errors of the gateway, drawn once; the class says whose fault it is.
+
+    GatewayError
+    ├── ConfigurationError            the operator's: stops the start, exit code 2
+    ├── StorageError                  a file of ours that cannot be read or written
+    └── RequestError                  becomes an answer: `status`, `code`, `detail`
+        ├── InvalidRequest            422  malformed input
+        ├── NotAuthenticated          401  no credential
+        ├── InvalidToken              401  a credential that proves nothing
+        ├── AssetTypeNotAllowed       403
+        ├── AdministratorRequired     403
+        ├── NotServed                 404  each subclass is one reason
+        │   ├── NotInstalled          the user's installed_plugins.json does not hold it
+        │   ├── UnknownPlugin         no row
+        │   ├── PluginDisabled        a row that is not enabled
+        │   ├── VersionNotPublished   a row whose version has no folder
+        │   └── AssetNotFound         a folder without that file
+        ├── MethodNotAllowed          405
+        ├── AmbiguousVersion          409  a bare slug held at several versions
+        ├── VersionRetired            410  a pin whose bytes are gone
+        ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
+        └── SourceUnavailable         503  the database or the disk failed
+
+HTTP code turns a `RequestError` into an answer in one place (endpoints/answers.py). Texts
+are ours, never another library's `str(exc)`.
+"""
+
+from typing import ClassVar
+
+NOT_SERVED_DETAIL = "No such plugin file"
+"""The one sentence of every 404 to a caller who does not own the plugin."""
+
+
+class GatewayError(Exception):
+    """Any error this package raises on purpose."""
+
+
+class ConfigurationError(GatewayError):
+    """The gateway cannot start like this; the message is one line that says what to change."""
+
+
+class StorageError(GatewayError):
+    """A file below `plugins/` cannot be read or written; the message names it."""
+
+
+class RequestError(GatewayError):
+    """An answer that is not a success.
+
+    `detail` is shown to the client; `reason` is for operators only (explain, logs).
+    """
+
+    status: ClassVar[int]
+    code: ClassVar[str]
+    default_detail: ClassVar[str]
+
+    def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
+        self.detail = detail or self.default_detail
+        self.reason = reason or self.detail
+        super().__init__(self.reason)
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Fields that this status requires beside the common ones."""
+        return []
+
+
+class InvalidRequest(RequestError):
+    status, code, default_detail = 422, "invalid_request", "The request is malformed"
+
+
+class _Unauthenticated(RequestError):
+    """RFC 9110 §15.5.2: a 401 carries a challenge."""
+
+    status = 401
+    challenge: ClassVar[str]
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [("WWW-Authenticate", self.challenge)]
+
+
+class NotAuthenticated(_Unauthenticated):
+    code, default_detail = "not_authenticated", "Not authenticated"
+    challenge = 'Bearer realm="plugins"'
+
+
+class InvalidToken(_Unauthenticated):
+    code, default_detail = "invalid_token", "Invalid token"
+    challenge = 'Bearer realm="plugins", error="invalid_token"'  # RFC 6750 §3.1
+
+
+class AssetTypeNotAllowed(RequestError):
+    status, code, default_detail = 403, "type_not_allowed", "File type not allowed"
+
+
+class AdministratorRequired(RequestError):
+    status, code, default_detail = 403, "admin_required", "Administrators only"
+
+
+class NotServed(RequestError):
+    """404. Only a caller who owns the plugin is told which reason it was, in words."""
+
+    status, default_detail = 404, NOT_SERVED_DETAIL
+    owner_detail: ClassVar[str]
+
+    def __init__(self, detail: str | None = None, *, owned: bool = False, reason: str = "") -> None:
+        detail = detail or (self.owner_detail if owned else self.default_detail)
+        super().__init__(detail, reason=reason or self.owner_detail)
+
+
+class NotInstalled(NotServed):
+    code = "not_installed"
+    owner_detail = "The plugin is not in your installed plugins"
+
+
+class UnknownPlugin(NotServed):
+    code = "unknown_plugin"
+    owner_detail = "The database has no such plugin for you"
+
+
+class PluginDisabled(NotServed):
+    code = "plugin_disabled"
+    owner_detail = "The plugin is disabled"
+
+
+class VersionNotPublished(NotServed):
+    code = "version_not_published"
+    owner_detail = "Your version of the plugin has no files"
+
+
+class AssetNotFound(NotServed):
+    code = "asset_not_found"
+    owner_detail = "Your version of the plugin has no such file"
+
+
+class MethodNotAllowed(RequestError):
+    """RFC 9110 §15.5.6: a 405 lists what is allowed."""
+
+    status, code, default_detail = 405, "method_not_allowed", "Method Not Allowed"
+
+    def __init__(self, allow: str) -> None:
+        super().__init__()
+        self.allow = allow
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [("Allow", self.allow)]
+
+
+class AmbiguousVersion(RequestError):
+    status, code = 409, "ambiguous_version"
+    default_detail = "Several versions are in use; ask by database id or with a pinned URL"
+
+
+class VersionRetired(RequestError):
+    status, code = 410, "version_retired"
+    default_detail = "These bytes are no longer kept; reload the page"
+
+
+class PreconditionFailed(RequestError):
+    status, code = 412, "precondition_failed"
+    default_detail = "The file is not the one that the condition names"
+
+
+class SourceUnavailable(RequestError):
+    status, code = 503, "source_unavailable"
+    default_detail = "A source of truth cannot be read just now"
+    retry_after_s: ClassVar[int] = 1
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [("Retry-After", str(self.retry_after_s))]

@@ -1,0 +1,45 @@
+"""The media type of each suffix: our own table, the same on every host.
+
+`mimetypes` reads the host's files and disagrees between systems. Compressible says whether
+an encoded variant is worth making: formats that are compressed already do not shrink.
+"""
+
+from typing import NamedTuple
+
+from gateway.names import AssetPath, suffix
+
+
+class MediaType(NamedTuple):
+    content_type: str
+    compressible: bool
+
+
+_TABLE = {
+    # RFC 9239 §6: text/javascript is the one type for scripts and modules.
+    ".js": MediaType("text/javascript; charset=utf-8", True),
+    ".mjs": MediaType("text/javascript; charset=utf-8", True),
+    ".css": MediaType("text/css; charset=utf-8", True),
+    ".json": MediaType("application/json", True),
+    ".map": MediaType("application/json", True),
+    ".webmanifest": MediaType("application/manifest+json", True),
+    ".wasm": MediaType("application/wasm", True),
+    ".svg": MediaType("image/svg+xml", True),
+    ".png": MediaType("image/png", False),
+    ".jpg": MediaType("image/jpeg", False),
+    ".jpeg": MediaType("image/jpeg", False),
+    ".gif": MediaType("image/gif", False),
+    ".webp": MediaType("image/webp", False),
+    ".avif": MediaType("image/avif", False),
+    ".ico": MediaType("image/vnd.microsoft.icon", True),
+    ".woff": MediaType("font/woff", False),
+    ".woff2": MediaType("font/woff2", False),
+    ".ttf": MediaType("font/ttf", True),
+    ".otf": MediaType("font/otf", True),
+    ".eot": MediaType("application/vnd.ms-fontobject", True),
+    ".txt": MediaType("text/plain; charset=utf-8", True),
+}
+_UNKNOWN = MediaType("application/octet-stream", False)
+
+
+def media_type(asset_path: AssetPath) -> MediaType:
+    return _TABLE.get(suffix(asset_path), _UNKNOWN)

@@ -1,0 +1,175 @@
+"""Text from outside becomes a name here, once, or is refused.
+
+Everything that ends in a path on our disk passes through this module: slugs and versions
+from the database, user ids from credentials, asset paths from URLs. Past this point nobody
+checks, strips or normalises again. It knows no file system, no HTTP status but the errors
+it raises, and no database.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import NewType
+from urllib.parse import unquote_to_bytes
+
+from gateway.errors import AssetNotFound, AssetTypeNotAllowed
+
+Slug = NewType("Slug", str)
+"""A plugin's name in URLs and folders: one portable path component."""
+Version = NewType("Version", str)
+"""One exact release, without the `v` of its folder; one portable path component."""
+UserId = NewType("UserId", str)
+"""An opaque user id (32 hex digits in practice), fit for the folder name `user_<id>`."""
+AssetPath = NewType("AssetPath", str)
+"""A file inside a version's folder: relative, `/`-separated, no dot segments, no dotfiles."""
+Build = NewType("Build", str)
+"""16 hex digits of the digest over the content of a version's folder."""
+
+# 100 and 64: with the `user_`, `v` and `.tmp` that we add, every component stays below the
+# 255 bytes that ext4, APFS and NTFS take.
+_SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+_USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_BUILD = re.compile(r"[0-9a-f]{16}")
+# Windows opens these as devices in any folder, with any extension (MS-DOS device names).
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+# C0 controls, DEL, and what Windows or a shell would read as something else than a name.
+_FORBIDDEN_IN_SEGMENT = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_SEGMENT_BYTES = 255
+_MAX_PATH_BYTES = 2048
+
+
+def _component(pattern: re.Pattern[str], text: object) -> bool:
+    """Whether `text` is one path component on every system, matched by `pattern`."""
+    return (
+        isinstance(text, str)
+        and pattern.fullmatch(text) is not None
+        and not text.endswith(".")  # Windows drops a trailing dot
+        and _DEVICE.fullmatch(text) is None
+    )
+
+
+def parse_slug(text: object) -> Slug:
+    """Raises: ValueError, if `text` cannot name a plugin's folder."""
+    if not _component(_SLUG, text):
+        raise ValueError(f"not a plugin slug: {text!r} (letters, digits, '_', '-', '.')")
+    return Slug(str(text))
+
+
+def parse_version(text: object) -> Version:
+    """Raises: ValueError, if `text` cannot name a version's folder."""
+    if not _component(_VERSION, text):
+        raise ValueError(f"not a version: {text!r} (letters, digits, '.', '-', '_', '+')")
+    return Version(str(text))
+
+
+def parse_user_id(text: object) -> UserId:
+    """A user id; a UUID with dashes means the same id without them.
+
+    Raises: ValueError, if `text` cannot name a user's folder.
+    """
+    if isinstance(text, str) and _UUID.fullmatch(text):
+        text = text.replace("-", "")
+    if not _component(_USER_ID, text):
+        raise ValueError(f"not a user id: {text!r}")
+    return UserId(str(text))
+
+
+def parse_asset_path(text: str) -> AssetPath:
+    """A decoded path below a version's folder.
+
+    Refuses what leaves the folder (dot segments), hides in it (dotfiles), means something
+    else on another system (backslash, colon, control characters), or cannot be a file
+    (empty segments, over-long names).
+
+    Raises: AssetNotFound. A refusal looks like an absent file: it says nothing of why.
+        AssetTypeNotAllowed, for a folder (the empty path, a trailing slash).
+    """
+    if not text or text.endswith("/"):
+        raise AssetTypeNotAllowed(reason="the path names a folder")
+    if len(text.encode("utf-8", "surrogatepass")) > _MAX_PATH_BYTES:
+        raise AssetNotFound(reason="the path is too long")
+    for segment in text.split("/"):
+        if not segment:
+            raise AssetNotFound(reason="the path has an empty segment")
+        if segment[0] == ".":
+            raise AssetNotFound(reason="the path has a dot segment or a dotfile")
+        if _FORBIDDEN_IN_SEGMENT.search(segment):
+            raise AssetNotFound(reason="the path has a character that no asset has")
+        if len(segment.encode("utf-8", "surrogatepass")) > _MAX_SEGMENT_BYTES:
+            raise AssetNotFound(reason="a name in the path is too long")
+    return AssetPath(text)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetKey:
+    """One file of one release."""
+
+    slug: Slug
+    version: Version
+    path: AssetPath
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """`@{version}~{build}`: names bytes, not a version that may be rebuilt in place."""
+
+    version: Version
+    build: Build
+
+    def __str__(self) -> str:
+        return f"@{self.version}~{self.build}"
+
+
+def parse_pin(segment: str) -> Pin:
+    """Raises: AssetNotFound, if `segment` is not `@{version}~{build}`."""
+    version, separator, build = segment.removeprefix("@").rpartition("~")
+    if not (segment.startswith("@") and separator and _BUILD.fullmatch(build)):
+        raise AssetNotFound(reason=f"not a pin: {segment!r}")
+    try:
+        return Pin(parse_version(version), Build(build))
+    except ValueError as error:
+        raise AssetNotFound(reason=str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request path parsed into, before resolution."""
+
+    plugin: str
+    """As asked: a slug or a database id. Compared with names, never put into a path."""
+    pin: Pin | None
+    asset_path: AssetPath
+
+
+def parse_target(raw: bytes) -> Target:
+    """`{plugin}/{path}` or `{plugin}/@{version}~{build}/{path}`, still percent-encoded.
+
+    Decoded exactly once. An encoded separator is refused, not decoded: a proxy in front of
+    us may have judged the path with it as an ordinary character.
+
+    Raises: AssetNotFound, AssetTypeNotAllowed.
+    """
+    lowered = raw.lower()
+    if b"%2f" in lowered or b"%5c" in lowered:
+        raise AssetNotFound(reason="the path has an encoded separator")
+    try:
+        text = unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        raise AssetNotFound(reason="the path is not UTF-8") from None
+    plugin, _, rest = text.partition("/")
+    if not plugin or plugin[0] == "." or _CONTROL.search(plugin):
+        raise AssetNotFound(reason=f"not a plugin: {plugin!r}")
+    pin = None
+    if rest.startswith("@"):
+        segment, _, rest = rest.partition("/")
+        pin = parse_pin(segment)
+    return Target(plugin, pin, parse_asset_path(rest))
+
+
+def suffix(asset_path: AssetPath) -> str:
+    """The lower-case suffix of the last segment with its dot, or the empty string."""
+    name = asset_path.rpartition("/")[2]
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if dot and stem else ""

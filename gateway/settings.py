@@ -1,0 +1,416 @@
+"""Every setting: its name, type, default, unit and help; read once, frozen.
+
+Sources, the later wins: the defaults below, `config.toml`, the environment
+(`GATEWAY__SECTION__KEY`). An unknown key or a wrong type stops the start with one line.
+Relative paths (`storage.root`, a SQLite file, `identity.jwt.key_file`) count from the folder
+of the configuration file, or from the working directory where there is none.
+
+pydantic checks and reports; pydantic-settings is not used because it ignores unknown
+`GATEWAY__…` variables, and a misspelt variable must stop the start. Change config.toml
+together with this file (tests/test_docs.py holds them against each other).
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    TypeAdapter,
+    ValidationError,
+)
+
+from gateway.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX = "GATEWAY__"
+CONFIG_VARIABLE = "GATEWAY_CONFIG"
+"""Names the configuration file where no `--config` does."""
+
+# fmt: off
+DEFAULT_SUFFIXES = [
+    "js", "mjs", "css", "map", "json", "wasm", "svg", "png", "jpg", "jpeg", "gif", "webp", "avif",
+    "ico", "woff", "woff2", "ttf", "eot", "otf", "webmanifest",
+]
+# fmt: on
+
+_SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
+
+
+def _database_url(value: str) -> str:
+    scheme = urlsplit(value).scheme.partition("+")[0]
+    if scheme not in _SCHEMES:
+        raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
+    if scheme == "sqlite" and not value.partition("://")[2].lstrip("/"):
+        raise ValueError("expected a file: sqlite:///gateway.db or sqlite:////var/lib/gateway.db")
+    return value
+
+
+def _api_prefix(value: str) -> str:
+    if value and (not value.startswith("/") or value.endswith("/")):
+        raise ValueError("expected a path that starts with '/' and does not end with one")
+    return value
+
+
+def _suffixes(values: list[str]) -> list[str]:
+    cleaned = [value.removeprefix(".").lower() for value in values]
+    for value in cleaned:
+        if not value.isalnum():
+            raise ValueError(f"expected suffixes such as 'js', got {value!r}")
+    for value in ("py", "pyc", "pyo", "html", "htm", "xhtml"):
+        if value in cleaned:
+            raise ValueError(f"{value!r} is never served")
+    return cleaned
+
+
+def _origins(values: list[str]) -> list[str]:
+    for value in values:
+        parts = urlsplit(value)
+        if value == "*" or not parts.scheme or not parts.netloc or parts.path:
+            raise ValueError(
+                f"expected origins such as 'https://app.example', got {value!r}"
+                " (credentials rule out '*')"
+            )
+    return values
+
+
+def _networks(values: list[str]) -> list[str]:
+    for value in values:
+        if value != "unix":
+            ip_network(value)  # ValueError names the value
+    return values
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+class Server(_Section):
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8000, ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
+    workers: int = Field(1, ge=1, le=256)
+    """Processes that serve."""
+    uds: str = ""
+    """Unix socket to listen on instead of host and port."""
+    limit_concurrency: int = Field(0, ge=0)
+    """Connections before new ones get 503; 0 sets no limit."""
+    drain_timeout: float = Field(10.0, ge=0)
+    """Seconds that running requests get to end after SIGTERM."""
+
+
+class Database(_Section):
+    url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///gateway.db"
+    """sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."""
+    min_size: int = Field(1, ge=1)
+    """PostgreSQL connections kept by each worker."""
+    max_size: int = Field(4, ge=1)
+    """PostgreSQL connections at most, for each worker."""
+    query_timeout: float = Field(2.0, gt=0)
+    """Seconds after which a query counts as failed."""
+
+
+class Storage(_Section):
+    root: str = "plugins"
+    """The folder with shared/, users/ and cache/."""
+
+
+class Http(_Section):
+    api_prefix: Annotated[str, AfterValidator(_api_prefix)] = "/api/v1"
+    """Where the URLs of the application's API begin."""
+    unpinned_max_age: int = Field(0, ge=0)
+    """Seconds a browser may keep an unpinned file without asking; 0: always ask."""
+    pin_manifest: bool = True
+    """Whether manifests give pinned bundle locations."""
+    cors_origins: Annotated[list[str], AfterValidator(_origins)] = []
+    """Origins whose pages may read answers, with credentials."""
+    allowed_suffixes: Annotated[list[str], AfterValidator(_suffixes)] = DEFAULT_SUFFIXES
+    """File types that are served at all."""
+
+
+class Access(_Section):
+    public: bool = True
+    """Whether the public route exists: bundles loaded by script tags, without a credential."""
+    missing_installations: Literal["deny", "allow"] = "deny"
+    """Without an installed_plugins.json a user has nothing (deny), or what the table says."""
+
+
+class Jwt(_Section):
+    algorithms: list[
+        Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "EdDSA"]
+    ] = Field(["HS256"], min_length=1)
+    """Algorithms that are accepted; a token that names another is refused."""
+    secret: str = ""
+    """Key of the HS algorithms."""
+    key_file: str = ""
+    """PEM file with the key of the RS, ES and EdDSA algorithms."""
+    jwks_url: str = ""
+    """Where the public keys are published (RFC 7517)."""
+    audience: str = ""
+    """Required `aud`; empty: not looked at."""
+    issuer: str = ""
+    """Required `iss`; empty: not looked at."""
+
+
+class Proxy(_Section):
+    header: str = Field("X-User-Id", pattern=r"^[A-Za-z0-9-]+$")
+    """Header in which a trusted proxy names the user."""
+    trusted: Annotated[list[str], AfterValidator(_networks)] = ["127.0.0.1"]
+    """Addresses or networks whose header is believed; 'unix' for peers of the Unix socket."""
+
+
+class Signed(_Section):
+    secret: str = ""
+    """Key of the signed URLs; empty: the signed route does not exist."""
+    max_ttl: int = Field(86400, gt=0)
+    """Longest life of a signed URL, in seconds."""
+
+
+class Identity(_Section):
+    chain: list[Literal["jwt", "proxy", "dev"]] = Field(["jwt"], min_length=1)
+    """Ways of knowing the user, asked in this order."""
+    admin_users: list[str] = []
+    """User ids of administrators."""
+    jwt: Jwt = Jwt()
+    proxy: Proxy = Proxy()
+    signed: Signed = Signed()
+
+
+class Admin(_Section):
+    token: str = ""
+    """Bearer token of administrators; empty: only admin_users are."""
+
+
+class LookupCache(_Section):
+    ttl: float = Field(10.0, ge=0)
+    """Seconds an answer is used without asking its source again."""
+    max_entries: int = Field(100_000, ge=1)
+    """Entries kept; the least recently used goes first."""
+    negative_ttl: float = Field(1.0, ge=0)
+    """Seconds that "there is none" is believed."""
+    stale_if_error: float = Field(60.0, ge=0)
+    """Seconds past its ttl that an answer is used while its source fails (RFC 5861 §4)."""
+
+
+class AssetCache(_Section):
+    max_bytes: int = Field(256 * 2**20, ge=0)
+    """Bytes of files kept in memory; 0: every file is read from disk."""
+    max_file_bytes: int = Field(8 * 2**20, ge=0)
+    """Larger files are streamed from disk."""
+    revalidate: float = Field(2.0, ge=0)
+    """Seconds after which a file's folder is looked at again for changes in place."""
+
+
+class Cache(_Section):
+    installations: LookupCache = LookupCache()
+    versions: LookupCache = LookupCache()
+    assets: AssetCache = AssetCache()
+
+
+class Delivery(_Section):
+    mode: Literal["direct", "accel"] = "direct"
+    """Who sends the bytes: the gateway, or the proxy in front of it."""
+    accel_prefix: Annotated[str, AfterValidator(_api_prefix)] = "/_plugin_files"
+    """Internal location of the proxy for `accel`."""
+
+
+class Freshness(_Section):
+    sqlite_poll: float = Field(0.1, ge=0)
+    """Seconds between looks at the SQLite file's change counter; 0: never."""
+    watch_users: bool = True
+    """Whether the users' JSON files are watched."""
+    postgres_channel: str = Field("gateway_plugin", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    """Channel of LISTEN and NOTIFY."""
+
+
+class Lifecycle(_Section):
+    retention_days: float = Field(7, ge=0)
+    """Days a version is kept after the last row left it."""
+
+
+class Observability(_Section):
+    access_log: bool = False
+    """One line for each request; costs a third of the throughput."""
+    log_format: Literal["text", "json"] = "text"
+    debug_headers: bool = False
+    """Whether answers carry Cache-Status and Server-Timing."""
+    metrics: bool = True
+    """Whether requests are counted."""
+
+
+class Dev(_Section):
+    enabled: bool = False
+    """Development: no `immutable`, changes at once, any localhost origin. Loopback only."""
+
+
+class Settings(_Section):
+    """All settings, by section. `Settings()` is the defaults; `load_settings` reads sources."""
+
+    server: Server = Server()
+    database: Database = Database()
+    storage: Storage = Storage()
+    http: Http = Http()
+    access: Access = Access()
+    identity: Identity = Identity()
+    admin: Admin = Admin()
+    cache: Cache = Cache()
+    delivery: Delivery = Delivery()
+    freshness: Freshness = Freshness()
+    lifecycle: Lifecycle = Lifecycle()
+    observability: Observability = Observability()
+    dev: Dev = Dev()
+
+    _base: Path = PrivateAttr(default_factory=Path.cwd)
+
+    def based_at(self, folder: Path) -> Self:
+        """The same settings, relative paths counting from `folder`."""
+        copy = self.model_copy()
+        copy._base = folder.resolve()
+        return copy
+
+    def path(self, text: str) -> Path:
+        return self._base / text
+
+    @property
+    def plugins_dir(self) -> Path:
+        return self.path(self.storage.root)
+
+    @property
+    def database_dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return _SCHEMES[urlsplit(self.database.url).scheme.partition("+")[0]]
+
+    @property
+    def sqlite_file(self) -> Path:
+        """The database file; only for the dialect sqlite."""
+        text = self.database.url.partition("://")[2].partition("?")[0]
+        return self.path(text.removeprefix("/"))
+
+
+def load_settings(
+    config_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Settings from a file, the environment and `overrides` (section → key → value).
+
+    Without `config_file`: the file `GATEWAY_CONFIG` names, else `config.toml` in the working
+    directory if there is one.
+
+    Raises: ConfigurationError, one line that names the key and what was expected.
+    """
+    environ = os.environ if environ is None else environ
+    if config_file is None and (named := environ.get(CONFIG_VARIABLE)):
+        config_file = Path(named)
+    if config_file is None and Path("config.toml").is_file():
+        config_file = Path("config.toml")
+
+    values = _read_toml(config_file) if config_file else {}
+    for keys, value in _environment_values(environ):
+        _place(values, keys, value)
+    for section, keys_of_section in (overrides or {}).items():
+        for key, value in keys_of_section.items():
+            _place(values, [section, key], value)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_one_line(error, str(config_file or "settings"))) from None
+    return settings.based_at(config_file.parent if config_file else Path.cwd())
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
+
+
+def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
+    """(key path, typed value) of every `GATEWAY__…` variable."""
+    for name, text in environ.items():
+        if not name.upper().startswith(ENVIRONMENT_PREFIX):
+            continue
+        keys = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
+        annotation = _annotation_of(keys)
+        if annotation is None:
+            raise ConfigurationError(f"environment: {name}: unknown setting{_hint(keys)}")
+        try:
+            yield keys, _typed(annotation, text)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"environment: {name}: {_message(error.errors()[0])}, got {text!r}"
+            ) from None
+
+
+def _typed(annotation: Any, text: str) -> Any:
+    """`text` as a TOML value of that type; lists are separated by commas."""
+    if get_origin(annotation) is list:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return TypeAdapter(annotation).validate_strings(text, strict=False)
+
+
+def _annotation_of(keys: list[str]) -> Any | None:
+    model: Any = Settings
+    for position, key in enumerate(keys):
+        field = model.model_fields.get(key)
+        if field is None or field.annotation is None:
+            return None
+        is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        last = position == len(keys) - 1
+        if is_section == last:  # a section where a key should be, or the reverse
+            return None
+        if last:
+            return field.annotation
+        model = field.annotation
+    return None
+
+
+def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
+    """Every key as `section.key`, in order."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from setting_names(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return  # a wrong type in the file: validation names it
+        values = inner
+    values[keys[-1]] = value
+
+
+def _one_line(error: ValidationError, source: str) -> str:
+    first = error.errors()[0]
+    keys = [str(key) for key in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        return f"{source}: {'.'.join(keys)}: unknown setting{_hint(keys)}"
+    return f"{source}: {'.'.join(keys)}: {_message(first)}, got {first['input']!r}"
+
+
+def _message(error: Any) -> str:
+    text: str = error["msg"]
+    text = text.removeprefix("Value error, ")
+    return text[0].lower() + text[1:]
+
+
+def _hint(keys: list[str]) -> str:
+    close = difflib.get_close_matches(".".join(keys), list(setting_names()), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
