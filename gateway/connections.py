@@ -1,0 +1,205 @@
+"""How the database is reached: one held SQLite connection, or a PostgreSQL pool.
+
+`databases` opens and owns the connections; queries run on the raw driver below it, since its
+own row and statement layers double the cost of a query (250 against 120 µs on SQLite).
+`databases` is no longer maintained, so this is the one file that imports it.
+
+Statements are written with `$1`, `$2`, …: asyncpg's form, and to SQLite parameters named
+"1", "2", ….
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from databases import Database
+from databases.core import Connection
+
+from gateway.errors import ConfigurationError, SourceUnavailable
+from gateway.settings import Settings
+
+Row = Sequence[Any]
+
+
+class DatabaseConnection(Protocol):
+    """What database.py needs of a database, whichever it is."""
+
+    async def open(self) -> None:
+        """Raises: ConfigurationError, if it cannot be reached at all."""
+
+    async def close(self) -> None: ...
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        """Raises: SourceUnavailable, if the database fails or is too slow."""
+
+    async def columns(self, table: str) -> frozenset[str]:
+        """Names of the table's columns; empty where there is no such table."""
+
+    def close_at_exit(self) -> None:
+        """Makes sure that the process can end although nobody will call `close`."""
+
+
+def connect(settings: Settings) -> DatabaseConnection:
+    """A connection for serving, not opened yet: it can only read."""
+    if settings.database_dialect == "sqlite":
+        return SqliteConnection(settings.sqlite_file, settings.database.query_timeout)
+    return PostgresConnection(settings)
+
+
+async def execute_in_transaction(
+    settings: Settings, statements: Sequence[tuple[str, Mapping[str, Any]]]
+) -> None:
+    """Runs statements (with `:name` parameters) in one transaction, on a connection of its own.
+
+    Makes the SQLite file where there is none. Raises: ConfigurationError, if the database
+    cannot be reached or refuses a statement.
+    """
+    if settings.database_dialect == "sqlite":
+        errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+        name = str(settings.sqlite_file)
+        database = Database(f"sqlite:///file:{quote(quote(name))}?mode=rwc", uri=True)
+    else:
+        errors = _postgres_errors()
+        database = Database(settings.database.url, min_size=1, max_size=1)
+        name = database.url.obscure_password
+    try:
+        async with database, database.connection() as connection, connection.transaction():
+            for statement, values in statements:
+                await connection.execute(statement, dict(values))
+    except errors as error:
+        raise ConfigurationError(f"database.url: {name}: {error}") from None
+
+
+def _postgres_errors() -> tuple[type[Exception], ...]:
+    """Raises: ConfigurationError, without asyncpg."""
+    try:
+        import asyncpg  # noqa: PLC0415 (an extra)
+    except ImportError:
+        raise ConfigurationError(
+            "database.url: PostgreSQL needs the extra: pip install 'plugin-gateway[postgres]'"
+        ) from None
+    return (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class SqliteConnection:
+    """One connection, held: opening one costs more than ten queries."""
+
+    def __init__(self, file: Path, query_timeout_s: float) -> None:
+        self._file = file
+        self._query_timeout_s = query_timeout_s
+        # Twice quoted: `databases` decodes the URL once, SQLite the file name again.
+        # mode=ro creates no file; the application that owns it holds short exclusive locks,
+        # which SQLite waits out for the time-out given here.
+        self._database = Database(
+            f"sqlite:///file:{quote(quote(str(file.resolve())))}?mode=ro",
+            uri=True,
+            timeout=query_timeout_s * 0.8,
+        )
+        self._connection: Connection | None = None
+
+    async def open(self) -> None:
+        if not self._file.is_file():
+            raise ConfigurationError(f"database.url: no database file {self._file}")
+        await self._database.connect()
+        connection = self._database.connection()
+        try:
+            await connection.__aenter__()
+            self._connection = connection
+            await self.fetch("SELECT count(*) FROM sqlite_master")
+        except (sqlite3.Error, SourceUnavailable) as error:
+            await self.close()
+            raise ConfigurationError(
+                f"database.url: {self._file} cannot be read as a SQLite database ({error})"
+            ) from None
+
+    async def close(self) -> None:
+        # aiosqlite's thread is no daemon: a connection that is kept keeps the process alive.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.__aexit__()
+        await self._database.disconnect()
+
+    def close_at_exit(self) -> None:
+        # The interpreter joins aiosqlite's thread before it runs atexit functions; a daemon
+        # that waits for the main thread comes in between.
+        def stop() -> None:
+            threading.main_thread().join()
+            connection: Any = self._connection
+            if connection is not None:
+                connection.raw_connection.stop()
+
+        threading.Thread(target=stop, daemon=True, name="close-database-at-exit").start()
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        if self._connection is None:
+            raise SourceUnavailable(reason="the database connection is closed")
+        raw: Any = self._connection.raw_connection  # an aiosqlite.Connection
+        named = {str(number): value for number, value in enumerate(values, 1)}
+        try:
+            async with asyncio.timeout(self._query_timeout_s):
+                rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
+        except TimeoutError:
+            await raw.interrupt()  # leaving the wait does not end the statement
+            raise SourceUnavailable(reason="the database query timed out") from None
+        except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite, when closed
+            raise SourceUnavailable(reason=f"the database query failed: {error}") from error
+        return rows
+
+    async def columns(self, table: str) -> frozenset[str]:
+        rows = await self.fetch("SELECT name FROM pragma_table_info($1)", table)
+        return frozenset(row[0] for row in rows)
+
+
+class PostgresConnection:
+    """A pool of read-only sessions."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._errors = _postgres_errors()
+        section = settings.database
+        self._query_timeout_s = section.query_timeout
+        self._database = Database(
+            section.url,
+            min_size=section.min_size,
+            max_size=section.max_size,
+            server_settings={"default_transaction_read_only": "on"},
+        )
+
+    async def open(self) -> None:
+        try:
+            async with asyncio.timeout(10.0):
+                await self._database.connect()
+        except self._errors as error:
+            name = self._database.url.obscure_password
+            raise ConfigurationError(
+                f"database.url: {name} cannot be reached ({error or type(error).__name__})"
+            ) from None
+
+    async def close(self) -> None:
+        await self._database.disconnect()
+
+    def close_at_exit(self) -> None:
+        pass  # the pool has no thread
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        try:
+            async with (
+                asyncio.timeout(self._query_timeout_s),
+                self._database.connection() as connection,
+            ):
+                raw: Any = connection.raw_connection  # an asyncpg.Connection
+                rows: Sequence[Row] = await raw.fetch(statement, *values)
+        except self._errors as error:
+            raise SourceUnavailable(reason=f"the database query failed: {error!r}") from error
+        return rows
+
+    async def columns(self, table: str) -> frozenset[str]:
+        rows = await self.fetch(
+            "SELECT attname FROM pg_attribute"
+            " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+            table,
+        )
+        return frozenset(row[0] for row in rows)

@@ -1,0 +1,232 @@
+"""What the application's tables `plugin` and `module` say.
+
+The tables belong to the application: they are read as they are, and columns that its older
+migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP and no disk.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from gateway.connections import DatabaseConnection, Row
+from gateway.errors import ConfigurationError
+from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
+
+REQUIRED_COLUMNS = {
+    "plugin": frozenset({"id", "plugin_slug", "version", "enabled", "user_id"}),
+    "module": frozenset({"id", "plugin_id", "name"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRecord:
+    """What serving a file needs of a row of `plugin`."""
+
+    id: str
+    slug: Slug
+    version: Version | None
+    """None: the row holds a text that cannot name a folder."""
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PluginDetails:
+    """A whole row of `plugin`, columns under their own names, as the database returns them."""
+
+    id: str
+    plugin_slug: str | None
+    name: Any
+    description: Any
+    version: Any
+    type: Any
+    plugin_type: Any
+    enabled: Any
+    icon: Any
+    category: Any
+    status: Any
+    official: Any
+    author: Any
+    last_updated: Any
+    compatibility: Any
+    downloads: Any
+    scope: Any
+    bundle_method: Any
+    bundle_location: Any
+    is_local: Any
+    long_description: Any
+    source_type: Any
+    source_url: Any
+    update_check_url: Any
+    last_update_check: Any
+    update_available: Any
+    latest_version: Any
+    installation_type: Any
+    permissions: Any
+    config_fields: Any
+    messages: Any
+    dependencies: Any
+    required_services_runtime: Any
+    endpoints_file: Any
+    route_prefix: Any
+    backend_dependencies: Any
+    created_at: Any
+    updated_at: Any
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleDetails:
+    """A whole row of `module`, columns under their own names, as the database returns them."""
+
+    id: str
+    plugin_id: str
+    name: Any
+    display_name: Any
+    description: Any
+    icon: Any
+    category: Any
+    enabled: Any
+    priority: Any
+    props: Any
+    config_fields: Any
+    messages: Any
+    required_services: Any
+    dependencies: Any
+    layout: Any
+    tags: Any
+    user_id: Any
+
+
+_Details = TypeVar("_Details", PluginDetails, ModuleDetails)
+
+
+class PluginDatabase:
+    """Questions to the two tables. Every method raises SourceUnavailable when it cannot ask."""
+
+    def __init__(self, connection: DatabaseConnection) -> None:
+        self._connection = connection
+        self._columns: dict[str, frozenset[str]] = {}
+
+    async def open(self) -> None:
+        """Raises: ConfigurationError, where the database or a table is not what it should be."""
+        await self._connection.open()
+        try:
+            for table, required in REQUIRED_COLUMNS.items():
+                columns = await self._connection.columns(table)
+                if not columns:
+                    raise ConfigurationError(
+                        f"database.url: the database has no table '{table}'"
+                        " (gateway init makes the tables in an empty database)"
+                    )
+                if missing := sorted(required - columns):
+                    raise ConfigurationError(
+                        f"database.url: table '{table}' has no column {', '.join(missing)}"
+                    )
+                self._columns[table] = columns
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    def close_at_exit(self) -> None:
+        self._connection.close_at_exit()
+
+    async def ping(self) -> None:
+        await self._connection.fetch("SELECT 1 FROM plugin LIMIT 1")
+
+    async def read_records(self, user: UserId) -> tuple[PluginRecord, ...]:
+        """All of a user's rows that have a usable slug, enabled or not."""
+        rows = await self._connection.fetch(
+            "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = $1", user
+        )
+        return tuple(record for row in rows if (record := _record(row)) is not None)
+
+    async def read_owner(self, database_id: str) -> UserId | None:
+        """The user whose row has this id: the column decides, not the id's prefix."""
+        rows = await self._connection.fetch("SELECT user_id FROM plugin WHERE id = $1", database_id)
+        try:
+            return parse_user_id(rows[0][0]) if rows else None
+        except ValueError:
+            return None
+
+    async def read_enabled_versions(self, slug: str) -> frozenset[str]:
+        """Versions held by the enabled rows of `slug`, over all users."""
+        rows = await self._connection.fetch(
+            "SELECT DISTINCT version FROM plugin WHERE plugin_slug = $1 AND enabled", slug
+        )
+        return frozenset(str(row[0]) for row in rows)
+
+    async def read_plugins(self, user: UserId) -> list[PluginDetails]:
+        """All of a user's rows, whole, sorted by slug (bytewise)."""
+        rows = await self._connection.fetch(
+            f"SELECT {self._select_list(PluginDetails)} FROM plugin WHERE user_id = $1",  # noqa: S608
+            user,
+        )
+        plugins = [PluginDetails(*row) for row in rows]
+        plugins.sort(key=lambda plugin: (plugin.plugin_slug or "", plugin.id))
+        return plugins
+
+    async def read_modules(self, user: UserId) -> list[ModuleDetails]:
+        """The modules of all of a user's plugins, sorted by plugin and id."""
+        rows = await self._connection.fetch(
+            f"SELECT {self._select_list(ModuleDetails)} FROM module WHERE plugin_id IN"  # noqa: S608
+            " (SELECT id FROM plugin WHERE user_id = $1)",
+            user,
+        )
+        modules = [ModuleDetails(*row) for row in rows]
+        modules.sort(key=lambda module: (module.plugin_id, module.id))
+        return modules
+
+    async def read_all_records(self) -> list[tuple[UserId, PluginRecord]]:
+        """Every usable row with its user, sorted; for the operator's commands."""
+        rows = await self._connection.fetch(
+            "SELECT id, plugin_slug, version, enabled, user_id FROM plugin"
+        )
+        pairs = []
+        for row in rows:
+            record = _record(row)
+            try:
+                user = parse_user_id(row[4])
+            except ValueError:
+                continue
+            if record is not None:
+                pairs.append((user, record))
+        pairs.sort(key=lambda pair: (pair[0], pair[1].slug))
+        return pairs
+
+    def _select_list(self, details: type[_Details]) -> str:
+        """Names of our own dataclass fields; NULL for those that the table lacks."""
+        present = self._columns["plugin" if details is PluginDetails else "module"]
+        return ", ".join(
+            field.name if field.name in present else f"NULL AS {field.name}"
+            for field in fields(details)
+        )
+
+
+def _record(row: Row) -> PluginRecord | None:
+    database_id, slug_text, version_text, enabled, *_ = row
+    try:
+        slug = parse_slug(slug_text)
+    except ValueError:  # NULL in old rows, or the empty string: no folder can be meant
+        return None
+    return PluginRecord(str(database_id), slug, _version(version_text), bool(enabled))
+
+
+def _version(text: object) -> Version | None:
+    try:
+        return parse_version(text)
+    except ValueError:
+        return None
+
+
+def find_record(records: Sequence[PluginRecord], plugin: str) -> PluginRecord | None:
+    """The row that `plugin` names: by slug first, then by database id."""
+    for record in records:
+        if record.slug == plugin:
+            return record
+    for record in records:
+        if record.id == plugin:
+            return record
+    return None

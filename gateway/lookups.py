@@ -1,0 +1,169 @@
+"""The lookups that stand between a request and a path, each behind a TTL cache.
+
+    installations   user → slugs in his installed_plugins.json     (one file read for a page)
+    records         user → his rows of `plugin`                    (one query for a page)
+    owners          database id → the user of that row             (ids without the usual shape)
+    held_versions   slug → versions over all users                 (bare slugs, public route)
+
+The last three are answers of the database and share the settings of `[cache.versions]`.
+Every change, whoever tells of it, ends in `purge_user` or `expire_all`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio.to_thread
+
+from gateway.database import PluginDatabase, PluginRecord, find_record
+from gateway.errors import SourceUnavailable, StorageError
+from gateway.names import UserId, parse_user_id
+from gateway.settings import Access, Cache, LookupCache
+from gateway.storage import BrokenInstallations, PluginStorage
+from gateway.ttl_cache import TTLCache
+
+# A program that truncates and rewrites the file is between the two for well under this.
+_BROKEN_PAUSE_S = 0.02
+_BROKEN_RETRIES = 2
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Installations:
+    """What a user's installed_plugins.json says, reduced to what serving needs."""
+
+    slugs: tuple[str, ...]
+    file_exists: bool
+    broken: bool = False
+    """The file is no JSON object: nothing is installed, whatever the setting says."""
+
+
+class Lookups:
+    """The caches with their loaders, and how long a "no" is believed."""
+
+    def __init__(
+        self,
+        storage: PluginStorage,
+        database: PluginDatabase,
+        cache: Cache,
+        access: Access,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._storage = storage
+        self._database = database
+        self._on_change = on_change
+        self._allow_missing = access.missing_installations == "allow"
+        self._no_installation_max_age_s = cache.installations.negative_ttl
+        self._no_record_max_age_s = cache.versions.negative_ttl
+        self.installations: TTLCache[UserId, Installations] = self._cache(
+            self._load_installations, cache.installations, lambda value: not value.slugs
+        )
+        self.records: TTLCache[UserId, tuple[PluginRecord, ...]] = self._cache(
+            database.read_records, cache.versions, lambda records: not records
+        )
+        self.owners: TTLCache[str, UserId | None] = self._cache(
+            database.read_owner, cache.versions, lambda owner: owner is None
+        )
+        self.held_versions: TTLCache[str, frozenset[str]] = self._cache(
+            database.read_enabled_versions, cache.versions, lambda versions: not versions
+        )
+
+    @property
+    def caches(self) -> dict[str, TTLCache[object, object]]:
+        """Every cache by name, for whoever shows or empties them all."""
+        return {
+            name: cache
+            for name in ("installations", "records", "owners", "held_versions")
+            if isinstance(cache := getattr(self, name), TTLCache)
+        }
+
+    async def load_user(self, user: UserId) -> None:
+        """Both of the user's entries at once: who is cold waits for the slower, not the sum."""
+        if self.records.peek(user) is None and self.installations.peek(user) is None:
+            await asyncio.gather(self.records.get(user), self.installations.get(user))
+
+    async def is_installed(self, user: UserId, slug: str) -> bool:
+        """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
+        for max_age_s in (None, self._no_installation_max_age_s):
+            installations = await self.installations.get(user, max_age_s=max_age_s)
+            if slug in installations.slugs or self.table_decides(installations):
+                return True
+        return False
+
+    def table_decides(self, installations: Installations) -> bool:
+        """Whether there is no file, and the setting says that this denies nothing."""
+        return self._allow_missing and not installations.file_exists
+
+    async def find_record(self, user: UserId, plugin: str) -> PluginRecord | None:
+        """The user's row, by slug or database id; a "no" is never older than negative_ttl."""
+        record = None
+        for max_age_s in (None, self._no_record_max_age_s):
+            records = await self.records.get(user, max_age_s=max_age_s)
+            record = find_record(records, plugin)
+            if record is not None and record.enabled:
+                break
+        return record
+
+    async def find_owner(self, database_id: str) -> UserId | None:
+        """The user of the row with this id: its `user_id` column, not the id's prefix.
+
+        The prefix is tried first only because that user's rows are wanted next anyway, and
+        are one query for all of a page's plugins.
+        """
+        prefix, separator, _ = database_id.partition("_")
+        if separator:
+            try:
+                user = parse_user_id(prefix)
+            except ValueError:
+                pass
+            else:
+                if any(record.id == database_id for record in await self.records.get(user)):
+                    return user
+        return await self.owners.get(database_id)
+
+    def purge_user(self, user: UserId) -> None:
+        """The user's JSON or rows changed: the next request reads them anew."""
+        self.installations.purge(user)
+        self.records.purge(user)
+        self.owners.expire_all()
+        self.held_versions.expire_all()
+
+    def expire_all(self) -> None:
+        """Anything may have changed: everything is asked for again at its next use."""
+        for cache in self.caches.values():
+            cache.expire_all()
+
+    async def close(self) -> None:
+        await asyncio.gather(*(cache.close() for cache in self.caches.values()))
+
+    async def _load_installations(self, user: UserId) -> Installations:
+        for attempt in range(_BROKEN_RETRIES + 1):
+            try:
+                content = await anyio.to_thread.run_sync(self._storage.read_installations, user)
+            except BrokenInstallations:
+                if attempt < _BROKEN_RETRIES:
+                    await asyncio.sleep(_BROKEN_PAUSE_S)
+                continue
+            except StorageError as error:
+                raise SourceUnavailable(reason=str(error)) from error
+            return Installations(tuple(content or ()), file_exists=content is not None)
+        return Installations((), file_exists=True, broken=True)
+
+    def _cache(
+        self,
+        load: Callable[[K], Awaitable[V]],
+        settings: LookupCache,
+        is_negative: Callable[[V], bool],
+    ) -> TTLCache[K, V]:
+        return TTLCache(
+            load,
+            ttl_s=settings.ttl,
+            max_size=settings.max_entries,
+            negative_ttl_s=settings.negative_ttl,
+            stale_if_error_s=settings.stale_if_error,
+            is_negative=is_negative,
+            on_change=self._on_change,
+        )

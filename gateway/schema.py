@@ -1,0 +1,160 @@
+"""The two tables as BrainDrive-Core makes them, for a database of our own; and their rows.
+
+A site of the application brings its own tables, and this module is not used there.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from gateway.names import Slug, UserId, Version
+
+Row = dict[str, Any]
+
+CREATE_TABLES = (
+    """
+    CREATE TABLE plugin (
+        id VARCHAR NOT NULL PRIMARY KEY,
+        plugin_slug VARCHAR NOT NULL,
+        name VARCHAR NOT NULL,
+        description VARCHAR NOT NULL,
+        version VARCHAR NOT NULL,
+        type VARCHAR DEFAULT 'frontend',
+        plugin_type VARCHAR,
+        enabled BOOLEAN,
+        icon VARCHAR,
+        category VARCHAR,
+        status VARCHAR,
+        official BOOLEAN,
+        author VARCHAR,
+        last_updated VARCHAR,
+        compatibility VARCHAR,
+        downloads INTEGER,
+        scope VARCHAR,
+        bundle_method VARCHAR,
+        bundle_location VARCHAR,
+        is_local BOOLEAN,
+        long_description TEXT,
+        source_type VARCHAR,
+        source_url TEXT,
+        update_check_url TEXT,
+        last_update_check TIMESTAMP,
+        update_available BOOLEAN,
+        latest_version VARCHAR,
+        installation_type VARCHAR,
+        permissions TEXT,
+        config_fields TEXT,
+        messages TEXT,
+        dependencies TEXT,
+        required_services_runtime TEXT,
+        endpoints_file VARCHAR,
+        route_prefix VARCHAR,
+        backend_dependencies TEXT,
+        created_at VARCHAR,
+        updated_at VARCHAR,
+        user_id VARCHAR NOT NULL,
+        UNIQUE (user_id, plugin_slug)
+    )
+    """,
+    """
+    CREATE TABLE module (
+        id VARCHAR NOT NULL,
+        plugin_id VARCHAR NOT NULL,
+        name VARCHAR NOT NULL,
+        display_name VARCHAR,
+        description VARCHAR,
+        icon VARCHAR,
+        category VARCHAR,
+        enabled BOOLEAN,
+        priority INTEGER,
+        props TEXT,
+        config_fields TEXT,
+        messages TEXT,
+        required_services TEXT,
+        dependencies TEXT,
+        layout TEXT,
+        tags TEXT,
+        created_at VARCHAR,
+        updated_at VARCHAR,
+        user_id VARCHAR NOT NULL,
+        PRIMARY KEY (id, plugin_id)
+    )
+    """,
+)
+
+_PLUGIN_TEXTS = (
+    "name", "description", "type", "plugin_type", "icon", "category", "author", "compatibility",
+    "scope", "bundle_method", "bundle_location", "long_description", "source_type", "source_url",
+    "update_check_url", "endpoints_file", "route_prefix",
+)  # fmt: skip
+_PLUGIN_JSON = (
+    "permissions", "config_fields", "messages", "dependencies", "required_services_runtime",
+    "backend_dependencies",
+)  # fmt: skip
+_MODULE_TEXTS = ("name", "display_name", "description", "icon", "category", "priority")
+_MODULE_JSON = (
+    "props", "config_fields", "messages", "required_services", "dependencies", "layout", "tags",
+)  # fmt: skip
+
+
+def database_id(user: UserId, slug: Slug) -> str:
+    """The id that the application gives to a new row of `plugin`."""
+    return f"{user}_{slug}"
+
+
+def plugin_row(
+    metadata: Mapping[str, Any], user: UserId, slug: Slug, version: Version, now: datetime
+) -> Row:
+    """A row of `plugin` from the metadata of a version (its plugin.json)."""
+    moment = now.strftime("%Y-%m-%d %H:%M:%S")
+    return {
+        "id": database_id(user, slug),
+        "plugin_slug": slug,
+        "version": version,
+        "user_id": user,
+        "enabled": True,
+        "status": "activated",
+        "official": bool(metadata.get("official", False)),
+        "is_local": bool(metadata.get("is_local", False)),
+        "downloads": 0,
+        "update_available": False,
+        "installation_type": "local",
+        "last_updated": moment,
+        "created_at": moment,
+        "updated_at": moment,
+        **{name: metadata.get(name) for name in _PLUGIN_TEXTS},
+        "name": metadata.get("name") or slug,
+        "description": metadata.get("description") or "",
+        **{name: _json_text(metadata.get(name)) for name in _PLUGIN_JSON},
+    }
+
+
+def module_rows(metadata: Mapping[str, Any], user: UserId, slug: Slug, now: datetime) -> list[Row]:
+    """Rows of `module` from the `modules` of the same metadata."""
+    moment = now.strftime("%Y-%m-%d %H:%M:%S")
+    return [
+        {
+            "id": f"{database_id(user, slug)}_{module['name']}",
+            "plugin_id": database_id(user, slug),
+            "user_id": user,
+            "enabled": bool(module.get("enabled", True)),
+            "created_at": moment,
+            "updated_at": moment,
+            **{name: module.get(name) for name in _MODULE_TEXTS},
+            **{name: _json_text(module.get(name)) for name in _MODULE_JSON},
+        }
+        for module in metadata.get("modules", [])
+    ]
+
+
+def insert_statement(table: str, row: Row) -> str:
+    """INSERT with a `:name` parameter for each column of `row`."""
+    columns = ", ".join(row)
+    parameters = ", ".join(f":{name}" for name in row)
+    return f"INSERT INTO {table} ({columns}) VALUES ({parameters})"  # noqa: S608 (our own names)
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else orjson.dumps(value).decode()

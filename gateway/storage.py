@@ -1,0 +1,266 @@
+"""`plugins/` on disk: what users have installed, and where the files of a version are.
+
+    plugins/shared/<slug>/v<version>/…                 published files, shared by all users
+    plugins/users/user_<id>/installed_plugins.json     which plugins a user has installed
+    plugins/cache/                                     locks and other runtime state of ours
+
+Blocking throughout; call in a thread. It knows no database: which version a user gets is
+not written here. Writes are atomic (temporary file in the same folder, fsync, rename, fsync
+of the folder) and exclude other processes by a lock per user.
+"""
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import orjson
+from filelock import FileLock
+
+from gateway.errors import AssetNotFound, StorageError, VersionNotPublished
+from gateway.names import AssetPath, Slug, UserId, Version
+
+InstallationMetadata = dict[str, Any]
+
+INSTALLATIONS_NAME = "installed_plugins.json"
+_LOCK_TIMEOUT_S = 10.0
+# 20 plugins are about 4 KiB; a file beyond this is not one of ours.
+_MAX_INSTALLATIONS_BYTES = 8 * 2**20
+# Windows has neither: the check by resolved path below stands in.
+_HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+
+
+class BrokenInstallations(StorageError):
+    """An installed_plugins.json that is not a JSON object (half written, damaged)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAsset:
+    """A regular file inside a version's folder, and its facts from the opened file."""
+
+    file: FileIO
+    path: Path
+    stat: os.stat_result
+
+
+class PluginStorage:
+    """The storage API over one `plugins/` folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.shared = root / "shared"
+        self.users = root / "users"
+        self.cache = root / "cache"
+
+    # Installations: the user's JSON
+
+    def installations_file(self, user: UserId) -> Path:
+        return self.users / f"user_{user}" / INSTALLATIONS_NAME
+
+    def read_installations(self, user: UserId) -> dict[str, InstallationMetadata] | None:
+        """Installation metadata by slug; None where the user has no file.
+
+        Old-format files carry more keys (`version`, `shared_path`, …); they are passed over,
+        for the database is what counts.
+
+        Raises: BrokenInstallations; StorageError, if the file cannot be read.
+        """
+        content = self._read_document(user)
+        return (
+            None
+            if content is None
+            else {slug: _metadata_of(inner) for slug, inner in content.items()}
+        )
+
+    def plugin_exists_for_user(self, user: UserId, slug: Slug) -> bool:
+        """Whether the user's file holds `slug`. Broken counts as nothing installed."""
+        return slug in self.get_all_user_plugins(user)
+
+    def get_user_plugin_metadata(self, user: UserId, slug: Slug) -> InstallationMetadata | None:
+        """The installation metadata of one plugin; None if it is not installed."""
+        return self.get_all_user_plugins(user).get(slug)
+
+    def get_all_user_plugins(self, user: UserId) -> dict[str, InstallationMetadata]:
+        """Installation metadata by slug; empty where the file is missing or broken."""
+        try:
+            return self.read_installations(user) or {}
+        except BrokenInstallations:
+            return {}
+
+    def register_user_plugin(
+        self, user: UserId, slug: Slug, installation_metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes `slug` into the user's file, and nothing that a table holds.
+
+        Raises: BrokenInstallations, rather than replacing what cannot be read; StorageError.
+        """
+        metadata = {
+            "installation_type": "production",
+            "installed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            **(installation_metadata or {}),
+        }
+
+        def add(content: dict[str, Any]) -> bool:
+            content[slug] = {"installation_metadata": metadata}
+            return True
+
+        self._change_document(user, add)
+
+    def unregister_user_plugin(self, user: UserId, slug: Slug) -> bool:
+        """Takes `slug` out of the user's file; False if it was not there.
+
+        Raises: BrokenInstallations; StorageError.
+        """
+        return self._change_document(user, lambda content: content.pop(slug, None) is not None)
+
+    # Files: shared/
+
+    def construct_shared_path(self, slug: Slug, version: Version) -> Path:
+        return self.shared / slug / f"v{version}"
+
+    def get_user_plugin_path(self, user: UserId, slug: Slug, version: Version) -> Path | None:
+        """The version's folder, if the user has the plugin and the folder exists.
+
+        `version` comes from the database: this class cannot know it.
+        """
+        folder = self.construct_shared_path(slug, version)
+        return folder if self.plugin_exists_for_user(user, slug) and folder.is_dir() else None
+
+    def open_asset(self, slug: Slug, version: Version, asset_path: AssetPath) -> OpenedAsset:
+        """The file, opened without following a link at any step below the version's folder.
+
+        Raises: VersionNotPublished, AssetNotFound; OSError, if the disk fails.
+        """
+        folder = self.construct_shared_path(slug, version)
+        try:
+            descriptor = _open_below(folder, asset_path)
+        except (FileNotFoundError, NotADirectoryError):
+            if not folder.is_dir():
+                raise VersionNotPublished(reason=f"no folder {folder}") from None
+            raise AssetNotFound(reason=f"no file {asset_path} in {folder}") from None
+        except OSError as error:
+            if _names_no_file(error):
+                raise AssetNotFound(reason=f"{asset_path} in {folder}: {error.strerror}") from None
+            raise
+        file = FileIO(descriptor)
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            file.close()
+            raise AssetNotFound(reason=f"{asset_path} in {folder} is no regular file")
+        return OpenedAsset(file, folder / asset_path, facts)
+
+    # The document
+
+    def _read_document(self, user: UserId) -> dict[str, Any] | None:
+        path = self.installations_file(user)
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_INSTALLATIONS_BYTES + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+        if len(content) > _MAX_INSTALLATIONS_BYTES:
+            raise BrokenInstallations(f"{path}: larger than {_MAX_INSTALLATIONS_BYTES} bytes")
+        try:
+            document = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise BrokenInstallations(f"{path}: not valid JSON") from None
+        if not isinstance(document, dict):
+            raise BrokenInstallations(f"{path}: not a JSON object")
+        return document
+
+    def _change_document(self, user: UserId, change: Callable[[dict[str, Any]], bool]) -> bool:
+        path = self.installations_file(user)
+        locks = self.cache / "locks"
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(locks / f"user_{user}.lock", timeout=_LOCK_TIMEOUT_S):
+                document = self._read_document(user) or {}
+                changed = change(document)
+                if changed:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        except OSError as error:  # filelock's Timeout is one
+            raise StorageError(f"{path}: cannot be written: {error}") from error
+        return changed
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """After return, `path` holds `content` for good; before, whatever it held."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; these are read by other programs of the site.
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder; its rename is journaled
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _metadata_of(inner: object) -> InstallationMetadata:
+    """The inner object is free-form and may be empty or null (FORMATS §1)."""
+    metadata = inner.get("installation_metadata") if isinstance(inner, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _open_below(folder: Path, asset_path: AssetPath) -> int:
+    if not _HAS_DIR_FD:
+        resolved = (folder / asset_path).resolve()
+        if resolved != folder.resolve() / asset_path:  # a link, or another case of the name
+            raise FileNotFoundError(asset_path)
+        return os.open(resolved, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    *parents, name = asset_path.split("/")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for parent in parents:
+            inner = os.open(
+                parent,
+                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                dir_fd=descriptor,
+            )
+            os.close(descriptor)
+            descriptor = inner
+        # O_NONBLOCK: a FIFO with no writer must not hold the thread.
+        return os.open(
+            name,
+            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            dir_fd=descriptor,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def _names_no_file(error: OSError) -> bool:
+    """Errors that the path causes, not the disk: a link, a bad name, no permission, a socket."""
+    return error.errno in {
+        errno.ELOOP,
+        errno.EMLINK,  # FreeBSD's word for O_NOFOLLOW on a link
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EISDIR,
+        errno.ENXIO,
+    }

@@ -1,0 +1,265 @@
+"""A TTL cache for one expensive asynchronous load, over cachetools.
+
+It knows nothing of plugins or HTTP. What it promises:
+
+- single flight: concurrent misses of one key share one load, which is a task of its own;
+  a caller that is cancelled cancels nobody else;
+- a value is used for `ttl_s`, less a jitter; shortly before that, a caller starts a refresh
+  and is answered at once with the old value;
+- while loads fail, the last value is used for `stale_if_error_s` more (RFC 5861 §4);
+- "known to be missing" is a value like any other, kept for `negative_ttl_s`;
+- no resurrection: a load that began before a purge or an expiry of its key is never stored
+  as fresh after it.
+
+For one event loop; not for threads.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, fields
+from typing import Generic, TypeVar
+
+from cachetools import TLRUCache
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+# A refresh begins at this share of the lifetime: one request in the last quarter pays
+# nothing and the others never wait.
+_REFRESH_AT = 0.75
+_FAILED_PAUSE_S = 1.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened, since the start. `purged`, `evicted`, `expired`: three causes."""
+
+    hits: int = 0
+    negative_hits: int = 0
+    stale_hits: int = 0
+    misses: int = 0
+    loads: int = 0
+    load_errors: int = 0
+    purged: int = 0
+    evicted: int = 0
+    expired: int = 0
+
+    def as_dict(self) -> dict[str, int]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(slots=True)
+class Entry(Generic[V]):
+    """A value and its moments, in seconds of the cache's clock."""
+
+    value: V
+    generation: int
+    loaded_at: float
+    refresh_at: float
+    fresh_until: float
+    stale_until: float
+    negative: bool
+    retry_at: float = 0.0
+    """Its source failed; not asked again before this moment."""
+
+
+class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
+    """cachetools' time-aware LRU, telling what it drops and why."""
+
+    def __init__(
+        self,
+        max_size: float,
+        size_of: Callable[[V], int],
+        clock: Callable[[], float],
+        counters: Counters,
+    ) -> None:
+        super().__init__(
+            max_size,
+            ttu=lambda _key, entry, _now: entry.stale_until,
+            timer=clock,
+            getsizeof=lambda entry: size_of(entry.value),
+        )
+        self._counters = counters
+
+    def expire(self, time: float | None = None) -> list[tuple[K, Entry[V]]]:
+        dropped = super().expire(time)
+        self._counters.expired += len(dropped)
+        return dropped
+
+    def popitem(self) -> tuple[K, Entry[V]]:
+        self._counters.evicted += 1
+        return super().popitem()
+
+
+class TTLCache(Generic[K, V]):
+    """Values of `load(key)`, remembered."""
+
+    def __init__(
+        self,
+        load: Callable[[K], Awaitable[V]],
+        *,
+        ttl_s: float,
+        max_size: int,
+        size_of: Callable[[V], int] = lambda _value: 1,
+        negative_ttl_s: float = 0.0,
+        stale_if_error_s: float = 0.0,
+        is_negative: Callable[[V], bool] = lambda _value: False,
+        jitter: float = 0.1,
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`max_size` counts entries, or whatever `size_of` measures.
+
+        `on_change` is called when what callers were told may no longer hold: at a purge, an
+        expiry, and a load that brought another value than the one before."""
+        self._load = load
+        self._ttl_s = ttl_s
+        self._negative_ttl_s = negative_ttl_s
+        self._stale_if_error_s = stale_if_error_s
+        self._is_negative = is_negative
+        self._jitter = jitter
+        self._clock = clock
+        self._on_change = on_change
+        self.counters = Counters()
+        self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
+        self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
+        self._generation = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def peek(self, key: K) -> Entry[V] | None:
+        """The entry, fresh or stale, without loading or counting."""
+        return self._entries.get(key)
+
+    async def get(self, key: K, *, max_age_s: float | None = None) -> V:
+        """The value; loaded if it is not fresh, or older than `max_age_s`.
+
+        Raises: what `load` raises, when no usable value is left.
+        """
+        return (await self.get_entry(key, max_age_s=max_age_s)).value
+
+    async def get_entry(self, key: K, *, max_age_s: float | None = None) -> Entry[V]:
+        entry = self._entries.get(key)
+        if entry is None:
+            self.counters.misses += 1
+            return await self._join_flight(key)
+        now = self._clock()
+        if self.is_fresh(entry) and (max_age_s is None or now - entry.loaded_at <= max_age_s):
+            self._count_hit(entry)
+            if now >= entry.refresh_at and now >= entry.retry_at:
+                self._flight(key)
+            return entry
+        if now < entry.retry_at:
+            self.counters.stale_hits += 1
+            return entry
+        self.counters.misses += 1
+        try:
+            return await self._join_flight(key)
+        except Exception:  # whatever the source raised: the last value stands in
+            if self._entries.get(key) is not entry:
+                raise
+            self.counters.stale_hits += 1
+            return entry
+
+    def is_fresh(self, entry: Entry[V]) -> bool:
+        return entry.generation == self._generation and self._clock() < entry.fresh_until
+
+    def purge(self, key: K) -> None:
+        """Forgets the key: the next caller waits for a load that starts after this call."""
+        self._flights.pop(key, None)
+        if self._entries.pop(key, None) is not None:
+            self.counters.purged += 1
+        self._on_change()
+
+    def purge_all(self) -> None:
+        self._flights.clear()
+        self.counters.purged += len(self._entries)
+        self._entries.clear()
+        self._on_change()
+
+    def expire_all(self) -> None:
+        """Soft: every value is asked for again at its next use, and stands in on errors. O(1)."""
+        self._flights.clear()
+        self._generation += 1
+        self._on_change()
+
+    async def close(self) -> None:
+        """Ends the loads that still run."""
+        flights = list(self._flights.values())
+        self._flights.clear()
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
+    def _count_hit(self, entry: Entry[V]) -> None:
+        if entry.negative:
+            self.counters.negative_hits += 1
+        else:
+            self.counters.hits += 1
+
+    async def _join_flight(self, key: K) -> Entry[V]:
+        return await asyncio.shield(self._flight(key))
+
+    def _flight(self, key: K) -> asyncio.Task[Entry[V]]:
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = asyncio.create_task(self._fly(key))
+            self._flights[key] = flight
+            flight.add_done_callback(_retrieve)
+        return flight
+
+    async def _fly(self, key: K) -> Entry[V]:
+        this = asyncio.current_task()
+        self.counters.loads += 1
+        started_at = self._clock()
+        try:
+            value = await self._load(key)
+        except BaseException:
+            if self._flights.get(key) is this:
+                del self._flights[key]
+                self._pause_after_failure(key)
+            self.counters.load_errors += 1
+            raise
+        entry = self._build_entry(value, started_at)
+        # A purge or expiry in the meantime has taken the flight off the list: the value
+        # answers those who waited for it, and is not stored.
+        if self._flights.get(key) is this:
+            del self._flights[key]
+            before = self._entries.get(key)
+            try:
+                self._entries[key] = entry
+            except ValueError:  # cachetools: larger than the whole cache
+                self._entries.pop(key, None)
+            if before is not None and before.value != value:
+                self._on_change()
+        return entry
+
+    def _pause_after_failure(self, key: K) -> None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.retry_at = self._clock() + _FAILED_PAUSE_S
+
+    def _build_entry(self, value: V, started_at: float) -> Entry[V]:
+        """Ages count from the load's start: the truth may have changed right after it read."""
+        negative = self._is_negative(value)
+        ttl_s = self._negative_ttl_s if negative else self._ttl_s
+        lifetime_s = ttl_s * (1.0 - self._jitter * random.random())  # noqa: S311 (no secret)
+        fresh_until = started_at + lifetime_s
+        return Entry(
+            value=value,
+            generation=self._generation,
+            loaded_at=started_at,
+            refresh_at=fresh_until if negative else started_at + lifetime_s * _REFRESH_AT,
+            fresh_until=fresh_until,
+            stale_until=fresh_until + (0.0 if negative else self._stale_if_error_s),
+            negative=negative,
+        )
+
+
+def _retrieve(flight: asyncio.Task[object]) -> None:
+    """Marks the exception as seen: a background refresh may have no waiter."""
+    if not flight.cancelled():
+        flight.exception()
