@@ -1,0 +1,47 @@
+"""Who asks. An open set: one way of knowing the user, one file.
+
+A source returns the user; None, where the request carries no credential of its kind; or it
+raises InvalidToken, where it carries one that proves nothing: a bad credential is refused,
+never passed over to a weaker source.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from starlette.types import Scope
+
+from gateway.errors import NotAuthenticated
+from gateway.names import UserId
+
+
+class IdentitySource(Protocol):
+    """One way of knowing the user."""
+
+    async def identify(self, scope: Scope) -> UserId | None:
+        """Raises: InvalidToken; SourceUnavailable, if keys cannot be had."""
+
+
+class IdentityChain:
+    """The configured sources, asked in order."""
+
+    def __init__(self, sources: Sequence[IdentitySource]) -> None:
+        self._sources = tuple(sources)
+
+    async def identify(self, scope: Scope) -> UserId:
+        """Raises: NotAuthenticated, InvalidToken, SourceUnavailable."""
+        for source in self._sources:
+            user = await source.identify(scope)
+            if user is not None:
+                return user
+        raise NotAuthenticated
+
+
+def single_header(scope: Scope, name: bytes) -> bytes | None:
+    """The field's value; None where it is absent.
+
+    Raises: ValueError, if it is repeated: which of two names the user is anyone's guess.
+    """
+    values = [value for key, value in scope["headers"] if key == name]
+    if len(values) > 1:
+        raise ValueError(f"repeated header {name.decode()}")
+    return values[0] if values else None

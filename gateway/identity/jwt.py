@@ -1,0 +1,187 @@
+"""Bearer tokens: JSON Web Tokens (RFC 7519) whose `sub` is the user.
+
+The algorithm is taken from the settings, never from the token alone, and each family has its
+own key: a public key can never serve as an HMAC secret.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio.to_thread
+import jwt
+from cachetools import TLRUCache
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from starlette.types import Scope
+
+from gateway.errors import ConfigurationError, InvalidToken, SourceUnavailable
+from gateway.identity import single_header
+from gateway.names import UserId, parse_user_id
+from gateway.settings import Jwt, Settings
+
+_MAX_REMEMBERED = 100_000
+# A key that was withdrawn from a JWKS ends within this, whatever the tokens say.
+_MAX_REMEMBERED_S = 300.0
+_JWKS_LIFETIME_S = 300
+_JWKS_TIMEOUT_S = 5
+_JWKS_PAUSE_S = 10.0
+
+
+class JwtIdentity:
+    """Verifies tokens and remembers the verified ones, never past their expiry."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """Raises: ConfigurationError, where an accepted algorithm has no key."""
+        section = settings.identity.jwt
+        self._clock = clock
+        self._secret, self._public_key = _keys(settings)
+        self._jwks = (
+            jwt.PyJWKClient(section.jwks_url, lifespan=_JWKS_LIFETIME_S, timeout=_JWKS_TIMEOUT_S)
+            if section.jwks_url
+            else None
+        )
+        self._jwks_failed_at = float("-inf")
+        self._algorithms = list(section.algorithms)
+        self._audience = section.audience or None
+        self._issuer = section.issuer or None
+        self._remembered: TLRUCache[bytes, tuple[UserId, float]] = TLRUCache(
+            _MAX_REMEMBERED, ttu=lambda _token, known, _now: known[1], timer=clock
+        )
+
+    async def identify(self, scope: Scope) -> UserId | None:
+        try:
+            field = single_header(scope, b"authorization")
+        except ValueError:
+            raise InvalidToken from None
+        if field is None:
+            return None
+        scheme, _, token = field.partition(b" ")
+        token = token.strip()
+        if scheme.lower() != b"bearer" or not token:
+            return None
+        known = self._remembered.get(token)
+        if known is None:
+            known = await self._verify(token)
+            self._remembered[token] = known
+        return known[0]
+
+    async def _verify(self, token: bytes) -> tuple[UserId, float]:
+        """(user, moment until which the token may be believed)."""
+        try:
+            key, algorithm = await self._key_for(token)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[algorithm],
+                audience=self._audience,
+                issuer=self._issuer,
+                options={"verify_aud": self._audience is not None, "require": ["sub"]},
+            )
+            user = parse_user_id(claims["sub"])
+            now = self._clock()
+            expires = float(claims.get("exp", now + _MAX_REMEMBERED_S))
+        except (jwt.PyJWTError, ValueError) as error:
+            raise InvalidToken(reason=f"the token does not verify: {error}") from None
+        return user, min(expires, now + _MAX_REMEMBERED_S)
+
+    async def _key_for(self, token: bytes) -> tuple[Any, str]:
+        algorithm = jwt.get_unverified_header(token).get("alg")
+        if algorithm not in self._algorithms:
+            raise InvalidToken(reason=f"algorithm {algorithm} is not accepted")
+        if algorithm.startswith("HS"):
+            return self._secret, algorithm
+        if self._public_key is not None:
+            return self._public_key, algorithm
+        return await self._published_key(token), algorithm
+
+    async def _published_key(self, token: bytes) -> Any:
+        """The JWKS key that the token names; fetched in a thread, for PyJWKClient blocks."""
+        if self._jwks is None:  # _keys() has made sure that there is one
+            raise InvalidToken
+        if self._clock() - self._jwks_failed_at < _JWKS_PAUSE_S:
+            raise SourceUnavailable(reason="the key set could not be fetched a moment ago")
+        try:
+            signing_key = await anyio.to_thread.run_sync(
+                self._jwks.get_signing_key_from_jwt, token.decode("latin-1")
+            )
+        except jwt.PyJWKClientConnectionError as error:
+            self._jwks_failed_at = self._clock()
+            raise SourceUnavailable(reason=f"the key set cannot be fetched: {error}") from None
+        return signing_key.key
+
+
+def _keys(settings: Settings) -> tuple[str | None, Any | None]:
+    """(HMAC secret, public key), each None where no accepted algorithm needs it."""
+    section = settings.identity.jwt
+    symmetric = any(name.startswith("HS") for name in section.algorithms)
+    asymmetric = any(not name.startswith("HS") for name in section.algorithms)
+    if symmetric and not section.secret:
+        raise ConfigurationError(
+            "identity.jwt.secret: expected the key of the application's tokens"
+            " (there is no default; GATEWAY__IDENTITY__JWT__SECRET sets it)"
+        )
+    if asymmetric and not (section.key_file or section.jwks_url):
+        raise ConfigurationError(
+            "identity.jwt.key_file: expected a PEM file (or jwks_url)"
+            f" for {', '.join(section.algorithms)}"
+        )
+    public_key = _public_key(settings) if asymmetric and section.key_file else None
+    return (section.secret if symmetric else None), public_key
+
+
+def _read_pem(settings: Settings) -> bytes:
+    path = settings.path(settings.identity.jwt.key_file)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"identity.jwt.key_file: {path} cannot be read: {error.strerror}"
+        ) from None
+
+
+def _private_key(pem: bytes) -> PrivateKeyTypes | None:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+
+
+def _public_key(settings: Settings) -> Any:
+    pem = _read_pem(settings)
+    private = _private_key(pem)
+    if private is not None:
+        return private.public_key()
+    try:
+        return load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise ConfigurationError(
+            f"identity.jwt.key_file: {settings.identity.jwt.key_file} holds no PEM key"
+        ) from None
+
+
+def issue_token(settings: Settings, user: UserId, ttl_s: float, now: float) -> str:
+    """A token that this gateway accepts, made with its own key; for operators and the demo.
+
+    Raises: ConfigurationError, where the settings hold no key that can sign.
+    """
+    section: Jwt = settings.identity.jwt
+    claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + ttl_s}
+    if section.audience:
+        claims["aud"] = section.audience
+    if section.issuer:
+        claims["iss"] = section.issuer
+    for algorithm in section.algorithms:
+        if algorithm.startswith("HS"):
+            if section.secret:
+                return jwt.encode(claims, section.secret, algorithm)
+        elif section.key_file and (private := _private_key(_read_pem(settings))) is not None:
+            return jwt.encode(claims, private, algorithm)  # type: ignore[arg-type]
+    raise ConfigurationError(
+        "identity.jwt: no key that can sign: set identity.jwt.secret,"
+        " or a private key as identity.jwt.key_file"
+    )

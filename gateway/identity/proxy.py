@@ -1,0 +1,42 @@
+"""A header set by a proxy that has authenticated the user, believed from that proxy alone."""
+
+from ipaddress import ip_address, ip_network
+
+from starlette.types import Scope
+
+from gateway.errors import InvalidToken
+from gateway.identity import single_header
+from gateway.names import UserId, parse_user_id
+from gateway.settings import Proxy
+
+UNIX_SOCKET = "unix"
+"""Stands for peers of the Unix socket, who have no address."""
+
+
+class ProxyIdentity:
+    """The user that a trusted peer names."""
+
+    def __init__(self, settings: Proxy) -> None:
+        self._header = settings.header.lower().encode()
+        self._trusts_socket = UNIX_SOCKET in settings.trusted
+        self._networks = [ip_network(text) for text in settings.trusted if text != UNIX_SOCKET]
+
+    async def identify(self, scope: Scope) -> UserId | None:
+        if not self.is_trusted(scope):
+            return None  # an untrusted peer's header says nothing, not even something wrong
+        try:
+            value = single_header(scope, self._header)
+            return None if value is None else parse_user_id(value.decode("latin-1").strip())
+        except ValueError as error:
+            raise InvalidToken(reason=str(error)) from None
+
+    def is_trusted(self, scope: Scope) -> bool:
+        """Whether the connection comes from a listed address, not what a header claims."""
+        client = scope.get("client")
+        if not client or not client[0]:
+            return self._trusts_socket
+        try:
+            address = ip_address(client[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
