@@ -1,0 +1,1 @@
+"""How the bytes leave. An open set: one mode, one file."""

@@ -1,0 +1,1 @@
+"""HTTP: requests in, answers out. All rules live below; here they meet Starlette."""

@@ -1,0 +1,165 @@
+"""Rows as the application's front end expects them. Pure: details in, JSON objects out.
+
+The keys are BrainDrive-Core's, inconsistencies included (`bundlelocation` beside `sourceUrl`,
+`id` the slug in manifests and the row's id elsewhere): its front end reads them by name.
+JSON columns that are NULL or broken become their default, so one bad row never breaks an
+answer.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from gateway.database import ModuleDetails, PluginDetails
+
+JsonObject = dict[str, Any]
+
+
+def manifest_plugin(
+    plugin: PluginDetails,
+    bundle_location: str | None,
+    installation_metadata: Mapping[str, Any],
+) -> JsonObject:
+    """One plugin of a manifest; `bundle_location` as the page is to ask for it."""
+    fields = _plugin_fields(plugin)
+    fields["bundlelocation"] = bundle_location
+    fields["installation_metadata"] = dict(installation_metadata)
+    if not plugin.plugin_slug:
+        return {"id": plugin.id, **fields}
+    return {"id": plugin.plugin_slug, **fields, "database_id": plugin.id}
+
+
+def manifest_key(plugin: PluginDetails) -> str:
+    return plugin.plugin_slug or plugin.id
+
+
+def bare_plugin(plugin: PluginDetails) -> JsonObject:
+    """One plugin outside a manifest: `id` is the row's, nothing is pinned."""
+    return {"id": plugin.id, **_plugin_fields(plugin)}
+
+
+def module_objects(modules: Iterable[ModuleDetails], plugin_reference: str) -> list[JsonObject]:
+    """`plugin_reference` becomes `pluginId`: the slug in manifests, elsewhere the row's id."""
+    return [_module(module, plugin_reference) for module in modules]
+
+
+def plugin_facts(plugin: PluginDetails) -> JsonObject:
+    """`plugin_info` of a status; here, and only here, `enabled` is an integer."""
+    return {
+        "id": plugin.id,
+        "name": plugin.name,
+        "version": plugin.version,
+        "enabled": int(bool(plugin.enabled)),
+        "created_at": _text(plugin.created_at),
+        "updated_at": _text(plugin.updated_at),
+    }
+
+
+def relative_bundle_location(plugin: PluginDetails) -> str | None:
+    """The location below the version's folder; None where it is null or an absolute URL."""
+    location = plugin.bundle_location
+    if not isinstance(location, str) or not location:
+        return None
+    if "://" in location or location.startswith("//"):
+        return None
+    return location.removeprefix("/")
+
+
+def verbatim_bundle_location(plugin: PluginDetails) -> str | None:
+    """As in the row; a manifest drops one leading slash where there is a slug."""
+    location = plugin.bundle_location
+    if isinstance(location, str) and plugin.plugin_slug and not location.startswith("//"):
+        return location.removeprefix("/")
+    return _text(location)
+
+
+def _plugin_fields(plugin: PluginDetails) -> JsonObject:
+    return {
+        "plugin_slug": plugin.plugin_slug,
+        "name": plugin.name,
+        "description": plugin.description,
+        "version": plugin.version,
+        "type": plugin.type,
+        "pluginType": plugin.plugin_type,
+        "enabled": bool(plugin.enabled),
+        "icon": plugin.icon,
+        "category": plugin.category,
+        "status": plugin.status,
+        "official": _flag(plugin.official),
+        "author": plugin.author,
+        "lastUpdated": _text(plugin.last_updated),
+        "compatibility": plugin.compatibility,
+        "downloads": plugin.downloads,
+        "scope": plugin.scope,
+        "bundlemethod": plugin.bundle_method,
+        "bundlelocation": plugin.bundle_location,
+        "islocal": _flag(plugin.is_local),
+        "longDescription": plugin.long_description,
+        "userId": plugin.user_id,
+        "sourceType": plugin.source_type,
+        "sourceUrl": plugin.source_url,
+        "updateCheckUrl": plugin.update_check_url,
+        "lastUpdateCheck": _iso(plugin.last_update_check),
+        "updateAvailable": _flag(plugin.update_available),
+        "latestVersion": plugin.latest_version,
+        "installationType": plugin.installation_type,
+        "endpointsFile": plugin.endpoints_file,
+        "routePrefix": plugin.route_prefix,
+        "configFields": _json(plugin.config_fields, {}),
+        "messages": _json(plugin.messages, {}),
+        "dependencies": _json(plugin.dependencies, []),
+        "permissions": _json(plugin.permissions, []),
+        "requiredServicesRuntime": _json(plugin.required_services_runtime, []),
+        "backendDependencies": _json(plugin.backend_dependencies, []),
+    }
+
+
+def _module(module: ModuleDetails, plugin_reference: str) -> JsonObject:
+    return {
+        "id": module.id,
+        "pluginId": plugin_reference,
+        "name": module.name,
+        "displayName": module.display_name,
+        "description": module.description,
+        "icon": module.icon,
+        "category": module.category,
+        "enabled": bool(module.enabled),
+        "priority": module.priority,
+        "userId": module.user_id,
+        "props": _json(module.props, {}),
+        "configFields": _json(module.config_fields, {}),
+        "requiredServices": _json(module.required_services, {}),
+        "layout": _json(module.layout, {}),
+        "dependencies": _json(module.dependencies, []),
+        "tags": _json(module.tags, []),
+        "messages": _json(module.messages, {"sends": [], "receives": []}),
+    }
+
+
+def _json(column: Any, default: Any) -> Any:
+    """A JSON column; drivers return text, or the value where the column's type is JSON."""
+    if column is None:
+        return default
+    if not isinstance(column, str | bytes):
+        return column
+    try:
+        value = orjson.loads(column)
+    except orjson.JSONDecodeError:
+        return default
+    return default if value is None else value
+
+
+def _flag(column: Any) -> bool | None:
+    return None if column is None else bool(column)
+
+
+def _text(column: Any) -> str | None:
+    """Dates are text in the tables of the application; PostgreSQL may hold real ones."""
+    return None if column is None else str(column)
+
+
+def _iso(column: Any) -> str | None:
+    """A timestamp with `T`, whether the driver returned text or a datetime."""
+    text = _text(column)
+    return text.replace(" ", "T", 1) if text else text
