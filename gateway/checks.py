@@ -1,0 +1,118 @@
+"""What would stop a site from serving, found before a user finds it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.application import Gateway
+from gateway.errors import ConfigurationError, SourceUnavailable
+from gateway.names import UserId
+from gateway.settings import Settings
+
+# RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it.
+_SHORT_SECRET_BYTES = 32
+
+
+class Level(Enum):
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact about the site; `hint` says what to do where something is to be done."""
+
+    level: Level
+    subject: str
+    text: str
+    hint: str = ""
+
+
+def require_servable(settings: Settings) -> None:
+    """What must be right before a server starts, without opening the database.
+
+    Raises: ConfigurationError, one line.
+    """
+    Gateway(settings)  # keys, identity chain, driver
+    if not settings.plugins_dir.is_dir():
+        raise ConfigurationError(
+            f"storage.root: no folder {settings.plugins_dir} (gateway init makes one)"
+        )
+
+
+async def check(settings: Settings) -> AsyncIterator[Finding]:
+    """Findings, most basic first; ends early where the next ones would make no sense."""
+    try:
+        require_servable(settings)
+        gateway = Gateway(settings)
+    except ConfigurationError as error:
+        yield Finding(Level.ERROR, "configuration", str(error))
+        return
+    chain = ", ".join(settings.identity.chain)
+    yield Finding(Level.OK, "configuration", f"valid; users are known by: {chain}")
+    secret = settings.identity.jwt.secret
+    if "jwt" in settings.identity.chain and 0 < len(secret.encode()) < _SHORT_SECRET_BYTES:
+        yield Finding(
+            Level.WARNING,
+            "configuration",
+            f"identity.jwt.secret has {len(secret.encode())} bytes",
+            f"RFC 7518 wants at least {_SHORT_SECRET_BYTES}",
+        )
+    try:
+        async with gateway.running():
+            async for finding in _check_site(gateway):
+                yield finding
+    except ConfigurationError as error:
+        yield Finding(Level.ERROR, "database", str(error))
+    except SourceUnavailable as error:
+        yield Finding(Level.ERROR, "database", error.reason)
+
+
+async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
+    storage = gateway.storage
+    rows = await gateway.database.read_all_records()
+    users = {user for user, _ in rows}
+    yield Finding(Level.OK, "database", f"{len(rows)} plugin rows of {len(users)} users")
+
+    if not storage.shared.is_dir():
+        yield Finding(Level.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
+        return
+    published = sum(1 for _ in storage.shared.glob("*/v*"))
+    yield Finding(Level.OK, "storage", f"{published} published versions in {storage.shared}")
+
+    unusable = sum(1 for _, record in rows if record.enabled and record.version is None)
+    if unusable:
+        yield Finding(Level.WARNING, "database", f"{unusable} enabled rows hold no usable version")
+    missing = {
+        (record.slug, record.version)
+        for _, record in rows
+        if record.enabled
+        and record.version is not None
+        and not storage.construct_shared_path(record.slug, record.version).is_dir()
+    }
+    for slug, version in sorted(missing):
+        yield Finding(
+            Level.WARNING,
+            "storage",
+            f"{slug} {version} has enabled rows but no folder",
+            f"expected {storage.construct_shared_path(slug, version)}",
+        )
+    finding = _missing_files(gateway, users)
+    if finding is not None:
+        yield finding
+
+
+def _missing_files(gateway: Gateway, users: set[UserId]) -> Finding | None:
+    without = sum(1 for user in users if not gateway.storage.installations_file(user).is_file())
+    if not without:
+        return None
+    text = f"{without} of {len(users)} users have rows but no installed_plugins.json"
+    if gateway.settings.access.missing_installations == "allow":
+        return Finding(Level.OK, "storage", f"{text}: the table alone decides for them")
+    return Finding(
+        Level.WARNING,
+        "storage",
+        f"{text}: they get nothing",
+        'access.missing_installations = "allow" lets the table decide for them',
+    )

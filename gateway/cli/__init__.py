@@ -1,0 +1,47 @@
+"""`gateway`: click commands; no logic of their own. Exit code 2 and one line for bad input."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import gateway
+from gateway.cli.access import explain, sign, token
+from gateway.cli.serving import demo, serve
+from gateway.cli.site import check, init, list_
+from gateway.errors import GatewayError
+
+
+class _BadInput(click.ClickException):
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Turns our errors into one line and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GatewayError as error:
+            raise _BadInput(str(error)) from None
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Configuration file; otherwise $GATEWAY_CONFIG, otherwise ./config.toml if it exists.",
+)
+@click.version_option(gateway.__version__, prog_name="gateway")
+@click.pass_context
+def main(ctx: click.Context, config_file: Path | None) -> None:
+    """Serves front-end plugin files to many users, each at the version the database gives him.
+
+    Every setting can also be given as GATEWAY__SECTION__KEY in the environment.
+    """
+    ctx.obj = config_file
+
+
+for command in (demo, init, serve, check, list_, token, sign, explain):
+    main.add_command(command)

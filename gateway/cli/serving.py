@@ -1,0 +1,163 @@
+"""`serve` and `demo`: commands that run until they are stopped."""
+
+import contextlib
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+import uvicorn
+from rich.console import Console
+
+from gateway.checks import require_servable
+from gateway.connections import connect
+from gateway.database import PluginDatabase
+from gateway.demo.application import create_demo_app
+from gateway.demo.site import DemoSite
+from gateway.errors import ConfigurationError
+from gateway.logs import log_config
+from gateway.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings, load_settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 takes a free one.")
+@click.option("--uds", metavar="PATH", help="Unix socket to listen on instead.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that serve.")
+@click.option("--dev", is_flag=True, default=None, help="Development: changes show at once.")
+@click.pass_obj
+def serve(
+    config_file: Path | None,
+    host: str | None,
+    port: int | None,
+    uds: str | None,
+    workers: int | None,
+    dev: bool | None,
+) -> None:
+    """Serves the site that the configuration describes."""
+    server = {"host": host, "port": port, "uds": uds, "workers": workers}
+    overrides: dict[str, dict[str, Any]] = {
+        "server": {key: value for key, value in server.items() if value is not None},
+        "dev": {} if dev is None else {"enabled": dev},
+    }
+    settings = load_settings(config_file, overrides=overrides)
+    require_servable(settings)
+    _require_database(settings)
+    _require_free_port(settings)
+    _tell_workers(config_file, overrides)
+    # uvicorn rewrites the peer from X-Forwarded-For where it trusts it; whom to believe is
+    # this gateway's own decision (identity/proxy.py), taken on the real peer.
+    uvicorn.run(
+        "gateway:create_app",
+        factory=True,
+        proxy_headers=False,
+        **_uvicorn_options(settings),
+        workers=settings.server.workers,
+    )
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="TCP port."
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Make the site here and keep it; otherwise it is temporary.",
+)
+def demo(host: str, port: int, folder: Path | None) -> None:
+    """A seeded site with two plugins and three users, served with a page to look at."""
+    console = Console()
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
+        site = DemoSite(folder)
+        site.make()
+        settings = load_settings(
+            site.config_file, overrides={"server": {"host": host, "port": port}}
+        )
+        _require_free_port(settings)
+        url_host = f"[{host}]" if ":" in host else host
+
+        def announce(bound_port: int) -> None:
+            console.print(
+                f"\n  The demo runs at [bold]http://{url_host}:{bound_port}/[/bold]"
+                "   (Ctrl-C ends it)\n"
+                f"  Its site: gateway --config {site.config_file} list\n",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+        config = uvicorn.Config(
+            create_demo_app(settings), **_uvicorn_options(settings, log_level="warning")
+        )
+        _AnnouncingServer(config, announce).run()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says its URL once it really listens."""
+
+    def __init__(self, config: uvicorn.Config, announce: Any) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce(self.servers[0].sockets[0].getsockname()[1])
+
+
+def _uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
+    server = settings.server
+    return {
+        "host": server.host,
+        "port": server.port,
+        "uds": server.uds or None,
+        "access_log": settings.observability.access_log,
+        "log_config": log_config(settings.observability),
+        "log_level": log_level,
+        "server_header": False,
+        "limit_concurrency": server.limit_concurrency or None,
+        "timeout_graceful_shutdown": max(1, round(server.drain_timeout)),
+        "lifespan": "on",
+    }
+
+
+def _tell_workers(config_file: Path | None, overrides: dict[str, dict[str, Any]]) -> None:
+    """Workers are new processes: they read what this one read, from the environment."""
+    if config_file is not None:
+        os.environ[CONFIG_VARIABLE] = str(config_file.resolve())
+    for section, values in overrides.items():
+        for key, value in values.items():
+            os.environ[f"{ENVIRONMENT_PREFIX}{section}__{key}".upper()] = str(value)
+
+
+def _require_database(settings: Settings) -> None:
+    """Opens the database once, so that what is wrong with it is one line and no traceback."""
+
+    async def open_once() -> None:
+        database = PluginDatabase(connect(settings))
+        await database.open()
+        await database.close()
+
+    anyio.run(open_once)
+
+
+def _require_free_port(settings: Settings) -> None:
+    server = settings.server
+    if server.uds or server.port == 0:
+        return
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((server.host, server.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"server.port: cannot listen on {server.host}:{server.port}: {error.strerror}"
+            ) from None

@@ -1,0 +1,95 @@
+"""`init`, `check`, `list`: a site, made and looked at."""
+
+from pathlib import Path
+
+import anyio
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.application import Gateway
+from gateway.checks import Finding, Level
+from gateway.checks import check as check_site
+from gateway.cli.parameters import user_option
+from gateway.names import UserId
+from gateway.settings import Settings, load_settings
+from gateway.site import make_site
+
+_MARKS = {
+    Level.OK: "[green]ok[/green]",
+    Level.WARNING: "[yellow]warning[/yellow]",
+    Level.ERROR: "[red]error[/red]",
+}
+
+
+@click.command()
+@click.argument(
+    "folder", default=".", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path)
+)
+@click.pass_obj
+def init(config_file: Path | None, folder: Path) -> None:
+    """Makes config.toml, plugins/ and the database in DIR. Again without harm."""
+    for line in anyio.run(make_site, folder, config_file):
+        click.echo(line)
+
+
+@click.command()
+@click.pass_obj
+def check(config_file: Path | None) -> None:
+    """Configuration, database and storage: what would stop the site from serving.
+
+    Exit code 1 if something would.
+    """
+    settings = load_settings(config_file)
+    findings = anyio.run(_collect, settings)
+    console = Console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        hint = f"\n[dim]{finding.hint}[/dim]" if finding.hint else ""
+        table.add_row(_MARKS[finding.level], finding.subject, finding.text + hint)
+    console.print(table)
+    if any(finding.level is Level.ERROR for finding in findings):
+        raise SystemExit(1)
+
+
+async def _collect(settings: Settings) -> list[Finding]:
+    return [finding async for finding in check_site(settings)]
+
+
+@click.command("list")
+@user_option(required=False)
+@click.pass_obj
+def list_(config_file: Path | None, user: UserId | None) -> None:
+    """Who has what: rows of the table, held against the JSON files and the disk."""
+    rows = anyio.run(_rows, load_settings(config_file), user)
+    if not rows:
+        click.echo(f"no plugin rows{f' of user {user}' if user else ''}", err=True)
+        return
+    # Plain lines: ids are for copying, never shortened to a terminal's width.
+    lines = [("user", "plugin", "version", "enabled", "installed", "published"), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+
+
+async def _rows(settings: Settings, only: UserId | None) -> list[tuple[str, ...]]:
+    gateway = Gateway(settings)
+    rows = []
+    async with gateway.running():
+        for user, record in await gateway.database.read_all_records():
+            if only not in (None, user):
+                continue
+            installed = await gateway.lookups.is_installed(user, record.slug)
+            published = (
+                record.version is not None
+                and gateway.storage.construct_shared_path(record.slug, record.version).is_dir()
+            )
+            rows.append(
+                (
+                    user,
+                    record.slug,
+                    record.version or "unusable",
+                    *("yes" if value else "no" for value in (record.enabled, installed, published)),
+                )
+            )
+    return rows

@@ -1,0 +1,124 @@
+"""The demo's site on disk: the real plugins and users of `plugins/`, rows made from them."""
+
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+
+from gateway.connections import execute_in_transaction
+from gateway.errors import ConfigurationError
+from gateway.names import Slug, UserId, Version
+from gateway.schema import insert_statement, module_rows, plugin_row
+from gateway.settings import Settings, load_settings
+from gateway.site import make_tables
+from gateway.storage import write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class DemoUser:
+    """One of the users whose installed_plugins.json is in `plugins/users`."""
+
+    key: str
+    id: UserId
+    name: str
+    about: str
+    versions: dict[Slug, Version]
+
+
+USERS = (
+    DemoUser(
+        "user-1",
+        UserId("a1f4c0de5e7a4b1f9c3d2e8b7a6f5d41"),
+        "Ada",
+        "Both plugins; has stayed on NetworkReview 1.0.0.",
+        {Slug("NetworkReview"): Version("1.0.0"), Slug("NetworkEyes"): Version("1.0.0")},
+    ),
+    DemoUser(
+        "user-2",
+        UserId("b2e5d1ef6f8b4c20ad4e3f9c8b7a6e52"),
+        "Grace",
+        "NetworkReview only, upgraded to 1.0.1.",
+        {Slug("NetworkReview"): Version("1.0.1")},
+    ),
+    DemoUser(
+        "user-3",
+        UserId("c3d6e2fa7a9c4d31be5f4aad9c8b7f63"),
+        "Lin",
+        "NetworkEyes only.",
+        {Slug("NetworkEyes"): Version("1.0.0")},
+    ),
+)
+
+_CONFIG = """\
+# The site of `gateway demo`. Secrets are random, made with it.
+[database]
+url = "sqlite:///gateway.db"
+
+[storage]
+root = "plugins"
+
+[identity.jwt]
+secret = "{jwt_secret}"
+
+[identity.signed]
+secret = "{signed_secret}"
+
+[observability]
+debug_headers = true
+"""
+
+
+class DemoSite:
+    """The site in `folder`: configuration, database, plugins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.toml"
+
+    def make(self) -> None:
+        """Makes the site, or leaves one that is there as it is.
+
+        Raises: ConfigurationError, if the folder holds something else.
+        """
+        if self.config_file.exists() and (self.folder / "gateway.db").exists():
+            return
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise ConfigurationError(f"{self.folder}: expected an empty folder, or a demo's site")
+        for name in ("shared", "users"):
+            shutil.copytree(demo_plugins() / name, self.folder / "plugins" / name)
+        config = _CONFIG.format(
+            jwt_secret=secrets.token_urlsafe(32), signed_secret=secrets.token_urlsafe(32)
+        )
+        write_atomically(self.config_file, config.encode())
+        anyio.run(self._seed, load_settings(self.config_file, environ={}))
+
+    async def _seed(self, settings: Settings) -> None:
+        await make_tables(settings)
+        now = datetime.now(UTC)
+        statements = []
+        for user in USERS:
+            for slug, version in user.versions.items():
+                metadata = self._metadata(slug, version)
+                row = plugin_row(metadata, user.id, slug, version, now)
+                statements.append((insert_statement("plugin", row), row))
+                statements += [
+                    (insert_statement("module", module), module)
+                    for module in module_rows(metadata, user.id, slug, now)
+                ]
+        await execute_in_transaction(settings, statements)
+
+    def _metadata(self, slug: Slug, version: Version) -> dict[str, Any]:
+        path = self.folder / "plugins" / "shared" / slug / f"v{version}" / "plugin.json"
+        metadata: dict[str, Any] = orjson.loads(path.read_bytes())
+        return metadata
+
+
+def demo_plugins() -> Path:
+    """The folder `plugins/` of the package, or of the checkout."""
+    packaged = Path(__file__).parent / "plugins"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "plugins"

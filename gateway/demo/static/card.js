@@ -1,0 +1,74 @@
+// One plugin on the page: the running plugin, its version, its files.
+import { breakable, h } from "./dom.js";
+import { explain, loadComponents, render } from "./federation.js";
+import { filesTable } from "./files.js";
+
+// The plugin's card. Its data-state is "loading", "running" or "failed"; each change is announced by a "state" event.
+export function pluginCard(plugin) {
+  const state = h("span", { class: "state" });
+  const stage = h("div", { class: "stage" });
+  const card = h("article",
+    { class: "card", "aria-label": plugin.name, "data-testid": `plugin-${plugin.slug}`, "data-version": plugin.version },
+    head(plugin, state),
+    h("div", { class: "body" }, stage, evidence(plugin)),
+  );
+
+  function enter(name) {
+    card.dataset.state = name;
+    state.textContent = name;
+    card.dispatchEvent(new Event("state", { bubbles: true }));
+  }
+
+  // Also called long after a good start: a component can throw, or miss a chunk, at any time.
+  async function fail(error) {
+    enter("failed");
+    stage.replaceChildren(failureNotice(await explain(error)));
+  }
+
+  enter("loading");
+  start(plugin, stage, fail).then(() => enter("running"), fail);
+  return card;
+}
+
+// Done when every module is on the page.
+async function start(plugin, stage, fail) {
+  const components = await loadComponents(plugin);
+  await Promise.all(components.map((component) => {
+    const mount = stage.appendChild(h("div"));
+    return new Promise((resolve) => render(component, mount, { onReady: resolve, onError: fail }));
+  }));
+}
+
+function head(plugin, state) {
+  return h("header", {},
+    h("h2", {}, plugin.name),
+    h("span", { class: "version" }, h("span", { class: "visually-hidden" }, "version "), plugin.version),
+    state,
+    plugin.description ? h("p", { class: "muted" }, plugin.description) : null,
+  );
+}
+
+function evidence(plugin) {
+  const unfolded = innerWidth > 560; // on a telephone the plugins come first
+  return h("details", { class: "evidence", open: unfolded },
+    h("summary", {}, h("h3", {}, "Files")),
+    h("p", { class: "muted" }, "Everything the browser loaded from ", h("code", {}, breakable(folderOf(plugin)))),
+    filesTable(plugin.address),
+  );
+}
+
+// The address up to and including the pin, if there is one.
+function folderOf({ address, entry }) {
+  const pin = entry?.slice(address.length).match(/^@[^/]+\//)?.[0] ?? "";
+  return new URL(address).pathname + pin;
+}
+
+export function failureNotice(error) {
+  const facts = [["Status", error.status], ["Code", error.code], ["URL", error.url ?? error.request]]
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, h("code", {}, breakable(String(value))))));
+  return h("div", { class: "notice" },
+    h("p", {}, h("strong", {}, error.message)),
+    facts.length ? h("dl", {}, facts) : null,
+  );
+}

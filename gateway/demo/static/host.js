@@ -1,0 +1,99 @@
+// The demo's host page. `/?user=user-2` shows one user's plugins, `/?compare=user-1,user-2` two such pages
+// side by side, in frames (`embed=1`).
+// Choosing a user is a navigation: two versions of one plugin claim the same window[scope], so each needs its own window.
+import { failureNotice, pluginCard } from "./card.js";
+import { compareView } from "./compare.js";
+import { DASH, h } from "./dom.js";
+import { loadPlugins, loadSite } from "./gateway.js";
+
+const parameters = new URLSearchParams(location.search);
+const status = document.getElementById("status");
+const content = document.getElementById("content");
+
+showPage().catch((error) => {
+  announce("");
+  content.replaceChildren(failureNotice(error));
+  console.error(error);
+});
+
+async function showPage() {
+  document.documentElement.classList.toggle("embed", parameters.has("embed"));
+  const site = await loadSite();
+  const compared = parameters.get("compare");
+  const chosen = parameters.get("user") ?? site.users[0].key;
+  showUsers(site.users, compared === null ? chosen : null, compared);
+  if (compared !== null) return showComparison(site, compared.split(","));
+  return showUser(site.api, find(site.users, chosen));
+}
+
+function find(users, key) {
+  const user = users.find((candidate) => candidate.key === key);
+  if (!user) throw new Error(`The demo has no user “${key}”.`);
+  return user;
+}
+
+function showUsers(users, chosen, compared) {
+  const link = (query, current, testId, ...content) =>
+    h("a", { href: `?${query}`, "aria-current": current && "page", "data-testid": testId }, ...content);
+  const [first, second] = users;
+  document.getElementById("users").replaceChildren(
+    ...users.map((user) => link(`user=${user.key}`, user.key === chosen, `user-${user.key}`, user.name)),
+    link(`compare=${first.key},${(second ?? first).key}`, compared !== null, "compare", "Side by side"),
+  );
+}
+
+async function showComparison(site, keys) {
+  document.title = "Side by side · Plugin-asset gateway";
+  content.replaceChildren(await compareView(site, keys.map((key) => find(site.users, key))));
+}
+
+async function showUser(api, user) {
+  document.title = `${user.name} · Plugin-asset gateway`;
+  document.getElementById("path").hidden = false;
+  document.getElementById("about").textContent = user.about;
+  announce(`Loading ${user.name}’s plugins…`);
+  const plugins = wantedFirst(await loadPlugins(api, user.token));
+  showPath(user, plugins);
+  if (plugins.length === 0) return showEmpty(user);
+  content.addEventListener("state", () => announce(summary()));
+  return content.append(...plugins.map(pluginCard));
+}
+
+// The comparison asks for the plugins that differ to come first, so that they stand next to each other.
+function wantedFirst(plugins) {
+  const wanted = parameters.get("first")?.split(",") ?? [];
+  const rank = ({ slug }) => (wanted.includes(slug) ? 0 : 1);
+  return plugins.toSorted((a, b) => rank(a) - rank(b));
+}
+
+// Fills the diagram with this user's answers, one line per plugin.
+function showPath(user, plugins) {
+  const answers = {
+    who: [`${user.name}, ${user.id.slice(0, 8)}…`],
+    installed: plugins.length ? plugins.map(({ slug }) => slug) : ["nothing"],
+    version: plugins.map(({ version }) => version),
+    file: plugins.map(({ slug, version }) => `shared/${slug}/v${version}/…`),
+  };
+  for (const list of document.querySelectorAll("[data-answers]")) {
+    const lines = answers[list.dataset.answers];
+    list.replaceChildren(...(lines.length ? lines : [DASH]).map((line) => h("li", {}, line)));
+  }
+}
+
+function showEmpty(user) {
+  announce("");
+  content.append(h("div", { class: "empty" },
+    h("h2", {}, "No plugins"),
+    h("p", {}, `The manifest that the gateway gives ${user.name} is empty: nothing is installed and enabled.`),
+  ));
+}
+
+function summary() {
+  const count = (state) => content.querySelectorAll(`[data-state="${state}"]`).length;
+  const parts = ["loading", "running", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
+  return `Plugins: ${parts.join(", ")}.`;
+}
+
+function announce(sentence) {
+  status.textContent = sentence;
+}

@@ -1,0 +1,24 @@
+// What the browser loaded, from its Resource Timing.
+
+// Calls `onEntry` for every file below `address` that the page loaded or will load. Requests made by scripts
+// are left out: they are this page's own questions to the gateway.
+export function watchFiles(address, onEntry) {
+  const seen = new Set();
+  const observer = new PerformanceObserver((list) => list.getEntries().forEach(consider));
+  observer.observe({ type: "resource", buffered: true });
+
+  function consider(entry) {
+    if (!entry.name.startsWith(address) || entry.initiatorType === "fetch" || seen.has(entry.name)) return;
+    seen.add(entry.name);
+    onEntry(entry);
+  }
+}
+
+// Where the bytes came from; null if the browser does not tell. transferSize is 0 for an answer from the cache, exactly
+// 300 for a validated one (304; Chromium then gives no size), and 300 + the body otherwise.
+export function sourceOf({ transferSize, decodedBodySize, responseStatus }) {
+  if (responseStatus >= 400) return "network";
+  if (transferSize === 300) return "cache, after a 304";
+  if (transferSize > 0) return "network";
+  return decodedBodySize > 0 ? "cache" : null;
+}

@@ -1,0 +1,37 @@
+"""Fixtures that many test files share. Each module gets its own site and server."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server, serving
+from tests.support.site import Site, populated
+
+
+def require_program(name: str) -> str:
+    """The program's path; skips where it is missing, and fails in CI, where it must not be."""
+    path = shutil.which(name)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed, and CI must run this test")
+        pytest.skip(f"needs {name}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return populated(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Iterator[Server]:
+    with serving(site.environment) as running:
+        yield running
+
+
+@pytest.fixture
+def empty_site(tmp_path: Path) -> Site:
+    return Site(tmp_path / "site")

@@ -1,0 +1,152 @@
+"""The gateway as a user runs it: a subprocess, spoken to over sockets that tidy nothing up."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+START_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 15.0
+_STRICT = ("-W", "error::ResourceWarning")
+_FREE_PORT = ("--port", "0")
+_LISTENING = re.compile(r"running on http://[^ ]*:(\d+)|demo runs at http://[^ ]*:(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer, as received."""
+
+    status: int
+    fields: list[tuple[str, str]]
+    """Names in lower case, in order, repeated ones kept."""
+    body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return dict(self.fields)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The machine word of an error."""
+        return str(self.json["code"])
+
+
+class Server:
+    """A running gateway."""
+
+    def __init__(self, process: "subprocess.Popen[str]", port: int, output: list[str]) -> None:
+        self.process = process
+        self.port = port
+        self.output = output
+
+    def request(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> Answer:
+        """`path` goes out exactly as given, on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body or None, dict(headers or {}))
+            response = connection.getresponse()
+            fields = [(name.lower(), value) for name, value in response.getheaders()]
+            return Answer(response.status, fields, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.request("GET", path, headers)
+
+    def raw(self, request: bytes) -> bytes:
+        """All that the server sends on one connection, which it is asked to close."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(request)
+            received = b""
+            while chunk := connection.recv(65536):
+                received += chunk
+        return received
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code. Raises: subprocess.TimeoutExpired, if it does not end."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_DEADLINE_S)
+
+
+@contextmanager
+def serving(
+    environment: Mapping[str, str], *arguments: str, command: str = "serve"
+) -> Iterator[Server]:
+    """`gateway serve` on a free port, until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, *_STRICT, "-m", "gateway", command, *_FREE_PORT, *arguments],
+        env={**clean_environment(), **environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    output: list[str] = []
+    try:
+        yield Server(process, _wait_for_port(process, output), output)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_DEADLINE_S)
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+
+
+def run_cli(
+    environment: Mapping[str, str], *arguments: str, cwd: Any = None
+) -> "subprocess.CompletedProcess[str]":
+    """`gateway …` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "gateway", *arguments],
+        env={**clean_environment(), **environment},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY")}
+
+
+def _wait_for_port(process: "subprocess.Popen[str]", output: list[str]) -> int:
+    """Reads the server's lines in a thread, for as long as it runs, until it names its port."""
+    found = threading.Event()
+    ports: list[int] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                output.append(line)
+                if not ports and (match := _LISTENING.search(line)):
+                    ports.append(int(match[1] or match[2]))
+                    found.set()
+        except ValueError:  # closed at the end of the test
+            pass
+        found.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    if not found.wait(START_DEADLINE_S) or not ports:
+        raise AssertionError("the server did not start:\n" + "".join(output))
+    return ports[0]
