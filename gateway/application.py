@@ -8,7 +8,7 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from gateway.assets import AssetStore
 from gateway.builds import BuildIndex
@@ -16,11 +16,15 @@ from gateway.catalogue import Catalogue
 from gateway.connections import connect
 from gateway.cors import CorsPolicy
 from gateway.database import PluginDatabase
-from gateway.delivery.memory import send_content
+from gateway.decisions import Decisions
+from gateway.delivery.accel import AccelRedirect
+from gateway.encoder import Encoder
 from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
-from gateway.endpoints.assets import AssetServer, OwnAssets, PublicAssets, SignedAssets
+from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
+from gateway.endpoints.front import Front
 from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
+from gateway.endpoints.sending import AssetServer
 from gateway.errors import ConfigurationError, RequestError
 from gateway.identity import IdentityChain, IdentitySource
 from gateway.identity.dev import DevIdentity
@@ -35,7 +39,7 @@ from gateway.storage import PluginStorage
 logger = logging.getLogger(__name__)
 
 
-class Gateway:
+class Gateway(Front):
     """The ASGI application.
 
     A server runs its lifespan. An application that mounts it must do so in its own lifespan,
@@ -49,16 +53,27 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         """Raises: ConfigurationError."""
         self.settings = settings
+        self.decisions = Decisions()
+        on_change = self.decisions.clear
         self.storage = PluginStorage(settings.plugins_dir)
         self.database = PluginDatabase(connect(settings))
         self.lookups = Lookups(
-            self.storage, self.database, settings.cache, settings.access, self._on_change
+            self.storage, self.database, settings.cache, settings.access, on_change
         )
-        self.builds = BuildIndex(self.storage, settings.cache.assets.revalidate, self._on_change)
-        self.assets = AssetStore(self.storage, settings.cache.assets, self._on_change)
+        # In development a file is looked at for every request, and encoding would be in vain.
+        assets = settings.cache.assets
+        if settings.dev.enabled:
+            assets = assets.model_copy(update={"revalidate": 0.0})
+        encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
+        self.builds = BuildIndex(self.storage, assets.revalidate, on_change)
+        self.assets = AssetStore(self.storage, assets, encoder, on_change)
         self.resolver = Resolver(self.lookups, self.builds, settings.http.allowed_suffixes)
         self.identity = IdentityChain(_identity_sources(settings))
-        self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
+        self._accel = (
+            AccelRedirect(self.storage, encoder, settings.delivery.accel_prefix)
+            if settings.delivery.mode == "accel"
+            else None
+        )
         self._starlette = Starlette(
             routes=self._routes(),
             exception_handlers={
@@ -68,9 +83,10 @@ class Gateway:
             },
             lifespan=self._lifespan,
         )
-        self._app: ASGIApp = self._starlette
         self._started = False
         self._start_lock = anyio.Lock()
+        cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
+        super().__init__(self._decide, self.decisions, self.identity.credential, cors)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -90,34 +106,10 @@ class Gateway:
             finally:
                 self._started = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            if not self._started:
-                await self._start_unasked()
-            if self._cors.enabled:
-                await self._with_cors(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    async def _with_cors(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
-        origin = headers.get(b"origin")
-        if (
-            origin is not None
-            and scope["method"] == "OPTIONS"
-            and b"access-control-request-method" in headers
-        ):
-            preflight = self._cors.preflight(origin)
-            await send_content(send, preflight.status, preflight.fields, preflight.body)
-            return
-        fields = self._cors.fields(origin)
-
-        async def send_with_fields(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *fields]}
-            await send(message)
-
-        await self._app(scope, receive, send_with_fields)
+    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._started:
+            await self._start_unasked()
+        await self._starlette(scope, receive, send)
 
     def _routes(self) -> list[BaseRoute]:
         settings = self.settings
@@ -129,7 +121,9 @@ class Gateway:
             self.builds,
             pin_manifest=settings.http.pin_manifest,
         )
-        server = AssetServer(settings, self.storage, self.assets, self.builds)
+        server = AssetServer(
+            settings, self.storage, self.assets, self.builds, self.decisions, self._accel
+        )
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [
             *operation_routes(self.database, self.storage),
@@ -144,9 +138,6 @@ class Gateway:
             signed = SignedAssets(server, self.resolver, signed_paths, f"{api}/signed/")
             routes.append(Route(f"{api}/signed/{{token}}/plugins/{{plugin}}/{{path:path}}", signed))
         return routes
-
-    def _on_change(self) -> None:
-        """What was told may no longer hold. Finished decisions are dropped here."""
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:

@@ -2,51 +2,70 @@
 
 A file is looked at again every `cache.assets.revalidate` seconds, for installers of the
 application write over files in place; it is read again only when its facts have changed.
+Encoded variants come later: made in the background at first use, identity until then.
 """
 
+import asyncio
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 
 import anyio.to_thread
 
+from gateway.basis import Basis
+from gateway.encoder import MIN_BYTES, Encoder
 from gateway.errors import NotServed, SourceUnavailable
+from gateway.media_types import media_type
 from gateway.names import AssetKey
 from gateway.representation import Representation, build_representation
 from gateway.settings import AssetCache
-from gateway.storage import OpenedAsset, PluginStorage
+from gateway.storage import OpenedAsset, PluginStorage, fingerprint
 from gateway.ttl_cache import TTLCache
+
+logger = logging.getLogger(__name__)
 
 # Files that are streamed leave their facts here; they need room even with max_bytes = 0.
 _FACTS_BYTES = 16 * 2**20
+# One file never fills the store: larger than this share of it, and it is streamed.
 _LARGEST_SHARE = 0.25
-"""One file never fills the store: larger than this share of it, and it is streamed."""
+_NEGATIVE_TTL_S = 1.0
+_STALE_IF_ERROR_S = 60.0
+# A writer in place is caught in the act at most for as long as one file takes to write.
+_TORN_READ_RETRIES = 5
 
 
 class AssetStore:
     """Representations by asset key."""
 
     def __init__(
-        self, storage: PluginStorage, settings: AssetCache, on_change: Callable[[], None]
+        self,
+        storage: PluginStorage,
+        settings: AssetCache,
+        encoder: Encoder | None,
+        on_change: Callable[[], None],
     ) -> None:
+        """Without an `encoder` nothing is encoded."""
         self._storage = storage
+        self._encoder = encoder
+        self._encoding: dict[bytes, asyncio.Task[None]] = {}
         self._max_content_bytes = int(
             min(settings.max_file_bytes, settings.max_bytes * _LARGEST_SHARE)
         )
         self._cache: TTLCache[AssetKey, Representation | NotServed] = TTLCache(
             self._load,
             ttl_s=settings.revalidate,
-            negative_ttl_s=min(settings.revalidate, 1.0),
-            stale_if_error_s=60.0,
+            negative_ttl_s=min(settings.revalidate, _NEGATIVE_TTL_S),
+            stale_if_error_s=_STALE_IF_ERROR_S,
             max_size=settings.max_bytes + _FACTS_BYTES,
             size_of=lambda value: value.memory_bytes if isinstance(value, Representation) else 1000,
             is_negative=lambda value: isinstance(value, NotServed),
             on_change=on_change,
         )
 
-    async def get(self, key: AssetKey) -> Representation:
+    async def get(self, key: AssetKey, basis: Basis) -> Representation:
         """Raises: NotServed, if there is no such file; SourceUnavailable, if the disk fails."""
-        found = await self._cache.get(key)
+        found = basis.rest_on(await self._cache.get_entry(key))
         if isinstance(found, NotServed):
             raise type(found)(reason=found.reason)
         return found
@@ -55,48 +74,75 @@ class AssetStore:
         self._cache.purge(key)
 
     async def close(self) -> None:
+        tasks = list(self._encoding.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._cache.close()
 
     async def _load(self, key: AssetKey) -> Representation | NotServed:
         entry = self._cache.peek(key)
         known = entry.value if entry and isinstance(entry.value, Representation) else None
         try:
-            return await anyio.to_thread.run_sync(self._read, key, known)
+            found = await anyio.to_thread.run_sync(self._read, key, known)
         except NotServed as error:
             return error
         except OSError as error:
             raise SourceUnavailable(reason=f"{key}: {error}") from error
+        self._encode_soon(key, found)
+        return found
 
     def _read(self, key: AssetKey, known: Representation | None) -> Representation:
-        opened = self._storage.open_asset(key.slug, key.version, key.path)
-        with opened.file:
-            fingerprint = _fingerprint(opened.stat)
-            if known is not None and known.fingerprint == fingerprint:
-                return known
-            return self._build(key, opened, fingerprint)
+        """Blocking. Bytes and facts of one moment: read again if the file changed meanwhile."""
+        for _ in range(_TORN_READ_RETRIES):
+            opened = self._storage.open_asset(key.slug, key.version, key.path)
+            with opened.file:
+                facts = fingerprint(opened.stat)
+                if known is not None and known.fingerprint == facts:
+                    return known
+                found = self._build(key, opened)
+                if fingerprint(os.fstat(opened.file.fileno())) == facts:
+                    return found
+        raise OSError("the file is being written")
 
-    def _build(
-        self, key: AssetKey, opened: OpenedAsset, fingerprint: tuple[int, ...]
-    ) -> Representation:
+    def _build(self, key: AssetKey, opened: OpenedAsset) -> Representation:
         size = opened.stat.st_size
         content = None
         if size <= self._max_content_bytes:
             content = opened.file.read()
-            size = len(content)
             digest = hashlib.sha256(content).digest()
         else:
             digest = hashlib.file_digest(opened.file, "sha256").digest()
-        return build_representation(
+        found = build_representation(
             key.path,
             content=content,
             digest=digest,
-            size=size,
+            size=size if content is None else len(content),
             modified_s=opened.stat.st_mtime,
-            fingerprint=fingerprint,
+            fingerprint=fingerprint(opened.stat),
         )
+        if content is None or (encoder := self._encoder_of(key, content)) is None:
+            return found
+        kept = encoder.load(content, digest)
+        return found.with_encoded(kept, final=encoder.is_complete(kept))
 
+    def _encoder_of(self, key: AssetKey, content: bytes) -> Encoder | None:
+        """None where encoding is off or not worth it."""
+        worth_it = len(content) >= MIN_BYTES and media_type(key.path).compressible
+        return self._encoder if worth_it else None
 
-def _fingerprint(facts: os.stat_result) -> tuple[int, ...]:
-    return (
-        facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns,
-    )  # fmt: skip
+    def _encode_soon(self, key: AssetKey, found: Representation) -> None:
+        content = found.identity.content
+        if content is None or found.encoded_final or found.digest in self._encoding:
+            return
+        encoder = self._encoder_of(key, content)
+        if encoder is not None:
+            task = asyncio.create_task(self._encode(encoder, key, found, content))
+            self._encoding[found.digest] = task
+            task.add_done_callback(lambda _task: self._encoding.pop(found.digest, None))
+
+    async def _encode(
+        self, encoder: Encoder, key: AssetKey, found: Representation, content: bytes
+    ) -> None:
+        made = await encoder.make(content, found.digest)
+        self._cache.replace(key, found, found.with_encoded(made, final=True))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
+from gateway.basis import Basis
 from gateway.errors import SourceUnavailable
 from gateway.names import Build, Slug, Version
 from gateway.storage import PluginStorage
@@ -52,12 +53,12 @@ class BuildIndex:
             on_change=on_change,
         )
 
-    async def get(self, slug: Slug, version: Version) -> FolderState | None:
+    async def get(self, slug: Slug, version: Version, basis: Basis) -> FolderState | None:
         """The folder's state; None where the version has no folder.
 
         Raises: SourceUnavailable, if the disk fails and no earlier answer is left.
         """
-        return await self._looks.get((slug, version))
+        return basis.rest_on(await self._looks.get_entry((slug, version)))
 
     def purge(self, slug: Slug, version: Version) -> None:
         self._looks.purge((slug, version))

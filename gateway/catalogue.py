@@ -8,6 +8,7 @@ from typing import Any
 import anyio.to_thread
 import orjson
 
+from gateway.basis import Basis
 from gateway.builds import BuildIndex
 from gateway.database import ModuleDetails, PluginDatabase, PluginDetails
 from gateway.errors import GatewayError, NotServed, SourceUnavailable, StorageError, UnknownPlugin
@@ -170,7 +171,7 @@ class Catalogue:
             return verbatim
         try:
             slug, version, _ = _asset_names(plugin, relative)
-            state = await self._builds.get(slug, version)
+            state = await self._builds.get(slug, version, Basis())
         except (ValueError, GatewayError):  # a name that is no path, a disk that fails
             return verbatim
         return f"{Pin(version, state.build)}/{relative}" if state else verbatim

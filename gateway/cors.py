@@ -5,7 +5,7 @@ fields too, for a browser shows a JSON 404 without them as a blocked script.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from gateway.representation import HeaderFields
@@ -62,7 +62,13 @@ class CorsPolicy:
             vary,
         )
 
-    def preflight(self, origin: bytes) -> Preflight:
+    def preflight(self, method: str, headers: Mapping[bytes, bytes]) -> Preflight | None:
+        """The answer to a preflight request; None where the request is none."""
+        if method != "OPTIONS" or b"access-control-request-method" not in headers:
+            return None
+        origin = headers.get(b"origin")
+        if origin is None:
+            return None
         common = ((b"content-type", b"text/plain; charset=utf-8"), (b"vary", b"Origin"))
         if not self.allows(origin):
             refusal = (*common, (b"cache-control", b"no-store"))

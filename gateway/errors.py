@@ -19,6 +19,7 @@
         ├── AmbiguousVersion          409  a bare slug held at several versions
         ├── VersionRetired            410  a pin whose bytes are gone
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
+        ├── RangeNotSatisfiable       416
         └── SourceUnavailable         503  the database or the disk failed
 
 HTTP code turns a `RequestError` into an answer in one place (endpoints/answers.py). Texts
@@ -160,6 +161,21 @@ class VersionRetired(RequestError):
 class PreconditionFailed(RequestError):
     status, code = 412, "precondition_failed"
     default_detail = "The file is not the one that the condition names"
+
+
+class RangeNotSatisfiable(RequestError):
+    """RFC 9110 §15.5.17: a 416 states the size."""
+
+    status, code = 416, "range_not_satisfiable"
+    default_detail = "No such range"
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        return [("Content-Range", f"bytes */{self.size}")]
 
 
 class SourceUnavailable(RequestError):

@@ -1,9 +1,10 @@
 """Why a request answers as it does: the real decision, written down while it is made."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.application import Gateway
+from gateway.basis import Basis
 from gateway.errors import RequestError
 from gateway.names import UserId, parse_target
 from gateway.settings import Settings
@@ -18,13 +19,14 @@ class Step:
     source: str
 
 
-@dataclass(slots=True)
-class Explanation:
+class Explanation(Basis):
     """The steps in their order, and the answer they led to."""
 
-    steps: list[Step] = field(default_factory=list)
-    answer: str = ""
-    served: bool = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+        self.answer = ""
+        self.served = False
 
     def note(self, step: str, outcome: str, source: str) -> None:
         self.steps.append(Step(step, outcome, source))
@@ -41,8 +43,10 @@ async def explain(settings: Settings, user: UserId, plugin: str, path: str) -> E
             key = resolution.key
             file_path = gateway.storage.construct_shared_path(key.slug, key.version) / key.path
             explanation.note("path", str(file_path), "constructed")
-            representation = await gateway.assets.get(key)
-            explanation.note("file", f"{representation.size} bytes", str(representation.etag))
+            representation = await gateway.assets.get(key, explanation)
+            explanation.note(
+                "file", f"{representation.identity.size} bytes", str(representation.identity.etag)
+            )
             explanation.answer = f"200: {key.path} of {key.slug} {key.version}"
             explanation.served = True
         except RequestError as error:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import anyio.to_thread
 
+from gateway.basis import Basis
 from gateway.database import PluginDatabase, PluginRecord, find_record
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId, parse_user_id
@@ -85,10 +86,11 @@ class Lookups:
         if self.records.peek(user) is None and self.installations.peek(user) is None:
             await asyncio.gather(self.records.get(user), self.installations.get(user))
 
-    async def is_installed(self, user: UserId, slug: str) -> bool:
+    async def is_installed(self, user: UserId, slug: str, basis: Basis) -> bool:
         """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
         for max_age_s in (None, self._no_installation_max_age_s):
-            installations = await self.installations.get(user, max_age_s=max_age_s)
+            entry = await self.installations.get_entry(user, max_age_s=max_age_s)
+            installations = basis.rest_on(entry)
             if slug in installations.slugs or self.table_decides(installations):
                 return True
         return False
@@ -97,17 +99,18 @@ class Lookups:
         """Whether there is no file, and the setting says that this denies nothing."""
         return self._allow_missing and not installations.file_exists
 
-    async def find_record(self, user: UserId, plugin: str) -> PluginRecord | None:
+    async def find_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
         """The user's row, by slug or database id; a "no" is never older than negative_ttl."""
         record = None
         for max_age_s in (None, self._no_record_max_age_s):
-            records = await self.records.get(user, max_age_s=max_age_s)
+            entry = await self.records.get_entry(user, max_age_s=max_age_s)
+            records = basis.rest_on(entry)
             record = find_record(records, plugin)
             if record is not None and record.enabled:
                 break
         return record
 
-    async def find_owner(self, database_id: str) -> UserId | None:
+    async def find_owner(self, database_id: str, basis: Basis) -> UserId | None:
         """The user of the row with this id: its `user_id` column, not the id's prefix.
 
         The prefix is tried first only because that user's rows are wanted next anyway, and
@@ -120,9 +123,14 @@ class Lookups:
             except ValueError:
                 pass
             else:
-                if any(record.id == database_id for record in await self.records.get(user)):
+                entry = await self.records.get_entry(user)
+                if any(record.id == database_id for record in basis.rest_on(entry)):
                     return user
-        return await self.owners.get(database_id)
+        return basis.rest_on(await self.owners.get_entry(database_id))
+
+    async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[str]:
+        """Versions in the enabled rows of `slug`, over all users."""
+        return basis.rest_on(await self.held_versions.get_entry(slug))
 
     def purge_user(self, user: UserId) -> None:
         """The user's JSON or rows changed: the next request reads them anew."""

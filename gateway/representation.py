@@ -1,48 +1,74 @@
-"""A representation: an asset's bytes and metadata now (RFC 9110 §3.2). Pure.
+"""Representations of assets: bytes and metadata now (RFC 9110 §3.2). Pure.
 
-Built once, asked for thousands of times: it knows its validator and its header fields, so a
-request only picks.
+Built once, asked for thousands of times: a variant knows its validator and its header fields,
+so a request only picks.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from gateway.conditional import ETag, format_http_date
+from gateway.encodings import IDENTITY, choose
 from gateway.media_types import media_type
 from gateway.names import AssetPath
 
 HeaderFields = tuple[tuple[bytes, bytes], ...]
 
-# What an entry costs beside its content: the object, its fields, its key in the cache.
-_OVERHEAD_BYTES = 1500
+# What an entry costs beside its contents: objects, fields, its key in the store. Measured
+# with tracemalloc over 1,000 one-byte files.
+_OVERHEAD_BYTES = 2500
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Variant:
+    """A representation in one content coding."""
+
+    coding: str
+    content: bytes | None
+    """None: too large for memory, to be sent from the file."""
+    size: int
+    etag: ETag
+    """Strong, from content, distinct for each coding (§8.8.3.3)."""
+    last_modified_s: int
+    content_type: bytes
+    common_fields: HeaderFields
+    """What 200, 206 and 304 all carry (§15.4.5): validators, Vary."""
+    described_fields: HeaderFields
+    """What describes content that is sent: coding, nosniff, Accept-Ranges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """One asset as it is on disk at one moment."""
+    """One asset as it is on disk at one moment, in each coding that there is."""
 
-    content: bytes | None
-    """None: too large for memory, to be sent from the file."""
     digest: bytes
-    """SHA-256 of the content."""
-    size: int
-    last_modified_s: int
-    etag: ETag
-    fields: HeaderFields
-    """All that describes the representation; Cache-Control and the like depend on the URL."""
+    """SHA-256 of the content, uncoded."""
     fingerprint: tuple[int, ...]
     """Facts of the file it was read from; another fingerprint means other content."""
+    identity: Variant
+    encoded: Mapping[str, Variant]
+    """Smallest first: of equally welcome codings the first is taken."""
+    encoded_final: bool = False
+    """Whether no variant is left to be made."""
 
     @property
     def memory_bytes(self) -> int:
-        return _OVERHEAD_BYTES + len(self.content or b"")
+        variants = (self.identity, *self.encoded.values())
+        return _OVERHEAD_BYTES + sum(len(variant.content or b"") for variant in variants)
 
-    @property
-    def not_modified_fields(self) -> HeaderFields:
-        """What a 304 repeats (RFC 9110 §15.4.5)."""
-        return tuple(field for field in self.fields if field[0] in _REPEATED_IN_304)
+    def select(self, weights: Mapping[str, float]) -> Variant:
+        """The variant for an Accept-Encoding, as `encodings.parse_accept_encoding` reads it."""
+        if not self.encoded or not weights:
+            return self.identity
+        return self.encoded.get(choose(self.encoded, weights), self.identity)
 
-
-_REPEATED_IN_304 = frozenset({b"etag", b"last-modified", b"vary"})
+    def with_encoded(self, contents: Mapping[str, bytes], *, final: bool) -> "Representation":
+        """The same, with variants in these codings."""
+        variants = {
+            coding: _coded(self.identity, coding, content)
+            for coding, content in sorted(contents.items(), key=lambda item: len(item[1]))
+        }
+        return replace(self, encoded=variants, encoded_final=final)
 
 
 def build_representation(
@@ -54,14 +80,41 @@ def build_representation(
     modified_s: float,
     fingerprint: tuple[int, ...],
 ) -> Representation:
-    """A strong ETag from content: equal on every node, whatever its clock or file times."""
+    """`content` None: too large for memory, and so for being encoded."""
+    kind = media_type(asset_path)
     etag = ETag(digest.hex()[:32])
     last_modified_s = int(modified_s)
-    fields = (
-        (b"content-type", media_type(asset_path).content_type.encode()),
-        (b"content-length", str(size).encode()),
+    common: HeaderFields = (
         (b"etag", str(etag).encode()),
         (b"last-modified", format_http_date(last_modified_s).encode()),
-        (b"x-content-type-options", b"nosniff"),
     )
-    return Representation(content, digest, size, last_modified_s, etag, fields, fingerprint)
+    # Also while no encoded variant is ready: a stored answer must not outlive that moment.
+    if kind.compressible and content is not None:
+        common = (*common, (b"vary", b"Accept-Encoding"))
+    identity = Variant(
+        coding=IDENTITY,
+        content=content,
+        size=size,
+        etag=etag,
+        last_modified_s=last_modified_s,
+        content_type=kind.content_type.encode(),
+        common_fields=common,
+        described_fields=(
+            (b"accept-ranges", b"bytes"),
+            (b"x-content-type-options", b"nosniff"),
+        ),
+    )
+    return Representation(digest, fingerprint, identity, {})
+
+
+def _coded(identity: Variant, coding: str, content: bytes) -> Variant:
+    etag = ETag(f"{identity.etag.opaque}-{coding}")
+    return replace(
+        identity,
+        coding=coding,
+        content=content,
+        size=len(content),
+        etag=etag,
+        common_fields=((b"etag", str(etag).encode()), *identity.common_fields[1:]),
+        described_fields=((b"content-encoding", coding.encode()), *identity.described_fields),
+    )

@@ -6,8 +6,8 @@ refusal is an error with its own code; nothing here opens a file of a plugin or 
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Protocol
 
+from gateway.basis import Basis
 from gateway.builds import BuildIndex, FolderState
 from gateway.database import PluginRecord
 from gateway.errors import (
@@ -47,20 +47,6 @@ class Resolution:
     """Whether the caller owns the plugin, and so may be told why its file is missing."""
 
 
-class Trace(Protocol):
-    """Hears of each step of a decision while it is made."""
-
-    def note(self, step: str, outcome: str, source: str) -> None: ...
-
-
-class _NoTrace:
-    def note(self, step: str, outcome: str, source: str) -> None:
-        pass
-
-
-_NO_TRACE = _NoTrace()
-
-
 class Resolver:
     """Decides which version's file a request gets."""
 
@@ -71,33 +57,33 @@ class Resolver:
         self._builds = builds
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
 
-    async def resolve(self, user: UserId, target: Target, trace: Trace = _NO_TRACE) -> Resolution:
+    async def resolve(self, user: UserId, target: Target, basis: Basis) -> Resolution:
         """What `user` gets: his own version, or the pinned one if he has the plugin.
 
         Raises: RequestError.
         """
-        self._check_type(target.asset_path, trace)
-        record = await self._usable_record(user, target.plugin, trace)
+        self._check_type(target.asset_path, basis)
+        record = await self._usable_record(user, target.plugin, basis)
         if target.pin is not None:
-            state = await self._pinned_state(record.slug, target.pin, trace)
+            state = await self._pinned_state(record.slug, target.pin, basis)
             return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
         key = AssetKey(record.slug, record.version, target.asset_path)
         return Resolution(key, content_digest=None, owned=True)
 
-    async def resolve_public(self, target: Target, trace: Trace = _NO_TRACE) -> Resolution:
+    async def resolve_public(self, target: Target, basis: Basis) -> Resolution:
         """What anyone gets: a database id names its owner's row, a pin is its own permission,
         a bare slug is served only where all its rows agree.
 
         Raises: RequestError. All 404s about the plugin look the same.
         """
-        self._check_type(target.asset_path, trace)
+        self._check_type(target.asset_path, basis)
         try:
             if target.pin is not None:
-                slug, state = await self._holder_of_pin(target.plugin, target.pin, trace)
+                slug, state = await self._holder_of_pin(target.plugin, target.pin, basis)
                 return _pinned(slug, target.pin, target.asset_path, state, owned=False)
-            slug, version = await self._public_version(target.plugin, trace)
+            slug, version = await self._public_version(target.plugin, basis)
         except AssetNotFound:
             raise
         except NotServed as error:
@@ -105,24 +91,24 @@ class Resolver:
         key = AssetKey(slug, version, target.asset_path)
         return Resolution(key, content_digest=None, owned=False)
 
-    def _check_type(self, asset_path: AssetPath, trace: Trace) -> None:
+    def _check_type(self, asset_path: AssetPath, basis: Basis) -> None:
         allowed = suffix(asset_path) in self._allowed_suffixes
-        trace.note("file type", "allowed" if allowed else "refused", "http.allowed_suffixes")
+        basis.note("file type", "allowed" if allowed else "refused", "http.allowed_suffixes")
         if not allowed:
             raise AssetTypeNotAllowed(reason=f"{suffix(asset_path) or 'no suffix'} is not served")
 
-    async def _usable_record(self, user: UserId, plugin: str, trace: Trace) -> PluginRecord:
+    async def _usable_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord:
         """The user's row, having passed the installation rule and being enabled."""
         await self._lookups.load_user(user)
-        record = await self._lookups.find_record(user, plugin)
-        installed = await self._lookups.is_installed(user, record.slug if record else plugin)
-        trace.note("installed", "yes" if installed else "no", f"users/user_{user}")
+        record = await self._lookups.find_record(user, plugin, basis)
+        installed = await self._lookups.is_installed(user, record.slug if record else plugin, basis)
+        basis.note("installed", "yes" if installed else "no", f"users/user_{user}")
         if not installed:
             raise NotInstalled(owned=record is not None)
         if record is None:
-            trace.note("row", "none", "table plugin")
+            basis.note("row", "none", "table plugin")
             raise UnknownPlugin(reason=f"no row of {user} for {plugin}")
-        trace.note(
+        basis.note(
             "row",
             f"{record.slug} {record.version}, {'enabled' if record.enabled else 'disabled'}",
             "table plugin",
@@ -131,17 +117,17 @@ class Resolver:
             raise PluginDisabled(owned=True)
         return record
 
-    async def _pinned_state(self, slug: Slug, pin: Pin, trace: Trace) -> FolderState:
+    async def _pinned_state(self, slug: Slug, pin: Pin, basis: Basis) -> FolderState:
         """The folder's state, which is the pinned one."""
-        state = await self._builds.get(slug, pin.version)
+        state = await self._builds.get(slug, pin.version, basis)
         current = state is not None and state.build == pin.build
-        trace.note("pin", "on disk" if current else "retired", f"shared/{slug}/v{pin.version}")
+        basis.note("pin", "on disk" if current else "retired", f"shared/{slug}/v{pin.version}")
         if state is None or not current:
             there = state.build if state else "no folder"
             raise VersionRetired(reason=f"{slug} {pin}: on disk is {there}")
         return state
 
-    async def _holder_of_pin(self, plugin: str, pin: Pin, trace: Trace) -> tuple[Slug, FolderState]:
+    async def _holder_of_pin(self, plugin: str, pin: Pin, basis: Basis) -> tuple[Slug, FolderState]:
         """The plugin whose version is exactly the pinned build.
 
         Usually without a query: `plugin` is a slug, or a database id that ends in one.
@@ -149,25 +135,25 @@ class Resolver:
         for text in (plugin, plugin.partition("_")[2]):
             try:
                 slug = parse_slug(text)
-                return slug, await self._pinned_state(slug, pin, trace)
+                return slug, await self._pinned_state(slug, pin, basis)
             except (ValueError, VersionRetired):
                 continue
-        owner = await self._lookups.find_owner(plugin)
-        record = await self._lookups.find_record(owner, plugin) if owner else None
+        owner = await self._lookups.find_owner(plugin, basis)
+        record = await self._lookups.find_record(owner, plugin, basis) if owner else None
         if record is None:
             raise VersionRetired(reason=f"no row {plugin}, and no folder holds {pin}")
-        return record.slug, await self._pinned_state(record.slug, pin, trace)
+        return record.slug, await self._pinned_state(record.slug, pin, basis)
 
-    async def _public_version(self, plugin: str, trace: Trace) -> tuple[Slug, Version]:
-        owner = await self._lookups.find_owner(plugin)
+    async def _public_version(self, plugin: str, basis: Basis) -> tuple[Slug, Version]:
+        owner = await self._lookups.find_owner(plugin, basis)
         if owner is not None:
-            trace.note("owner", owner, "table plugin")
-            record = await self._usable_record(owner, plugin, trace)
+            basis.note("owner", owner, "table plugin")
+            record = await self._usable_record(owner, plugin, basis)
             if record.version is None:
                 raise VersionNotPublished(reason="the row's version is no folder name")
             return record.slug, record.version
-        versions = await self._lookups.held_versions.get(plugin)
-        trace.note("versions of the slug", ", ".join(sorted(versions)) or "none", "table plugin")
+        versions = await self._lookups.find_held_versions(plugin, basis)
+        basis.note("versions of the slug", ", ".join(sorted(versions)) or "none", "table plugin")
         if len(versions) > 1:
             raise AmbiguousVersion(reason=f"{plugin} is held at {sorted(versions)}")
         try:

@@ -192,6 +192,11 @@ class PluginStorage:
         return changed
 
 
+def fingerprint(facts: os.stat_result) -> tuple[int, ...]:
+    """Changes with the content: another file, another size, or written since."""
+    return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """After return, `path` holds `content` for good; before, whatever it held."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

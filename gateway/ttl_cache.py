@@ -19,6 +19,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, fields
+from dataclasses import replace as dataclass_replace
 from typing import Generic, TypeVar
 
 from cachetools import TLRUCache
@@ -167,6 +168,14 @@ class TTLCache(Generic[K, V]):
     def is_fresh(self, entry: Entry[V]) -> bool:
         return entry.generation == self._generation and self._clock() < entry.fresh_until
 
+    def replace(self, key: K, expected: V, value: V) -> None:
+        """Puts `value` in the place of `expected`, with its moments; nothing, if that is gone."""
+        entry = self._entries.get(key)
+        if entry is None or entry.value is not expected:
+            return
+        self._store(key, dataclass_replace(entry, value=value))
+        self._on_change()
+
     def purge(self, key: K) -> None:
         """Forgets the key: the next caller waits for a load that starts after this call."""
         self._flights.pop(key, None)
@@ -229,13 +238,16 @@ class TTLCache(Generic[K, V]):
         if self._flights.get(key) is this:
             del self._flights[key]
             before = self._entries.get(key)
-            try:
-                self._entries[key] = entry
-            except ValueError:  # cachetools: larger than the whole cache
-                self._entries.pop(key, None)
+            self._store(key, entry)
             if before is not None and before.value != value:
                 self._on_change()
         return entry
+
+    def _store(self, key: K, entry: Entry[V]) -> None:
+        try:
+            self._entries[key] = entry
+        except ValueError:  # cachetools: larger than the whole cache
+            self._entries.pop(key, None)
 
     def _pause_after_failure(self, key: K) -> None:
         entry = self._entries.get(key)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.application import Gateway
+from gateway.basis import Basis
 from gateway.checks import Finding, Level
 from gateway.checks import check as check_site
 from gateway.cli.parameters import user_option
@@ -79,7 +80,7 @@ async def _rows(settings: Settings, only: UserId | None) -> list[tuple[str, ...]
         for user, record in await gateway.database.read_all_records():
             if only not in (None, user):
                 continue
-            installed = await gateway.lookups.is_installed(user, record.slug)
+            installed = await gateway.lookups.is_installed(user, record.slug, Basis())
             published = (
                 record.version is not None
                 and gateway.storage.construct_shared_path(record.slug, record.version).is_dir()

@@ -1,1 +1,1 @@
-"""How the bytes leave. An open set: one mode, one file."""
+"""How the bytes of a plan leave. An open set: one way, one file."""

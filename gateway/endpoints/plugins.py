@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.basis import Basis
 from gateway.catalogue import Catalogue
 from gateway.endpoints.answers import json_answer
 from gateway.formats import JsonObject
@@ -22,7 +23,7 @@ def plugin_routes(prefix: str, catalogue: Catalogue, identity: IdentityChain) ->
 
     def route(path: str, question: Question) -> Route:
         async def answer(request: Request) -> Response:
-            user = await identity.identify(request.scope)
+            user = await identity.identify(request.scope, Basis())
             return json_answer(request, await question(user, request))
 
         return Route(prefix + path, answer, methods=["GET"])

@@ -5,11 +5,12 @@ raises InvalidToken, where it carries one that proves nothing: a bad credential 
 never passed over to a weaker source.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Protocol
 
 from starlette.types import Scope
 
+from gateway.basis import Basis
 from gateway.errors import NotAuthenticated
 from gateway.names import UserId
 
@@ -17,8 +18,11 @@ from gateway.names import UserId
 class IdentitySource(Protocol):
     """One way of knowing the user."""
 
-    async def identify(self, scope: Scope) -> UserId | None:
+    async def identify(self, scope: Scope, basis: Basis) -> UserId | None:
         """Raises: InvalidToken; SourceUnavailable, if keys cannot be had."""
+
+    def credential(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
+        """All of a request that `identify` looks at: equal credentials, equal users."""
 
 
 class IdentityChain:
@@ -26,11 +30,16 @@ class IdentityChain:
 
     def __init__(self, sources: Sequence[IdentitySource]) -> None:
         self._sources = tuple(sources)
+        # Decided once: a chain of one, the usual case, costs no tuple on the hot path.
+        self.credential = sources[0].credential if len(sources) == 1 else self._credential_of_all
 
-    async def identify(self, scope: Scope) -> UserId:
+    def _credential_of_all(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
+        return tuple(source.credential(scope, headers) for source in self._sources)
+
+    async def identify(self, scope: Scope, basis: Basis) -> UserId:
         """Raises: NotAuthenticated, InvalidToken, SourceUnavailable."""
         for source in self._sources:
-            user = await source.identify(scope)
+            user = await source.identify(scope, basis)
             if user is not None:
                 return user
         raise NotAuthenticated

@@ -5,7 +5,7 @@ own key: a public key can never serve as an HMAC secret.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import anyio.to_thread
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from starlette.types import Scope
 
+from gateway.basis import Basis
 from gateway.errors import ConfigurationError, InvalidToken, SourceUnavailable
 from gateway.identity import single_header
 from gateway.names import UserId, parse_user_id
@@ -53,7 +54,7 @@ class JwtIdentity:
             _MAX_REMEMBERED, ttu=lambda _token, known, _now: known[1], timer=clock
         )
 
-    async def identify(self, scope: Scope) -> UserId | None:
+    async def identify(self, scope: Scope, basis: Basis) -> UserId | None:
         try:
             field = single_header(scope, b"authorization")
         except ValueError:
@@ -68,7 +69,12 @@ class JwtIdentity:
         if known is None:
             known = await self._verify(token)
             self._remembered[token] = known
-        return known[0]
+        user, expires_s = known
+        basis.limit_to(expires_s - self._clock())
+        return user
+
+    def credential(self, _scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
+        return headers.get(b"authorization")
 
     async def _verify(self, token: bytes) -> tuple[UserId, float]:
         """(user, moment until which the token may be believed)."""

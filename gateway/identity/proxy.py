@@ -1,9 +1,11 @@
 """A header set by a proxy that has authenticated the user, believed from that proxy alone."""
 
+from collections.abc import Hashable, Mapping
 from ipaddress import ip_address, ip_network
 
 from starlette.types import Scope
 
+from gateway.basis import Basis
 from gateway.errors import InvalidToken
 from gateway.identity import single_header
 from gateway.names import UserId, parse_user_id
@@ -21,7 +23,7 @@ class ProxyIdentity:
         self._trusts_socket = UNIX_SOCKET in settings.trusted
         self._networks = [ip_network(text) for text in settings.trusted if text != UNIX_SOCKET]
 
-    async def identify(self, scope: Scope) -> UserId | None:
+    async def identify(self, scope: Scope, _basis: Basis) -> UserId | None:
         if not self.is_trusted(scope):
             return None  # an untrusted peer's header says nothing, not even something wrong
         try:
@@ -29,6 +31,10 @@ class ProxyIdentity:
             return None if value is None else parse_user_id(value.decode("latin-1").strip())
         except ValueError as error:
             raise InvalidToken(reason=str(error)) from None
+
+    def credential(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
+        client = scope.get("client")
+        return headers.get(self._header), client[0] if client else None
 
     def is_trusted(self, scope: Scope) -> bool:
         """Whether the connection comes from a listed address, not what a header claims."""

@@ -1,0 +1,64 @@
+"""Bytes that the proxy in front sends: the gateway decides, and names the file.
+
+nginx takes X-Accel-Redirect, a URL below an `internal` location on the plugins folder
+(`delivery.accel_prefix`). With an empty prefix the answer carries X-Sendfile, the absolute
+path, for servers that know that. The proxy answers ranges; conditions are answered here.
+"""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from gateway.encoder import Encoder
+from gateway.names import AssetKey
+from gateway.planning import whole_fields
+from gateway.representation import HeaderFields, Representation, Variant
+from gateway.storage import PluginStorage
+
+# The proxy measures what it sends.
+_LEFT_TO_THE_PROXY = frozenset({b"content-length", b"accept-ranges"})
+
+
+class AccelRedirect:
+    """Answers that name a file instead of holding its bytes."""
+
+    def __init__(self, storage: PluginStorage, encoder: Encoder | None, prefix: str) -> None:
+        self._storage = storage
+        self._encoder = encoder
+        self._prefix = prefix
+
+    def sendable(self, representation: Representation, variant: Variant) -> Variant:
+        """The variant, if its file is there: plugins/cache may be deleted at any time."""
+        if variant is representation.identity or self._kept(representation, variant).is_file():
+            return variant
+        return representation.identity
+
+    def fields(
+        self,
+        key: AssetKey,
+        representation: Representation,
+        variant: Variant,
+        cache_control: bytes,
+    ) -> HeaderFields:
+        """Fields of a 200 with an empty body."""
+        if variant is representation.identity:
+            folder = self._storage.construct_shared_path(key.slug, key.version)
+            path = folder / key.path
+        else:
+            path = self._kept(representation, variant)
+        kept = tuple(
+            field
+            for field in whole_fields(variant, cache_control)
+            if field[0] not in _LEFT_TO_THE_PROXY
+        )
+        return (*kept, self._redirect(path))
+
+    def _redirect(self, path: Path) -> tuple[bytes, bytes]:
+        if not self._prefix:
+            return (b"x-sendfile", str(path.resolve()).encode())
+        relative = path.relative_to(self._storage.root).as_posix()
+        return (b"x-accel-redirect", quote(f"{self._prefix}/{relative}").encode())
+
+    def _kept(self, representation: Representation, variant: Variant) -> Path:
+        if self._encoder is None:
+            return Path()
+        return self._encoder.path(representation.digest, variant.coding)

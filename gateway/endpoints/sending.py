@@ -1,0 +1,143 @@
+"""From a resolution to an answer: the representation, its variant, its plan, its delivery."""
+
+from dataclasses import dataclass, field
+
+import anyio.to_thread
+from starlette.types import Receive, Scope, Send
+
+from gateway.assets import AssetStore
+from gateway.basis import Basis
+from gateway.builds import BuildIndex
+from gateway.cache_policy import Audience, asset_cache_control
+from gateway.decisions import Decisions
+from gateway.delivery.accel import AccelRedirect
+from gateway.delivery.file import PlannedFileResponse
+from gateway.delivery.memory import send_answer, send_held
+from gateway.encodings import parse_accept_encoding
+from gateway.errors import NotServed, SourceUnavailable, VersionRetired
+from gateway.names import AssetKey
+from gateway.planning import plan_answer
+from gateway.representation import Representation
+from gateway.resolver import Resolution
+from gateway.settings import Settings
+from gateway.storage import OpenedAsset, PluginStorage, fingerprint
+
+DECISION_KEY = "gateway.decision_key"
+"""Where the scope carries the key under which front.py will look for the decision."""
+
+_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request on the cold path, and what its decision rests on."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    basis: Basis = field(default_factory=Basis)
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    def headers(self) -> dict[bytes, bytes]:
+        """Repeated fields joined (RFC 9110 §5.3)."""
+        joined: dict[bytes, bytes] = {}
+        for name, value in self.scope["headers"]:
+            joined[name] = joined[name] + b", " + value if name in joined else value
+        return joined
+
+
+class AssetServer:
+    """Answers with the file of a resolution; what all routes of files have in common."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: PluginStorage,
+        store: AssetStore,
+        builds: BuildIndex,
+        decisions: Decisions,
+        accel: AccelRedirect | None,
+    ) -> None:
+        self._storage = storage
+        self._store = store
+        self._builds = builds
+        self._decisions = decisions
+        self._accel = accel
+        self._cache_control = {
+            (audience, pinned): asset_cache_control(
+                audience,
+                pinned=pinned,
+                unpinned_max_age_s=settings.http.unpinned_max_age,
+                dev=settings.dev.enabled,
+            ).encode()
+            for audience in Audience
+            for pinned in (False, True)
+        }
+
+    async def answer(self, exchange: Exchange, resolution: Resolution, audience: Audience) -> None:
+        """Raises: RequestError, before anything is sent."""
+        cache_control = self._cache_control[audience, resolution.content_digest is not None]
+        headers = exchange.headers()
+        field = headers.get(b"accept-encoding")
+        weights = parse_accept_encoding(None if field is None else field.decode("latin-1"))
+        if self._accel is not None:
+            headers.pop(b"range", None)  # the proxy answers ranges
+        for _ in range(_ATTEMPTS):
+            representation = await self._representation(resolution, exchange.basis)
+            variant = representation.select(weights)
+            if self._accel is not None:
+                variant = self._accel.sendable(representation, variant)
+            plan = plan_answer(exchange.method, headers, variant, cache_control)
+            if self._accel is not None and plan.status == 200:
+                fields = self._accel.fields(resolution.key, representation, variant, cache_control)
+                await send_answer(exchange.send, 200, fields, b"")
+                return
+            if variant.content is not None:
+                key = exchange.scope.get(DECISION_KEY)
+                if key is not None:
+                    self._decisions.remember(key, variant, cache_control, exchange.basis.until)
+                await send_held(exchange.send, plan, variant.content)
+                return
+            if not plan.parts:
+                await send_answer(exchange.send, plan.status, plan.fields, b"")
+                return
+            opened = await self._open(resolution.key, representation)
+            if opened is not None:
+                with opened.file:
+                    response = PlannedFileResponse(opened, plan)
+                    await response(exchange.scope, exchange.receive, exchange.send)
+                return
+        raise SourceUnavailable(reason=f"{resolution.key} is being written")
+
+    async def _open(self, key: AssetKey, representation: Representation) -> OpenedAsset | None:
+        """The file that the representation was read from; None if it has changed since."""
+        opened = await anyio.to_thread.run_sync(
+            self._storage.open_asset, key.slug, key.version, key.path
+        )
+        if fingerprint(opened.stat) == representation.fingerprint:
+            return opened
+        opened.file.close()
+        self._store.purge(key)
+        return None
+
+    async def _representation(self, resolution: Resolution, basis: Basis) -> Representation:
+        """The bytes, which are the pinned ones if the URL is pinned.
+
+        The folder's state and the file are looked at separately, and the folder may be
+        rewritten in between: the content's digest decides, both are looked at again once.
+        """
+        key, wanted = resolution.key, resolution.content_digest
+        try:
+            found = await self._store.get(key, basis)
+            if wanted is not None and found.digest != wanted:
+                self._store.purge(key)
+                found = await self._store.get(key, basis)
+        except NotServed as error:
+            raise type(error)(owned=resolution.owned, reason=error.reason) from None
+        if wanted is not None and found.digest != wanted:
+            self._builds.purge(key.slug, key.version)
+            raise VersionRetired(reason=f"{key} was rebuilt in place")
+        return found
