@@ -70,6 +70,13 @@ class AssetStore:
             raise type(found)(reason=found.reason)
         return found
 
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    @property
+    def memory_bytes(self) -> float:
+        return self._cache.size
+
     def purge(self, key: AssetKey) -> None:
         self._cache.purge(key)
 

@@ -1,7 +1,8 @@
 """How the database is reached: one held SQLite connection, or a PostgreSQL pool.
 
 `databases` opens and owns the connections; queries run on the raw driver below it, since its
-own row and statement layers double the cost of a query (250 against 120 µs on SQLite).
+own row and statement layers cost more than the query (on a held SQLite connection 250 to
+310 µs with them, 65 to 250 µs without).
 `databases` is no longer maintained, so this is the one file that imports it.
 
 Statements are written with `$1`, `$2`, …: asyncpg's form, and to SQLite parameters named

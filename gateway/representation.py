@@ -14,9 +14,10 @@ from gateway.names import AssetPath
 
 HeaderFields = tuple[tuple[bytes, bytes], ...]
 
-# What an entry costs beside its contents: objects, fields, its key in the store. Measured
-# with tracemalloc over 1,000 one-byte files.
-_OVERHEAD_BYTES = 2500
+# What an entry costs beside its contents: objects, fields, its place in the store. Measured
+# with tracemalloc over 1,000 entries: 1,412 bytes, and 588 for each encoded variant.
+_ENTRY_BYTES = 1412
+_VARIANT_BYTES = 588
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -53,8 +54,11 @@ class Representation:
 
     @property
     def memory_bytes(self) -> int:
-        variants = (self.identity, *self.encoded.values())
-        return _OVERHEAD_BYTES + sum(len(variant.content or b"") for variant in variants)
+        return (
+            _ENTRY_BYTES
+            + len(self.identity.content or b"")
+            + sum(_VARIANT_BYTES + variant.size for variant in self.encoded.values())
+        )
 
     def select(self, weights: Mapping[str, float]) -> Variant:
         """The variant for an Accept-Encoding, as `encodings.parse_accept_encoding` reads it."""

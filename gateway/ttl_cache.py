@@ -131,6 +131,11 @@ class TTLCache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def size(self) -> float:
+        """Entries held, or what `size_of` measures of them."""
+        return self._entries.currsize
+
     def peek(self, key: K) -> Entry[V] | None:
         """The entry, fresh or stale, without loading or counting."""
         return self._entries.get(key)

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.planning import Plan
 from gateway.storage import OpenedAsset, fingerprint
 
-# A thread hop costs as much as reading 200 KiB that the system holds in memory.
+# Starlette's 64 KiB spends more on thread hops (about 80 µs each) than on the bytes.
 CHUNK_BYTES = 256 * 1024
 
 

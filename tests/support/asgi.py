@@ -1,0 +1,91 @@
+"""An ASGI application called directly, as a server would call it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+from gateway import Gateway, create_app
+from gateway.settings import load_settings
+from tests.support.site import ADA, BEN, Site, token
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Client:
+    """Calls an ASGI application directly, as a server would."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.messages: list[Message] = []
+
+    async def request(
+        self,
+        path: str,
+        user: str | None = ADA,
+        *,
+        coding: bytes = b"identity",
+        extra: Headers | None = None,
+        extensions: dict[str, Any] | None = None,
+    ) -> list[Message]:
+        headers: Headers = [(b"host", b"gateway"), (b"accept-encoding", coding)]
+        if user is not None:
+            headers.append((b"authorization", _BEARER[user]))
+        messages: list[Message] = []
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(
+            {
+                "type": "http",
+                "asgi": {"version": "3.0"},
+                "http_version": "1.1",
+                "method": "GET",
+                "scheme": "http",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "root_path": "",
+                "headers": [*headers, *(extra or [])],
+                "client": ("127.0.0.1", 1),
+                "server": ("127.0.0.1", 2),
+                "extensions": extensions or {},
+            },
+            _never_disconnects,
+            send,
+        )
+        return messages
+
+
+async def _never_disconnects() -> Message:
+    never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    return await never
+
+
+_BEARER = {user: f"Bearer {token(user)}".encode() for user in (ADA, BEN)}
+ENTRY = "/api/v1/plugins/Review/dist/remoteEntry.js"
+
+
+def with_gateway(
+    site: Site, scenario: Callable[[Gateway, Client], Awaitable[None]], **environment: str
+) -> None:
+    async def main() -> None:
+        gateway = create_app(load_settings(environ={**site.environment, **environment}))
+        async with gateway.running():
+            await scenario(gateway, Client(gateway))
+
+    asyncio.run(main())
+
+
+def body(messages: list[Message]) -> bytes:
+    return b"".join(message.get("body", b"") for message in messages[1:])
+
+
+def status(messages: list[Message]) -> int:
+    return int(messages[0]["status"])
+
+
+def fields(messages: list[Message]) -> dict[bytes, bytes]:
+    return dict(messages[0]["headers"])
