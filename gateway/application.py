@@ -1,10 +1,12 @@
 """The composition root: settings in, ASGI application out. The only place that knows all."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import anyio
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
@@ -13,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from gateway.assets import AssetStore
 from gateway.builds import BuildIndex
 from gateway.catalogue import Catalogue
+from gateway.changes import Change, Invalidation
 from gateway.connections import connect
 from gateway.cors import CorsPolicy
 from gateway.database import PluginDatabase
@@ -26,6 +29,10 @@ from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import ConfigurationError, RequestError
+from gateway.freshness import FreshnessSource, keep_running
+from gateway.freshness.sqlite import SqliteSource
+from gateway.freshness.users_folder import UsersFolderSource
+from gateway.freshness.workers import ChangeLog, WorkersSource
 from gateway.identity import IdentityChain, IdentitySource
 from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
@@ -52,6 +59,8 @@ class Gateway(Front):
 
     def __init__(self, settings: Settings) -> None:
         """Raises: ConfigurationError."""
+        if settings.dev.enabled:
+            _refuse_beyond_loopback(settings, "dev.enabled: development")
         self.settings = settings
         self.decisions = Decisions()
         on_change = self.decisions.clear
@@ -67,6 +76,8 @@ class Gateway(Front):
         encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
         self.builds = BuildIndex(self.storage, assets.revalidate, on_change)
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
+        self.invalidation = Invalidation(self.lookups, self.builds, self.assets, self.decisions)
+        self.change_log = ChangeLog(self.storage.cache)
         self.resolver = Resolver(self.lookups, self.builds, settings.http.allowed_suffixes)
         self.identity = IdentityChain(_identity_sources(settings))
         self._accel = (
@@ -83,6 +94,8 @@ class Gateway(Front):
             },
             lifespan=self._lifespan,
         )
+        # A redirect would name a Host that is the client's word, and no URL of ours needs one.
+        self._starlette.router.redirect_slashes = False
         self._started = False
         self._start_lock = anyio.Lock()
         cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -100,11 +113,36 @@ class Gateway(Front):
             stack.push_async_callback(self.assets.close)
             stack.push_async_callback(self.builds.close)
             stack.push_async_callback(self.lookups.close)
+            await anyio.to_thread.run_sync(self.change_log.open)
+            stack.callback(self.change_log.close)
+            for source in self._freshness_sources():
+                task = asyncio.create_task(keep_running(source, self.invalidation.apply))
+                stack.push_async_callback(_end, task)
             self._started = True
             try:
                 yield
             finally:
                 self._started = False
+
+    def announce(self, change: Change) -> None:
+        """A change made here, after its commit: to this worker and to all others."""
+        self.invalidation.apply(change)
+        self.change_log.append(change)
+
+    def _freshness_sources(self) -> list[FreshnessSource]:
+        settings = self.settings
+        sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
+        if settings.freshness.watch_users:
+            sources.append(UsersFolderSource(self.storage, self.lookups))
+        if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
+            sources.append(
+                SqliteSource(
+                    settings.sqlite_file,
+                    settings.freshness.sqlite_poll,
+                    settings.database.query_timeout,
+                )
+            )
+        return sources
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._started:
@@ -164,6 +202,11 @@ def create_app(settings: Settings | None = None) -> Gateway:
     return Gateway(settings if settings is not None else load_settings())
 
 
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def _identity_sources(settings: Settings) -> list[IdentitySource]:
     sources: list[IdentitySource] = []
     for name in settings.identity.chain:
@@ -172,15 +215,12 @@ def _identity_sources(settings: Settings) -> list[IdentitySource]:
         elif name == "proxy":
             sources.append(ProxyIdentity(settings.identity.proxy))
         else:
-            _refuse_beyond_loopback(settings)
+            _refuse_beyond_loopback(settings, "identity.chain: 'dev' lets anyone be anyone and")
             sources.append(DevIdentity())
     return sources
 
 
-def _refuse_beyond_loopback(settings: Settings) -> None:
+def _refuse_beyond_loopback(settings: Settings, what: str) -> None:
     server = settings.server
     if not server.uds and server.host not in ("127.0.0.1", "::1", "localhost"):
-        raise ConfigurationError(
-            f"identity.chain: 'dev' lets anyone be anyone; server.host {server.host}"
-            " is not loopback"
-        )
+        raise ConfigurationError(f"{what} is for loopback alone; server.host is {server.host}")

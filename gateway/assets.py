@@ -17,7 +17,7 @@ from gateway.basis import Basis
 from gateway.encoder import MIN_BYTES, Encoder
 from gateway.errors import NotServed, SourceUnavailable
 from gateway.media_types import media_type
-from gateway.names import AssetKey
+from gateway.names import AssetKey, Slug, Version
 from gateway.representation import Representation, build_representation
 from gateway.settings import AssetCache
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
@@ -79,6 +79,15 @@ class AssetStore:
 
     def purge(self, key: AssetKey) -> None:
         self._cache.purge(key)
+
+    def purge_version(self, slug: Slug, version: Version) -> None:
+        """Forgets all files of one version."""
+        for key in self._cache.held_keys():
+            if key.slug == slug and key.version == version:
+                self._cache.purge(key)
+
+    def purge_all(self) -> None:
+        self._cache.purge_all()
 
     async def close(self) -> None:
         tasks = list(self._encoding.values())

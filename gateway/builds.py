@@ -60,6 +60,9 @@ class BuildIndex:
         """
         return basis.rest_on(await self._looks.get_entry((slug, version)))
 
+    def purge_all(self) -> None:
+        self._looks.purge_all()
+
     def purge(self, slug: Slug, version: Version) -> None:
         self._looks.purge((slug, version))
 

@@ -116,6 +116,9 @@ class SqliteConnection:
             raise ConfigurationError(
                 f"database.url: {self._file} cannot be read as a SQLite database ({error})"
             ) from None
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         # aiosqlite's thread is no daemon: a connection that is kept keeps the process alive.

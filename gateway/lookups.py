@@ -6,10 +6,11 @@
     held_versions   slug → versions over all users                 (bare slugs, public route)
 
 The last three are answers of the database and share the settings of `[cache.versions]`.
-Every change, whoever tells of it, ends in `purge_user` or `expire_all`.
+changes.py alone calls `forget_user`, `expire_all` and `purge_all`.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,7 +22,12 @@ from gateway.database import PluginDatabase, PluginRecord, find_record
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Access, Cache, LookupCache
-from gateway.storage import BrokenInstallations, PluginStorage
+from gateway.storage import (
+    BrokenInstallations,
+    Facts,
+    InstallationMetadata,
+    PluginStorage,
+)
 from gateway.ttl_cache import TTLCache
 
 # A program that truncates and rewrites the file is between the two for well under this.
@@ -56,6 +62,9 @@ class Lookups:
         self._storage = storage
         self._database = database
         self._on_change = on_change
+        self._installations_ttl_s = cache.installations.ttl
+        self._read: dict[UserId, tuple[float, Facts]] = {}
+        """When each user's JSON was read last, and its facts then; the oldest first."""
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
@@ -132,10 +141,16 @@ class Lookups:
         """Versions in the enabled rows of `slug`, over all users."""
         return basis.rest_on(await self.held_versions.get_entry(slug))
 
-    def purge_user(self, user: UserId) -> None:
-        """The user's JSON or rows changed: the next request reads them anew."""
-        self.installations.purge(user)
-        self.records.purge(user)
+    def forget_user(self, user: UserId, *, hard: bool) -> None:
+        """The user's JSON or rows changed: the next request reads them anew. Soft: what was
+        known stands in if they cannot be read.
+        """
+        if hard:
+            self.installations.purge(user)
+            self.records.purge(user)
+        else:
+            self.installations.expire(user)
+            self.records.expire(user)
         self.owners.expire_all()
         self.held_versions.expire_all()
 
@@ -144,21 +159,46 @@ class Lookups:
         for cache in self.caches.values():
             cache.expire_all()
 
+    def purge_all(self) -> None:
+        for cache in self.caches.values():
+            cache.purge_all()
+
+    def recently_read(self) -> dict[UserId, Facts]:
+        """Facts of the JSON files that fresh entries were read from, a copy; O(their number)."""
+        oldest = time.monotonic() - self._installations_ttl_s
+        for user, (read_at, _) in list(self._read.items()):
+            if read_at >= oldest:
+                break  # in the order they were read
+            del self._read[user]
+        return {user: facts for user, (_, facts) in self._read.items()}
+
     async def close(self) -> None:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
 
     async def _load_installations(self, user: UserId) -> Installations:
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
-                content = await anyio.to_thread.run_sync(self._storage.read_installations, user)
+                facts, content = await anyio.to_thread.run_sync(self._read_installations, user)
             except BrokenInstallations:
                 if attempt < _BROKEN_RETRIES:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
                 continue
             except StorageError as error:
                 raise SourceUnavailable(reason=str(error)) from error
+            self._note_read(user, facts)
             return Installations(tuple(content or ()), file_exists=content is not None)
         return Installations((), file_exists=True, broken=True)
+
+    def _read_installations(
+        self, user: UserId
+    ) -> tuple[Facts, dict[str, InstallationMetadata] | None]:
+        """Blocking. Facts first: what is written after that look differs from them."""
+        facts = self._storage.installations_facts(user)
+        return facts, self._storage.read_installations(user)
+
+    def _note_read(self, user: UserId, facts: Facts) -> None:
+        self._read.pop(user, None)
+        self._read[user] = (time.monotonic(), facts)
 
     def _cache(
         self,

@@ -27,6 +27,7 @@ from gateway.errors import AssetNotFound, StorageError, VersionNotPublished
 from gateway.names import AssetPath, Slug, UserId, Version
 
 InstallationMetadata = dict[str, Any]
+Facts = tuple[int, ...] | None
 
 INSTALLATIONS_NAME = "installed_plugins.json"
 _LOCK_TIMEOUT_S = 10.0
@@ -62,6 +63,13 @@ class PluginStorage:
 
     def installations_file(self, user: UserId) -> Path:
         return self.users / f"user_{user}" / INSTALLATIONS_NAME
+
+    def installations_facts(self, user: UserId) -> Facts:
+        """What changes with the user's file, whoever writes it; None where there is none."""
+        try:
+            return fingerprint(self.installations_file(user).stat())
+        except OSError:
+            return None
 
     def read_installations(self, user: UserId) -> dict[str, InstallationMetadata] | None:
         """Installation metadata by slug; None where the user has no file.

@@ -31,6 +31,7 @@ V = TypeVar("V")
 # nothing and the others never wait.
 _REFRESH_AT = 0.75
 _FAILED_PAUSE_S = 1.0
+_NO_GENERATION = -1
 
 
 @dataclass(slots=True)
@@ -136,6 +137,9 @@ class TTLCache(Generic[K, V]):
         """Entries held, or what `size_of` measures of them."""
         return self._entries.currsize
 
+    def held_keys(self) -> list[K]:
+        return list(self._entries)
+
     def peek(self, key: K) -> Entry[V] | None:
         """The entry, fresh or stale, without loading or counting."""
         return self._entries.get(key)
@@ -188,6 +192,14 @@ class TTLCache(Generic[K, V]):
             self.counters.purged += 1
         self._on_change()
 
+    def expire(self, key: K) -> None:
+        """Soft: asked for again at its next use, and stands in on errors."""
+        self._flights.pop(key, None)
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.generation = _NO_GENERATION
+        self._on_change()
+
     def purge_all(self) -> None:
         self._flights.clear()
         self.counters.purged += len(self._entries)
@@ -195,7 +207,7 @@ class TTLCache(Generic[K, V]):
         self._on_change()
 
     def expire_all(self) -> None:
-        """Soft: every value is asked for again at its next use, and stands in on errors. O(1)."""
+        """Soft, for all values at once. O(1)."""
         self._flights.clear()
         self._generation += 1
         self._on_change()

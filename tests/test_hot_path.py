@@ -10,6 +10,7 @@ import pytest
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway import Gateway
+from gateway.changes import Change
 from gateway.encoder import MIN_BYTES
 from gateway.names import UserId
 from gateway.storage import InstallationMetadata
@@ -110,7 +111,7 @@ def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
         assert counts.queries == 1
         assert counts.hops <= 2  # the JSON, and the plugin's file
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, GATEWAY__FRESHNESS__WATCH_USERS="false")
 
 
 def test_a_decision_is_one_users_alone(site: Site) -> None:
@@ -127,7 +128,7 @@ def test_a_decision_ends_with_what_it_rests_on(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
         before = gateway.repeated[200]
-        gateway.lookups.purge_user(UserId(ADA))
+        gateway.invalidation.apply(Change(user=UserId(ADA)))
         await client.request(ENTRY)
         assert gateway.repeated[200] == before
         await client.request(ENTRY)

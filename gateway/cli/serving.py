@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import socket
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,10 @@ def demo(host: str, port: int, folder: Path | None) -> None:
         config = uvicorn.Config(
             create_demo_app(settings), **_uvicorn_options(settings, log_level="warning")
         )
+        # uvicorn raises a signal again when it has shut down: an exit, so that the temporary
+        # site is removed on the way out.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: sys.exit(0))
         _AnnouncingServer(config, announce).run()
 
 

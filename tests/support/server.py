@@ -88,8 +88,15 @@ def serving(
     environment: Mapping[str, str], *arguments: str, command: str = "serve"
 ) -> Iterator[Server]:
     """`gateway serve` on a free port, until the block ends."""
+    with listening(environment, "-m", "gateway", command, *_FREE_PORT, *arguments) as server:
+        yield server
+
+
+@contextmanager
+def listening(environment: Mapping[str, str], *arguments: str) -> Iterator[Server]:
+    """`python …`, which says on which port it listens, until the block ends."""
     process = subprocess.Popen(
-        [sys.executable, *_STRICT, "-m", "gateway", command, *_FREE_PORT, *arguments],
+        [sys.executable, *_STRICT, *arguments],
         env={**clean_environment(), **environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -123,6 +130,16 @@ def run_cli(
         timeout=60,
         check=False,
     )
+
+
+def the_line_of(result: "subprocess.CompletedProcess[str]") -> str:
+    """What a command that refused to go on said: exit code 2 and one line, no traceback."""
+    said = f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}"
+    assert result.returncode == 2, said
+    assert result.stdout == "", said
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: "), said
+    return line
 
 
 def clean_environment() -> dict[str, str]:

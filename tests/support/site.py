@@ -3,7 +3,8 @@
 import json
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,23 @@ class Site:
         """One committed statement, as another program would make it."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(statement, values)
+
+    def loosen(self) -> None:
+        """Takes all constraints off the table `plugin`: NULL goes anywhere, as in old rows."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.executescript(
+                "ALTER TABLE plugin RENAME TO strict_plugin;"
+                "CREATE TABLE plugin AS SELECT * FROM strict_plugin;"
+                "DROP TABLE strict_plugin;"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else can read the database, as while the application commits."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            yield
+            connection.rollback()
 
     def publish(self, slug: str, version: str, files: dict[str, str | bytes] | None = None) -> Path:
         """Files of a version; by default an entry that names slug and version."""

@@ -1,0 +1,44 @@
+# Everything goes into .venv, which is made on first use and renewed when pyproject.toml changes.
+# pip 25.1 is the first that installs dependency groups.
+# Needs make and Python 3.11 or newer; another interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+ARGS   ?=
+BIN    := .venv/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.project ## Serve two plugins to three users, with a page to look at. ARGS="--port 9000"
+	$(BIN)/gateway demo $(ARGS)
+
+test: .venv/.dev ## Run all tests. ARGS="-x -k storage"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.dev ## Formatting, lint, types and import layers.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove .venv.
+	rm -rf .venv
+
+.venv/.project: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'This Python cannot make virtual environments.' \
+			'On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.dev: .venv/.project
+	$(PIP) --group dev
+	@touch $@

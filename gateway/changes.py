@@ -1,0 +1,78 @@
+"""What may have changed, and the one place that every change ends in.
+
+Whoever notices one, this worker, another, another program or an operator, says so with a
+`Change`; nobody drops a cache entry himself, so none can be forgotten.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.assets import AssetStore
+from gateway.builds import BuildIndex
+from gateway.decisions import Decisions
+from gateway.lookups import Lookups
+from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something about a user, about a version's files, or about anything at all."""
+
+    user: UserId | None = None
+    slug: Slug | None = None
+    version: Version | None = None
+    hard: bool = True
+    """Hard: what was known is forgotten. Soft: it is asked for again at its next use, and
+    stands in while the source fails."""
+
+    def encode(self) -> bytes:
+        """Compact JSON, for another process."""
+        return orjson.dumps([self.user, self.slug, self.version, self.hard])
+
+    @classmethod
+    def decode(cls, text: bytes) -> "Change":
+        """Raises: ValueError, if `text` was not made by `encode`."""
+        values = orjson.loads(text)
+        if not isinstance(values, list) or len(values) != 4:
+            raise ValueError(f"not a change: {text!r}")
+        user, slug, version, hard = values
+        return cls(
+            None if user is None else parse_user_id(user),
+            None if slug is None else parse_slug(slug),
+            None if version is None else parse_version(version),
+            bool(hard),
+        )
+
+
+ANYTHING = Change(hard=False)
+"""A source cannot say what changed, or was not heard for a while."""
+
+
+class Invalidation:
+    """Applies changes to everything that remembers."""
+
+    def __init__(
+        self, lookups: Lookups, builds: BuildIndex, assets: AssetStore, decisions: Decisions
+    ) -> None:
+        self._lookups = lookups
+        self._builds = builds
+        self._assets = assets
+        self._decisions = decisions
+        self.applied = 0
+
+    def apply(self, change: Change) -> None:
+        """The next request after this call sees the truth, not what was known before."""
+        self.applied += 1
+        if change.user is not None:
+            self._lookups.forget_user(change.user, hard=change.hard)
+        elif change.slug is not None and change.version is not None:
+            self._builds.purge(change.slug, change.version)
+            self._assets.purge_version(change.slug, change.version)
+        elif change.hard:
+            self._lookups.purge_all()
+            self._builds.purge_all()
+            self._assets.purge_all()
+        else:
+            self._lookups.expire_all()
+        self._decisions.clear()

@@ -1,0 +1,60 @@
+"""Changes of users' installed_plugins.json, whoever writes them.
+
+Only files that were read within the last `ttl` are looked at: what is older is read again at
+its next use anyway. So 100,000 folders need neither 100,000 watches nor a slow start. A look
+is one `stat` (3 µs), in a thread.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import anyio.to_thread
+
+from gateway.changes import Change
+from gateway.freshness import Tell
+from gateway.lookups import Lookups
+from gateway.names import UserId
+from gateway.storage import Facts, PluginStorage
+
+_SWEEP_S = 0.1
+# 5,000 looks take 15 ms of a thread. With more users at once, each is looked at in turn: a
+# change shows within 250 ms for 12,500 users, within a second for 50,000.
+_MOST_LOOKS = 5_000
+
+
+class UsersFolderSource:
+    """Sweeps over the files of active users ten times a second."""
+
+    name = "users folder"
+
+    def __init__(self, storage: PluginStorage, lookups: Lookups) -> None:
+        self._storage = storage
+        self._lookups = lookups
+        self._told: dict[UserId, Facts] = {}
+        """Told already, and still different from what is cached: the file cannot be read."""
+        self._turn = 0
+
+    async def run(self, tell: Tell) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            read = self._lookups.recently_read()
+            users = self._whose_turn(list(read))
+            looks = await anyio.to_thread.run_sync(self._look, users)
+            for user, facts in zip(users, looks, strict=True):
+                if read[user] == facts or self._told.get(user, read[user]) == facts:
+                    continue
+                if len(self._told) > _MOST_LOOKS:
+                    self._told.clear()
+                self._told[user] = facts
+                # Soft: a file that is there but cannot be read must not stop a warm user.
+                tell(Change(user=user, hard=False))
+
+    def _whose_turn(self, users: Sequence[UserId]) -> Sequence[UserId]:
+        if len(users) <= _MOST_LOOKS:
+            return users
+        start = self._turn % len(users)
+        self._turn = start + _MOST_LOOKS
+        return users[start : start + _MOST_LOOKS]
+
+    def _look(self, users: Sequence[UserId]) -> list[Facts]:
+        return [self._storage.installations_facts(user) for user in users]

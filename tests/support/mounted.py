@@ -1,0 +1,64 @@
+"""Applications of somebody else, with the gateway mounted in them; for `uvicorn --factory`."""
+
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from gateway import Gateway, create_app, load_settings
+from tests.support.server import Server, listening
+
+PREFIX = "/assets/of plugins"
+"""Holds a space: a prefix is text in one place and percent-encoded in another."""
+URL_PREFIX = "/assets/of%20plugins"
+_SECOND = "SECOND_"
+
+
+@contextmanager
+def serving_mounted(
+    factory: str,
+    environment: Mapping[str, str],
+    *arguments: str,
+    second: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """uvicorn with an application of this module; `second` is the environment of a second site."""
+    both = {**environment, **{_SECOND + name: text for name, text in (second or {}).items()}}
+    command = ("-m", "uvicorn", "--factory", f"{__name__}:{factory}", "--port", "0")
+    with listening(both, *command, *arguments) as server:
+        yield server
+
+
+def with_running() -> Starlette:
+    """Runs the gateway in its own lifespan, as the gateway asks for."""
+    return _host({PREFIX: create_app(load_settings())}, run=True)
+
+
+def without_running() -> Starlette:
+    """Has forgotten to."""
+    return _host({PREFIX: create_app(load_settings())}, run=False)
+
+
+def two_sites() -> Starlette:
+    names = [name for name in os.environ if name.startswith(_SECOND)]
+    environment = {name.removeprefix(_SECOND): os.environ[name] for name in names}
+    second = create_app(load_settings(environ=environment))
+    return _host({"/one": create_app(load_settings()), "/two": second}, run=True)
+
+
+def _host(gateways: dict[str, Gateway], *, run: bool) -> Starlette:
+    async def page(_request: Request) -> PlainTextResponse:
+        return PlainTextResponse("the page of the host")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for gateway in gateways.values() if run else ():
+                await stack.enter_async_context(gateway.running())
+            yield
+
+    mounts = [Mount(prefix, gateway) for prefix, gateway in gateways.items()]
+    return Starlette(routes=[Route("/", page), *mounts], lifespan=lifespan)

@@ -1,0 +1,337 @@
+"""The documentation names everything there is, and nothing that there is not."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_origin
+
+import anyio
+import click
+import pytest
+from pydantic.fields import FieldInfo
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message
+
+from gateway.application import Gateway
+from gateway.cli import main
+from gateway.errors import RequestError
+from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_names
+from tests.support.site import ADA, SECRET, bearer, populated
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+URLS = ROOT / "docs" / "urls.md"
+PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = {page: page.read_text() for page in PAGES}
+SOURCE = "\n".join(
+    path.read_text()
+    for path in sorted((ROOT / "gateway").rglob("*.py"))
+    if path.name != "settings.py"
+)
+# Answers that are not errors of ours: a URL nobody routes, and a bug.
+CODES_WITHOUT_A_CLASS = {("404", "not_found"), ("500", "internal_error")}
+UNUSED = "not used yet"
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def rows(text: str, columns: int) -> Iterator[list[str]]:
+    """Cells of the table rows with so many columns."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line[1:].rpartition("|")[0].split("|")]
+        if line.startswith("|") and len(cells) == columns:
+            yield cells
+
+
+def unquoted(cell: str) -> str:
+    return cell.strip("`")
+
+
+def in_code(text: str) -> list[str]:
+    """Code spans, and the lines of code blocks."""
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"(?ms)^```.*?^```$", "", text))
+    blocks = re.findall(r"(?ms)^```\w*\n(.*?)^```$", text)
+    indented = re.findall(r"(?m)^    (\S.*)$", text)
+    return [*spans, *(line for block in blocks for line in block.splitlines()), *indented]
+
+
+# Settings
+
+
+def documented_settings() -> dict[str, dict[str, str]]:
+    """Name → type, default, unit, meaning."""
+    found = {}
+    for section in TEXT[CONFIGURATION].split("\n## ")[1:]:
+        name = re.match(r"\[([a-z.]+)\]", section)
+        for key, type_, default, unit, meaning in rows(section, 5) if name else ():
+            if name and key.startswith("`"):
+                facts = {"type": type_, "default": default, "unit": unit, "meaning": meaning}
+                found[f"{name[1]}.{unquoted(key)}"] = facts
+    return found
+
+
+SETTINGS = documented_settings()
+
+
+def field_of(name: str) -> FieldInfo:
+    model: Any = Settings
+    *sections, key = name.split(".")
+    for section in sections:
+        model = model.model_fields[section].annotation
+    field: FieldInfo = model.model_fields[key]
+    return field
+
+
+def type_of(field: FieldInfo) -> str:
+    annotation: Any = field.annotation
+    if get_origin(annotation) is list:
+        return "list"
+    return {bool: "yes/no", int: "integer", float: "number"}.get(annotation, "text")
+
+
+def test_every_setting_is_described_and_every_described_setting_exists() -> None:
+    assert set(SETTINGS) == set(setting_names())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_default_and_type_of_a_setting_are_right(name: str) -> None:
+    facts = SETTINGS[name]
+    default = tomllib.loads(f"value = {unquoted(facts['default'])}")["value"]
+    assert default == field_of(name).default
+    assert facts["type"] == type_of(field_of(name))
+    assert facts["meaning"].strip("*").endswith(".")
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_is_marked_as_unused_where_nothing_reads_it(name: str) -> None:
+    if UNUSED in SETTINGS[name]["meaning"].lower():
+        assert not re.search(rf"\b{re.escape(name)}\b", SOURCE)
+    else:
+        assert re.search(rf"\.{name.rpartition('.')[2]}\b", SOURCE)
+
+
+@each_page
+def test_every_variable_that_is_named_is_a_setting(page: Path) -> None:
+    known = {ENVIRONMENT_PREFIX + name.upper().replace(".", "__") for name in setting_names()}
+    named = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}\w+", TEXT[page]))
+    assert named - {"GATEWAY__SECTION__KEY"} <= known
+
+
+@each_page
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    sections = {name.partition(".")[0] for name in setting_names()}
+    known = set(setting_names())
+    for span in in_code(TEXT[page]):
+        match = re.match(r"([a-z_]+)(\.[a-z_]+)+(?= =|$)", span)
+        if match and match[1] in sections and not span.endswith((".py", ".db", ".toml")):
+            assert match[0] in known, span
+
+
+# Errors
+
+
+def error_classes(base: type[RequestError] = RequestError) -> Iterator[type[RequestError]]:
+    for error in base.__subclasses__():
+        if hasattr(error, "code"):
+            yield error
+        yield from error_classes(error)
+
+
+def test_every_error_code_is_described_with_its_status() -> None:
+    described = {
+        (status, unquoted(code)) for status, code, _ in rows(TEXT[README], 3) if status.isdigit()
+    }
+    assert described == {
+        *((str(error.status), error.code) for error in error_classes()),
+        *CODES_WITHOUT_A_CLASS,
+    }
+
+
+# URLs
+
+
+def all_routes(tmp_path: Path) -> list[Route]:
+    """Every route that any setting gives."""
+    settings = Settings.model_validate(
+        {
+            "database": {"url": f"sqlite:///{tmp_path / 'gateway.db'}"},
+            "identity": {"jwt": {"secret": SECRET}, "signed": {"secret": SECRET}},
+        }
+    )
+    routes = Gateway(settings)._starlette.routes
+    assert all(isinstance(route, Route) for route in routes)
+    return [route for route in routes if isinstance(route, Route)]
+
+
+def as_documented(route: Route) -> str:
+    return route.path.replace("/api/v1", "{api}").replace(":path}", "}")
+
+
+def documented_urls(page: Path) -> set[str]:
+    """URLs in tables whose row begins with methods."""
+    return {
+        unquoted(cells[1])
+        for columns in (3, 4)
+        for cells in rows(TEXT[page], columns)
+        if cells[0].isupper()
+    }
+
+
+@pytest.mark.parametrize("page", [README, URLS], ids=lambda page: page.name)
+def test_every_url_is_described_and_every_described_url_exists(tmp_path: Path, page: Path) -> None:
+    routes = all_routes(tmp_path)
+    urls = documented_urls(page)
+    assert {as_documented(route) for route in routes} <= urls
+    for url in urls:
+        path = url.replace("{api}", "/api/v1")
+        assert any(route.path_regex.fullmatch(path) for route in routes), url
+
+
+# Commands
+
+
+def commands_named(text: str) -> Iterator[list[str]]:
+    """Words after `gateway` in code that runs it."""
+    for code in in_code(text):
+        for command in code.partition("#")[0].split("&&"):
+            words = command.split()
+            if words[:1] == ["gateway"] and len(words) > 1 and re.match(r"[a-z-]+$", words[1]):
+                yield words[1:]
+
+
+def test_every_command_is_described() -> None:
+    described = {
+        unquoted(cells[0]).split()[1]
+        for cells in rows(TEXT[README], 2)
+        if cells[0].startswith("`gateway ")
+    }
+    assert described == set(main.commands)
+
+
+@each_page
+def test_every_command_and_option_that_is_named_exists(page: Path) -> None:
+    for name, *words in commands_named(TEXT[page]):
+        if name.startswith("-"):
+            continue
+        assert name in main.commands
+        options = options_of(main.commands[name])
+        assert {word for word in words if word.startswith("--")} <= options, (name, words)
+
+
+def test_the_options_of_serve_are_described() -> None:
+    (described,) = (cells[1] for cells in rows(TEXT[README], 2) if cells[0] == "`gateway serve`")
+    assert set(re.findall(r"--[a-z]+", described)) == options_of(main.commands["serve"])
+
+
+def options_of(command: click.Command) -> set[str]:
+    return {
+        option
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for option in parameter.opts
+    }
+
+
+@each_page
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text()))
+    named = {code.split()[1] for code in in_code(TEXT[page]) if code.startswith("make ")}
+    assert named <= targets
+
+
+# Files and links
+
+
+@each_page
+def test_every_path_of_the_checkout_that_is_named_exists(page: Path) -> None:
+    tops = {path.name for path in ROOT.iterdir() if not path.name.startswith(".git")}
+    named = [code for code in in_code(TEXT[page]) if re.fullmatch(r"[\w./-]+", code)]
+    # plugins/ is also the folder of a site, whose parts a checkout need not have.
+    for path in named:
+        if path.partition("/")[0] in tops - {"plugins"}:
+            assert (ROOT / path).exists(), path
+
+
+@each_page
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT[page]):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.is_file(), target
+        if anchor:
+            assert anchor in anchors(linked.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them from headings."""
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").iterdir()), ids=lambda page: page.name)
+def test_every_page_is_linked_from_the_readme(page: Path) -> None:
+    assert f"](docs/{page.name})" in TEXT[README]
+
+
+# The example
+
+
+def test_the_application_in_the_readme_serves_itself_and_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = populated(tmp_path / "site")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text(
+        f'database.url = "sqlite:///site/{site.database.name}"\n'
+        f'storage.root = "site/plugins"\nidentity.jwt.secret = "{SECRET}"\n'
+    )
+    (example,) = re.findall(r"(?ms)^```python\n(.*?)^```$", TEXT[README])
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)
+    app = names["app"]
+
+    async def ask() -> None:
+        async with app.router.lifespan_context(app):
+            assert await get(app, "/") == (200, b"the application")
+            status, body = await get(app, "/api/v1/plugins/Review/dist/remoteEntry.js")
+            assert status == 200
+            assert b"Review 1.0.0" in body
+
+    anyio.run(ask)
+
+
+async def get(app: ASGIApp, path: str) -> tuple[int, bytes]:
+    """Status and body of Ada's GET."""
+    status, body = 0, b""
+
+    async def send(message: Message) -> None:
+        nonlocal status, body
+        status = message.get("status", status)
+        body += message.get("body", b"")
+
+    async def receive() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in bearer(ADA).items()],
+        "client": ("127.0.0.1", 40000),
+        "server": ("127.0.0.1", 8000),
+    }
+    await app(scope, receive, send)
+    return status, body
