@@ -10,9 +10,10 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway.assets import AssetStore
+from gateway.basis import BASIS_KEY, Basis
 from gateway.builds import BuildIndex
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
@@ -27,9 +28,10 @@ from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.front import Front
 from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
-from gateway.endpoints.sending import AssetServer
+from gateway.endpoints.sending import DECISION_KEY, AssetServer
 from gateway.errors import ConfigurationError, RequestError
 from gateway.freshness import FreshnessSource, keep_running
+from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource
 from gateway.freshness.users_folder import UsersFolderSource
 from gateway.freshness.workers import ChangeLog, WorkersSource
@@ -142,11 +144,16 @@ class Gateway(Front):
                     settings.database.query_timeout,
                 )
             )
+        if settings.database_dialect == "postgresql":
+            channel = settings.freshness.postgres_channel
+            sources.append(PostgresSource(settings.database.url, channel))
         return sources
 
     async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._started:
             await self._start_unasked()
+        if self.settings.observability.debug_headers and scope["type"] == "http":
+            send = _telling(scope, send)
         await self._starlette(scope, receive, send)
 
     def _routes(self) -> list[BaseRoute]:
@@ -164,7 +171,7 @@ class Gateway(Front):
         )
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [
-            *operation_routes(self.database, self.storage),
+            *operation_routes(self.database, self.storage, settings.cache.versions.stale_if_error),
             *plugin_routes(f"{api}/plugins", catalogue, self.identity),
             Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),
         ]
@@ -200,6 +207,21 @@ def create_app(settings: Settings | None = None) -> Gateway:
     Raises: ConfigurationError.
     """
     return Gateway(settings if settings is not None else load_settings())
+
+
+def _telling(scope: Scope, send: Send) -> Send:
+    """Adds what the answer rests on. It is then decided anew for each request, as a repetition
+    would have nothing to tell."""
+    basis = scope[BASIS_KEY] = Basis()
+    scope.pop(DECISION_KEY, None)
+
+    async def send_with_fields(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            fields = basis.debug_fields()
+            message = {**message, "headers": [*message["headers"], *fields]}
+        await send(message)
+
+    return send_with_fields
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

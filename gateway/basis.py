@@ -5,30 +5,65 @@ first of its entries wants to be asked again.
 """
 
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gateway.ttl_cache import Entry
 
 V = TypeVar("V")
 
+BASIS_KEY = "gateway.basis"
+"""Where the scope carries the basis of a request whose answer is to tell of it."""
+
 
 class Basis:
-    """Gathers the moment until which a decision holds."""
-
-    __slots__ = ("until",)
+    """Gathers the moment until which a decision holds, and who contributed."""
 
     def __init__(self) -> None:
         self.until = float("inf")
-        """In seconds of the caches' clock."""
+        """In seconds of the monotonic clock, which is the caches' clock too."""
+        self._started_at = self._marked_at = time.monotonic()
+        self._layers: dict[str, Entry[Any]] = {}
+        self._durations: list[tuple[str, float]] = []
 
-    def rest_on(self, entry: Entry[V]) -> V:
-        """The entry's value, on which the decision now rests."""
+    @classmethod
+    def of(cls, scope: Any) -> "Basis":
+        """The one that the scope carries, or a new one."""
+        basis: Basis | None = scope.get(BASIS_KEY)
+        return basis if basis is not None else cls()
+
+    def rest_on(self, layer: str, entry: Entry[V]) -> V:
+        """The value of an entry of the cache `layer`, on which the decision now rests."""
         self.until = min(self.until, entry.refresh_at)
+        self._layers[layer] = entry
         return entry.value
 
     def limit_to(self, duration_s: float) -> None:
         """The decision holds at most this much longer."""
         self.until = min(self.until, time.monotonic() + duration_s)
 
+    def mark(self, phase: str) -> None:
+        """The time since the last mark was spent on `phase`."""
+        now = time.monotonic()
+        self._durations.append((phase, now - self._marked_at))
+        self._marked_at = now
+
     def note(self, step: str, outcome: str, source: str) -> None:
         """Hears of each step while the decision is made; an explanation writes it down."""
+
+    def debug_fields(self) -> list[tuple[bytes, bytes]]:
+        """Cache-Status (RFC 9211), a member for each cache, and Server-Timing (W3C)."""
+        now = time.monotonic()
+        caches = ", ".join(self._cache_status(name, now) for name in self._layers)
+        timing = ", ".join(f"{phase};dur={1000 * spent:.3f}" for phase, spent in self._durations)
+        total = f"total;dur={1000 * (now - self._started_at):.3f}"
+        return [
+            *([(b"cache-status", caches.encode())] if caches else []),
+            (b"server-timing", (f"{timing}, {total}" if timing else total).encode()),
+        ]
+
+    def _cache_status(self, name: str, now: float) -> str:
+        entry = self._layers[name]
+        # Loaded since this request began: for it, or for another that waited with it.
+        outcome = "fwd=miss; stored" if entry.loaded_at >= self._started_at else "hit"
+        detail = "; detail=negative" if entry.negative else ""
+        return f"{name}; {outcome}; ttl={int(entry.fresh_until - now)}{detail}"

@@ -58,7 +58,7 @@ class BuildIndex:
 
         Raises: SourceUnavailable, if the disk fails and no earlier answer is left.
         """
-        return basis.rest_on(await self._looks.get_entry((slug, version)))
+        return basis.rest_on("builds", await self._looks.get_entry((slug, version)))
 
     def purge_all(self) -> None:
         self._looks.purge_all()

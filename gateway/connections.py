@@ -24,6 +24,9 @@ from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.settings import Settings
 
 Row = Sequence[Any]
+FileIdentity = tuple[int, int]
+
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class DatabaseConnection(Protocol):
@@ -49,6 +52,12 @@ def connect(settings: Settings) -> DatabaseConnection:
     if settings.database_dialect == "sqlite":
         return SqliteConnection(settings.sqlite_file, settings.database.query_timeout)
     return PostgresConnection(settings)
+
+
+def file_identity(file: Path) -> FileIdentity:
+    """Device and inode: another file in the same place has another. Raises: OSError."""
+    facts = file.stat()
+    return facts.st_dev, facts.st_ino
 
 
 async def execute_in_transaction(
@@ -87,7 +96,10 @@ def _postgres_errors() -> tuple[type[Exception], ...]:
 
 
 class SqliteConnection:
-    """One connection, held: opening one costs more than ten queries."""
+    """One connection, held: opening one costs more than ten queries.
+
+    A file that was put in the place of the old one is noticed, and opened at the next query.
+    """
 
     def __init__(self, file: Path, query_timeout_s: float) -> None:
         self._file = file
@@ -101,15 +113,16 @@ class SqliteConnection:
             timeout=query_timeout_s * 0.8,
         )
         self._connection: Connection | None = None
+        self._opened_file: FileIdentity | None = None
+        # One statement at a time, so that those who stop waiting leave none behind in the
+        # queue of aiosqlite's thread.
+        self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         if not self._file.is_file():
             raise ConfigurationError(f"database.url: no database file {self._file}")
         await self._database.connect()
-        connection = self._database.connection()
         try:
-            await connection.__aenter__()
-            self._connection = connection
             await self.fetch("SELECT count(*) FROM sqlite_master")
         except (sqlite3.Error, SourceUnavailable) as error:
             await self.close()
@@ -121,10 +134,7 @@ class SqliteConnection:
             raise
 
     async def close(self) -> None:
-        # aiosqlite's thread is no daemon: a connection that is kept keeps the process alive.
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.__aexit__()
+        await self._release()
         await self._database.disconnect()
 
     def close_at_exit(self) -> None:
@@ -139,23 +149,45 @@ class SqliteConnection:
         threading.Thread(target=stop, daemon=True, name="close-database-at-exit").start()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        if self._connection is None:
-            raise SourceUnavailable(reason="the database connection is closed")
-        raw: Any = self._connection.raw_connection  # an aiosqlite.Connection
         named = {str(number): value for number, value in enumerate(values, 1)}
         try:
-            async with asyncio.timeout(self._query_timeout_s):
+            async with asyncio.timeout(self._query_timeout_s), self._turn:
+                raw = await self._current()
                 rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
         except TimeoutError:
-            await raw.interrupt()  # leaving the wait does not end the statement
+            if self._connection is not None:  # leaving the wait does not end the statement
+                await self._connection.raw_connection.interrupt()
             raise SourceUnavailable(reason="the database query timed out") from None
-        except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite, when closed
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode not in _BUSY:
+                self._opened_file = None  # a connection that failed is not trusted again
             raise SourceUnavailable(reason=f"the database query failed: {error}") from error
+        except (OSError, ValueError) as error:  # ValueError: aiosqlite, when closed
+            raise SourceUnavailable(reason=f"the database cannot be read: {error}") from error
         return rows
 
     async def columns(self, table: str) -> frozenset[str]:
         rows = await self.fetch("SELECT name FROM pragma_table_info($1)", table)
         return frozenset(row[0] for row in rows)
+
+    async def _current(self) -> Any:
+        """The aiosqlite connection to the file that is there now."""
+        if not self._database.is_connected:
+            raise ValueError("it was closed")
+        if self._connection is None or file_identity(self._file) != self._opened_file:
+            await self._release()
+            self._connection = await self._acquired()
+        return self._connection.raw_connection
+
+    async def _acquired(self) -> Connection:
+        self._opened_file = file_identity(self._file)
+        return await self._database.connection().__aenter__()
+
+    async def _release(self) -> None:
+        # aiosqlite's thread is no daemon: a connection that is kept keeps the process alive.
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.__aexit__()
 
 
 class PostgresConnection:

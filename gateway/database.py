@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
+from gateway.breaker import CircuitBreaker
 from gateway.connections import DatabaseConnection, Row
 from gateway.errors import ConfigurationError
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
@@ -105,6 +106,7 @@ class PluginDatabase:
 
     def __init__(self, connection: DatabaseConnection) -> None:
         self._connection = connection
+        self._breaker = CircuitBreaker("the database")
         self._columns: dict[str, frozenset[str]] = {}
 
     async def open(self) -> None:
@@ -134,18 +136,27 @@ class PluginDatabase:
         self._connection.close_at_exit()
 
     async def ping(self) -> None:
-        await self._connection.fetch("SELECT 1 FROM plugin LIMIT 1")
+        await self._fetch("SELECT 1 FROM plugin LIMIT 1")
+
+    @property
+    def failing_for_s(self) -> float | None:
+        """Seconds since it began to fail; None: it works, as far as is known."""
+        return self._breaker.failing_for_s
+
+    async def _fetch(self, statement: str, *values: Any) -> Sequence[Row]:
+        with self._breaker.guarding():
+            return await self._connection.fetch(statement, *values)
 
     async def read_records(self, user: UserId) -> tuple[PluginRecord, ...]:
         """All of a user's rows that have a usable slug, enabled or not."""
-        rows = await self._connection.fetch(
+        rows = await self._fetch(
             "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = $1", user
         )
         return tuple(record for row in rows if (record := _record(row)) is not None)
 
     async def read_owner(self, database_id: str) -> UserId | None:
         """The user whose row has this id: the column decides, not the id's prefix."""
-        rows = await self._connection.fetch("SELECT user_id FROM plugin WHERE id = $1", database_id)
+        rows = await self._fetch("SELECT user_id FROM plugin WHERE id = $1", database_id)
         try:
             return parse_user_id(rows[0][0]) if rows else None
         except ValueError:
@@ -153,14 +164,14 @@ class PluginDatabase:
 
     async def read_enabled_versions(self, slug: str) -> frozenset[str]:
         """Versions held by the enabled rows of `slug`, over all users."""
-        rows = await self._connection.fetch(
+        rows = await self._fetch(
             "SELECT DISTINCT version FROM plugin WHERE plugin_slug = $1 AND enabled", slug
         )
         return frozenset(str(row[0]) for row in rows)
 
     async def read_plugins(self, user: UserId) -> list[PluginDetails]:
         """All of a user's rows, whole, sorted by slug (bytewise)."""
-        rows = await self._connection.fetch(
+        rows = await self._fetch(
             f"SELECT {self._select_list(PluginDetails)} FROM plugin WHERE user_id = $1",  # noqa: S608
             user,
         )
@@ -170,7 +181,7 @@ class PluginDatabase:
 
     async def read_modules(self, user: UserId) -> list[ModuleDetails]:
         """The modules of all of a user's plugins, sorted by plugin and id."""
-        rows = await self._connection.fetch(
+        rows = await self._fetch(
             f"SELECT {self._select_list(ModuleDetails)} FROM module WHERE plugin_id IN"  # noqa: S608
             " (SELECT id FROM plugin WHERE user_id = $1)",
             user,
@@ -181,9 +192,7 @@ class PluginDatabase:
 
     async def read_all_records(self) -> list[tuple[UserId, PluginRecord]]:
         """Every usable row with its user, sorted; for the operator's commands."""
-        rows = await self._connection.fetch(
-            "SELECT id, plugin_slug, version, enabled, user_id FROM plugin"
-        )
+        rows = await self._fetch("SELECT id, plugin_slug, version, enabled, user_id FROM plugin")
         pairs = []
         for row in rows:
             record = _record(row)

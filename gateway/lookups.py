@@ -99,7 +99,7 @@ class Lookups:
         """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
         for max_age_s in (None, self._no_installation_max_age_s):
             entry = await self.installations.get_entry(user, max_age_s=max_age_s)
-            installations = basis.rest_on(entry)
+            installations = basis.rest_on("installations", entry)
             if slug in installations.slugs or self.table_decides(installations):
                 return True
         return False
@@ -113,7 +113,7 @@ class Lookups:
         record = None
         for max_age_s in (None, self._no_record_max_age_s):
             entry = await self.records.get_entry(user, max_age_s=max_age_s)
-            records = basis.rest_on(entry)
+            records = basis.rest_on("versions", entry)
             record = find_record(records, plugin)
             if record is not None and record.enabled:
                 break
@@ -133,13 +133,13 @@ class Lookups:
                 pass
             else:
                 entry = await self.records.get_entry(user)
-                if any(record.id == database_id for record in basis.rest_on(entry)):
+                if any(record.id == database_id for record in basis.rest_on("versions", entry)):
                     return user
-        return basis.rest_on(await self.owners.get_entry(database_id))
+        return basis.rest_on("owners", await self.owners.get_entry(database_id))
 
     async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[str]:
         """Versions in the enabled rows of `slug`, over all users."""
-        return basis.rest_on(await self.held_versions.get_entry(slug))
+        return basis.rest_on("held_versions", await self.held_versions.get_entry(slug))
 
     def forget_user(self, user: UserId, *, hard: bool) -> None:
         """The user's JSON or rows changed: the next request reads them anew. Soft: what was

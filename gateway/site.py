@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.connections import connect, execute_in_transaction
 from gateway.errors import ConfigurationError
+from gateway.freshness.postgres import trigger_statements
 from gateway.schema import CREATE_TABLES
 from gateway.settings import Settings, load_settings
 from gateway.storage import write_atomically
@@ -56,6 +57,16 @@ async def make_tables(settings: Settings) -> bool:
         )
     await execute_in_transaction(settings, [(statement, {}) for statement in CREATE_TABLES])
     return True
+
+
+async def install_triggers(settings: Settings) -> None:
+    """Makes the application's tables tell of changes. Raises: ConfigurationError."""
+    if settings.database_dialect != "postgresql":
+        raise ConfigurationError(
+            "database.url: triggers are for PostgreSQL; commits to SQLite are noticed without"
+        )
+    statements = trigger_statements(settings.freshness.postgres_channel)
+    await execute_in_transaction(settings, [(statement, {}) for statement in statements])
 
 
 async def _tables(settings: Settings) -> set[str]:

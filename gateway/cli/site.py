@@ -14,7 +14,7 @@ from gateway.checks import check as check_site
 from gateway.cli.parameters import user_option
 from gateway.names import UserId
 from gateway.settings import Settings, load_settings
-from gateway.site import make_site
+from gateway.site import CONFIG_NAME, install_triggers, make_site
 
 _MARKS = {
     Level.OK: "[green]ok[/green]",
@@ -27,11 +27,18 @@ _MARKS = {
 @click.argument(
     "folder", default=".", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path)
 )
+@click.option(
+    "--triggers", is_flag=True, help="Make PostgreSQL tell of changes, by triggers on both tables."
+)
 @click.pass_obj
-def init(config_file: Path | None, folder: Path) -> None:
+def init(config_file: Path | None, folder: Path, triggers: bool) -> None:
     """Makes config.toml, plugins/ and the database in DIR. Again without harm."""
     for line in anyio.run(make_site, folder, config_file):
         click.echo(line)
+    if triggers:
+        settings = load_settings(config_file or folder / CONFIG_NAME)
+        anyio.run(install_triggers, settings)
+        click.echo(f"made   triggers that notify '{settings.freshness.postgres_channel}'")
 
 
 @click.command()

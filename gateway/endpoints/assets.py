@@ -36,6 +36,7 @@ class OwnAssets:
             return
         exchange = Exchange(scope, receive, send)
         user = await self._identity.identify(scope, exchange.basis)
+        exchange.basis.mark("identify")
         target = parse_target(_raw_path_below(scope, self._prefix))
         resolution = await self._resolver.resolve(user, target, exchange.basis)
         await self._server.answer(exchange, resolution, Audience.PRIVATE)

@@ -15,23 +15,31 @@ from gateway.storage import PluginStorage
 logger = logging.getLogger(__name__)
 
 
-def operation_routes(database: PluginDatabase, storage: PluginStorage) -> list[Route]:
+def operation_routes(
+    database: PluginDatabase, storage: PluginStorage, stale_if_error_s: float
+) -> list[Route]:
     async def live(_request: Request) -> Response:
         """The process answers; says nothing of its sources."""
         return plain_json({"status": "alive"})
 
     async def ready(_request: Request) -> Response:
-        """Whether requests of new users can be answered: both sources can be read."""
-        reasons = []
+        """Whether requests can be answered, and what is wrong if something is.
+
+        While the database fails, those who were here lately are still served: degraded, and
+        still ready, for sending them elsewhere would make it worse. After `stale_if_error`
+        nobody is.
+        """
+        if not await anyio.to_thread.run_sync(storage.shared.is_dir):
+            reasons = ["the plugin storage cannot be read"]
+            return plain_json({"status": "unavailable", "reasons": reasons}, 503)
         try:
             await database.ping()
         except SourceUnavailable as error:
             logger.warning("not ready: %s", error.reason)
-            reasons.append("the database cannot be read")
-        if not await anyio.to_thread.run_sync(storage.shared.is_dir):
-            reasons.append("the plugin storage cannot be read")
-        if reasons:
-            return plain_json({"status": "unavailable", "reasons": reasons}, 503)
+            reasons = ["the database cannot be read"]
+            if (database.failing_for_s or 0.0) > stale_if_error_s:
+                return plain_json({"status": "unavailable", "reasons": reasons}, 503)
+            return plain_json({"status": "degraded", "reasons": reasons})
         return plain_json({"status": "ready", "reasons": []})
 
     return [Route("/-/live", live), Route("/-/ready", ready)]

@@ -23,7 +23,7 @@ def plugin_routes(prefix: str, catalogue: Catalogue, identity: IdentityChain) ->
 
     def route(path: str, question: Question) -> Route:
         async def answer(request: Request) -> Response:
-            user = await identity.identify(request.scope, Basis())
+            user = await identity.identify(request.scope, Basis.of(request.scope))
             return json_answer(request, await question(user, request))
 
         return Route(prefix + path, answer, methods=["GET"])

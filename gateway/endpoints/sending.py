@@ -35,7 +35,10 @@ class Exchange:
     scope: Scope
     receive: Receive
     send: Send
-    basis: Basis = field(default_factory=Basis)
+    basis: Basis = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.basis = Basis.of(self.scope)
 
     @property
     def method(self) -> str:
@@ -85,8 +88,10 @@ class AssetServer:
         weights = parse_accept_encoding(None if field is None else field.decode("latin-1"))
         if self._accel is not None:
             headers.pop(b"range", None)  # the proxy answers ranges
+        exchange.basis.mark("resolve")
         for _ in range(_ATTEMPTS):
             representation = await self._representation(resolution, exchange.basis)
+            exchange.basis.mark("asset")
             variant = representation.select(weights)
             if self._accel is not None:
                 variant = self._accel.sendable(representation, variant)

@@ -12,7 +12,7 @@ import hashlib
 from pathlib import Path
 
 from gateway.changes import ANYTHING
-from gateway.connections import SqliteConnection
+from gateway.connections import SqliteConnection, file_identity
 from gateway.freshness import Tell
 
 # group_concat runs inside SQLite and off the loop: 100,000 rows take about 0.1 s.
@@ -39,10 +39,10 @@ class SqliteSource:
         connection = SqliteConnection(self._file, self._query_timeout_s)
         await connection.open()
         try:
-            identity = _identity(self._file)
+            identity = file_identity(self._file)
             version = await self._version(connection)
             content = await self._content(connection)
-            while _identity(self._file) == identity:
+            while file_identity(self._file) == identity:
                 await asyncio.sleep(self._poll_s)
                 now = await self._version(connection)
                 if now == version:
@@ -68,8 +68,3 @@ class SqliteSource:
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         self._look_took_s = loop.time() - started_at
         return digest
-
-
-def _identity(file: Path) -> tuple[int, int]:
-    facts = file.stat()
-    return facts.st_dev, facts.st_ino

@@ -120,14 +120,14 @@ def listening(environment: Mapping[str, str], *arguments: str) -> Iterator[Serve
 def run_cli(
     environment: Mapping[str, str], *arguments: str, cwd: Any = None
 ) -> "subprocess.CompletedProcess[str]":
-    """`gateway …` to its end."""
+    """`gateway …` to its end; one that does not end has exit code -9."""
+    command = ["timeout", "-s", "KILL", "30", sys.executable, "-m", "gateway", *arguments]
     return subprocess.run(
-        [sys.executable, "-m", "gateway", *arguments],
+        command,
         env={**clean_environment(), **environment},
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 

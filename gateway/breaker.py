@@ -1,0 +1,49 @@
+"""A circuit breaker: while a source fails, nobody waits for it.
+
+Closed: everything passes. After `THRESHOLD` failures in a row it opens: calls fail at once.
+After `PAUSE_S` one call is let through; its success closes the circuit, its failure does not.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from gateway.errors import SourceUnavailable
+
+THRESHOLD = 3
+PAUSE_S = 1.0
+
+
+class CircuitBreaker:
+    """Knows whether a source is worth asking. For one event loop."""
+
+    def __init__(self, source: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
+        self._clock = clock
+        self._failures = 0
+        self._ask_again_at = 0.0
+        self._failing_since: float | None = None
+
+    @property
+    def failing_for_s(self) -> float | None:
+        """Seconds since the first failure that no success has followed; None: it works."""
+        return None if self._failing_since is None else self._clock() - self._failing_since
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """Around each call. Raises: SourceUnavailable, at once, while the circuit is open."""
+        now = self._clock()
+        if self._failures >= THRESHOLD:
+            if now < self._ask_again_at:
+                raise SourceUnavailable(reason=f"{self._source} failed a moment ago")
+            self._ask_again_at = now + PAUSE_S  # this call asks, the others do not wait for it
+        try:
+            yield
+        except SourceUnavailable:
+            self._failures += 1
+            self._ask_again_at = self._clock() + PAUSE_S
+            if self._failing_since is None:
+                self._failing_since = now
+            raise
+        self._failures = 0
+        self._failing_since = None
