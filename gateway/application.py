@@ -28,7 +28,7 @@ from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.front import Front
 from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
-from gateway.endpoints.sending import DECISION_KEY, AssetServer
+from gateway.endpoints.sending import ASKED, AssetServer
 from gateway.errors import ConfigurationError, RequestError
 from gateway.freshness import FreshnessSource, keep_running
 from gateway.freshness.postgres import PostgresSource
@@ -213,7 +213,7 @@ def _telling(scope: Scope, send: Send) -> Send:
     """Adds what the answer rests on. It is then decided anew for each request, as a repetition
     would have nothing to tell."""
     basis = scope[BASIS_KEY] = Basis()
-    scope.pop(DECISION_KEY, None)
+    scope.pop(ASKED, None)
 
     async def send_with_fields(message: Message) -> None:
         if message["type"] == "http.response.start":

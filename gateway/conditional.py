@@ -38,6 +38,15 @@ class Outcome(Enum):
 
 ANY = "*"
 _ETAG_IN_LIST = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*(?:,|$)')
+_DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_LONG_DAY = r"(?:Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday)"
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_TIME = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
+_HTTP_DATE = re.compile(
+    rf"{_DAY}, [0-9]{{2}} {_MONTH} [0-9]{{4}} {_TIME} GMT"  # IMF-fixdate
+    rf"|{_LONG_DAY}, [0-9]{{2}}-{_MONTH}-[0-9]{{2}} {_TIME} GMT"  # RFC 850
+    rf"|{_DAY} {_MONTH} [0-9 ][0-9] {_TIME} [0-9]{{4}}"  # asctime
+)
 _ANYTHING_LEFT = re.compile(r"[^ \t,]")
 
 
@@ -116,13 +125,13 @@ def _matches(field: str, etag: ETag, *, strongly: bool) -> bool:
 
 def parse_http_date(text: str | None) -> int | None:
     """Seconds since the epoch; None for what is no HTTP-date (§5.6.7): it is to be ignored."""
-    if text is None:
+    if text is None or not _HTTP_DATE.fullmatch(text):
         return None
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError):  # a day or an hour that there is not
         return None
-    if moment.tzinfo is None:  # asctime, or a zone that RFC 5322 calls unknown: GMT by §5.6.7
+    if moment.tzinfo is None:  # asctime names no zone: GMT
         moment = moment.replace(tzinfo=UTC)
     return int(moment.timestamp())
 

@@ -45,6 +45,11 @@ class CorsPolicy:
             self._any_localhost and _LOCALHOST.fullmatch(origin) is not None
         )
 
+    def _allowed_headers(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """In development whatever is asked for, as the application does."""
+        asked = headers.get(b"access-control-request-headers")
+        return asked if self._any_localhost and asked else _HEADERS
+
     def fields(self, origin: bytes | None) -> HeaderFields:
         """What every answer carries. `Vary: Origin` also where no origin was sent, for a
         stored answer without these fields must not be given to a page of a listed origin.
@@ -80,7 +85,7 @@ class CorsPolicy:
                 (b"access-control-allow-origin", origin),
                 (b"access-control-allow-credentials", b"true"),
                 (b"access-control-allow-methods", _METHODS),
-                (b"access-control-allow-headers", _HEADERS),
+                (b"access-control-allow-headers", self._allowed_headers(headers)),
                 (b"access-control-max-age", str(_PREFLIGHT_MAX_AGE_S).encode()),
             ),
             b"OK",

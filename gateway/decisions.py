@@ -15,6 +15,9 @@ from gateway.representation import HeaderFields, Variant
 DecisionKey = tuple[bytes, Hashable, bytes | None]
 """Raw path, credential, Accept-Encoding: all that a plain GET's answer depends on."""
 
+Asked = tuple[DecisionKey, int]
+"""A key, and the epoch in which the request came."""
+
 # A key and a decision are about 1 KiB.
 _MAX_DECISIONS = 50_000
 
@@ -36,12 +39,16 @@ class Decisions:
 
     def __init__(self) -> None:
         self._made: dict[DecisionKey, Decision] = {}
+        self.epoch = 0
+        """Counts the changes. What was asked for before one is not remembered after it."""
         self.get = self._made.get
         """Bound once: on the hot path each attribute counts."""
 
-    def remember(
-        self, key: DecisionKey, variant: Variant, cache_control: bytes, until: float
-    ) -> None:
+    def remember(self, asked: Asked, variant: Variant, cache_control: bytes, until: float) -> None:
+        """Nothing, if anything changed since the request was asked."""
+        key, epoch = asked
+        if epoch != self.epoch:
+            return
         if len(self._made) >= _MAX_DECISIONS:
             self._made.clear()
         self._made[key] = Decision(
@@ -53,4 +60,5 @@ class Decisions:
         )
 
     def clear(self) -> None:
+        self.epoch += 1
         self._made.clear()

@@ -125,6 +125,7 @@ def plugin_row(
         "created_at": moment,
         "updated_at": moment,
         **{name: metadata.get(name) for name in _PLUGIN_TEXTS},
+        "type": metadata.get("type") or "frontend",
         "name": metadata.get("name") or slug,
         "description": metadata.get("description") or "",
         **{name: _json_text(metadata.get(name)) for name in _PLUGIN_JSON},
@@ -145,7 +146,7 @@ def module_rows(metadata: Mapping[str, Any], user: UserId, slug: Slug, now: date
             **{name: module.get(name) for name in _MODULE_TEXTS},
             **{name: _json_text(module.get(name)) for name in _MODULE_JSON},
         }
-        for module in metadata.get("modules", [])
+        for module in metadata.get("modules") or ()
     ]
 
 

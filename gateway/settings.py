@@ -49,7 +49,7 @@ def _database_url(value: str) -> str:
     scheme = urlsplit(value).scheme.partition("+")[0]
     if scheme not in _SCHEMES:
         raise ValueError("expected sqlite:///FILE or postgresql://USER@HOST/NAME")
-    if scheme == "sqlite" and not value.partition("://")[2].lstrip("/"):
+    if scheme == "sqlite" and not value.partition("://")[2].partition("?")[0].strip("/"):
         raise ValueError("expected a file: sqlite:///gateway.db or sqlite:////var/lib/gateway.db")
     return value
 
@@ -74,7 +74,12 @@ def _suffixes(values: list[str]) -> list[str]:
 def _origins(values: list[str]) -> list[str]:
     for value in values:
         parts = urlsplit(value)
-        if value == "*" or not parts.scheme or not parts.netloc or parts.path:
+        if (
+            not parts.scheme
+            or not parts.hostname
+            or "@" in parts.netloc
+            or value != f"{parts.scheme}://{parts.netloc}".lower()
+        ):
             raise ValueError(
                 f"expected origins such as 'https://app.example', got {value!r}"
                 " (credentials rule out '*')"

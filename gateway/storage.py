@@ -125,7 +125,14 @@ class PluginStorage:
 
         Raises: BrokenInstallations; StorageError.
         """
-        return self._change_document(user, lambda content: content.pop(slug, None) is not None)
+
+        def remove(content: dict[str, Any]) -> bool:
+            if slug not in content:
+                return False
+            del content[slug]
+            return True
+
+        return self._change_document(user, remove)
 
     # Files: shared/
 
@@ -156,12 +163,11 @@ class PluginStorage:
             if _names_no_file(error):
                 raise AssetNotFound(reason=f"{asset_path} in {folder}: {error.strerror}") from None
             raise
-        file = FileIO(descriptor)
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
-            file.close()
+            os.close(descriptor)
             raise AssetNotFound(reason=f"{asset_path} in {folder} is no regular file")
-        return OpenedAsset(file, folder / asset_path, facts)
+        return OpenedAsset(FileIO(descriptor), folder / asset_path, facts)
 
     # The document
 
@@ -240,7 +246,10 @@ def _metadata_of(inner: object) -> InstallationMetadata:
 
 def _open_below(folder: Path, asset_path: AssetPath) -> int:
     if not _HAS_DIR_FD:
-        resolved = (folder / asset_path).resolve()
+        try:
+            resolved = (folder / asset_path).resolve()
+        except RuntimeError:  # a loop of links, before Python 3.13
+            raise FileNotFoundError(asset_path) from None
         if resolved != folder.resolve() / asset_path:  # a link, or another case of the name
             raise FileNotFoundError(asset_path)
         return os.open(resolved, os.O_RDONLY | getattr(os, "O_BINARY", 0))

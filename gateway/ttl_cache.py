@@ -64,7 +64,8 @@ class Entry(Generic[V]):
     stale_until: float
     negative: bool
     retry_at: float = 0.0
-    """Its source failed; not asked again before this moment."""
+    """Its source failed; not asked again before this moment, while `retry_generation` lasts."""
+    retry_generation: int = 0
 
 
 class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
@@ -127,6 +128,8 @@ class TTLCache(Generic[K, V]):
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
         self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
+        self._tasks: set[asyncio.Task[Entry[V]]] = set()
+        """All loads that run, those included whose result is not wanted any more."""
         self._generation = 0
 
     def __len__(self) -> int:
@@ -159,20 +162,19 @@ class TTLCache(Generic[K, V]):
         now = self._clock()
         if self.is_fresh(entry) and (max_age_s is None or now - entry.loaded_at <= max_age_s):
             self._count_hit(entry)
-            if now >= entry.refresh_at and now >= entry.retry_at:
+            if now >= entry.refresh_at and not self._is_pausing(entry):
                 self._flight(key)
             return entry
-        if now < entry.retry_at:
-            self.counters.stale_hits += 1
-            return entry
+        if self._is_pausing(entry):
+            return self._stale(entry)
         self.counters.misses += 1
         try:
             return await self._join_flight(key)
         except Exception:  # whatever the source raised: the last value stands in
-            if self._entries.get(key) is not entry:
+            last = self._entries.get(key)
+            if last is None:
                 raise
-            self.counters.stale_hits += 1
-            return entry
+            return self._stale(last)
 
     def is_fresh(self, entry: Entry[V]) -> bool:
         return entry.generation == self._generation and self._clock() < entry.fresh_until
@@ -184,6 +186,14 @@ class TTLCache(Generic[K, V]):
             return
         self._store(key, dataclass_replace(entry, value=value))
         self._on_change()
+
+    def _is_pausing(self, entry: Entry[V]) -> bool:
+        return self._clock() < entry.retry_at and entry.retry_generation == self._generation
+
+    def _stale(self, entry: Entry[V]) -> Entry[V]:
+        self.counters.stale_hits += 1
+        entry.refresh_at = min(entry.refresh_at, self._clock())  # nothing may rest on it longer
+        return entry
 
     def purge(self, key: K) -> None:
         """Forgets the key: the next caller waits for a load that starts after this call."""
@@ -198,6 +208,7 @@ class TTLCache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is not None:
             entry.generation = _NO_GENERATION
+            entry.retry_at = 0.0
         self._on_change()
 
     def purge_all(self) -> None:
@@ -214,11 +225,10 @@ class TTLCache(Generic[K, V]):
 
     async def close(self) -> None:
         """Ends the loads that still run."""
-        flights = list(self._flights.values())
         self._flights.clear()
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _count_hit(self, entry: Entry[V]) -> None:
         if entry.negative:
@@ -234,13 +244,14 @@ class TTLCache(Generic[K, V]):
         if flight is None:
             flight = asyncio.create_task(self._fly(key))
             self._flights[key] = flight
-            flight.add_done_callback(_retrieve)
+            self._tasks.add(flight)
+            flight.add_done_callback(self._retrieve)
         return flight
 
     async def _fly(self, key: K) -> Entry[V]:
         this = asyncio.current_task()
         self.counters.loads += 1
-        started_at = self._clock()
+        started_at, generation = self._clock(), self._generation
         try:
             value = await self._load(key)
         except BaseException:
@@ -249,7 +260,7 @@ class TTLCache(Generic[K, V]):
                 self._pause_after_failure(key)
             self.counters.load_errors += 1
             raise
-        entry = self._build_entry(value, started_at)
+        entry = self._build_entry(value, started_at, generation)
         # A purge or expiry in the meantime has taken the flight off the list: the value
         # answers those who waited for it, and is not stored.
         if self._flights.get(key) is this:
@@ -270,8 +281,9 @@ class TTLCache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is not None:
             entry.retry_at = self._clock() + _FAILED_PAUSE_S
+            entry.retry_generation = self._generation
 
-    def _build_entry(self, value: V, started_at: float) -> Entry[V]:
+    def _build_entry(self, value: V, started_at: float, generation: int) -> Entry[V]:
         """Ages count from the load's start: the truth may have changed right after it read."""
         negative = self._is_negative(value)
         ttl_s = self._negative_ttl_s if negative else self._ttl_s
@@ -279,7 +291,7 @@ class TTLCache(Generic[K, V]):
         fresh_until = started_at + lifetime_s
         return Entry(
             value=value,
-            generation=self._generation,
+            generation=generation,
             loaded_at=started_at,
             refresh_at=fresh_until if negative else started_at + lifetime_s * _REFRESH_AT,
             fresh_until=fresh_until,
@@ -287,8 +299,8 @@ class TTLCache(Generic[K, V]):
             negative=negative,
         )
 
-
-def _retrieve(flight: asyncio.Task[object]) -> None:
-    """Marks the exception as seen: a background refresh may have no waiter."""
-    if not flight.cancelled():
-        flight.exception()
+    def _retrieve(self, flight: "asyncio.Task[Entry[V]]") -> None:
+        """Marks the exception as seen: a background refresh may have no waiter."""
+        self._tasks.discard(flight)
+        if not flight.cancelled():
+            flight.exception()

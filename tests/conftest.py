@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.server import Server, serving
 from tests.support.site import Site, populated
+
+# A machine that is busy with something else is no reason to fail.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 
 
 def require_program(name: str) -> str:

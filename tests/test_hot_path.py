@@ -10,9 +10,11 @@ import pytest
 from starlette.middleware.gzip import GZipMiddleware
 
 from gateway import Gateway
+from gateway.basis import Basis
 from gateway.changes import Change
 from gateway.encoder import MIN_BYTES
-from gateway.names import UserId
+from gateway.names import AssetKey, UserId
+from gateway.representation import Representation
 from gateway.storage import InstallationMetadata
 from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
 from tests.support.site import ADA, BEN, Site
@@ -20,6 +22,11 @@ from tests.support.site import ADA, BEN, Site
 # Measured 20 on Python 3.11 for 200 and 304 alike, the client of this test included; the rest is
 # room for other versions. Starlette's StaticFiles needs about 970.
 MOST_CALLS = 24
+# What is counted is the requests' work alone.
+WITHOUT_NEWS = {
+    "GATEWAY__FRESHNESS__WATCH_USERS": "false",
+    "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
+}
 
 
 class Counts:
@@ -68,7 +75,7 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
         assert counts.calls <= MOST_CALLS
         assert gateway.repeated[expected] == 1
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, **WITHOUT_NEWS)
 
 
 def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
@@ -98,7 +105,7 @@ def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
         assert [status(page) for page in pages] == [200] * 10
         assert (counts.queries, reads) == (1, [ADA])
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, **WITHOUT_NEWS)
 
 
 def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
@@ -111,7 +118,7 @@ def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
         assert counts.queries == 1
         assert counts.hops <= 2  # the JSON, and the plugin's file
 
-    with_gateway(site, scenario, GATEWAY__FRESHNESS__WATCH_USERS="false")
+    with_gateway(site, scenario, **WITHOUT_NEWS)
 
 
 def test_a_decision_is_one_users_alone(site: Site) -> None:
@@ -174,3 +181,32 @@ def test_middleware_that_edits_messages_leaves_the_cache_unharmed(site: Site) ->
         assert gateway.repeated[200] == 5
 
     with_gateway(site, scenario)
+
+
+def test_what_was_asked_before_a_change_is_not_remembered_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request waits for the disk while its user loses the plugin."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        reached, go_on = asyncio.Event(), asyncio.Event()
+        get = gateway.assets.get
+
+        async def slow_get(key: AssetKey, basis: Basis) -> Representation:
+            reached.set()
+            await go_on.wait()
+            return await get(key, basis)
+
+        monkeypatch.setattr(gateway.assets, "get", slow_get)
+        before = asyncio.create_task(client.request(ENTRY))
+        await reached.wait()
+        site.install(ADA)  # nothing is left
+        gateway.announce(Change(user=UserId(ADA)))
+        go_on.set()
+        assert status(await before) == 200
+        try:
+            assert status(await client.request(ENTRY)) == 404
+        finally:
+            site.install(ADA, "Review", "Eyes")
+
+    with_gateway(site, scenario, **WITHOUT_NEWS)

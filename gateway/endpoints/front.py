@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.cors import CorsPolicy
 from gateway.decisions import Decisions
 from gateway.delivery.memory import send_answer
-from gateway.endpoints.sending import DECISION_KEY
+from gateway.endpoints.sending import ASKED
 from gateway.representation import HeaderFields
 
 Credential = Callable[[Scope, Mapping[bytes, bytes]], Hashable]
@@ -26,6 +26,7 @@ class Front:
         self, inner: ASGIApp, decisions: Decisions, credential: Credential, cors: CorsPolicy
     ) -> None:
         self._inner = inner
+        self._decisions = decisions
         self._find = decisions.get
         self._credential = credential
         self._cors = cors if cors.enabled else None
@@ -81,7 +82,7 @@ class Front:
                 if known is None and b"if-modified-since" not in headers:
                     self.repeated[200] += 1
                     return 200, decision.whole, variant.content if method == "GET" else b""
-        scope[DECISION_KEY] = key
+        scope[ASKED] = (key, self._decisions.epoch)
         return None
 
 

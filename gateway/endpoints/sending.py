@@ -22,7 +22,7 @@ from gateway.resolver import Resolution
 from gateway.settings import Settings
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
 
-DECISION_KEY = "gateway.decision_key"
+ASKED = "gateway.asked"
 """Where the scope carries the key under which front.py will look for the decision."""
 
 _ATTEMPTS = 3
@@ -101,9 +101,9 @@ class AssetServer:
                 await send_answer(exchange.send, 200, fields, b"")
                 return
             if variant.content is not None:
-                key = exchange.scope.get(DECISION_KEY)
-                if key is not None:
-                    self._decisions.remember(key, variant, cache_control, exchange.basis.until)
+                asked = exchange.scope.get(ASKED)
+                if asked is not None:
+                    self._decisions.remember(asked, variant, cache_control, exchange.basis.until)
                 await send_held(exchange.send, plan, variant.content)
                 return
             if not plan.parts:
