@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 
@@ -69,7 +69,9 @@ class Lookups:
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
         self.installations: TTLCache[UserId, Installations] = self._cache(
-            self._load_installations, cache.installations, lambda value: not value.slugs
+            self._load_installations,
+            cache.installations,
+            lambda value: not value.slugs and not self.table_decides(value),
         )
         self.records: TTLCache[UserId, tuple[PluginRecord, ...]] = self._cache(
             database.read_records, cache.versions, lambda records: not records
@@ -80,15 +82,13 @@ class Lookups:
         self.held_versions: TTLCache[str, frozenset[str]] = self._cache(
             database.read_enabled_versions, cache.versions, lambda versions: not versions
         )
-
-    @property
-    def caches(self) -> dict[str, TTLCache[object, object]]:
-        """Every cache by name, for whoever shows or empties them all."""
-        return {
-            name: cache
-            for name in ("installations", "records", "owners", "held_versions")
-            if isinstance(cache := getattr(self, name), TTLCache)
+        self.caches: dict[str, TTLCache[Any, Any]] = {
+            "installations": self.installations,
+            "versions": self.records,
+            "owners": self.owners,
+            "held_versions": self.held_versions,
         }
+        """All of them, under the names that Cache-Status shows."""
 
     async def load_user(self, user: UserId) -> None:
         """Both of the user's entries at once: who is cold waits for the slower, not the sum."""

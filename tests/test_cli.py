@@ -1,17 +1,17 @@
 """The commands as an operator types them: what they do, what they say, and their exit codes."""
 
-import os
 import re
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import click
 import jwt
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,9 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import main
 from gateway.settings import load_settings
+from tests.support.commands import line_of, run
 from tests.support.server import Server, run_cli, serving, the_line_of
 from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer, populated
 from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
+from tests.support.waiting import eventually
 
 DORA = "e" * 32
 """Whose plugins are all refused."""
@@ -68,18 +70,11 @@ def server(site: Site) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No configuration but what a test gives: neither the checkout's nor the machine's."""
-    for name in [name for name in os.environ if name.startswith("GATEWAY")]:
-        monkeypatch.delenv(name)
+    """No configuration but what a test gives; not the checkout's."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-def run(environment: Mapping[str, str], *arguments: str) -> Result:
-    """In this process, for starting another one is most of the time."""
-    return CliRunner().invoke(main, arguments, env=dict(environment), prog_name="gateway")
 
 
 def words(result: Result) -> str:
@@ -88,10 +83,8 @@ def words(result: Result) -> str:
 
 
 def assert_refused(result: Result, *named: str) -> None:
-    """Exit code 2 and one line; no traceback, which would be another exception here."""
-    assert (result.exit_code, result.stdout) == (2, "")
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("Error: ")
+    """Exit code 2 and one line that names what is wrong."""
+    line = line_of(result)
     for text in named:
         assert text in line
 
@@ -165,8 +158,7 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
 
 def test_bad_input_of_a_real_process_is_one_line_and_no_traceback(site: Site) -> None:
     settings = {**site.environment, "GATEWAY__SERVER__PROT": "1"}
-    for command in ("check", "list", "serve"):
-        assert "GATEWAY__SERVER__PROT" in the_line_of(run_cli(settings, command))
+    assert "GATEWAY__SERVER__PROT" in the_line_of(run_cli(settings, "check"))
 
 
 # Configuration
@@ -525,3 +517,14 @@ def test_commands_need_a_database_and_make_none(site: Site, elsewhere: Path) -> 
     for arguments in (("list",), ("explain", "--user", ADA, "Review", ENTRY)):
         assert_refused(run(settings, *arguments), "nothing.db")
     assert not (elsewhere / "nothing.db").exists()
+
+
+def test_short_commands_end_without_noise(site: Site) -> None:
+    """What they started in the background is ended in order, however short their life was.
+
+    A thread that fails is an error of the test run; one that stays would keep the process alive.
+    """
+    before = threading.active_count()
+    for _ in range(40):
+        assert run(site.environment, "list", "--user", ADA).exit_code == 0
+    eventually(threading.active_count, lambda threads: threads <= before)

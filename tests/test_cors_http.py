@@ -8,7 +8,8 @@ import pytest
 from starlette.types import Message, Scope
 
 from gateway import create_app, load_settings
-from tests.support.server import Answer, Server, run_cli, serving, the_line_of
+from tests.support.commands import refuse_to_serve
+from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, Site, bearer, token
 from tests.support.urls import ENTRY, MANIFEST, own, pin_of, public
 
@@ -235,7 +236,7 @@ def test_in_development_a_pinned_file_is_not_immutable(dev_server: Server) -> No
 def test_an_origin_that_is_none_stops_the_start(site: Site, origins: str) -> None:
     """Credentials rule out `*` (Fetch standard)."""
     settings = {"GATEWAY__HTTP__CORS_ORIGINS": origins}
-    line = the_line_of(run_cli({**site.environment, **settings}, "serve", "--port", "0"))
+    line = refuse_to_serve({**site.environment, **settings}, "serve", "--port", "0")
     assert "http.cors_origins" in line.lower()
 
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from tests.support.commands import refuse_to_serve
 from tests.support.keyserver import KeyServer, key_server
 from tests.support.leaping import LeapingServer, leaping
 from tests.support.server import (
@@ -815,23 +816,15 @@ START_REFUSALS: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def refusals(site: Site) -> dict[str, "subprocess.CompletedProcess[str]"]:
-    """All of them at once: starting Python is most of the time."""
-
-    def start(settings: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-        return run_cli({**site.environment, **settings}, "serve", "--port", "0")
-
-    with ThreadPoolExecutor(4) as pool:
-        results = pool.map(start, (settings for settings, _ in START_REFUSALS.values()))
-        return dict(zip(START_REFUSALS, results, strict=True))
-
-
 @pytest.mark.parametrize("name", START_REFUSALS)
-def test_a_setting_that_could_not_be_safe_stops_the_start(
-    refusals: dict[str, "subprocess.CompletedProcess[str]"], name: str
-) -> None:
-    line = the_line_of(refusals[name])
-    assert START_REFUSALS[name][1] in line
+def test_a_setting_that_could_not_be_safe_stops_the_start(site: Site, name: str) -> None:
+    settings, named = START_REFUSALS[name]
+    line = refuse_to_serve({**site.environment, **settings}, "serve", "--port", "0")
+    assert named in line
     assert SECRET not in line
     assert SIGNED_SECRET not in line
+
+
+def test_without_a_secret_the_process_ends_with_one_line(site: Site) -> None:
+    settings = {**site.environment, f"{JWT}SECRET": ""}
+    assert "identity.jwt.secret" in the_line_of(run_cli(settings, "serve", "--port", "0"))

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import NamedTuple
 
 import pytest
 
+from tests.support.commands import refuse_to_serve
 from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.server import Answer, Server, run_cli, serving, the_line_of
 from tests.support.site import ADA, BEN, SECRET, Site, bearer, populated
@@ -88,7 +88,6 @@ STARTS: dict[str, Start] = {
     "a host that is none": Start(
         ("host.invalid",), arguments=("--port", "8123", "--host", "host.invalid")
     ),
-    "a socket in no folder": Start(("uds",), arguments=("--uds", "{folder}/no/s.sock")),
 }
 
 
@@ -123,47 +122,49 @@ def busy_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def refusals(site: Site, bad_folder: Path, busy_port: int) -> dict[str, "CompletedProcess[str]"]:
-    """All starts at once: importing Python modules is most of their time."""
-
-    def filled(text: str) -> str:
-        return text.replace("{folder}", str(bad_folder)).replace("{port}", str(busy_port))
-
-    def start(name: str) -> "CompletedProcess[str]":
-        case = STARTS[name]
-        settings = {key: filled(text) for key, text in case.settings.items()}
-        before: tuple[str, ...] = ()
-        if case.config is not None:
-            config_file = bad_folder / f"{name.replace(' ', '-')}.toml"
-            config_file.write_text(case.config)
-            before = ("--config", str(config_file))
-        arguments = map(filled, case.arguments)
-        return run_cli({**site.environment, **settings}, *before, "serve", *arguments)
-
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(STARTS, pool.map(start, STARTS), strict=True))
+def filled(text: str, folder: Path, port: int) -> str:
+    return text.replace("{folder}", str(folder)).replace("{port}", str(port))
 
 
 @pytest.mark.parametrize("name", STARTS)
 def test_what_is_wrong_stops_the_start_with_one_line_that_names_it(
-    refusals: dict[str, "CompletedProcess[str]"], busy_port: int, name: str
+    site: Site, bad_folder: Path, busy_port: int, name: str
 ) -> None:
-    line = the_line_of(refusals[name])
-    for text in STARTS[name].named:
-        assert text.replace("{port}", str(busy_port)).lower() in line.lower()
+    case = STARTS[name]
+    settings = {key: filled(text, bad_folder, busy_port) for key, text in case.settings.items()}
+    before: tuple[str, ...] = ()
+    if case.config is not None:
+        config_file = bad_folder / "wrong.toml"
+        config_file.write_text(case.config)
+        before = ("--config", str(config_file))
+    arguments = [filled(text, bad_folder, busy_port) for text in case.arguments]
+    line = refuse_to_serve({**site.environment, **settings}, *before, "serve", *arguments)
+    for text in case.named:
+        assert filled(text, bad_folder, busy_port).lower() in line.lower()
     assert SECRET not in line
     assert "pass-word" not in line
-
-
-def test_a_refused_start_leaves_nothing_behind(
-    refusals: dict[str, "CompletedProcess[str]"], bad_folder: Path
-) -> None:
-    assert refusals
+    # Nothing was made on the way to the refusal.
     assert not (bad_folder / "missing.db").exists()
-    assert not list(bad_folder.glob("*-journal"))
     assert (bad_folder / "empty.db").stat().st_size == 0
     assert not (bad_folder / "nowhere").exists()
+
+
+@pytest.mark.parametrize("name", ["no database", "a text for a database", "a busy port"])
+def test_a_process_that_refuses_says_one_line_and_ends(
+    site: Site, bad_folder: Path, busy_port: int, name: str
+) -> None:
+    case = STARTS[name]
+    settings = {key: filled(text, bad_folder, busy_port) for key, text in case.settings.items()}
+    arguments = [filled(text, bad_folder, busy_port) for text in case.arguments]
+    result = run_cli({**site.environment, **settings}, "serve", *arguments)
+    assert case.named[0] in the_line_of(result)
+
+
+def test_a_socket_that_cannot_be_made_is_one_line_too(site: Site, bad_folder: Path) -> None:
+    for path in (bad_folder / "no" / "gateway.sock", bad_folder / "a-file"):
+        result = run_cli(site.environment, "serve", "--uds", str(path))
+        assert "server.uds" in the_line_of(result)
+    assert (bad_folder / "a-file").is_file()
 
 
 def test_the_database_is_never_written(site: Site) -> None:

@@ -16,8 +16,8 @@ from gateway.delivery.memory import send_answer, send_held
 from gateway.encodings import parse_accept_encoding
 from gateway.errors import NotServed, SourceUnavailable, VersionRetired
 from gateway.names import AssetKey
-from gateway.planning import plan_answer
-from gateway.representation import Representation
+from gateway.planning import Plan, plan_answer
+from gateway.representation import Representation, Variant
 from gateway.resolver import Resolution
 from gateway.settings import Settings
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
@@ -86,42 +86,70 @@ class AssetServer:
         headers = exchange.headers()
         field = headers.get(b"accept-encoding")
         weights = parse_accept_encoding(None if field is None else field.decode("latin-1"))
-        if self._accel is not None:
-            headers.pop(b"range", None)  # the proxy answers ranges
         exchange.basis.mark("resolve")
         for _ in range(_ATTEMPTS):
             representation = await self._representation(resolution, exchange.basis)
             exchange.basis.mark("asset")
             variant = representation.select(weights)
             if self._accel is not None:
-                variant = self._accel.sendable(representation, variant)
-            plan = plan_answer(exchange.method, headers, variant, cache_control)
-            if self._accel is not None and plan.status == 200:
-                fields = self._accel.fields(resolution.key, representation, variant, cache_control)
-                await send_answer(exchange.send, 200, fields, b"")
+                await self._redirect(
+                    self._accel, exchange, headers, resolution.key, representation, variant,
+                    cache_control,
+                )  # fmt: skip
                 return
+            plan = plan_answer(exchange.method, headers, variant, cache_control)
             if variant.content is not None:
                 asked = exchange.scope.get(ASKED)
                 if asked is not None:
                     self._decisions.remember(asked, variant, cache_control, exchange.basis.until)
                 await send_held(exchange.send, plan, variant.content)
                 return
-            if not plan.parts:
-                await send_answer(exchange.send, plan.status, plan.fields, b"")
-                return
-            opened = await self._open(resolution.key, representation)
-            if opened is not None:
-                with opened.file:
-                    response = PlannedFileResponse(opened, plan)
-                    await response(exchange.scope, exchange.receive, exchange.send)
+            if await self._sent_from_disk(exchange, plan, resolution.key, representation):
                 return
         raise SourceUnavailable(reason=f"{resolution.key} is being written")
 
+    async def _redirect(
+        self,
+        accel: AccelRedirect,
+        exchange: Exchange,
+        headers: dict[bytes, bytes],
+        key: AssetKey,
+        representation: Representation,
+        variant: Variant,
+        cache_control: bytes,
+    ) -> None:
+        """Names the file to the proxy, which answers ranges; conditions are answered here."""
+        variant = accel.sendable(representation, variant)
+        headers.pop(b"range", None)
+        plan = plan_answer(exchange.method, headers, variant, cache_control)
+        fields = plan.fields
+        if plan.status == 200:
+            fields = accel.fields(key, representation, variant, cache_control)
+        await send_answer(exchange.send, plan.status, fields, b"")
+
+    async def _sent_from_disk(
+        self, exchange: Exchange, plan: Plan, key: AssetKey, representation: Representation
+    ) -> bool:
+        """False, with nothing sent, if the file is not the one planned for any more."""
+        if not plan.parts:
+            await send_answer(exchange.send, plan.status, plan.fields, b"")
+            return True
+        opened = await self._open(key, representation)
+        if opened is None:
+            return False
+        with opened.file:
+            response = PlannedFileResponse(opened, plan)
+            await response(exchange.scope, exchange.receive, exchange.send)
+        return True
+
     async def _open(self, key: AssetKey, representation: Representation) -> OpenedAsset | None:
         """The file that the representation was read from; None if it has changed since."""
-        opened = await anyio.to_thread.run_sync(
-            self._storage.open_asset, key.slug, key.version, key.path
-        )
+        try:
+            opened = await anyio.to_thread.run_sync(
+                self._storage.open_asset, key.slug, key.version, key.path
+            )
+        except OSError as error:
+            raise SourceUnavailable(reason=f"{key}: {error}") from error
         if fingerprint(opened.stat) == representation.fingerprint:
             return opened
         opened.file.close()
