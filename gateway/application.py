@@ -78,7 +78,12 @@ class Gateway(Front):
         encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
         self.builds = BuildIndex(self.storage, assets.revalidate, on_change)
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
-        self.invalidation = Invalidation(self.lookups, self.builds, self.assets, self.decisions)
+        self.catalogue = Catalogue(
+            self.lookups, self.database, self.storage, self.builds, settings, on_change
+        )
+        self.invalidation = Invalidation(
+            self.lookups, self.catalogue, self.builds, self.assets, self.decisions
+        )
         self.change_log = ChangeLog(self.storage.cache)
         self.resolver = Resolver(self.lookups, self.builds, settings.http.allowed_suffixes)
         self.identity = IdentityChain(_identity_sources(settings))
@@ -115,6 +120,7 @@ class Gateway(Front):
             stack.push_async_callback(self.assets.close)
             stack.push_async_callback(self.builds.close)
             stack.push_async_callback(self.lookups.close)
+            stack.push_async_callback(self.catalogue.manifests.close)
             await anyio.to_thread.run_sync(self.change_log.open)
             stack.callback(self.change_log.close)
             for source in self._freshness_sources():
@@ -159,20 +165,13 @@ class Gateway(Front):
     def _routes(self) -> list[BaseRoute]:
         settings = self.settings
         api = settings.http.api_prefix
-        catalogue = Catalogue(
-            self.lookups,
-            self.database,
-            self.storage,
-            self.builds,
-            pin_manifest=settings.http.pin_manifest,
-        )
         server = AssetServer(
             settings, self.storage, self.assets, self.builds, self.decisions, self._accel
         )
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [
             *operation_routes(self.database, self.storage, settings.cache.versions.stale_if_error),
-            *plugin_routes(f"{api}/plugins", catalogue, self.identity),
+            *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
             Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),
         ]
         if settings.access.public:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import anyio.to_thread
@@ -20,6 +20,7 @@ from gateway.formats import (
     module_objects,
     plugin_facts,
     relative_bundle_location,
+    to_json,
     verbatim_bundle_location,
 )
 from gateway.lookups import Lookups
@@ -33,8 +34,13 @@ from gateway.names import (
     parse_slug,
     parse_version,
 )
+from gateway.representation import Variant, json_variant
+from gateway.settings import Settings
 from gateway.storage import InstallationMetadata, PluginStorage
+from gateway.ttl_cache import TTLCache
 
+# A manifest of ten plugins is 10 to 30 kB; the rarer ones are made anew.
+_MAX_MANIFEST_BYTES = 64 * 2**20
 _ENTRY = AssetPath("dist/remoteEntry.js")
 
 
@@ -47,20 +53,39 @@ class Catalogue:
         database: PluginDatabase,
         storage: PluginStorage,
         builds: BuildIndex,
-        *,
-        pin_manifest: bool,
+        settings: Settings,
+        on_change: Callable[[], None],
     ) -> None:
         self._lookups = lookups
         self._database = database
         self._storage = storage
         self._builds = builds
-        self._pin_manifest = pin_manifest
+        self._pin_manifest = settings.http.pin_manifest
+        versions = settings.cache.versions
+        self.manifests: TTLCache[tuple[UserId, bool], Variant] = TTLCache(
+            self._load_manifest,
+            # A manifest holds pins, which hold for as long as a look at a folder does.
+            ttl_s=min(versions.ttl, settings.cache.assets.revalidate),
+            stale_if_error_s=versions.stale_if_error,
+            max_size=_MAX_MANIFEST_BYTES,
+            size_of=lambda variant: variant.size,
+            on_change=on_change,
+        )
+        """Finished manifests by user, with modules or without."""
 
-    async def manifest(self, user: UserId, *, with_modules: bool) -> JsonObject:
+    async def manifest(self, user: UserId, basis: Basis, *, with_modules: bool) -> Variant:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.
 
         Raises: SourceUnavailable.
         """
+        return basis.rest_on("manifest", await self.manifests.get_entry((user, with_modules)))
+
+    def forget_user(self, user: UserId) -> None:
+        self.manifests.purge((user, True))
+        self.manifests.purge((user, False))
+
+    async def _load_manifest(self, key: tuple[UserId, bool]) -> Variant:
+        user, with_modules = key
         plugins, metadata = await asyncio.gather(
             self._database.read_plugins(user), self._metadata(user)
         )
@@ -76,7 +101,7 @@ class Catalogue:
             if with_modules:
                 entry["modules"] = module_objects(modules.get(plugin.id, ()), entry["id"])
             answer[manifest_key(plugin)] = entry
-        return answer
+        return json_variant(to_json(answer))
 
     async def by_slug(self, user: UserId, slug: str) -> JsonObject:
         """Raises: UnknownPlugin, SourceUnavailable."""

@@ -10,6 +10,7 @@ import orjson
 
 from gateway.assets import AssetStore
 from gateway.builds import BuildIndex
+from gateway.catalogue import Catalogue
 from gateway.decisions import Decisions
 from gateway.lookups import Lookups
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
@@ -25,37 +26,48 @@ class Change:
     hard: bool = True
     """Hard: what was known is forgotten. Soft: it is asked for again at its next use, and
     stands in while the source fails."""
+    details: bool = False
+    """Something that no lookup holds: only answers made of whole rows are made again."""
 
     def encode(self) -> bytes:
         """Compact JSON, for another process."""
-        return orjson.dumps([self.user, self.slug, self.version, self.hard])
+        return orjson.dumps([self.user, self.slug, self.version, self.hard, self.details])
 
     @classmethod
     def decode(cls, text: bytes) -> "Change":
         """Raises: ValueError, if `text` was not made by `encode`."""
         values = orjson.loads(text)
-        if not isinstance(values, list) or len(values) != 4:
+        if not isinstance(values, list) or len(values) != 5:
             raise ValueError(f"not a change: {text!r}")
-        user, slug, version, hard = values
+        user, slug, version, hard, details = values
         return cls(
             None if user is None else parse_user_id(user),
             None if slug is None else parse_slug(slug),
             None if version is None else parse_version(version),
             bool(hard),
+            bool(details),
         )
 
 
 ANYTHING = Change(hard=False)
 """A source cannot say what changed, or was not heard for a while."""
+DETAILS = Change(hard=False, details=True)
+"""Rows changed, but nothing of them that decides which file is served."""
 
 
 class Invalidation:
     """Applies changes to everything that remembers."""
 
     def __init__(
-        self, lookups: Lookups, builds: BuildIndex, assets: AssetStore, decisions: Decisions
+        self,
+        lookups: Lookups,
+        catalogue: Catalogue,
+        builds: BuildIndex,
+        assets: AssetStore,
+        decisions: Decisions,
     ) -> None:
         self._lookups = lookups
+        self._catalogue = catalogue
         self._builds = builds
         self._assets = assets
         self._decisions = decisions
@@ -65,14 +77,20 @@ class Invalidation:
         """The next request after this call sees the truth, not what was known before."""
         self.applied += 1
         if change.user is not None:
+            self._catalogue.forget_user(change.user)
             self._lookups.forget_user(change.user, hard=change.hard)
         elif change.slug is not None and change.version is not None:
             self._builds.purge(change.slug, change.version)
             self._assets.purge_version(change.slug, change.version)
+            self._catalogue.manifests.expire_all()
+        elif change.details:
+            self._catalogue.manifests.expire_all()
         elif change.hard:
+            self._catalogue.manifests.purge_all()
             self._lookups.purge_all()
             self._builds.purge_all()
             self._assets.purge_all()
         else:
+            self._catalogue.manifests.expire_all()
             self._lookups.expire_all()
         self._decisions.clear()

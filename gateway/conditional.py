@@ -80,21 +80,25 @@ _FIELDS = {
 
 
 def evaluate(
-    conditions: Preconditions, *, etag: ETag, last_modified_s: int, safe: bool = True
+    conditions: Preconditions, *, etag: ETag, last_modified_s: int | None, safe: bool = True
 ) -> Outcome:
-    """The result of all preconditions, in the order of §13.2.2. `safe`: GET or HEAD."""
+    """The result of all preconditions, in the order of §13.2.2. `safe`: GET or HEAD.
+
+    Without a modification date (None) conditions on dates are ignored (§13.1.3, §13.1.4).
+    """
     if conditions.if_match is not None:
         if not _matches(conditions.if_match, etag, strongly=True):
             return Outcome.FAILED
-    elif (
-        since := parse_http_date(conditions.if_unmodified_since)
-    ) is not None and last_modified_s > since:
+    elif (since := parse_http_date(conditions.if_unmodified_since)) is not None and (
+        last_modified_s is not None and last_modified_s > since
+    ):
         return Outcome.FAILED
     if conditions.if_none_match is not None:
         if _matches(conditions.if_none_match, etag, strongly=False):
             return Outcome.NOT_MODIFIED if safe else Outcome.FAILED
     elif (
         safe
+        and last_modified_s is not None
         and (since := parse_http_date(conditions.if_modified_since)) is not None
         and last_modified_s <= since
     ):

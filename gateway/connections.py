@@ -54,6 +54,10 @@ def connect(settings: Settings) -> DatabaseConnection:
     return PostgresConnection(settings)
 
 
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
+
+
 def file_identity(file: Path) -> FileIdentity:
     """Device and inode: another file in the same place has another. Raises: OSError."""
     facts = file.stat()
@@ -152,15 +156,12 @@ class SqliteConnection:
         named = {str(number): value for number, value in enumerate(values, 1)}
         try:
             async with asyncio.timeout(self._query_timeout_s), self._turn:
-                raw = await self._current()
-                rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
+                rows = await self._executed(statement, named)
         except TimeoutError:
             if self._connection is not None:  # leaving the wait does not end the statement
                 await self._connection.raw_connection.interrupt()
             raise SourceUnavailable(reason="the database query timed out") from None
         except sqlite3.Error as error:
-            if error.sqlite_errorcode not in _BUSY:
-                self._opened_file = None  # a connection that failed is not trusted again
             raise SourceUnavailable(reason=f"the database query failed: {error}") from error
         except (OSError, ValueError) as error:  # ValueError: aiosqlite, when closed
             raise SourceUnavailable(reason=f"the database cannot be read: {error}") from error
@@ -169,6 +170,17 @@ class SqliteConnection:
     async def columns(self, table: str) -> frozenset[str]:
         rows = await self.fetch("SELECT name FROM pragma_table_info($1)", table)
         return frozenset(row[0] for row in rows)
+
+    async def _executed(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
+        raw = await self._current()
+        try:
+            rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) not in _BUSY:
+                # Not trusted again; and a statement that failed half-way would hold its lock.
+                await self._release()
+            raise
+        return rows
 
     async def _current(self) -> Any:
         """The aiosqlite connection to the file that is there now."""
@@ -181,7 +193,11 @@ class SqliteConnection:
 
     async def _acquired(self) -> Connection:
         self._opened_file = file_identity(self._file)
-        return await self._database.connection().__aenter__()
+        connection = await self._database.connection().__aenter__()
+        raw: Any = connection.raw_connection
+        # Text that is not UTF-8, in whatever column, must not fail the whole query.
+        raw.text_factory = _text
+        return connection
 
     async def _release(self) -> None:
         # aiosqlite's thread is no daemon: a connection that is kept keeps the process alive.

@@ -16,6 +16,11 @@ from gateway.database import ModuleDetails, PluginDetails
 JsonObject = dict[str, Any]
 
 
+def to_json(content: JsonObject) -> bytes:
+    """Compact JSON. SQLite keeps whatever it is given: odd values become text."""
+    return orjson.dumps(content, default=_as_text)
+
+
 def manifest_plugin(
     plugin: PluginDetails,
     bundle_location: str | None,
@@ -157,6 +162,10 @@ def _flag(column: Any) -> bool | None:
 def _text(column: Any) -> str | None:
     """Dates are text in the tables of the application; PostgreSQL may hold real ones."""
     return None if column is None else str(column)
+
+
+def _as_text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _iso(column: Any) -> str | None:

@@ -105,4 +105,5 @@ def _if_range_holds(headers: Mapping[bytes, bytes], variant: Variant) -> bool:
     etags: list[ETag] | None = parse_etags(field)
     if etags:
         return len(etags) == 1 and variant.etag.strongly_equals(etags[0])
-    return parse_http_date(field) == variant.last_modified_s
+    date = parse_http_date(field)
+    return date is not None and date == variant.last_modified_s

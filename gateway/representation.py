@@ -4,6 +4,7 @@ Built once, asked for thousands of times: a variant knows its validator and its 
 so a request only picks.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -30,7 +31,8 @@ class Variant:
     size: int
     etag: ETag
     """Strong, from content, distinct for each coding (§8.8.3.3)."""
-    last_modified_s: int
+    last_modified_s: int | None
+    """None: made on the spot, there is no such moment."""
     content_type: bytes
     common_fields: HeaderFields
     """What 200, 206 and 304 all carry (§15.4.5): validators, Vary."""
@@ -109,6 +111,21 @@ def build_representation(
         ),
     )
     return Representation(digest, fingerprint, identity, {})
+
+
+def json_variant(body: bytes) -> Variant:
+    """A JSON answer to one caller, made on the spot."""
+    etag = ETag(hashlib.sha256(body).hexdigest()[:32])
+    return Variant(
+        coding=IDENTITY,
+        content=body,
+        size=len(body),
+        etag=etag,
+        last_modified_s=None,
+        content_type=b"application/json",
+        common_fields=((b"etag", str(etag).encode()), (b"vary", b"Authorization")),
+        described_fields=((b"x-content-type-options", b"nosniff"),),
+    )
 
 
 def _coded(identity: Variant, coding: str, content: bytes) -> Variant:

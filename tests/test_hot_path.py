@@ -18,6 +18,7 @@ from gateway.representation import Representation
 from gateway.storage import InstallationMetadata
 from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
 from tests.support.site import ADA, BEN, Site
+from tests.support.urls import MANIFEST
 
 # Measured 20 on Python 3.11 for 200 and 304 alike, the client of this test included; the rest is
 # room for other versions. Starlette's StaticFiles needs about 970.
@@ -210,3 +211,33 @@ def test_what_was_asked_before_a_change_is_not_remembered_after_it(
             site.install(ADA, "Review", "Eyes")
 
     with_gateway(site, scenario, **WITHOUT_NEWS)
+
+
+def test_a_warm_manifest_is_a_repetition_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        first = await client.request(MANIFEST)
+        with Counts(monkeypatch, gateway) as counts:
+            again = await client.request(MANIFEST)
+        assert body(again) == body(first)
+        assert (counts.hops, counts.queries) == (0, 0)
+        assert counts.calls <= MOST_CALLS
+        held = [(b"if-none-match", fields(first)[b"etag"])]
+        assert status(await client.request(MANIFEST, extra=held)) == 304
+        assert gateway.repeated == {200: 1, 304: 1}
+
+    with_gateway(site, scenario, **WITHOUT_NEWS)
+
+
+def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
+    """And costs the files' decisions nothing."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        await client.request(ENTRY)
+        assert b"a new name" not in body(await client.request(MANIFEST))
+        site.execute("UPDATE plugin SET name = 'a new name' WHERE user_id = ?", ADA)
+        async with asyncio.timeout(5):
+            while b"a new name" not in body(await client.request(MANIFEST)):
+                await asyncio.sleep(0.01)
+        assert gateway.lookups.records.counters.loads == 1
+
+    with_gateway(site, scenario)

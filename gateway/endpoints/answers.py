@@ -1,6 +1,5 @@
 """JSON answers and errors: the one place where an error class becomes a status."""
 
-import hashlib
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -11,27 +10,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.cache_policy import JSON_ANSWER, NO_STORE
-from gateway.conditional import ETag, Outcome, Preconditions, evaluate
+from gateway.delivery.memory import body_of
+from gateway.endpoints.sending import joined_headers
 from gateway.errors import RequestError, SourceUnavailable
+from gateway.planning import plan_answer
+from gateway.representation import Variant
 
 logger = logging.getLogger(__name__)
 
 JSON = "application/json"
 
 
-def json_answer(request: Request, content: Any) -> Response:
-    """200 with an ETag from the content, or 304 where the caller holds it already."""
-    body = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
-    etag = ETag(hashlib.sha256(body).hexdigest()[:32])
-    headers = {"ETag": str(etag), "Cache-Control": JSON_ANSWER, "Vary": "Authorization"}
-    conditions = Preconditions.of(request.headers.raw)
-    # Only entity tags apply: an answer made on the spot has no modification date.
-    if conditions is not None and conditions.if_none_match is not None:
-        only_etag = Preconditions(if_none_match=conditions.if_none_match)
-        if evaluate(only_etag, etag=etag, last_modified_s=0) is Outcome.NOT_MODIFIED:
-            return Response(status_code=304, headers=headers)
-    headers["X-Content-Type-Options"] = "nosniff"
-    return Response(body, media_type=JSON, headers=headers)
+def json_answer(request: Request, variant: Variant) -> Response:
+    """200, or 304 where the caller holds it already. Raises: PreconditionFailed."""
+    headers = joined_headers(request.scope)
+    headers.pop(b"range", None)  # parts of a JSON answer are of use to nobody
+    plan = plan_answer(request.method, headers, variant, JSON_ANSWER.encode())
+    response = Response(body_of(plan, variant.content or b""), plan.status)
+    response.raw_headers = list(plan.fields)
+    return response
 
 
 def plain_json(content: Any, status: int = 200) -> Response:

@@ -7,16 +7,22 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.basis import Basis
+from gateway.cache_policy import JSON_ANSWER
 from gateway.catalogue import Catalogue
+from gateway.decisions import Decisions
 from gateway.endpoints.answers import json_answer
-from gateway.formats import JsonObject
+from gateway.endpoints.sending import ASKED
+from gateway.formats import JsonObject, to_json
 from gateway.identity import IdentityChain
 from gateway.names import UserId
+from gateway.representation import json_variant
 
 Question = Callable[[UserId, Request], Awaitable[JsonObject]]
 
 
-def plugin_routes(prefix: str, catalogue: Catalogue, identity: IdentityChain) -> list[Route]:
+def plugin_routes(
+    prefix: str, catalogue: Catalogue, identity: IdentityChain, decisions: Decisions
+) -> list[Route]:
     """Routes below `{api}/plugins`; all want a credential. They precede the files' routes:
     `…/{plugin}/info` is no file.
     """
@@ -24,7 +30,20 @@ def plugin_routes(prefix: str, catalogue: Catalogue, identity: IdentityChain) ->
     def route(path: str, question: Question) -> Route:
         async def answer(request: Request) -> Response:
             user = await identity.identify(request.scope, Basis.of(request.scope))
-            return json_answer(request, await question(user, request))
+            content = await question(user, request)
+            return json_answer(request, json_variant(to_json(content)))
+
+        return Route(prefix + path, answer, methods=["GET"])
+
+    def manifest_route(path: str, *, with_modules: bool) -> Route:
+        async def answer(request: Request) -> Response:
+            basis = Basis.of(request.scope)
+            user = await identity.identify(request.scope, basis)
+            variant = await catalogue.manifest(user, basis, with_modules=with_modules)
+            asked = request.scope.get(ASKED)
+            if asked is not None:
+                decisions.remember(asked, variant, JSON_ANSWER.encode(), basis.until)
+            return json_answer(request, variant)
 
         return Route(prefix + path, answer, methods=["GET"])
 
@@ -32,8 +51,8 @@ def plugin_routes(prefix: str, catalogue: Catalogue, identity: IdentityChain) ->
         return str(request.path_params[name])
 
     return [
-        route("/manifest", lambda user, _: catalogue.manifest(user, with_modules=False)),
-        route("/manifest/designer", lambda user, _: catalogue.manifest(user, with_modules=True)),
+        manifest_route("/manifest", with_modules=False),
+        manifest_route("/manifest/designer", with_modules=True),
         route(
             "/by-slug/{slug}",
             lambda user, request: catalogue.by_slug(user, parameter(request, "slug")),

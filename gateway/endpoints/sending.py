@@ -40,16 +40,13 @@ class Exchange:
     def __post_init__(self) -> None:
         self.basis = Basis.of(self.scope)
 
-    @property
-    def method(self) -> str:
-        return str(self.scope["method"])
 
-    def headers(self) -> dict[bytes, bytes]:
-        """Repeated fields joined (RFC 9110 §5.3)."""
-        joined: dict[bytes, bytes] = {}
-        for name, value in self.scope["headers"]:
-            joined[name] = joined[name] + b", " + value if name in joined else value
-        return joined
+def joined_headers(scope: Scope) -> dict[bytes, bytes]:
+    """Repeated fields joined (RFC 9110 §5.3)."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined
 
 
 class AssetServer:
@@ -83,7 +80,7 @@ class AssetServer:
     async def answer(self, exchange: Exchange, resolution: Resolution, audience: Audience) -> None:
         """Raises: RequestError, before anything is sent."""
         cache_control = self._cache_control[audience, resolution.content_digest is not None]
-        headers = exchange.headers()
+        headers = joined_headers(exchange.scope)
         field = headers.get(b"accept-encoding")
         weights = parse_accept_encoding(None if field is None else field.decode("latin-1"))
         exchange.basis.mark("resolve")
@@ -97,7 +94,7 @@ class AssetServer:
                     cache_control,
                 )  # fmt: skip
                 return
-            plan = plan_answer(exchange.method, headers, variant, cache_control)
+            plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
             if variant.content is not None:
                 asked = exchange.scope.get(ASKED)
                 if asked is not None:
@@ -121,7 +118,7 @@ class AssetServer:
         """Names the file to the proxy, which answers ranges; conditions are answered here."""
         variant = accel.sendable(representation, variant)
         headers.pop(b"range", None)
-        plan = plan_answer(exchange.method, headers, variant, cache_control)
+        plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
         fields = plan.fields
         if plan.status == 200:
             fields = accel.fields(key, representation, variant, cache_control)

@@ -3,15 +3,15 @@
 `PRAGMA data_version` on a held connection moves at another connection's commit, in both
 journal modes. It speaks of the whole file, and the application writes to other tables at any
 time, an audit row for each failed login: so a move is followed by a look at our table, and
-only if that changed is anything told. A file put in the place of the old one moves nothing;
-its inode does.
+unless that changed only manifests are made again. A file put in the place of the old one
+moves nothing; its inode does.
 """
 
 import asyncio
 import hashlib
 from pathlib import Path
 
-from gateway.changes import ANYTHING
+from gateway.changes import ANYTHING, DETAILS
 from gateway.connections import SqliteConnection, file_identity
 from gateway.freshness import Tell
 
@@ -49,8 +49,7 @@ class SqliteSource:
                     continue
                 version = now
                 before, content = content, await self._content(connection)
-                if content is None or content != before:
-                    tell(ANYTHING)
+                tell(DETAILS if content is not None and content == before else ANYTHING)
         finally:
             await connection.close()
 
