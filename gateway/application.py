@@ -26,6 +26,7 @@ from gateway.encoder import Encoder
 from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
 from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.front import Front
+from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
 from gateway.endpoints.sending import ASKED, AssetServer
@@ -132,6 +133,13 @@ class Gateway(Front):
             finally:
                 self._started = False
 
+    def _metrics_routes(self) -> list[BaseRoute]:
+        if not self.settings.observability.metrics:
+            return []
+        caches = {**self.lookups.caches, "manifest": self.catalogue.manifests}
+        collector = GatewayCollector(self, caches, self.assets)
+        return [metrics_route(collector, ProxyIdentity(self.settings.identity.proxy))]
+
     def announce(self, change: Change) -> None:
         """A change made here, after its commit: to this worker and to all others."""
         self.invalidation.apply(change)
@@ -171,6 +179,7 @@ class Gateway(Front):
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [
             *operation_routes(self.database, self.storage, settings.cache.versions.stale_if_error),
+            *self._metrics_routes(),
             *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
             Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),
         ]

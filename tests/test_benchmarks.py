@@ -172,6 +172,32 @@ def test_summary_takes_medians_of_rounds() -> None:
     assert gateway.short_of_core
 
 
+def test_disturbed_rounds_count_only_where_there_is_no_other() -> None:
+    cell = Cell(1024, BR)
+    figures = Figures(
+        [
+            Figure("bare", cell, 1, _report(100), cpu_s=1.0, others_s=0.0),
+            Figure("gateway", cell, 1, _report(10), cpu_s=1.0, others_s=0.8),
+        ]
+    )
+    assert figures.ratio("gateway", "bare", cell) == Spread(0.1, 0.1, 0.1, doubtful=True)
+    figures.counted += [
+        Figure("bare", cell, 2, _report(100), cpu_s=1.0, others_s=0.0),
+        Figure("gateway", cell, 2, _report(99), cpu_s=1.0, others_s=0.01),
+    ]
+    assert figures.ratio("gateway", "bare", cell) == Spread(0.99, 0.99, 0.99)
+    assert [summary.requests_per_s for summary in figures.summaries(cell, "bare")] == [100, 99]
+
+
+def test_disturbed_figures_are_not_judged() -> None:
+    figures = {"a": Spread(2, 2, 2), "b": Spread(2, 2, 2, doubtful=True)}
+    verdict = judge("", 1, figures)
+    assert (verdict.outcome, verdict.remark) == (
+        Outcome.NOT_JUDGED,
+        "every round was disturbed: b",
+    )
+
+
 CONTENT = b"const answer = 42;" * 20
 
 

@@ -2,7 +2,6 @@
 
 import re
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,7 +26,6 @@ from tests.support.commands import line_of, run
 from tests.support.server import Server, run_cli, serving, the_line_of
 from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer, populated
 from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
-from tests.support.waiting import eventually
 
 DORA = "e" * 32
 """Whose plugins are all refused."""
@@ -517,14 +515,3 @@ def test_commands_need_a_database_and_make_none(site: Site, elsewhere: Path) -> 
     for arguments in (("list",), ("explain", "--user", ADA, "Review", ENTRY)):
         assert_refused(run(settings, *arguments), "nothing.db")
     assert not (elsewhere / "nothing.db").exists()
-
-
-def test_short_commands_end_without_noise(site: Site) -> None:
-    """What they started in the background is ended in order, however short their life was.
-
-    A thread that fails is an error of the test run; one that stays would keep the process alive.
-    """
-    before = threading.active_count()
-    for _ in range(40):
-        assert run(site.environment, "list", "--user", ADA).exit_code == 0
-    eventually(threading.active_count, lambda threads: threads <= before)

@@ -1,9 +1,11 @@
 """The server as a process: how it starts, refuses to, tells its health, is mounted, and ends."""
 
+import asyncio
 import http.client
 import signal
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from gateway import create_app, load_settings
 from tests.support.commands import refuse_to_serve
 from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.server import Answer, Server, run_cli, serving, the_line_of
@@ -283,6 +286,24 @@ def test_several_workers_serve_and_end_together(site: Site) -> None:
             socket.create_connection(("127.0.0.1", running.port), timeout=1).close()
 
 
+def test_it_may_be_stopped_at_any_moment_after_its_start(site: Site) -> None:
+    """As a short command does: what was just begun in the background is ended in order.
+
+    A thread that fails is an error of the test run; one that stays keeps a process from ending.
+    """
+    settings = load_settings(environ=site.environment)
+
+    async def live_for(turns: int) -> None:
+        async with create_app(settings).running():
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    before = threading.active_count()
+    for turns in (*range(30), *range(30, 300, 10)):
+        asyncio.run(live_for(turns))
+    eventually(threading.active_count, lambda threads: threads <= before)
+
+
 # Health
 
 
@@ -293,6 +314,7 @@ def quick(tmp_path: Path) -> Iterator[tuple[Site, Server]]:
     settings = {
         "GATEWAY__CACHE__VERSIONS__TTL": "0.2",
         "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.2",
+        "GATEWAY__CACHE__VERSIONS__STALE_IF_ERROR": "0.5",
         "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
     }
     with serving({**site.environment, **settings}) as running:
@@ -348,8 +370,7 @@ def test_a_gateway_that_lost_a_source_is_not_ready_and_says_why(
     site, server = quick
     restore = disturb(site)
     try:
-        answer = eventually(lambda: server.get("/-/ready"), lambda answer: answer.status != 200)
-        assert answer.status == 503
+        answer = eventually(lambda: server.get("/-/ready"), lambda answer: answer.status == 503)
         assert answer.json["status"] == "unavailable"
         (told,) = answer.json["reasons"]
         assert reason in told
@@ -359,6 +380,26 @@ def test_a_gateway_that_lost_a_source_is_not_ready_and_says_why(
     finally:
         restore()
     eventually(lambda: server.get("/-/ready"), lambda answer: answer.status == 200)
+
+
+def test_while_the_known_are_still_served_a_gateway_without_its_database_is_degraded(
+    site: Site,
+) -> None:
+    """And ready all the same: to send them elsewhere would only make it worse."""
+    settings = {
+        "GATEWAY__CACHE__VERSIONS__TTL": "0.2",
+        "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
+    }
+    with serving({**site.environment, **settings}) as running:
+        assert running.get(own("Review"), bearer(ADA)).status == 200
+        with site.locked():
+            answer = eventually(
+                lambda: running.get("/-/ready"), lambda answer: answer.json["status"] != "ready"
+            )
+            assert (answer.status, answer.json["status"]) == (200, "degraded")
+            assert "database" in answer.json["reasons"][0]
+            assert running.get(own("Review"), bearer(ADA)).status == 200
+        eventually(lambda: running.get("/-/ready"), lambda answer: answer.json["status"] == "ready")
 
 
 def test_ready_tells_the_truth_about_a_database_file_that_was_removed(
@@ -372,7 +413,7 @@ def test_ready_tells_the_truth_about_a_database_file_that_was_removed(
     def ready_and_serving() -> tuple[bool, bool]:
         new_user = f"{time.monotonic_ns():032x}"
         asked = server.get(own("Review"), bearer(new_user)).status
-        return server.get("/-/ready").status == 200, asked != 503
+        return server.get("/-/ready").json["status"] == "ready", asked != 503
 
     eventually(ready_and_serving, lambda pair: pair[0] == pair[1], deadline_s=3.0)
     site.database.write_bytes(content)

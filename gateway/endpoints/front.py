@@ -5,6 +5,7 @@ query, no look at the disk. Whatever is not plainly a repetition goes the long w
 decides and remembers (sending.py).
 """
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from time import monotonic
 
@@ -32,6 +33,8 @@ class Front:
         self._cors = cors if cors.enabled else None
         self.repeated = {200: 0, 304: 0}
         """Requests answered here, by status."""
+        self.decided: Counter[int] = Counter()
+        """Requests that went the long way, by status."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,11 +49,19 @@ class Front:
             send = _adding(self._cors.fields(headers.get(b"origin")), send)
         repetition = self._repetition(scope, headers)
         if repetition is None:
-            await self._inner(scope, receive, send)
+            await self._inner(scope, receive, self._counting(send))
             return
         status, fields, body = repetition
         await send({"type": "http.response.start", "status": status, "headers": list(fields)})
         await send({"type": "http.response.body", "body": body})
+
+    def _counting(self, send: Send) -> Send:
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.decided[message["status"]] += 1
+            await send(message)
+
+        return send_and_count
 
     def _repetition(
         self, scope: Scope, headers: Mapping[bytes, bytes]

@@ -1,0 +1,83 @@
+"""`/-/metrics`: counters in the Prometheus text format, of the worker that answers.
+
+Counting is plain integers where the work is done; they become metrics only when asked for.
+"""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.assets import AssetStore
+from gateway.cache_policy import NO_STORE
+from gateway.endpoints.front import Front
+from gateway.errors import AdministratorRequired
+from gateway.identity.proxy import ProxyIdentity
+from gateway.ttl_cache import TTLCache
+
+Caches = dict[str, TTLCache[Any, Any]]
+
+
+class GatewayCollector(Collector):
+    """Reads the counters of one application."""
+
+    def __init__(self, front: Front, caches: Caches, assets: AssetStore) -> None:
+        self._front = front
+        self._caches = caches
+        self._assets = assets
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "gateway_requests", "Requests answered, by status and path.", labels=["status", "path"]
+        )
+        for status, count in self._front.repeated.items():
+            requests.add_metric([str(status), "hot"], count)
+        for status, count in self._front.decided.items():
+            requests.add_metric([str(status), "cold"], count)
+        yield requests
+        lookups = CounterMetricFamily(
+            "gateway_cache_events", "What happened in each cache.", labels=["cache", "event"]
+        )
+        entries = GaugeMetricFamily(
+            "gateway_cache_entries", "Entries held by each cache.", labels=["cache"]
+        )
+        for name, cache in self._caches.items():
+            for event, count in cache.counters.as_dict().items():
+                lookups.add_metric([name, event], count)
+            entries.add_metric([name], len(cache))
+        yield lookups
+        yield entries
+        yield GaugeMetricFamily(
+            "gateway_asset_bytes", "Bytes of memory that files take.", self._assets.memory_bytes
+        )
+
+
+def metrics_route(collector: GatewayCollector, trusted: ProxyIdentity) -> Route:
+    registry = CollectorRegistry()
+    registry.register(collector)
+
+    async def metrics(request: Request) -> Response:
+        """For loopback and trusted peers."""
+        if not (_is_loopback(request) or trusted.is_trusted(request.scope)):
+            raise AdministratorRequired
+        return Response(
+            generate_latest(registry),
+            media_type=CONTENT_TYPE_LATEST,
+            headers={"Cache-Control": NO_STORE},
+        )
+
+    return Route("/-/metrics", metrics)
+
+
+def _is_loopback(request: Request) -> bool:
+    try:
+        return request.client is not None and ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

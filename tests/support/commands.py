@@ -1,0 +1,36 @@
+"""Commands in this process: starting Python and its modules is most of a command's time."""
+
+import os
+from collections.abc import Mapping
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli import main
+
+
+def run(environment: Mapping[str, str], *arguments: str) -> Result:
+    """`gateway …`, with no setting but those of `environment`."""
+    ours: dict[str, str | None] = {name: None for name in os.environ if name.startswith("GATEWAY")}
+    return CliRunner().invoke(main, arguments, env={**ours, **environment}, prog_name="gateway")
+
+
+def refuse_to_serve(environment: Mapping[str, str], *arguments: str) -> str:
+    """The line with which `gateway … serve …` refuses, before it listens."""
+
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("the server was started")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("uvicorn.run", started)
+        return line_of(run(environment, *arguments))
+
+
+def line_of(result: Result) -> str:
+    """What a command that refused said: exit code 2 and one line. Another exception fails."""
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: "), line
+    return line
