@@ -77,7 +77,7 @@ class Gateway(Front):
         if settings.dev.enabled:
             assets = assets.model_copy(update={"revalidate": 0.0})
         encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
-        self.builds = BuildIndex(self.storage, assets.revalidate, on_change)
+        self.builds = BuildIndex(self.storage, assets.revalidate, self._on_build_change)
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
         self.catalogue = Catalogue(
             self.lookups, self.database, self.storage, self.builds, settings, on_change
@@ -132,6 +132,10 @@ class Gateway(Front):
                 yield
             finally:
                 self._started = False
+
+    def _on_build_change(self) -> None:
+        """A page that was told 410 loads again and must find the new pin in its manifest."""
+        self.catalogue.manifests.expire_all()
 
     def _metrics_routes(self) -> list[BaseRoute]:
         if not self.settings.observability.metrics:
@@ -252,5 +256,7 @@ def _identity_sources(settings: Settings) -> list[IdentitySource]:
 
 def _refuse_beyond_loopback(settings: Settings, what: str) -> None:
     server = settings.server
-    if not server.uds and server.host not in ("127.0.0.1", "::1", "localhost"):
-        raise ConfigurationError(f"{what} is for loopback alone; server.host is {server.host}")
+    if server.uds or server.host not in ("127.0.0.1", "::1", "localhost"):
+        raise ConfigurationError(
+            f"{what} is for loopback alone, not for {server.uds or server.host}"
+        )

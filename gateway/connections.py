@@ -193,7 +193,14 @@ class SqliteConnection:
 
     async def _acquired(self) -> Connection:
         self._opened_file = file_identity(self._file)
-        connection = await self._database.connection().__aenter__()
+        # A connect that is cancelled half-way leaves a thread behind that speaks to a closed
+        # loop: it is awaited, and undone.
+        connecting = asyncio.ensure_future(self._database.connection().__aenter__())
+        try:
+            connection: Connection = await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            await (await connecting).__aexit__()
+            raise
         raw: Any = connection.raw_connection
         # Text that is not UTF-8, in whatever column, must not fail the whole query.
         raw.text_factory = _text

@@ -42,6 +42,8 @@ DEFAULT_SUFFIXES = [
 ]
 # fmt: on
 
+# Never repeated in a message: it ends in logs. A database URL holds a password.
+_SECRET_KEYS = ("secret", "token", "url")
 _SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 
 
@@ -160,7 +162,7 @@ class Jwt(_Section):
     """Key of the HS algorithms."""
     key_file: str = ""
     """PEM file with the key of the RS, ES and EdDSA algorithms."""
-    jwks_url: str = ""
+    jwks_url: str = Field("", pattern=r"^(https?://.+)?$")
     """Where the public keys are published (RFC 7517)."""
     audience: str = ""
     """Required `aud`; empty: not looked at."""
@@ -322,15 +324,19 @@ def load_settings(
         config_file = Path("config.toml")
 
     values = _read_toml(config_file) if config_file else {}
-    for keys, value in _environment_values(environ):
+    given_by: dict[str, str] = {}
+    for name, keys, value in _environment_values(environ):
         _place(values, keys, value)
+        given_by[".".join(keys)] = f"environment: {name}"
     for section, keys_of_section in (overrides or {}).items():
         for key, value in keys_of_section.items():
             _place(values, [section, key], value)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(_one_line(error, str(config_file or "settings"))) from None
+        raise ConfigurationError(
+            _one_line(error, given_by, str(config_file or "settings"))
+        ) from None
     return settings.based_at(config_file.parent if config_file else Path.cwd())
 
 
@@ -344,8 +350,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
 
 
-def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[list[str], Any]]:
-    """(key path, typed value) of every `GATEWAY__…` variable."""
+def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, list[str], Any]]:
+    """(name, key path, typed value) of every `GATEWAY__…` variable."""
     for name, text in environ.items():
         if not name.upper().startswith(ENVIRONMENT_PREFIX):
             continue
@@ -354,7 +360,7 @@ def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[list[str],
         if annotation is None:
             raise ConfigurationError(f"environment: {name}: unknown setting{_hint(keys)}")
         try:
-            yield keys, _typed(annotation, text)
+            yield name, keys, _typed(annotation, text)
         except ValidationError as error:
             raise ConfigurationError(
                 f"environment: {name}: {_message(error.errors()[0])}, got {text!r}"
@@ -402,12 +408,14 @@ def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _one_line(error: ValidationError, source: str) -> str:
+def _one_line(error: ValidationError, given_by: Mapping[str, str], source: str) -> str:
     first = error.errors()[0]
     keys = [str(key) for key in first["loc"]]
     if first["type"] == "extra_forbidden":
         return f"{source}: {'.'.join(keys)}: unknown setting{_hint(keys)}"
-    return f"{source}: {'.'.join(keys)}: {_message(first)}, got {first['input']!r}"
+    key = ".".join(keys)
+    got = "" if keys[-1] in _SECRET_KEYS else f", got {first['input']!r}"
+    return f"{given_by.get(key, source)}: {key}: {_message(first)}{got}"
 
 
 def _message(error: Any) -> str:

@@ -247,10 +247,6 @@ def _replaced_by_rename(file: Path) -> None:
     other.replace(file)
 
 
-def _foreign_of_our_size(file: Path) -> None:
-    file.write_bytes(b"x" * file.stat().st_size)
-
-
 def _zeros(file: Path) -> None:
     with file.open("r+b") as opened_file:
         opened_file.write(bytes(file.stat().st_size))

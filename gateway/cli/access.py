@@ -6,6 +6,7 @@ from pathlib import Path
 import anyio
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from gateway.cli.parameters import SLUG, user_option
 from gateway.errors import ConfigurationError
@@ -67,10 +68,12 @@ def _show(explanation: Explanation) -> None:
     width = max((len(step.name) for step in explanation.steps), default=0)
     for step in explanation.steps:
         console.print(
-            f"  {step.name:<{width}}  {step.outcome}  [dim]{step.source}[/dim]",
+            f"  {step.name:<{width}}  {escape(step.outcome)}  [dim]{escape(step.source)}[/dim]",
             highlight=False,
             soft_wrap=True,
         )
     console.print(
-        f"{_MARKS[explanation.served]} {explanation.answer}", highlight=False, soft_wrap=True
+        f"{_MARKS[explanation.served]} {escape(explanation.answer)}",
+        highlight=False,
+        soft_wrap=True,
     )

@@ -40,7 +40,8 @@ def serve(
     dev: bool | None,
 ) -> None:
     """Serves the site that the configuration describes."""
-    server = {"host": host, "port": port, "uds": uds, "workers": workers}
+    socket_path = None if uds is None else str(Path(uds).absolute())
+    server = {"host": host, "port": port, "uds": socket_path, "workers": workers}
     overrides: dict[str, dict[str, Any]] = {
         "server": {key: value for key, value in server.items() if value is not None},
         "dev": {} if dev is None else {"enabled": dev},
@@ -48,7 +49,7 @@ def serve(
     settings = load_settings(config_file, overrides=overrides)
     require_servable(settings)
     _require_database(settings)
-    _require_free_port(settings)
+    _require_listenable(settings)
     _tell_workers(config_file, overrides)
     # uvicorn rewrites the peer from X-Forwarded-For where it trusts it; whom to believe is
     # this gateway's own decision (identity/proxy.py), taken on the real peer.
@@ -83,7 +84,7 @@ def demo(host: str, port: int, folder: Path | None) -> None:
         settings = load_settings(
             site.config_file, overrides={"server": {"host": host, "port": port}}
         )
-        _require_free_port(settings)
+        _require_listenable(settings)
         url_host = f"[{host}]" if ":" in host else host
 
         def announce(bound_port: int) -> None:
@@ -123,7 +124,7 @@ def _uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, A
     return {
         "host": server.host,
         "port": server.port,
-        "uds": server.uds or None,
+        "uds": str(settings.path(server.uds)) if server.uds else None,
         "access_log": settings.observability.access_log,
         "log_config": log_config(settings.observability),
         "log_level": log_level,
@@ -154,16 +155,24 @@ def _require_database(settings: Settings) -> None:
     anyio.run(open_once)
 
 
-def _require_free_port(settings: Settings) -> None:
+def _require_listenable(settings: Settings) -> None:
     server = settings.server
-    if server.uds or server.port == 0:
-        return
-    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((server.host, server.port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"server.port: cannot listen on {server.host}:{server.port}: {error.strerror}"
-            ) from None
+    if server.uds:
+        _require_socket_path(settings.path(server.uds))
+    elif server.port:
+        family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((server.host, server.port))
+            except OSError as error:
+                raise ConfigurationError(
+                    f"server.port: cannot listen on {server.host}:{server.port}: {error.strerror}"
+                ) from None
+
+
+def _require_socket_path(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"server.uds: no folder {path.parent}")
+    if path.exists() and not path.is_socket():
+        raise ConfigurationError(f"server.uds: {path} is there and is no socket")

@@ -5,6 +5,7 @@ from pathlib import Path
 import anyio
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gateway.application import Gateway
@@ -53,8 +54,8 @@ def check(config_file: Path | None) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False, show_header=False)
     for finding in findings:
-        hint = f"\n[dim]{finding.hint}[/dim]" if finding.hint else ""
-        table.add_row(_MARKS[finding.level], finding.subject, finding.text + hint)
+        hint = f"\n[dim]{escape(finding.hint)}[/dim]" if finding.hint else ""
+        table.add_row(_MARKS[finding.level], finding.subject, escape(finding.text) + hint)
     console.print(table)
     if any(finding.level is Level.ERROR for finding in findings):
         raise SystemExit(1)

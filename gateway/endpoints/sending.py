@@ -1,6 +1,7 @@
 """From a resolution to an answer: the representation, its variant, its plan, its delivery."""
 
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
@@ -14,7 +15,13 @@ from gateway.delivery.accel import AccelRedirect
 from gateway.delivery.file import PlannedFileResponse
 from gateway.delivery.memory import send_answer, send_held
 from gateway.encodings import parse_accept_encoding
-from gateway.errors import NotServed, SourceUnavailable, VersionRetired
+from gateway.errors import (
+    NotServed,
+    SourceUnavailable,
+    UnknownPlugin,
+    VersionNotPublished,
+    VersionRetired,
+)
 from gateway.names import AssetKey
 from gateway.planning import Plan, plan_answer
 from gateway.representation import Representation, Variant
@@ -166,8 +173,17 @@ class AssetServer:
                 self._store.purge(key)
                 found = await self._store.get(key, basis)
         except NotServed as error:
-            raise type(error)(owned=resolution.owned, reason=error.reason) from None
+            self._raise_missing(error, resolution)
         if wanted is not None and found.digest != wanted:
             self._builds.purge(key.slug, key.version)
             raise VersionRetired(reason=f"{key} was rebuilt in place")
         return found
+
+    def _raise_missing(self, error: NotServed, resolution: Resolution) -> NoReturn:
+        key = resolution.key
+        if resolution.content_digest is not None:  # the build has it, the disk no longer
+            self._builds.purge(key.slug, key.version)
+            raise VersionRetired(reason=error.reason) from None
+        if not resolution.owned and isinstance(error, VersionNotPublished):
+            raise UnknownPlugin(reason=error.reason) from None
+        raise type(error)(owned=resolution.owned, reason=error.reason) from None

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-import anyio.to_thread
 import jwt
 from cachetools import TLRUCache
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,17 +19,15 @@ from cryptography.hazmat.primitives.serialization import (
 from starlette.types import Scope
 
 from gateway.basis import Basis
-from gateway.errors import ConfigurationError, InvalidToken, SourceUnavailable
+from gateway.errors import ConfigurationError, InvalidToken
 from gateway.identity import single_header
+from gateway.identity.key_set import KeySet
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Jwt, Settings
 
 _MAX_REMEMBERED = 100_000
 # A key that was withdrawn from a JWKS ends within this, whatever the tokens say.
 _MAX_REMEMBERED_S = 300.0
-_JWKS_LIFETIME_S = 300
-_JWKS_TIMEOUT_S = 5
-_JWKS_PAUSE_S = 10.0
 
 
 class JwtIdentity:
@@ -41,12 +38,7 @@ class JwtIdentity:
         section = settings.identity.jwt
         self._clock = clock
         self._secret, self._public_key = _keys(settings)
-        self._jwks = (
-            jwt.PyJWKClient(section.jwks_url, lifespan=_JWKS_LIFETIME_S, timeout=_JWKS_TIMEOUT_S)
-            if section.jwks_url
-            else None
-        )
-        self._jwks_failed_at = float("-inf")
+        self._key_set = KeySet(section.jwks_url) if section.jwks_url else None
         self._algorithms = list(section.algorithms)
         self._audience = section.audience or None
         self._issuer = section.issuer or None
@@ -91,34 +83,22 @@ class JwtIdentity:
             user = parse_user_id(claims["sub"])
             now = self._clock()
             expires = float(claims.get("exp", now + _MAX_REMEMBERED_S))
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, TypeError) as error:  # TypeError: a key of another kind
             raise InvalidToken(reason=f"the token does not verify: {error}") from None
         return user, min(expires, now + _MAX_REMEMBERED_S)
 
     async def _key_for(self, token: bytes) -> tuple[Any, str]:
-        algorithm = jwt.get_unverified_header(token).get("alg")
+        header = jwt.get_unverified_header(token)
+        algorithm = header.get("alg")
         if algorithm not in self._algorithms:
             raise InvalidToken(reason=f"algorithm {algorithm} is not accepted")
         if algorithm.startswith("HS"):
             return self._secret, algorithm
         if self._public_key is not None:
             return self._public_key, algorithm
-        return await self._published_key(token), algorithm
-
-    async def _published_key(self, token: bytes) -> Any:
-        """The JWKS key that the token names; fetched in a thread, for PyJWKClient blocks."""
-        if self._jwks is None:  # _keys() has made sure that there is one
-            raise InvalidToken
-        if self._clock() - self._jwks_failed_at < _JWKS_PAUSE_S:
-            raise SourceUnavailable(reason="the key set could not be fetched a moment ago")
-        try:
-            signing_key = await anyio.to_thread.run_sync(
-                self._jwks.get_signing_key_from_jwt, token.decode("latin-1")
-            )
-        except jwt.PyJWKClientConnectionError as error:
-            self._jwks_failed_at = self._clock()
-            raise SourceUnavailable(reason=f"the key set cannot be fetched: {error}") from None
-        return signing_key.key
+        if self._key_set is None:
+            raise InvalidToken(reason=f"there is no key for {algorithm}")
+        return await self._key_set.find(header.get("kid")), algorithm
 
 
 def _keys(settings: Settings) -> tuple[str | None, Any | None]:
@@ -137,7 +117,22 @@ def _keys(settings: Settings) -> tuple[str | None, Any | None]:
             f" for {', '.join(section.algorithms)}"
         )
     public_key = _public_key(settings) if asymmetric and section.key_file else None
+    if public_key is not None and not any(_fits(public_key, name) for name in section.algorithms):
+        raise ConfigurationError(
+            f"identity.jwt.key_file: {section.key_file} is no key"
+            f" for {', '.join(section.algorithms)}"
+        )
     return (section.secret if symmetric else None), public_key
+
+
+def _fits(public_key: Any, algorithm: str) -> bool:
+    if algorithm.startswith("HS"):
+        return False
+    try:
+        jwt.get_algorithm_by_name(algorithm).prepare_key(public_key)
+    except (jwt.PyJWTError, TypeError):
+        return False
+    return True
 
 
 def _read_pem(settings: Settings) -> bytes:

@@ -1,0 +1,74 @@
+"""A published key set (JWKS, RFC 7517 §5): fetched off the loop, remembered, fetched again
+when a token names a key that is not in it.
+"""
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import jwt
+
+from gateway.errors import InvalidToken, SourceUnavailable
+from gateway.ttl_cache import TTLCache
+
+_LIFETIME_S = 300.0
+# A key that is held goes on verifying while the server is down.
+_STALE_IF_ERROR_S = 24 * 3600.0
+# How often unknown keys, that anyone may invent, can make the set be fetched.
+_UNKNOWN_KEY_MAX_AGE_S = 10.0
+_TIMEOUT_S = 5
+_MAX_BYTES = 2**20
+
+Keys = Mapping[str | None, jwt.PyJWK]
+
+
+class KeySet:
+    """The keys behind one URL."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._url = url
+        self._clock = clock
+        # A thread of its own: a server that hangs must not take those that files are read in.
+        self._limiter = anyio.CapacityLimiter(1)
+        self._keys: TTLCache[str, Keys] = TTLCache(
+            self._fetch,
+            ttl_s=_LIFETIME_S,
+            stale_if_error_s=_STALE_IF_ERROR_S,
+            max_size=1,
+            clock=clock,
+        )
+
+    async def find(self, key_id: str | None) -> Any:
+        """The key with this `kid`; without one, the only key there is.
+
+        Raises: InvalidToken, if there is no such key; SourceUnavailable, if that is not known.
+        """
+        entry = self._keys.peek(self._url)
+        if entry is None or not self._keys.is_fresh(entry) or key_id not in entry.value:
+            entry = await self._keys.get_entry(self._url, max_age_s=_UNKNOWN_KEY_MAX_AGE_S)
+        found = entry.value.get(key_id)
+        if found is not None:
+            return found.key
+        if self._clock() - entry.loaded_at > _UNKNOWN_KEY_MAX_AGE_S:
+            raise SourceUnavailable(reason="the key set cannot be fetched, the key is not held")
+        raise InvalidToken(reason=f"the key set has no key {key_id!r}")
+
+    async def _fetch(self, url: str) -> Keys:
+        return await anyio.to_thread.run_sync(_fetch, url, limiter=self._limiter)
+
+
+def _fetch(url: str) -> Keys:
+    """Blocking. By `kid`; a single key also under None."""
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 (http, https)
+            keys = jwt.PyJWKSet.from_json(answer.read(_MAX_BYTES)).keys
+    except (OSError, urllib.error.URLError, jwt.PyJWTError, ValueError, AttributeError) as error:
+        raise SourceUnavailable(reason=f"{url}: no key set: {error}") from None
+    found: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in keys if key.key_id}
+    if len(keys) == 1:
+        found[None] = keys[0]
+    return found

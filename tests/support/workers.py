@@ -1,0 +1,79 @@
+"""The workers of one server, each on a connection of its own (Linux's /proc)."""
+
+import contextlib
+import http.client
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.server import Answer, Server
+from tests.support.waiting import eventually
+
+_LISTEN_BACKLOG = 64
+_STARTED = "INFO:     Application startup complete.\n"
+
+
+class Worker:
+    """One process of a server, spoken to on one connection that is kept."""
+
+    def __init__(self, pid: int, connection: http.client.HTTPConnection) -> None:
+        self.pid = pid
+        self._connection = connection
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        self._connection.request("GET", path, headers=dict(headers or {}))
+        response = self._connection.getresponse()
+        fields = [(name.lower(), value) for name, value in response.getheaders()]
+        return Answer(response.status, fields, response.read())
+
+
+@contextmanager
+def each_worker(server: Server, count: int) -> Iterator[list[Worker]]:
+    """Connections are made until every one of `count` workers has accepted one."""
+    eventually(lambda: server.output.count(_STARTED), lambda started: started == count, 30.0)
+    with contextlib.ExitStack() as stack:
+        found: dict[int, Worker] = {}
+        for _ in range(_LISTEN_BACKLOG):
+            for connection in [_connected(server.port) for _ in range(count)]:
+                stack.callback(connection.close)
+                pid = _accepted_by(connection, server)
+                found.setdefault(pid, Worker(pid, connection))
+            if len(found) == count:
+                break
+        assert len(found) == count, f"only {len(found)} of {count} workers accept connections"
+        yield list(found.values())
+
+
+def _connected(port: int) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.connect()
+    return connection
+
+
+def _accepted_by(connection: http.client.HTTPConnection, server: Server) -> int:
+    """The process that holds the other end. The answer to a request proves that one does."""
+    connection.request("GET", "/-/live")
+    connection.getresponse().read()
+    assert connection.sock is not None
+    inode = _inode_of_peer(connection.sock)
+    for pid in _children(server.process.pid):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.readlink(descriptor) == f"socket:[{inode}]":
+                    return pid
+    raise AssertionError(f"no worker holds socket {inode}")
+
+
+def _inode_of_peer(connection: socket.socket) -> str:
+    own, peer = (name[1] for name in (connection.getsockname(), connection.getpeername()))
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, _, _, _, _, _, inode, *_ = line.split()
+        if local.endswith(f":{peer:04X}") and remote.endswith(f":{own:04X}"):
+            return inode
+    raise AssertionError("the connection is not listed")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,0 +1,374 @@
+"""Commits of other programs to the SQLite file: they show at once, and what is not ours costs
+nothing. The lifetimes of all cached answers are an hour here, so only the news can end them.
+"""
+
+import asyncio
+import shutil
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import Gateway
+from gateway.changes import Change
+from gateway.connections import SqliteConnection
+from gateway.freshness.sqlite import SqliteSource
+from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.server import Server, serving
+from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
+from tests.support.urls import MANIFEST, own, public
+from tests.support.waiting import eventually
+
+# The promise is 250 ms, which `benchmarks freshness` measures on a quiet machine.
+SOON_S = 1.0
+AN_HOUR = {
+    f"GATEWAY__CACHE__{cache}__{setting}": "3600"
+    for cache in ("INSTALLATIONS", "VERSIONS")
+    for setting in ("TTL", "NEGATIVE_TTL")
+}
+POLLS_S = 0.01
+
+Ask = Callable[[], object]
+
+
+@pytest.fixture(scope="module", params=["delete", "wal"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = populated(tmp_path_factory.mktemp("site"))
+    site.install(CLEO, "Eyes", "Review")
+    site.execute(f"PRAGMA journal_mode={request.param}")
+    return site
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Iterator[Server]:
+    with serving({**site.environment, **AN_HOUR}) as running:
+        yield running
+
+
+@pytest.fixture
+def rows_restored(site: Site) -> Iterator[None]:
+    with closing(sqlite3.connect(site.database)) as connection:
+        rows = connection.execute("SELECT * FROM plugin").fetchall()
+    yield
+    with closing(sqlite3.connect(site.database)) as connection, connection:
+        connection.execute("DELETE FROM plugin")
+        marks = ", ".join("?" for _ in rows[0])
+        connection.executemany(f"INSERT INTO plugin VALUES ({marks})", rows)
+
+
+def of(server: Server, user: str, slug: str = "Review") -> Ask:
+    """The version that the user gets, or the code of the refusal."""
+
+    def ask() -> object:
+        answer = server.get(own(slug), bearer(user))
+        return answer.body.split()[2].decode() if answer.status == 200 else answer.code
+
+    return ask
+
+
+# What is committed shows
+
+
+@pytest.mark.usefixtures("rows_restored")
+@pytest.mark.parametrize(
+    ("statement", "user", "before", "after"),
+    [
+        ("UPDATE plugin SET version = '1.0.1'", ADA, "1.0.0", "1.0.1"),
+        ("UPDATE plugin SET enabled = 0", ADA, "1.0.0", "plugin_disabled"),
+        ("UPDATE plugin SET enabled = NULL", ADA, "1.0.0", "plugin_disabled"),
+        ("UPDATE plugin SET plugin_slug = 'Other'", ADA, "1.0.0", "unknown_plugin"),
+        ("UPDATE plugin SET user_id = 'x'", ADA, "1.0.0", "unknown_plugin"),
+        ("DELETE FROM plugin", ADA, "1.0.0", "unknown_plugin"),
+        (
+            f"UPDATE plugin SET user_id = '{CLEO}', id = 'moved'",
+            CLEO,
+            "unknown_plugin",
+            "1.0.0",
+        ),
+    ],
+)
+def test_a_commit_by_another_process_shows(
+    site: Site, server: Server, statement: str, user: str, before: str, after: str
+) -> None:
+    ask = of(server, user)
+    eventually(ask, lambda seen: seen == before, SOON_S)
+    assert ask() == before
+    site.execute(f"{statement} WHERE user_id = ? AND plugin_slug = 'Review'", ADA)
+    eventually(ask, lambda seen: seen == after, SOON_S)
+
+
+@pytest.mark.usefixtures("rows_restored")
+def test_a_row_that_is_inserted_shows_though_it_was_just_denied(site: Site, server: Server) -> None:
+    ask = of(server, CLEO)
+    eventually(ask, lambda seen: seen == "unknown_plugin", SOON_S)
+    site.add_row(CLEO, "Review", "1.0.1")
+    eventually(ask, lambda seen: seen == "1.0.1", SOON_S)
+
+
+@pytest.mark.usefixtures("rows_restored")
+def test_many_commits_in_a_row_all_show(site: Site, server: Server) -> None:
+    ask = of(server, ADA)
+    for version in ("1.0.1", "1.0.0") * 4:
+        site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, ADA)
+        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+
+
+@pytest.mark.usefixtures("rows_restored")
+def test_only_the_commit_shows_and_not_what_is_rolled_back(site: Site, server: Server) -> None:
+    ask = of(server, ADA)
+    eventually(ask, lambda seen: seen == "1.0.0", SOON_S)
+    with closing(sqlite3.connect(site.database)) as connection:
+        connection.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", (ADA,))
+        assert ask() == "1.0.0"
+        connection.rollback()
+        assert ask() == "1.0.0"
+
+
+@pytest.mark.usefixtures("rows_restored")
+def test_the_public_route_and_the_manifest_hear_of_it_too(site: Site, server: Server) -> None:
+    def versions() -> object:
+        by_id = server.get(public(f"{ADA}_Review")).body.split()[2].decode()
+        manifest = server.get(MANIFEST, bearer(ADA)).json
+        return by_id, manifest["Review"]["version"], manifest["Review"]["name"]
+
+    eventually(versions, lambda seen: seen == ("1.0.0", "1.0.0", "Review"), SOON_S)
+    site.execute("UPDATE plugin SET version = '1.0.1', name = 'New' WHERE user_id = ?", ADA)
+    eventually(versions, lambda seen: seen == ("1.0.1", "1.0.1", "New"), SOON_S)
+
+
+@pytest.mark.usefixtures("rows_restored")
+def test_a_name_that_decides_nothing_shows_in_the_manifest(site: Site, server: Server) -> None:
+    def name() -> object:
+        return server.get(MANIFEST, bearer(ADA)).json["Review"]["name"]
+
+    eventually(name, lambda seen: seen == "Review", SOON_S)
+    site.execute("UPDATE plugin SET name = 'New' WHERE user_id = ?", ADA)
+    eventually(name, lambda seen: seen == "New", SOON_S)
+
+
+@pytest.mark.usefixtures("rows_restored")
+def test_a_row_that_holds_no_text_stops_no_news_of_the_others(site: Site, server: Server) -> None:
+    ask = of(server, ADA)
+    site.execute("UPDATE plugin SET version = CAST(x'ff' AS TEXT) WHERE user_id = ?", BEN)
+    for version in ("1.0.1", "1.0.0"):
+        site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, ADA)
+        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+
+
+# What happens to the file
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[tuple[Site, Server]]:
+    """A site to disturb; rollback journal."""
+    site = populated(tmp_path / "site")
+    settings = {**AN_HOUR, "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3"}
+    with serving({**site.environment, **settings}) as running:
+        yield site, running
+
+
+def replace(site: Site, version: str) -> None:
+    """Another file in the database's place, as a restored backup is."""
+    other = site.folder / "other.db"
+    shutil.copyfile(site.database, other)
+    with closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute(
+            "UPDATE plugin SET version = ? WHERE user_id = ? AND plugin_slug = 'Review'",
+            (version, ADA),
+        )
+    other.replace(site.database)
+
+
+def commit(site: Site, version: str) -> None:
+    site.execute(
+        "UPDATE plugin SET version = ? WHERE user_id = ? AND plugin_slug = 'Review'", version, ADA
+    )
+
+
+def test_a_file_that_was_replaced_shows_every_time_and_so_does_the_commit_after_it(
+    own_server: tuple[Site, Server],
+) -> None:
+    """The commit comes while the source that noticed the replacement begins anew."""
+    site, server = own_server
+    ask = of(server, ADA)
+    assert ask() == "1.0.0"
+    for _ in range(5):
+        replace(site, "1.0.1")
+        eventually(ask, lambda seen: seen == "1.0.1", SOON_S)
+        commit(site, "1.0.0")
+        eventually(ask, lambda seen: seen == "1.0.0", SOON_S)
+
+
+@pytest.mark.parametrize("locked_s", [0.1, 1.5])
+def test_a_commit_right_after_a_lock_shows(
+    own_server: tuple[Site, Server], locked_s: float
+) -> None:
+    """A lock for longer than a query may take is an outage to the source of news, too."""
+    site, server = own_server
+    ask = of(server, ADA)
+    assert ask() == "1.0.0"
+    with site.locked():
+        time.sleep(locked_s)  # not for luck: this is how long the lock is held
+        assert ask() == "1.0.0"
+    for version in ("1.0.1", "1.0.0", "1.0.1"):
+        commit(site, version)
+        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+
+
+def test_a_commit_right_after_the_file_was_away_shows(own_server: tuple[Site, Server]) -> None:
+    site, server = own_server
+    ask = of(server, ADA)
+    assert ask() == "1.0.0"
+    away = site.database.rename(site.folder / "away.db")
+    eventually(lambda: server.get("/-/ready").json["status"], lambda it: it == "degraded")
+    assert ask() == "1.0.0"
+    away.rename(site.database)
+    for version in ("1.0.1", "1.0.0"):
+        commit(site, version)
+        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+
+
+# What is not ours costs nothing
+
+
+class Looks:
+    """Counts the source's looks at the file, to wait for one that began after a commit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.versions = self.contents = 0
+        self.slow_s = 0.0
+        """How long each look at the table takes."""
+        fetch = SqliteConnection.fetch
+
+        async def counted(connection: SqliteConnection, statement: str, *values: Any) -> Any:
+            if "group_concat" in statement:
+                await asyncio.sleep(self.slow_s)
+            rows = await fetch(connection, statement, *values)
+            self.versions += "data_version" in statement
+            self.contents += "group_concat" in statement
+            return rows
+
+        monkeypatch.setattr(SqliteConnection, "fetch", counted)
+
+    async def two_more(self) -> None:
+        """The second of them began, and its news were told, after this call."""
+        after = self.versions + 2
+        async with asyncio.timeout(5.0):
+            while self.versions < after:
+                await asyncio.sleep(POLLS_S / 2)
+
+
+def in_process(
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    scenario: Callable[[Gateway, Client, Looks], Awaitable[None]],
+) -> None:
+    looks = Looks(monkeypatch)
+
+    async def prepared(gateway: Gateway, client: Client) -> None:
+        await looks.two_more()
+        for path in (ENTRY, ENTRY, MANIFEST, MANIFEST):
+            assert status(await client.request(path)) == 200
+        await scenario(gateway, client, looks)
+
+    settings = {**AN_HOUR, "GATEWAY__FRESHNESS__SQLITE_POLL": str(POLLS_S)}
+    with_gateway(site, prepared, **settings)
+
+
+def login(site: Site, email: str) -> None:
+    """What the application commits all the time, and we have no part in."""
+    site.execute("UPDATE users SET email = ?", email)
+
+
+def test_a_busy_table_that_is_not_ours_makes_no_file_decided_or_loaded_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
+        loads = {name: cache.counters.loads for name, cache in gateway.lookups.caches.items()}
+        before = gateway.repeated[200]
+        for number in range(5):
+            await asyncio.to_thread(login, site, f"a{number}@example.org")
+            await looks.two_more()
+            assert status(await client.request(ENTRY)) == 200
+        assert looks.contents >= 5  # it did look
+        now = {name: cache.counters.loads for name, cache in gateway.lookups.caches.items()}
+        assert now == loads
+        assert gateway.repeated[200] == before + 5
+
+    in_process(site, monkeypatch, scenario)
+
+
+def test_one_slow_look_does_not_make_every_later_commit_of_others_cost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine was busy, or the application held a lock for some moments."""
+
+    async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
+        looks.slow_s = 0.1
+        await asyncio.to_thread(login, site, "slow@example.org")
+        await looks.two_more()
+        looks.slow_s = 0.0
+        for number in range(3):  # it may take some to find out
+            await asyncio.to_thread(login, site, f"b{number}@example.org")
+            await looks.two_more()
+            await client.request(ENTRY)
+        loads = gateway.lookups.records.counters.loads
+        for number in range(3):
+            await asyncio.to_thread(login, site, f"c{number}@example.org")
+            await looks.two_more()
+            await client.request(ENTRY)
+        assert gateway.lookups.records.counters.loads == loads
+
+    in_process(site, monkeypatch, scenario)
+
+
+def test_where_a_look_at_the_table_costs_too_much_any_commit_is_asked_about(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.freshness.sqlite._MAX_LOOK_S", 0.0)
+
+    async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
+        loads = gateway.lookups.records.counters.loads
+        await asyncio.to_thread(commit, site, "1.0.1")
+        await looks.two_more()
+        assert b"1.0.1" in body(await client.request(ENTRY))
+        await asyncio.to_thread(commit, site, "1.0.0")
+        await looks.two_more()
+        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert gateway.lookups.records.counters.loads == loads + 2
+
+    in_process(site, monkeypatch, scenario)
+
+
+def test_polling_may_be_turned_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = Looks(monkeypatch)
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        assert status(await client.request(ENTRY)) == 200
+
+    with_gateway(site, scenario, GATEWAY__FRESHNESS__SQLITE_POLL="0")
+    assert looks.versions == 0
+
+
+# The source alone
+
+
+def test_what_was_committed_before_the_source_began_to_look_is_told(tmp_path: Path) -> None:
+    """Nobody knows what was read from the file before the first look at its counter."""
+    site = populated(tmp_path / "site")
+    told: list[Change] = []
+
+    async def main() -> None:
+        source = SqliteSource(site.database, POLLS_S, 1.0)
+        task = asyncio.create_task(source.run(told.append))
+        async with asyncio.timeout(5.0):
+            while not told:
+                await asyncio.sleep(POLLS_S)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())

@@ -1,0 +1,230 @@
+"""Four workers of one host: what any of them, or a command, is told, all of them obey."""
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.changes import Change
+from gateway.freshness.workers import ChangeLog
+from gateway.names import Slug, UserId, Version
+from tests.support.server import serving
+from tests.support.site import ADA, BEN, Site, bearer, populated
+from tests.support.urls import own
+from tests.support.waiting import eventually
+from tests.support.workers import Worker, each_worker
+
+WORKERS = 4
+# The promises are 100 ms between workers and 250 ms for JSON and SQLite; `benchmarks freshness`
+# measures them. Here four workers and the test share what the machine has.
+SOON_S = 1.0
+AN_HOUR = {
+    f"GATEWAY__CACHE__{cache}__{setting}": "3600"
+    for cache in ("INSTALLATIONS", "VERSIONS")
+    for setting in ("TTL", "NEGATIVE_TTL")
+}
+UNWATCHED = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
+
+pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return populated(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def workers(site: Site) -> Iterator[list[Worker]]:
+    """Who notice changes by themselves."""
+    with (
+        serving({**site.environment, **AN_HOUR}, "--workers", str(WORKERS)) as running,
+        each_worker(running, WORKERS) as each,
+    ):
+        yield each
+
+
+@pytest.fixture(scope="module")
+def told_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, list[Worker]]]:
+    """Who notice nothing by themselves: only what they are told can change an answer."""
+    site = populated(tmp_path_factory.mktemp("told"))
+    settings = {**site.environment, **AN_HOUR, **UNWATCHED, "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600"}
+    with (
+        serving(settings, "--workers", str(WORKERS)) as running,
+        each_worker(running, WORKERS) as each,
+    ):
+        yield site, each
+
+
+def versions(workers: list[Worker], user: str = ADA) -> set[str]:
+    """What the workers give the user: versions, or codes of refusals."""
+    answers = [worker.get(own("Review"), bearer(user)) for worker in workers]
+    return {it.body.split()[2].decode() if it.status == 200 else it.code for it in answers}
+
+
+@contextmanager
+def telling(site: Site) -> Iterator[ChangeLog]:
+    """As a command, or another worker, tells: from this process."""
+    log = ChangeLog(site.plugins / "cache")
+    log.open()
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+# Revoking while serving
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    asked_at: float
+    status: int
+
+
+def _ask_until(worker: Worker, end: threading.Event, seen: list[Seen], headers: dict[str, str]) -> None:
+    while not end.is_set():
+        asked_at = time.monotonic()
+        seen.append(Seen(asked_at, worker.get(own("Review"), headers).status))
+
+
+@pytest.mark.parametrize("source", ["json", "database"])
+def test_after_the_bound_no_worker_gives_out_a_file_that_was_revoked(
+    site: Site, workers: list[Worker], source: str
+) -> None:
+    end = threading.Event()
+    seen: list[list[Seen]] = [[] for _ in workers]
+    threads = [
+        threading.Thread(target=_ask_until, args=(worker, end, each, bearer(BEN)))
+        for worker, each in zip(workers, seen, strict=True)
+    ]
+    assert versions(workers, BEN) == {"1.0.1"}
+    for thread in threads:
+        thread.start()
+    try:
+        eventually(lambda: min(map(len, seen)), lambda least: least > 20)
+        if source == "json":
+            site.install(BEN)
+        else:
+            site.execute("UPDATE plugin SET enabled = 0 WHERE user_id = ?", BEN)
+        revoked_at = time.monotonic()
+        bound = revoked_at + SOON_S
+        eventually(lambda: min(each[-1].asked_at for each in seen), lambda last: last > bound + 0.3)
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+        site.install(BEN, "Review")
+        site.execute("UPDATE plugin SET enabled = 1 WHERE user_id = ?", BEN)
+    for each in seen:
+        assert {it.status for it in each} == {200, 404}
+        assert {it.status for it in each if it.asked_at > bound} == {404}
+        assert 200 in {it.status for it in each if it.asked_at < revoked_at}
+    eventually(lambda: versions(workers, BEN), lambda found: found == {"1.0.1"}, SOON_S)
+
+
+def test_no_worker_goes_back_to_what_was_revoked(site: Site, workers: list[Worker]) -> None:
+    """Each worker, once it has refused, refuses from then on."""
+    assert versions(workers) == {"1.0.0"}
+    site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
+    try:
+        seen: list[list[str]] = [[] for _ in workers]
+        end = time.monotonic() + SOON_S
+        while time.monotonic() < end:
+            for worker, each in zip(workers, seen, strict=True):
+                each += versions([worker])
+        for each in seen:
+            assert each[-1] == "1.0.1"
+            assert each == sorted(each)
+    finally:
+        site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
+
+
+# Telling
+
+
+@pytest.mark.parametrize(
+    "change", [Change(user=UserId(ADA)), Change(), Change(hard=False)], ids=["user", "all", "soft"]
+)
+def test_what_another_process_tells_all_workers_obey(
+    told_workers: tuple[Site, list[Worker]], change: Change
+) -> None:
+    site, workers = told_workers
+    with telling(site) as log:
+        for version, before in (("1.0.1", "1.0.0"), ("1.0.0", "1.0.1")):
+            assert versions(workers) == {before}
+            site.execute(
+                "UPDATE plugin SET version = ? WHERE user_id = ? AND plugin_slug = 'Review'",
+                version,
+                ADA,
+            )
+            assert versions(workers) == {before}
+            log.append(change)
+            eventually(lambda: versions(workers), lambda found: found == {version}, SOON_S)  # noqa: B023
+
+
+def test_files_of_a_version_are_read_again_by_all_workers_when_they_are_told(
+    told_workers: tuple[Site, list[Worker]],
+) -> None:
+    site, workers = told_workers
+    entry = site.version_folder("Review", "1.0.1") / "dist/remoteEntry.js"
+    before = entry.read_bytes()
+
+    def contents() -> set[bytes]:
+        return {worker.get(own("Review"), bearer(BEN)).body for worker in workers}
+
+    assert contents() == {before}
+    entry.write_bytes(b"/* rebuilt */")
+    try:
+        assert contents() == {before}
+        with telling(site) as log:
+            log.append(Change(slug=Slug("Review"), version=Version("1.0.1")))
+            eventually(contents, lambda found: found == {b"/* rebuilt */"}, SOON_S)
+            entry.write_bytes(before)
+            log.append(Change())
+            eventually(contents, lambda found: found == {before}, SOON_S)
+    finally:
+        entry.write_bytes(before)
+
+
+def test_more_changes_than_the_log_holds_leave_no_worker_behind(
+    told_workers: tuple[Site, list[Worker]],
+) -> None:
+    site, workers = told_workers
+    assert versions(workers) == {"1.0.0"}
+    site.execute(
+        "UPDATE plugin SET version = '1.0.1' WHERE user_id = ? AND plugin_slug = 'Review'", ADA
+    )
+    with telling(site) as log:
+        log.append(Change(user=UserId(ADA)))
+        with pytest.MonkeyPatch.context() as patch, log._lock:
+            patch.setattr(log, "reopen_if_replaced", lambda: False)
+            for number in range(5000):
+                log.append(Change(user=UserId(f"other{number}")))
+        eventually(lambda: versions(workers), lambda found: found == {"1.0.1"}, SOON_S)
+        site.execute(
+            "UPDATE plugin SET version = '1.0.0' WHERE user_id = ? AND plugin_slug = 'Review'", ADA
+        )
+        log.append(Change(user=UserId(ADA)))
+        eventually(lambda: versions(workers), lambda found: found == {"1.0.0"}, SOON_S)
+
+
+def test_the_cache_folder_may_be_deleted_while_they_serve(
+    told_workers: tuple[Site, list[Worker]],
+) -> None:
+    site, workers = told_workers
+    shutil.rmtree(site.plugins / "cache")
+    with telling(site) as log:
+        for version in ("1.0.1", "1.0.0"):
+            site.execute(
+                "UPDATE plugin SET version = ? WHERE user_id = ? AND plugin_slug = 'Review'",
+                version,
+                ADA,
+            )
+            log.append(Change(user=UserId(ADA)))
+            # At first not at once: the file is looked for about once a second.
+            eventually(lambda: versions(workers), lambda found: found == {version}, 3.0)  # noqa: B023
