@@ -74,12 +74,12 @@ class BuildIndex:
         known = entry.value if entry else None
         folder = self._storage.construct_shared_path(*key)
         try:
-            return await anyio.to_thread.run_sync(_look_at, folder, known)
+            return await anyio.to_thread.run_sync(look_at, folder, known)
         except OSError as error:
             raise SourceUnavailable(reason=f"{folder}: {error}") from error
 
 
-def _look_at(folder: Path, known: FolderState | None) -> FolderState | None:
+def look_at(folder: Path, known: FolderState | None) -> FolderState | None:
     """Blocking. Content is read only where the fingerprint has changed."""
     if not folder.is_dir():
         return None

@@ -111,10 +111,11 @@ class Encoder:
     async def make(self, content: bytes, digest: bytes) -> Mapping[str, bytes]:
         """Variants in every coding that shrinks; those not kept yet are made and kept."""
         return await anyio.to_thread.run_sync(
-            self._make, content, digest, limiter=self._one_at_a_time
+            self.make_now, content, digest, limiter=self._one_at_a_time
         )
 
-    def _make(self, content: bytes, digest: bytes) -> Mapping[str, bytes]:
+    def make_now(self, content: bytes, digest: bytes) -> Mapping[str, bytes]:
+        """The same, blocking."""
         made = self.load(content, digest)
         for name, coding in _CODINGS.items():
             if name in made:

@@ -3,6 +3,7 @@
     GatewayError
     ├── ConfigurationError            the operator's: stops the start, exit code 2
     ├── StorageError                  a file of ours that cannot be read or written
+    ├── PublishingError               a plugin that is not fit to be published
     └── RequestError                  becomes an answer: `status`, `code`, `detail`
         ├── InvalidRequest            422  malformed input
         ├── NotAuthenticated          401  no credential
@@ -42,6 +43,10 @@ class ConfigurationError(GatewayError):
 
 class StorageError(GatewayError):
     """A file below `plugins/` cannot be read or written; the message names it."""
+
+
+class PublishingError(GatewayError):
+    """The source is refused; the message names the file and what was expected."""
 
 
 class RequestError(GatewayError):

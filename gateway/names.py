@@ -102,6 +102,23 @@ def parse_asset_path(text: str) -> AssetPath:
     return AssetPath(text)
 
 
+def portable_problem(name: str) -> str | None:
+    """What keeps a relative file name from being published; None: nothing does.
+
+    Stricter than `parse_asset_path`: what is published must be a file on every system.
+    """
+    try:
+        parse_asset_path(name)
+    except (AssetNotFound, AssetTypeNotAllowed) as error:
+        return error.reason
+    for segment in name.split("/"):
+        if _DEVICE.fullmatch(segment):
+            return f"{segment!r} is a device on Windows"
+        if segment.endswith((".", " ")) or segment.startswith(" "):
+            return f"{segment!r} begins or ends with what Windows drops"
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class AssetKey:
     """One file of one release."""

@@ -225,10 +225,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes names in the folder durable: a rename, a new file."""
     if os.name == "nt":  # Windows cannot open a folder; its rename is journaled
         return
     descriptor = os.open(folder, os.O_RDONLY)

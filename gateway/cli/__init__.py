@@ -7,6 +7,7 @@ import click
 
 import gateway
 from gateway.cli.access import explain, sign, token
+from gateway.cli.publishing import publish
 from gateway.cli.serving import demo, serve
 from gateway.cli.site import check, init, list_
 from gateway.errors import GatewayError
@@ -43,5 +44,5 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     ctx.obj = config_file
 
 
-for command in (demo, init, serve, check, list_, token, sign, explain):
+for command in (demo, init, serve, check, publish, list_, token, sign, explain):
     main.add_command(command)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gateway.names import parse_slug, parse_user_id
+from gateway.names import parse_slug, parse_user_id, parse_version
 
 
 class Name(click.ParamType[Any]):
@@ -24,6 +24,7 @@ class Name(click.ParamType[Any]):
 
 USER = Name("user id", parse_user_id)
 SLUG = Name("slug", parse_slug)
+VERSION = Name("version", parse_version)
 
 
 def user_option(*, required: bool) -> Callable[[Any], Any]:

@@ -132,6 +132,16 @@ class ChangeLog:
         return self._map
 
 
+def tell_workers(cache: Path, change: Change) -> None:
+    """From a command: tells the workers of this host, if there are any. Raises: OSError."""
+    log = ChangeLog(cache)
+    log.open()
+    try:
+        log.append(change)
+    finally:
+        log.close()
+
+
 class WorkersSource:
     """Reads the log 50 times a second: without news that is one comparison."""
 

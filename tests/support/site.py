@@ -18,7 +18,7 @@ CLEO = "c" * 32
 NOBODY = "d" * 32
 
 # As `sqlite3 braindrive.db .schema` shows them; `users` stands for the application's others.
-_TABLES = """
+TABLES = """
 CREATE TABLE users (id VARCHAR(32) NOT NULL PRIMARY KEY, email VARCHAR, is_active BOOLEAN);
 CREATE TABLE plugin (
     id VARCHAR(32) NOT NULL, plugin_slug VARCHAR{slug_null}, name VARCHAR NOT NULL,
@@ -54,9 +54,7 @@ class Site:
         self.database = folder / "braindrive.db"
         for name in ("shared", "users", "cache"):
             (self.plugins / name).mkdir(parents=True)
-        null = "" if slug_may_be_null else " NOT NULL"
-        with closing(sqlite3.connect(self.database)) as connection:
-            connection.executescript(_TABLES.format(slug_null=null))
+        self._make_tables("" if slug_may_be_null else " NOT NULL")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -71,6 +69,10 @@ class Site:
         """One committed statement, as another program would make it."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(statement, values)
+
+    def _make_tables(self, slug_null: str) -> None:
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.executescript(TABLES.format(slug_null=slug_null))
 
     def loosen(self) -> None:
         """Takes all constraints off the table `plugin`: NULL goes anywhere, as in old rows."""
@@ -194,7 +196,10 @@ def bearer(user: str, **claims: Any) -> dict[str, str]:
 
 def populated(folder: Path) -> Site:
     """Three users with different sets and versions, and traps beside them."""
-    site = Site(folder)
+    return populate(Site(folder))
+
+
+def populate(site: Site) -> Site:
     for slug, version in (("Review", "1.0.0"), ("Review", "1.0.1"), ("Eyes", "2.0.0")):
         site.publish(slug, version)
     for user in (ADA, BEN, CLEO):

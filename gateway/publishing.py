@@ -1,0 +1,218 @@
+"""Publishing: a plugin's files become `shared/<slug>/v<version>/`, whole or not at all.
+
+Unpacked and checked in a staging folder below `plugins/cache/`, made durable, then renamed
+into its place: whoever looks sees the version complete or does not see it. What is published
+is never changed; the same content again is nothing to do, other content is refused. Blocking.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from filelock import FileLock, Timeout
+
+from gateway.builds import FolderState, look_at
+from gateway.encoder import MIN_BYTES, Encoder
+from gateway.errors import PublishingError
+from gateway.media_types import media_type
+from gateway.names import (
+    AssetPath,
+    Build,
+    Slug,
+    Version,
+    parse_slug,
+    parse_version,
+    portable_problem,
+)
+from gateway.storage import PluginStorage, sync_folder
+from gateway.unpacking import METADATA, Progress, unpack
+
+DEFAULT_ENTRY = "dist/remoteEntry.js"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What `publish` did."""
+
+    slug: Slug
+    version: Version
+    build: Build
+    files: int
+    folder: Path
+    is_new: bool
+    """False: the version was there already, with the same content."""
+
+
+def publish(
+    storage: PluginStorage,
+    source: Path,
+    *,
+    slug: Slug | None = None,
+    version: Version | None = None,
+    progress: Progress = lambda _what, _done, _all: None,
+) -> Published:
+    """Publishes a folder, .zip or .tar.gz; what its metadata does not say must be given.
+
+    Raises: PublishingError; OSError, if the disk is full or fails. Nothing is left behind.
+    """
+    with _staging(storage) as staging:
+        unpack(source, staging, progress)
+        metadata = read_metadata(staging)
+        slug, version = _names(source, metadata, slug, version)
+        _require_entry(source, staging, metadata)
+        state = look_at(staging, None)
+        if state is None:
+            raise PublishingError(f"{source}: holds no files")
+        target = storage.construct_shared_path(slug, version)
+        with _only_publisher(storage, slug, version):
+            if target.is_dir():
+                return _compare(source, target, slug, version, state)
+            _encode(storage, staging, state, progress)
+            _make_durable(staging, progress)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging.rename(target)
+            sync_folder(target.parent)
+            sync_folder(storage.shared)
+    return Published(slug, version, state.build, len(state.digests), target, is_new=True)
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """What plugin.json says, and package.json where that is silent.
+
+    Raises: PublishingError, if one of them is no JSON object.
+    """
+    merged: dict[str, Any] = {}
+    for name in METADATA:
+        path = folder / name
+        if path.is_file():
+            try:
+                content = orjson.loads(path.read_bytes())
+            except orjson.JSONDecodeError as error:
+                raise PublishingError(f"{name}: not valid JSON: {error}") from None
+            if not isinstance(content, dict):
+                raise PublishingError(f"{name}: expected a JSON object")
+            merged |= content
+    return merged
+
+
+def _names(
+    source: Path, metadata: dict[str, Any], slug: Slug | None, version: Version | None
+) -> tuple[Slug, Version]:
+    stated_slug = metadata.get("slug") or metadata.get("plugin_slug") or metadata.get("name")
+    stated_version = metadata.get("version")
+    if version is not None and stated_version not in (None, version):
+        raise PublishingError(
+            f"{source}: its metadata says version {stated_version}, asked for is {version}"
+        )
+    try:
+        return (
+            slug if slug is not None else parse_slug(stated_slug),
+            version if version is not None else parse_version(stated_version),
+        )
+    except ValueError as error:
+        raise PublishingError(
+            f"{source}: plugin.json or package.json: {error}; --slug and --version can say it"
+        ) from None
+
+
+def _require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None:
+    entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
+    if "://" in entry:
+        return
+    entry = entry.removeprefix("/")
+    if problem := portable_problem(entry):
+        raise PublishingError(f"{source}: plugin.json: bundle_location {entry!r}: {problem}")
+    path = folder / entry
+    if not path.is_file() or not path.stat().st_size:
+        raise PublishingError(f"{source}: no entry file {entry} (bundle_location in plugin.json)")
+
+
+def _compare(
+    source: Path, target: Path, slug: Slug, version: Version, state: FolderState
+) -> Published:
+    there = look_at(target, None)
+    if there is None or there.build != state.build:
+        raise PublishingError(
+            f"{slug} {version} is published already with other content:"
+            f" build {there.build if there else 'unknown'} there, build {state.build} in {source};"
+            " a published version never changes, publish a new one"
+        )
+    return Published(slug, version, state.build, len(state.digests), target, is_new=False)
+
+
+def _encode(storage: PluginStorage, folder: Path, state: FolderState, progress: Progress) -> None:
+    """Makes the encoded variants now, so that the first request finds them."""
+    encoder = Encoder(storage.cache / "encoded")
+    for number, (name, digest) in enumerate(state.digests.items()):
+        progress("encoding", number, len(state.digests))
+        path = folder / name
+        if media_type(AssetPath(name)).compressible and path.stat().st_size >= MIN_BYTES:
+            encoder.make_now(path.read_bytes(), digest)
+    progress("encoding", len(state.digests), len(state.digests))
+
+
+def _make_durable(folder: Path, progress: Progress) -> None:
+    """fsync of every file and folder: after the rename, a power cut finds them whole."""
+    paths = list(folder.rglob("*"))
+    for number, path in enumerate(paths):
+        progress("writing", number, len(paths))
+        if path.is_dir():
+            sync_folder(path)
+        else:
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    sync_folder(folder)
+    progress("writing", len(paths), len(paths))
+
+
+@contextmanager
+def _staging(storage: PluginStorage) -> Iterator[Path]:
+    """A folder on the same file system, removed whatever happens; so are abandoned ones."""
+    parent = storage.cache / "staging"
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(parent)
+    folder = Path(tempfile.mkdtemp(dir=parent))
+    lock = FileLock(f"{folder}.lock")
+    try:
+        with lock:
+            folder.chmod(0o755)  # mkdtemp makes it private; it becomes the version's folder
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """What a publisher that was killed left: folders whose lock nobody holds."""
+    for folder in parent.iterdir():
+        if folder.suffix == ".lock":
+            continue
+        lock_file = Path(f"{folder}.lock")
+        if not lock_file.exists():
+            continue  # made this moment by another
+        try:
+            with FileLock(lock_file, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+            lock_file.unlink(missing_ok=True)
+        except Timeout:
+            continue
+
+
+@contextmanager
+def _only_publisher(storage: PluginStorage, slug: Slug, version: Version) -> Iterator[None]:
+    locks = storage.cache / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(locks / f"publish_{slug}_v{version}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise PublishingError(f"{slug} {version} is being published by another process") from None
