@@ -107,7 +107,7 @@ class Gateway(Front):
         self._started = False
         self._start_lock = anyio.Lock()
         cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
-        super().__init__(self._decide, self.decisions, self.identity.credential, cors)
+        super().__init__(self._route, self.decisions, self.identity.credential, cors)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -167,7 +167,7 @@ class Gateway(Front):
             sources.append(PostgresSource(settings.database.url, channel))
         return sources
 
-    async def _decide(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._started:
             await self._start_unasked()
         if self.settings.observability.debug_headers and scope["type"] == "http":

@@ -19,8 +19,9 @@ class Basis:
     """Gathers the moment until which a decision holds, and who contributed."""
 
     def __init__(self) -> None:
-        self.until = float("inf")
-        """In seconds of the monotonic clock, which is the caches' clock too."""
+        self.until = self.last = float("inf")
+        """Until the first entry wants to be asked again, and until it is no longer fresh: in
+        seconds of the monotonic clock, which is the caches' clock too."""
         self._started_at = self._marked_at = time.monotonic()
         self._layers: dict[str, Entry[Any]] = {}
         self._durations: list[tuple[str, float]] = []
@@ -34,12 +35,16 @@ class Basis:
     def rest_on(self, layer: str, entry: Entry[V]) -> V:
         """The value of an entry of the cache `layer`, on which the decision now rests."""
         self.until = min(self.until, entry.refresh_at)
+        # A stale entry has no time left at all.
+        self.last = min(self.last, max(entry.refresh_at, entry.fresh_until))
         self._layers[layer] = entry
         return entry.value
 
     def limit_to(self, duration_s: float) -> None:
         """The decision holds at most this much longer."""
-        self.until = min(self.until, time.monotonic() + duration_s)
+        moment = time.monotonic() + duration_s
+        self.until = min(self.until, moment)
+        self.last = min(self.last, moment)
 
     def mark(self, phase: str) -> None:
         """The time since the last mark was spent on `phase`."""

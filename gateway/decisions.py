@@ -8,30 +8,48 @@ variant, so the asset store alone bounds the memory.
 import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
+from time import monotonic
 
-from gateway.planning import not_modified_fields, whole_fields
+from gateway.basis import Basis
+from gateway.planning import Plan
 from gateway.representation import HeaderFields, Variant
 
-DecisionKey = tuple[bytes, Hashable, bytes | None]
-"""Raw path, credential, Accept-Encoding: all that a plain GET's answer depends on."""
-
-Asked = tuple[DecisionKey, int]
-"""A key, and the epoch in which the request came."""
+DecisionKey = tuple[bytes, Hashable, bytes | None, bytes | None, bytes | None]
+"""Raw path, credential, Accept-Encoding, If-None-Match, Origin: all that the answer to a GET
+without ranges and rarer conditions depends on."""
 
 # A key and a decision are about 1 KiB.
 _MAX_DECISIONS = 50_000
+# While one request has the sources asked again, the others are answered as before.
+_RENEWAL_S = 0.05
+
+
+@dataclass(slots=True)
+class Decision:
+    """An answer that is ready to be sent."""
+
+    until: float
+    """Moment of the monotonic clock from which one request is to decide anew."""
+    last: float
+    """Moment from which all do: what it rests on is no longer fresh."""
+    status: int
+    fields: HeaderFields
+    variant: weakref.ref[Variant]
+
+    def renew(self, now: float) -> None:
+        """Called by the request that decides anew: the others may go on meanwhile."""
+        self.until = min(self.last, now + _RENEWAL_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """A 200 and a 304, ready to be sent."""
+class Asked:
+    """A request that may be repeated: its key, and when it came."""
 
-    until: float
-    """Moment of the monotonic clock after which it is no longer believed."""
-    etag: bytes
-    whole: HeaderFields
-    not_modified: HeaderFields
-    variant: weakref.ref[Variant]
+    key: DecisionKey
+    epoch: int
+    """What was asked for before a change is not remembered after it."""
+    extra_fields: HeaderFields
+    """What the front adds to every answer (CORS)."""
 
 
 class Decisions:
@@ -40,22 +58,23 @@ class Decisions:
     def __init__(self) -> None:
         self._made: dict[DecisionKey, Decision] = {}
         self.epoch = 0
-        """Counts the changes. What was asked for before one is not remembered after it."""
+        """Counts the changes."""
         self.get = self._made.get
         """Bound once: on the hot path each attribute counts."""
 
-    def remember(self, asked: Asked, variant: Variant, cache_control: bytes, until: float) -> None:
-        """Nothing, if anything changed since the request was asked."""
-        key, epoch = asked
-        if epoch != self.epoch:
+    def remember(self, asked: Asked | None, plan: Plan, variant: Variant, basis: Basis) -> None:
+        """Only whole answers and 304s, and only if nothing changed since they were asked."""
+        if asked is None or asked.epoch != self.epoch or plan.status not in (200, 304):
             return
+        if basis.until <= monotonic():
+            return  # being renewed: what is remembered goes on
         if len(self._made) >= _MAX_DECISIONS:
             self._made.clear()
-        self._made[key] = Decision(
-            until,
-            str(variant.etag).encode(),
-            whole_fields(variant, cache_control),
-            not_modified_fields(variant, cache_control),
+        self._made[asked.key] = Decision(
+            basis.until,
+            basis.last,
+            plan.status,
+            (*plan.fields, *asked.extra_fields),
             weakref.ref(variant),
         )
 

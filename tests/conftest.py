@@ -4,12 +4,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
 
+from tests.support.postgres import Postgres, find_binaries, running_postgres
 from tests.support.server import Server, serving
 from tests.support.site import Site, populated
+
+T = TypeVar("T")
 
 # A machine that is busy with something else is no reason to fail.
 settings.register_profile("default", deadline=None)
@@ -18,12 +22,16 @@ settings.load_profile("default")
 
 def require_program(name: str) -> str:
     """The program's path; skips where it is missing, and fails in CI, where it must not be."""
-    path = shutil.which(name)
-    if path is None:
+    return require(shutil.which(name), name)
+
+
+def require(found: T | None, name: str) -> T:
+    """What was found; skips where it is missing, and fails in CI, where it must not be."""
+    if found is None:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed, and CI must run this test")
         pytest.skip(f"needs {name}")
-    return path
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +42,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 @pytest.fixture(scope="module")
 def server(site: Site) -> Iterator[Server]:
     with serving(site.environment) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres(require(find_binaries(), "PostgreSQL")) as running:
         yield running
 
 

@@ -68,7 +68,7 @@ def test_a_file_written_over_in_place_is_seen(published: Site) -> None:
     async def scenario(store: AssetStore) -> None:
         before = await get(store)
         entry_of(published).write_bytes(b"two")  # the same size, perhaps the same mtime tick
-        os.utime(entry_of(published), ns=(0, before.identity.last_modified_s * 10**9))
+        os.utime(entry_of(published), ns=(0, (before.identity.last_modified_s or 0) * 10**9))
         assert (await get(store)).identity.content == b"two"
 
     run(published, scenario)

@@ -105,12 +105,6 @@ def test_promise_is_kept_where_every_place_keeps_it(
     assert judge("", 0.95, figures).outcome is outcome
 
 
-def test_verdict_names_the_worst_place() -> None:
-    figures = {"a": Spread(2, 1, 3), "b": Spread(1.5, 1.4, 9)}
-    assert judge("", 1, figures).worst == "b"
-    assert judge("", 1, {}).worst is None
-
-
 def test_doubtful_figures_are_shown_and_not_judged() -> None:
     verdict = judge("", 1, {"a": Spread(5, 5, 5)}, doubt="too slow")
     assert (verdict.outcome, verdict.remark, len(verdict.figures)) == (

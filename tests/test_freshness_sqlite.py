@@ -18,21 +18,13 @@ from gateway.changes import Change
 from gateway.connections import SqliteConnection
 from gateway.freshness.sqlite import SqliteSource
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.news import AN_HOUR, SOON_S, version_for
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
-from tests.support.urls import MANIFEST, own, public
+from tests.support.urls import MANIFEST, public
 from tests.support.waiting import eventually
 
-# The promise is 250 ms, which `benchmarks freshness` measures on a quiet machine.
-SOON_S = 1.0
-AN_HOUR = {
-    f"GATEWAY__CACHE__{cache}__{setting}": "3600"
-    for cache in ("INSTALLATIONS", "VERSIONS")
-    for setting in ("TTL", "NEGATIVE_TTL")
-}
 POLLS_S = 0.01
-
-Ask = Callable[[], object]
 
 
 @pytest.fixture(scope="module", params=["delete", "wal"])
@@ -60,16 +52,6 @@ def rows_restored(site: Site) -> Iterator[None]:
         connection.executemany(f"INSERT INTO plugin VALUES ({marks})", rows)
 
 
-def of(server: Server, user: str, slug: str = "Review") -> Ask:
-    """The version that the user gets, or the code of the refusal."""
-
-    def ask() -> object:
-        answer = server.get(own(slug), bearer(user))
-        return answer.body.split()[2].decode() if answer.status == 200 else answer.code
-
-    return ask
-
-
 # What is committed shows
 
 
@@ -94,7 +76,7 @@ def of(server: Server, user: str, slug: str = "Review") -> Ask:
 def test_a_commit_by_another_process_shows(
     site: Site, server: Server, statement: str, user: str, before: str, after: str
 ) -> None:
-    ask = of(server, user)
+    ask = version_for(server, user)
     eventually(ask, lambda seen: seen == before, SOON_S)
     assert ask() == before
     site.execute(f"{statement} WHERE user_id = ? AND plugin_slug = 'Review'", ADA)
@@ -103,7 +85,7 @@ def test_a_commit_by_another_process_shows(
 
 @pytest.mark.usefixtures("rows_restored")
 def test_a_row_that_is_inserted_shows_though_it_was_just_denied(site: Site, server: Server) -> None:
-    ask = of(server, CLEO)
+    ask = version_for(server, CLEO)
     eventually(ask, lambda seen: seen == "unknown_plugin", SOON_S)
     site.add_row(CLEO, "Review", "1.0.1")
     eventually(ask, lambda seen: seen == "1.0.1", SOON_S)
@@ -111,7 +93,7 @@ def test_a_row_that_is_inserted_shows_though_it_was_just_denied(site: Site, serv
 
 @pytest.mark.usefixtures("rows_restored")
 def test_many_commits_in_a_row_all_show(site: Site, server: Server) -> None:
-    ask = of(server, ADA)
+    ask = version_for(server, ADA)
     for version in ("1.0.1", "1.0.0") * 4:
         site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, ADA)
         eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
@@ -119,7 +101,7 @@ def test_many_commits_in_a_row_all_show(site: Site, server: Server) -> None:
 
 @pytest.mark.usefixtures("rows_restored")
 def test_only_the_commit_shows_and_not_what_is_rolled_back(site: Site, server: Server) -> None:
-    ask = of(server, ADA)
+    ask = version_for(server, ADA)
     eventually(ask, lambda seen: seen == "1.0.0", SOON_S)
     with closing(sqlite3.connect(site.database)) as connection:
         connection.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", (ADA,))
@@ -152,7 +134,7 @@ def test_a_name_that_decides_nothing_shows_in_the_manifest(site: Site, server: S
 
 @pytest.mark.usefixtures("rows_restored")
 def test_a_row_that_holds_no_text_stops_no_news_of_the_others(site: Site, server: Server) -> None:
-    ask = of(server, ADA)
+    ask = version_for(server, ADA)
     site.execute("UPDATE plugin SET version = CAST(x'ff' AS TEXT) WHERE user_id = ?", BEN)
     for version in ("1.0.1", "1.0.0"):
         site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, ADA)
@@ -194,7 +176,7 @@ def test_a_file_that_was_replaced_shows_every_time_and_so_does_the_commit_after_
 ) -> None:
     """The commit comes while the source that noticed the replacement begins anew."""
     site, server = own_server
-    ask = of(server, ADA)
+    ask = version_for(server, ADA)
     assert ask() == "1.0.0"
     for _ in range(5):
         replace(site, "1.0.1")
@@ -209,7 +191,7 @@ def test_a_commit_right_after_a_lock_shows(
 ) -> None:
     """A lock for longer than a query may take is an outage to the source of news, too."""
     site, server = own_server
-    ask = of(server, ADA)
+    ask = version_for(server, ADA)
     assert ask() == "1.0.0"
     with site.locked():
         time.sleep(locked_s)  # not for luck: this is how long the lock is held
@@ -221,7 +203,7 @@ def test_a_commit_right_after_a_lock_shows(
 
 def test_a_commit_right_after_the_file_was_away_shows(own_server: tuple[Site, Server]) -> None:
     site, server = own_server
-    ask = of(server, ADA)
+    ask = version_for(server, ADA)
     assert ask() == "1.0.0"
     away = site.database.rename(site.folder / "away.db")
     eventually(lambda: server.get("/-/ready").json["status"], lambda it: it == "degraded")

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway import Gateway
 from gateway.changes import Change
 from gateway.freshness.workers import ChangeLog
 from gateway.names import Slug, UserId, Version
+from tests.support.asgi import ENTRY, Client, status, with_gateway
+from tests.support.commands import run
+from tests.support.news import AN_HOUR, SOON_S
 from tests.support.server import serving
 from tests.support.site import ADA, BEN, Site, bearer, populated
 from tests.support.urls import own
@@ -20,14 +24,6 @@ from tests.support.waiting import eventually
 from tests.support.workers import Worker, each_worker
 
 WORKERS = 4
-# The promises are 100 ms between workers and 250 ms for JSON and SQLite; `benchmarks freshness`
-# measures them. Here four workers and the test share what the machine has.
-SOON_S = 1.0
-AN_HOUR = {
-    f"GATEWAY__CACHE__{cache}__{setting}": "3600"
-    for cache in ("INSTALLATIONS", "VERSIONS")
-    for setting in ("TTL", "NEGATIVE_TTL")
-}
 UNWATCHED = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc")
@@ -52,7 +48,12 @@ def workers(site: Site) -> Iterator[list[Worker]]:
 def told_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, list[Worker]]]:
     """Who notice nothing by themselves: only what they are told can change an answer."""
     site = populated(tmp_path_factory.mktemp("told"))
-    settings = {**site.environment, **AN_HOUR, **UNWATCHED, "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600"}
+    settings = {
+        **site.environment,
+        **AN_HOUR,
+        **UNWATCHED,
+        "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
+    }
     with (
         serving(settings, "--workers", str(WORKERS)) as running,
         each_worker(running, WORKERS) as each,
@@ -86,7 +87,9 @@ class Seen:
     status: int
 
 
-def _ask_until(worker: Worker, end: threading.Event, seen: list[Seen], headers: dict[str, str]) -> None:
+def _ask_until(
+    worker: Worker, end: threading.Event, seen: list[Seen], headers: dict[str, str]
+) -> None:
     while not end.is_set():
         asked_at = time.monotonic()
         seen.append(Seen(asked_at, worker.get(own("Review"), headers).status))
@@ -136,7 +139,7 @@ def test_no_worker_goes_back_to_what_was_revoked(site: Site, workers: list[Worke
         end = time.monotonic() + SOON_S
         while time.monotonic() < end:
             for worker, each in zip(workers, seen, strict=True):
-                each += versions([worker])
+                each.extend(versions([worker]))
         for each in seen:
             assert each[-1] == "1.0.1"
             assert each == sorted(each)
@@ -228,3 +231,30 @@ def test_the_cache_folder_may_be_deleted_while_they_serve(
             log.append(Change(user=UserId(ADA)))
             # At first not at once: the file is looked for about once a second.
             eventually(lambda: versions(workers), lambda found: found == {version}, 3.0)  # noqa: B023
+
+
+# A folder that is not ours to write to
+
+
+def test_a_cache_folder_that_cannot_be_written_costs_freshness_and_not_the_start(
+    tmp_path: Path,
+) -> None:
+    """The plugins folder may be mounted read-only: the gateway only reads what it serves."""
+    site = populated(tmp_path / "site")
+    (site.plugins / "cache").rmdir()
+    (site.plugins / "cache").touch()
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        assert status(await client.request(ENTRY)) == 200
+
+    with_gateway(site, scenario)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("check",)])
+def test_a_command_that_only_reads_leaves_nothing_in_the_site(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Run by root, it would leave what the server's own user may not open, and so not start."""
+    site = populated(tmp_path / "site")
+    assert run(site.environment, *arguments).exit_code == 0
+    assert list((site.plugins / "cache").iterdir()) == []

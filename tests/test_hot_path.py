@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -68,13 +69,15 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
     async def scenario(gateway: Gateway, client: Client) -> None:
         first = await client.request(ENTRY)
         extra = [(b"if-none-match", fields(first)[b"etag"])] if expected == 304 else []
+        await client.request(ENTRY, extra=extra)
+        before = gateway.repeated[expected]
         with Counts(monkeypatch, gateway) as counts:
             messages = await client.request(ENTRY, extra=extra)
         assert status(messages) == expected
         assert len(messages) == 2
         assert (counts.hops, counts.queries) == (0, 0)
         assert counts.calls <= MOST_CALLS
-        assert gateway.repeated[expected] == 1
+        assert gateway.repeated[expected] == before + 1
 
     with_gateway(site, scenario, **WITHOUT_NEWS)
 
@@ -222,7 +225,8 @@ def test_a_warm_manifest_is_a_repetition_too(site: Site, monkeypatch: pytest.Mon
         assert (counts.hops, counts.queries) == (0, 0)
         assert counts.calls <= MOST_CALLS
         held = [(b"if-none-match", fields(first)[b"etag"])]
-        assert status(await client.request(MANIFEST, extra=held)) == 304
+        for _ in range(2):
+            assert status(await client.request(MANIFEST, extra=held)) == 304
         assert gateway.repeated == {200: 1, 304: 1}
 
     with_gateway(site, scenario, **WITHOUT_NEWS)
@@ -241,3 +245,38 @@ def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
         assert gateway.lookups.records.counters.loads == 1
 
     with_gateway(site, scenario)
+
+
+def test_one_request_renews_a_decision_while_the_others_repeat_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        await client.request(ENTRY)
+        (decision,) = gateway.decisions._made.values()
+        assert decision.until < decision.last
+        decision.until = 0.0  # as if the time had come
+        decided, repeated = sum(gateway.decided.values()), gateway.repeated[200]
+        for _ in range(10):
+            assert status(await client.request(ENTRY)) == 200
+        assert sum(gateway.decided.values()) == decided + 1
+        assert gateway.repeated[200] == repeated + 9
+
+    with_gateway(site, scenario, **WITHOUT_NEWS)
+
+
+def test_nothing_is_repeated_after_what_it_rests_on_is_no_longer_fresh(site: Site) -> None:
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        await client.request(ENTRY)
+        (decision,) = gateway.decisions._made.values()
+        decision.until = decision.last = 0.0
+        repeated = gateway.repeated[200]
+        decision.renew(monotonic())
+        site.install(ADA)
+        gateway.lookups.forget_user(UserId(ADA), hard=True)
+        try:
+            assert status(await client.request(ENTRY)) == 404
+        finally:
+            site.install(ADA, "Review", "Eyes")
+        assert gateway.repeated[200] == repeated
+
+    with_gateway(site, scenario, **WITHOUT_NEWS)

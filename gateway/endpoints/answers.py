@@ -13,7 +13,7 @@ from gateway.cache_policy import JSON_ANSWER, NO_STORE
 from gateway.delivery.memory import body_of
 from gateway.endpoints.sending import joined_headers
 from gateway.errors import RequestError, SourceUnavailable
-from gateway.planning import plan_answer
+from gateway.planning import Plan, plan_answer
 from gateway.representation import Variant
 
 logger = logging.getLogger(__name__)
@@ -21,11 +21,14 @@ logger = logging.getLogger(__name__)
 JSON = "application/json"
 
 
-def json_answer(request: Request, variant: Variant) -> Response:
+def plan_json(request: Request, variant: Variant) -> Plan:
     """200, or 304 where the caller holds it already. Raises: PreconditionFailed."""
     headers = joined_headers(request.scope)
     headers.pop(b"range", None)  # parts of a JSON answer are of use to nobody
-    plan = plan_answer(request.method, headers, variant, JSON_ANSWER.encode())
+    return plan_answer(request.method, headers, variant, JSON_ANSWER.encode())
+
+
+def json_answer(plan: Plan, variant: Variant) -> Response:
     response = Response(body_of(plan, variant.content or b""), plan.status)
     response.raw_headers = list(plan.fields)
     return response

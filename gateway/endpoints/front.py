@@ -12,7 +12,7 @@ from time import monotonic
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.cors import CorsPolicy
-from gateway.decisions import Decisions
+from gateway.decisions import Asked, Decisions
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import ASKED
 from gateway.representation import HeaderFields
@@ -41,66 +41,58 @@ class Front:
             await self._inner(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if scope["method"] == "GET":
+            known = headers.get(b"if-none-match")
+            key = (
+                scope.get("raw_path", b""),
+                self._credential(scope, headers),
+                headers.get(b"accept-encoding"),
+                known,
+                headers.get(b"origin"),
+            )
+            plain = not (
+                b"range" in headers
+                or b"if-match" in headers
+                or b"if-unmodified-since" in headers
+                or (known is None and b"if-modified-since" in headers)
+            ) and len(headers) == len(scope["headers"])  # a repeated field is missing
+            decision = self._find(key)
+            if decision is not None and plain:
+                now = monotonic()
+                if now < decision.until:
+                    variant = decision.variant()
+                    if variant is not None:
+                        status = decision.status
+                        self.repeated[status] += 1
+                        start = {"type": "http.response.start", "status": status}
+                        start["headers"] = list(decision.fields)
+                        await send(start)
+                        body = variant.content if status == 200 else b""
+                        await send({"type": "http.response.body", "body": body})
+                        return
+                else:
+                    decision.renew(now)
+            if plain:
+                extra = () if self._cors is None else self._cors.fields(key[4])
+                scope[ASKED] = Asked(key, self._decisions.epoch, extra)
+        await self._decide(scope, receive, send, headers)
+
+    async def _decide(
+        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+    ) -> None:
+        """The long way."""
+        fields: HeaderFields = ()
         if self._cors is not None:
             preflight = self._cors.preflight(scope["method"], headers)
             if preflight is not None:
                 await send_answer(send, preflight.status, preflight.fields, preflight.body)
                 return
-            send = _adding(self._cors.fields(headers.get(b"origin")), send)
-        repetition = self._repetition(scope, headers)
-        if repetition is None:
-            await self._inner(scope, receive, self._counting(send))
-            return
-        status, fields, body = repetition
-        await send({"type": "http.response.start", "status": status, "headers": list(fields)})
-        await send({"type": "http.response.body", "body": body})
+            fields = self._cors.fields(headers.get(b"origin"))
 
-    def _counting(self, send: Send) -> Send:
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.decided[message["status"]] += 1
+                message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 
-        return send_and_count
-
-    def _repetition(
-        self, scope: Scope, headers: Mapping[bytes, bytes]
-    ) -> tuple[int, HeaderFields, bytes] | None:
-        """The answer of a decision that still holds; None where one has to be made."""
-        method = scope["method"]
-        if (method != "GET" and method != "HEAD") or len(headers) != len(scope["headers"]):  # noqa: PLR1714 (a set costs more)
-            return None  # a repeated field is missing from the dictionary
-        key = (
-            scope.get("raw_path", b""),
-            self._credential(scope, headers),
-            headers.get(b"accept-encoding"),
-        )
-        decision = self._find(key)
-        if decision is not None and decision.until > monotonic():
-            variant = decision.variant()
-            if (
-                variant is not None
-                and variant.content is not None
-                and b"range" not in headers
-                and b"if-match" not in headers
-                and b"if-unmodified-since" not in headers
-            ):
-                known = headers.get(b"if-none-match")
-                if known == decision.etag:
-                    self.repeated[304] += 1
-                    return 304, decision.not_modified, b""
-                # A list, a weak tag, a date: rare enough for the long way.
-                if known is None and b"if-modified-since" not in headers:
-                    self.repeated[200] += 1
-                    return 200, decision.whole, variant.content if method == "GET" else b""
-        scope[ASKED] = (key, self._decisions.epoch)
-        return None
-
-
-def _adding(fields: tuple[tuple[bytes, bytes], ...], send: Send) -> Send:
-    async def send_with_fields(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *fields]}
-        await send(message)
-
-    return send_with_fields
+        await self._inner(scope, receive, send_and_count)

@@ -7,10 +7,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.basis import Basis
-from gateway.cache_policy import JSON_ANSWER
 from gateway.catalogue import Catalogue
 from gateway.decisions import Decisions
-from gateway.endpoints.answers import json_answer
+from gateway.endpoints.answers import json_answer, plan_json
 from gateway.endpoints.sending import ASKED
 from gateway.formats import JsonObject, to_json
 from gateway.identity import IdentityChain
@@ -31,7 +30,8 @@ def plugin_routes(
         async def answer(request: Request) -> Response:
             user = await identity.identify(request.scope, Basis.of(request.scope))
             content = await question(user, request)
-            return json_answer(request, json_variant(to_json(content)))
+            variant = json_variant(to_json(content))
+            return json_answer(plan_json(request, variant), variant)
 
         return Route(prefix + path, answer, methods=["GET"])
 
@@ -40,10 +40,9 @@ def plugin_routes(
             basis = Basis.of(request.scope)
             user = await identity.identify(request.scope, basis)
             variant = await catalogue.manifest(user, basis, with_modules=with_modules)
-            asked = request.scope.get(ASKED)
-            if asked is not None:
-                decisions.remember(asked, variant, JSON_ANSWER.encode(), basis.until)
-            return json_answer(request, variant)
+            plan = plan_json(request, variant)
+            decisions.remember(request.scope.get(ASKED), plan, variant, basis)
+            return json_answer(plan, variant)
 
         return Route(prefix + path, answer, methods=["GET"])
 

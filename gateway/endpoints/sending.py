@@ -30,7 +30,7 @@ from gateway.settings import Settings
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
 
 ASKED = "gateway.asked"
-"""Where the scope carries the key under which front.py will look for the decision."""
+"""Where the scope carries what front.py needs to find the decision again: an `Asked`."""
 
 _ATTEMPTS = 3
 
@@ -103,9 +103,7 @@ class AssetServer:
                 return
             plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
             if variant.content is not None:
-                asked = exchange.scope.get(ASKED)
-                if asked is not None:
-                    self._decisions.remember(asked, variant, cache_control, exchange.basis.until)
+                self._decisions.remember(exchange.scope.get(ASKED), plan, variant, exchange.basis)
                 await send_held(exchange.send, plan, variant.content)
                 return
             if await self._sent_from_disk(exchange, plan, resolution.key, representation):

@@ -203,7 +203,7 @@ def populate(site: Site) -> Site:
     for slug, version in (("Review", "1.0.0"), ("Review", "1.0.1"), ("Eyes", "2.0.0")):
         site.publish(slug, version)
     for user in (ADA, BEN, CLEO):
-        site.execute("INSERT INTO users VALUES (?, ?, 1)", user, f"{user[0]}@example.org")
+        site.execute("INSERT INTO users VALUES (?, ?, ?)", user, f"{user[0]}@example.org", 1)
     site.give(ADA, "Review", "1.0.0")
     site.give(ADA, "Eyes", "2.0.0")
     site.give(BEN, "Review", "1.0.1")

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ def _accepted_by(connection: http.client.HTTPConnection, server: Server) -> int:
     for pid in _children(server.process.pid):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                if os.readlink(descriptor) == f"socket:[{inode}]":
+                if str(descriptor.readlink()) == f"socket:[{inode}]":
                     return pid
     raise AssertionError(f"no worker holds socket {inode}")
 

@@ -1,0 +1,1 @@
+"""Measurements of the promises that docs make in numbers: `python -m benchmarks --help`."""

@@ -1,0 +1,1 @@
+"""`python -m benchmarks freshness`: how soon a change made elsewhere shows in the answers."""

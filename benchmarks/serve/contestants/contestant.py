@@ -1,0 +1,38 @@
+"""What a server that is measured must tell."""
+
+import shutil
+from importlib.util import find_spec
+from typing import Protocol
+
+from benchmarks.processes import Command
+from benchmarks.site import SLUG, VERSION, Site, asset_path
+
+
+class Contestant(Protocol):
+    """A server over the same site as the gateway."""
+
+    name: str
+    about: str
+    """What it does for a request, for the legend of the report."""
+
+    def missing(self) -> str | None:
+        """What is not installed; None where it can run."""
+
+    def command(self, site: Site, port: int) -> Command:
+        """How to start it; may write files of its own into the site's folder."""
+
+    def path(self, size_bytes: int) -> str:
+        """The URL's path of the file of that size."""
+
+
+def folder_path(size_bytes: int) -> str:
+    """The path for servers whose root is `plugins/shared`."""
+    return f"/{SLUG}/v{VERSION}/{asset_path(size_bytes)}"
+
+
+def missing_program(name: str) -> str | None:
+    return None if shutil.which(name) else f"{name} is not installed"
+
+
+def missing_package(module: str) -> str | None:
+    return None if find_spec(module) else f"the package {module} is not installed"

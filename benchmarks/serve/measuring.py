@@ -1,0 +1,82 @@
+"""One measurement: the answer is checked, load is made, clocks are read before and after."""
+
+import http.client
+import time
+from collections.abc import Mapping
+
+from benchmarks.cores import Cores
+from benchmarks.load.generator import CONNECTIONS, Generator, LoadFailed, Request, run_load
+from benchmarks.load.report import length_is_plausible
+from benchmarks.machine import core_cpu_seconds, cpu_seconds, own_cpu_seconds
+from benchmarks.serve.entries import Entry
+from benchmarks.serve.figures import Failure, Figure
+from benchmarks.serve.probe import objection
+from benchmarks.serve.schedule import Step
+
+# What disturbed a measurement rarely ends at once.
+_PAUSE_S = 1.0
+
+
+class Measuring:
+    """Makes the measurements."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        duration_s: int,
+        cores: Cores,
+        contents: Mapping[int, bytes],
+        patience_s: float,
+    ) -> None:
+        """`contents`: of the files, by size. `patience_s`: to be spent, over all measurements,
+        on making disturbed ones again; after that they count as they are.
+        """
+        self._generator = generator
+        self._duration_s = duration_s
+        self._cores = cores
+        self._contents = contents
+        self._patience_s = patience_s
+
+    def measure(self, step: Step) -> Figure | Failure:
+        """Blocking, for about the duration; longer while there is patience."""
+        entry = step.entry
+        try:
+            figure = self._measured(entry, step.round_number)
+            while figure.disturbed and self._patience_s > 0:
+                started = time.monotonic()
+                time.sleep(_PAUSE_S)
+                figure = self._measured(entry, step.round_number)
+                self._patience_s -= time.monotonic() - started
+        except LoadFailed as error:
+            return Failure(entry.server, entry.cell, step.round_number, str(error))
+        return figure
+
+    def _measured(self, entry: Entry, number: int) -> Figure:
+        """Raises: LoadFailed."""
+        self._check(entry)
+        before = self._clocks(entry)
+        report = run_load(self._generator, Request(entry.url, entry.headers), self._duration_s)
+        server_s, others_s = (
+            now - then for now, then in zip(self._clocks(entry), before, strict=True)
+        )
+        if not length_is_plausible(report, entry.content_bytes, CONNECTIONS):
+            raise LoadFailed(
+                f"{report.received_bytes} bytes in {report.requests} answers,"
+                f" expected {entry.content_bytes} each"
+            )
+        return Figure(entry.server, entry.cell, number, report, server_s, others_s)
+
+    def _clocks(self, entry: Entry) -> tuple[float, float]:
+        """CPU time of the server; and of what is no part of the benchmark, on both cores."""
+        server_s = cpu_seconds(entry.running.pid)
+        both_s = core_cpu_seconds(self._cores.server) + core_cpu_seconds(self._cores.load)
+        return server_s, both_s - server_s - own_cpu_seconds()
+
+    def _check(self, entry: Entry) -> None:
+        try:
+            answer = entry.ask()
+        except (OSError, http.client.HTTPException) as error:
+            raise LoadFailed(f"does not answer: {error}") from None
+        objected = objection(answer, entry.cell, self._contents[entry.cell.size_bytes])
+        if objected is not None:
+            raise LoadFailed(objected)

@@ -1,0 +1,326 @@
+"""Cache-Status and Server-Timing: what an answer rests on, for those who ask to be told."""
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+from starlette.types import Message
+
+from gateway import Gateway
+from gateway.changes import ANYTHING, Change
+from gateway.names import UserId
+from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
+from tests.support.server import serving
+from tests.support.site import ADA, BEN, NOBODY, Site, bearer, token
+from tests.support.urls import MANIFEST, own, public
+
+ON = {"GATEWAY__OBSERVABILITY__DEBUG_HEADERS": "true"}
+NAMES = {b"cache-status", b"server-timing"}
+
+# Structured fields (RFC 8941 §3): tokens, integers, strings and parameters, as far as
+# Cache-Status (RFC 9211 §2) has them.
+_TOKEN = r"[A-Za-z*][-A-Za-z0-9!#$%&'*+.^_`|~:/]*"
+_STRING = r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"'
+_PARAMETER = re.compile(rf"; *([a-z*][a-z0-9_.*-]*)(?:=(-?\d{{1,15}}|{_TOKEN}|{_STRING}|\?[01]))?")
+_MEMBER = re.compile(rf"({_TOKEN}|{_STRING})")
+_FORWARDED = {
+    "bypass",
+    "method",
+    "uri-miss",
+    "vary-miss",
+    "miss",
+    "request",
+    "stale",
+    "partial",
+}
+_METRIC = re.compile(r"([A-Za-z0-9!#$%&'*+.^_`|~-]+);dur=(\d+(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One cache's part in an answer."""
+
+    name: str
+    parameters: dict[str, str | bool]
+
+    @property
+    def outcome(self) -> str:
+        """`hit`, or why the request was forwarded: exactly one of the two (RFC 9211 §2.1)."""
+        hit, forwarded = self.parameters.get("hit"), self.parameters.get("fwd")
+        assert (hit is None) != (forwarded is None), self
+        assert hit in (None, True), self
+        assert forwarded is None or forwarded in _FORWARDED, self
+        return str(forwarded or "hit")
+
+
+def parse_cache_status(text: str) -> list[Member]:
+    """Raises: ValueError, where `text` is no list of the form of RFC 9211."""
+    members = []
+    at = 0
+    while True:
+        if (name := _MEMBER.match(text, at)) is None:
+            raise ValueError(f"no member at {text[at:]!r}")
+        at = name.end()
+        parameters: dict[str, str | bool] = {}
+        while parameter := _PARAMETER.match(text, at):
+            parameters[parameter[1]] = True if parameter[2] is None else parameter[2]
+            at = parameter.end()
+        members.append(Member(name[1], parameters))
+        if at == len(text):
+            return members
+        comma = re.compile(r"[ \t]*,[ \t]*").match(text, at)
+        if comma is None:
+            raise ValueError(f"no comma at {text[at:]!r}")
+        at = comma.end()
+
+
+def parse_server_timing(text: str) -> dict[str, float]:
+    """Milliseconds by name. Raises: ValueError."""
+    found = {}
+    for part in text.split(", "):
+        if (metric := _METRIC.fullmatch(part)) is None:
+            raise ValueError(f"not a metric: {part!r}")
+        assert metric[1] not in found, text
+        found[metric[1]] = float(metric[2])
+    return found
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a b", "a;=1", "a,", "a; hit=", ", a", 'a; detail="x', "a hit"]
+)
+def test_the_parser_of_this_test_is_strict(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_cache_status(text)
+
+
+def layers(answer: list[Message]) -> dict[str, str]:
+    """The outcome of each cache, by its name."""
+    members = parse_cache_status(fields(answer)[b"cache-status"].decode())
+    names = [member.name for member in members]
+    assert len(names) == len(set(names)), names
+    return {member.name: member.outcome for member in members}
+
+
+def in_process(
+    site: Site, scenario: Callable[[Gateway, Client], Awaitable[None]], **environment: str
+) -> None:
+    quiet = {
+        "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
+        "GATEWAY__FRESHNESS__WATCH_USERS": "false",
+    }
+    with_gateway(site, scenario, **quiet, **ON, **environment)
+
+
+# When they are there
+
+
+@pytest.mark.parametrize("path", [ENTRY, MANIFEST, "/-/live", "/-/ready", "/nothing", own("No")])
+def test_they_are_absent_unless_they_are_asked_for(site: Site, path: str) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        for _ in range(2):
+            assert not NAMES & set(fields(await client.request(path)))
+
+    with_gateway(site, scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected", "extra"),
+    [
+        (ENTRY, 200, []),
+        (ENTRY, 304, [(b"if-none-match", b"*")]),
+        (ENTRY, 206, [(b"range", b"bytes=0-0")]),
+        (ENTRY, 416, [(b"range", b"bytes=999999-")]),
+        (ENTRY, 412, [(b"if-match", b'"other"')]),
+        (MANIFEST, 200, []),
+        (own("Review", "dist/none.js"), 404, []),
+        (own("Nothing"), 404, []),
+        (public("Eyes"), 200, []),
+        (public("Review"), 409, []),
+    ],
+)
+def test_they_are_on_every_answer_that_rests_on_a_cache(
+    site: Site, path: str, expected: int, extra: Headers
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        for _ in range(3):
+            answer = await client.request(path, extra=extra)
+            assert status(answer) == expected
+            assert layers(answer)
+            timing = parse_server_timing(fields(answer)[b"server-timing"].decode())
+            assert max(timing.values()) == timing["total"]
+
+    in_process(site, scenario)
+
+
+@pytest.mark.parametrize(("user", "path"), [(None, ENTRY), (None, "/-/live"), (ADA, "/nothing")])
+def test_an_answer_that_rests_on_no_cache_names_none(
+    site: Site, user: str | None, path: str
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        found = fields(await client.request(path, user))
+        assert b"cache-status" not in found
+        assert parse_server_timing(found[b"server-timing"].decode()).keys() == {"total"}
+
+    in_process(site, scenario)
+
+
+def test_each_field_is_there_once_over_real_http(site: Site) -> None:
+    with serving({**site.environment, **ON}) as server:
+        for _ in range(2):
+            answer = server.get(own("Review"), bearer(ADA))
+            names = [name for name, _ in answer.fields]
+            assert {names.count(name.decode()) for name in NAMES} == {1}
+            assert parse_cache_status(answer.headers["cache-status"])
+            parse_server_timing(answer.headers["server-timing"])
+
+
+# What they say
+
+
+def test_each_layer_misses_at_first_and_hits_then(site: Site) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        first, second = await client.request(ENTRY), await client.request(ENTRY)
+        expected = {"versions", "installations", "assets"}
+        assert layers(first) == dict.fromkeys(expected, "miss")
+        assert layers(second) == dict.fromkeys(expected, "hit")
+        for answer in (first, second):
+            for member in parse_cache_status(fields(answer)[b"cache-status"].decode()):
+                assert member.parameters.get("stored") == (
+                    None if member.outcome == "hit" else True
+                )
+
+    in_process(site, scenario)
+
+
+def test_a_pinned_url_rests_on_the_builds_too(site: Site) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        manifest = json.loads(body(await client.request(MANIFEST)))
+        answer = await client.request(
+            f"/api/v1/plugins/Review/{manifest['Review']['bundlelocation']}"
+        )
+        assert status(answer) == 200
+        assert "builds" in layers(answer)
+
+    in_process(site, scenario)
+
+
+def test_one_users_hit_is_another_users_miss(site: Site) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        await client.request(ENTRY, ADA)
+        ben = layers(await client.request(ENTRY, BEN))
+        assert (ben["versions"], ben["installations"]) == ("miss", "miss")
+        assert layers(await client.request(ENTRY, ADA))["versions"] == "hit"
+
+    in_process(site, scenario)
+
+
+def test_what_a_change_made_forgotten_is_a_miss_again(site: Site) -> None:
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        for change in (Change(user=UserId(ADA)), ANYTHING):
+            await client.request(ENTRY)
+            gateway.invalidation.apply(change)
+            found = layers(await client.request(ENTRY))
+            assert found["versions"] != "hit"
+            assert found["installations"] != "hit"
+            assert found["assets"] == "hit"
+
+    in_process(site, scenario)
+
+
+def test_a_known_no_is_told_from_a_yes(site: Site) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        extra = [(b"authorization", f"Bearer {token(NOBODY)}".encode())]
+        for outcome in ("miss", "hit"):
+            answer = await client.request(ENTRY, None, extra=extra)
+            members = {
+                member.name: member
+                for member in parse_cache_status(fields(answer)[b"cache-status"].decode())
+            }
+            assert members["installations"].outcome == outcome
+            assert members["installations"].parameters["detail"] == "negative"
+        yes = parse_cache_status(fields(await client.request(ENTRY))[b"cache-status"].decode())
+        assert not [member for member in yes if "detail" in member.parameters]
+
+    in_process(site, scenario, GATEWAY__CACHE__INSTALLATIONS__NEGATIVE_TTL="60")
+
+
+def test_ttl_counts_down_and_is_negative_for_what_stands_in(site: Site) -> None:
+    """RFC 9211 §2.5: a negative value is how long ago the answer was still fresh."""
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        def ttl(answer: list[Message]) -> int:
+            members = parse_cache_status(fields(answer)[b"cache-status"].decode())
+            (found,) = (it.parameters["ttl"] for it in members if it.name == "versions")
+            return int(str(found))
+
+        first = await client.request(ENTRY)
+        assert 0 <= ttl(first) <= 2
+        away = site.database.rename(site.folder / "away.db")
+        try:
+            async with asyncio.timeout(6.0):
+                while ttl(answer := await client.request(ENTRY)) >= 0:
+                    await asyncio.sleep(0.05)
+        finally:
+            away.rename(site.database)
+        assert status(answer) == 200
+        assert layers(answer)["versions"] in ("hit", "stale")
+
+    in_process(site, scenario, GATEWAY__CACHE__VERSIONS__TTL="2")
+
+
+def test_they_name_no_user_and_no_path(site: Site) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        answer = await client.request(ENTRY)
+        text = b" ".join(fields(answer)[name] for name in NAMES).decode()
+        assert ADA not in text
+        assert "Review" not in text
+        assert str(site.folder) not in text
+
+    in_process(site, scenario)
+
+
+# And what they must not change
+
+
+def test_an_answer_is_decided_anew_for_each_request_and_never_repeated(site: Site) -> None:
+    """A repetition would tell of the request before it."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        for _ in range(3):
+            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(MANIFEST)) == 200
+        assert gateway.repeated == {200: 0, 304: 0}
+        assert set(layers(await client.request(ENTRY)).values()) == {"hit"}
+
+    in_process(site, scenario)
+
+
+@pytest.mark.parametrize("path", [ENTRY, MANIFEST, own("Nothing"), public("Eyes")])
+def test_all_else_of_the_answer_is_as_without_them(site: Site, path: str) -> None:
+    answers = []
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        for _ in range(2):
+            answer = await client.request(path)
+            rest = {name: it for name, it in fields(answer).items() if name not in NAMES}
+            answers.append((status(answer), rest, body(answer)))
+
+    with_gateway(site, scenario)
+    in_process(site, scenario)
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_304_refreshes_what_a_client_keeps_with_fields_of_its_own(site: Site) -> None:
+    """RFC 9111 §3.2: a client takes over the fields of a 304; they are those of this request."""
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        first = await client.request(ENTRY)
+        extra = [(b"if-none-match", fields(first)[b"etag"])]
+        second = await client.request(ENTRY, extra=extra)
+        assert status(second) == 304
+        assert set(layers(second).values()) == {"hit"}
+
+    in_process(site, scenario)

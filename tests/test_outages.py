@@ -1,0 +1,570 @@
+"""While the database or the disk fails: who was here lately notices nothing, who was not is told
+so at once, readiness says why, and nothing needs a restart.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import resource
+import socket
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from gateway import Gateway, create_app, load_settings
+from gateway.changes import ANYTHING
+from gateway.names import UserId
+from gateway.storage import InstallationMetadata
+from tests.support.asgi import ENTRY, Client, fields, status, with_gateway
+from tests.support.server import Answer, Server, serving
+from tests.support.site import ADA, BEN, Site, bearer, populated, token
+from tests.support.urls import MANIFEST, own, public
+from tests.support.waiting import eventually
+
+QUERY_TIMEOUT_S = 0.3
+STALE_IF_ERROR_S = 2.0
+PAUSE_S = 1.0
+"""After failures a source is left alone for so long."""
+# An outage begins within this: a lifetime ends, or a source of news fails.
+SETTINGS = {
+    "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.2",
+    "GATEWAY__CACHE__VERSIONS__TTL": "0.2",
+    "GATEWAY__CACHE__ASSETS__REVALIDATE": "0.2",
+    "GATEWAY__DATABASE__QUERY_TIMEOUT": str(QUERY_TIMEOUT_S),
+}
+ENDED_BY_SIGTERM = (0, -15)
+PROMPTLY_S = 5.0
+
+Outage = Callable[[Site], contextlib.AbstractContextManager[object]]
+
+
+def cold_user() -> str:
+    """Somebody who was never here."""
+    return f"{time.monotonic_ns():032x}"
+
+
+# The database
+
+
+@contextmanager
+def locked(site: Site) -> Iterator[None]:
+    with site.locked():
+        yield
+
+
+@contextmanager
+def file_gone(site: Site) -> Iterator[None]:
+    away = site.database.rename(site.folder / "away.db")
+    yield
+    away.rename(site.database)
+
+
+@contextmanager
+def another_file_in_its_place(site: Site) -> Iterator[None]:
+    """A database, but another application's."""
+    away = site.database.rename(site.folder / "away.db")
+    with closing(sqlite3.connect(site.database)) as connection, connection:
+        connection.execute("CREATE TABLE other (id)")
+    yield
+    away.replace(site.database)
+
+
+@contextmanager
+def an_empty_file_in_its_place(site: Site) -> Iterator[None]:
+    away = site.database.rename(site.folder / "away.db")
+    site.database.touch()
+    yield
+    away.replace(site.database)
+
+
+@contextmanager
+def a_folder_in_its_place(site: Site) -> Iterator[None]:
+    away = site.database.rename(site.folder / "away.db")
+    site.database.mkdir()
+    yield
+    site.database.rmdir()
+    away.rename(site.database)
+
+
+@contextmanager
+def garbage_in_its_place(site: Site) -> Iterator[None]:
+    away = site.database.rename(site.folder / "away.db")
+    site.database.write_bytes(b"no database " * 4096)
+    yield
+    away.replace(site.database)
+
+
+@contextmanager
+def garbage_in_the_file(site: Site) -> Iterator[None]:
+    """The same file, written over, and later written over again."""
+    content = site.database.read_bytes()
+    with site.database.open("r+b") as file:
+        file.write(b"no database " * (len(content) // 12 + 1))
+    yield
+    site.database.write_bytes(content)
+
+
+@contextmanager
+def table_away(site: Site) -> Iterator[None]:
+    site.execute("ALTER TABLE plugin RENAME TO away")
+    yield
+    site.execute("ALTER TABLE away RENAME TO plugin")
+
+
+DATABASE_OUTAGES: list[Outage] = [
+    locked,
+    file_gone,
+    another_file_in_its_place,
+    an_empty_file_in_its_place,
+    a_folder_in_its_place,
+    garbage_in_its_place,
+    garbage_in_the_file,
+    table_away,
+]
+
+
+class Visitor:
+    """Asks the same again and again from a thread of his own, and notes what he got."""
+
+    def __init__(self, server: Server, *paths: str, user: str = ADA) -> None:
+        self._server, self._paths, self._user = server, paths, user
+        self._end = threading.Event()
+        self.statuses: Counter[int] = Counter()
+        self.longest_s = 0.0
+
+    def __enter__(self) -> "Visitor":
+        self._thread = threading.Thread(target=self._ask)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._end.is_set():
+            for path in self._paths:
+                started = time.monotonic()
+                answer = self._server.get(path, bearer(self._user))
+                self.statuses[answer.status] += 1
+                self.longest_s = max(self.longest_s, time.monotonic() - started)
+            time.sleep(0.005)
+
+
+@pytest.fixture
+def disturbed(tmp_path: Path) -> Iterator[tuple[Site, Server]]:
+    site = populated(tmp_path / "site")
+    with serving({**site.environment, **SETTINGS}) as running:
+        yield site, running
+        # What was reopened, interrupted or given up must not keep the process from ending.
+        started = time.monotonic()
+        assert running.stop() in ENDED_BY_SIGTERM
+        assert time.monotonic() - started < PROMPTLY_S
+        assert "Traceback" not in "".join(running.output), "".join(running.output)
+
+
+def readiness(server: Server) -> tuple[int, str]:
+    answer = server.get("/-/ready")
+    return answer.status, answer.json["status"]
+
+
+@pytest.mark.parametrize("outage", DATABASE_OUTAGES, ids=lambda outage: outage.__name__)
+def test_an_outage_of_the_database_is_seen_by_those_alone_who_were_never_here(
+    disturbed: tuple[Site, Server], outage: Outage
+) -> None:
+    site, server = disturbed
+    paths = (own("Review"), own("Review", "dist/1.js"), MANIFEST, public(f"{ADA}_Review"))
+    for path in paths:
+        assert server.get(path, bearer(ADA)).status == 200
+    with outage(site), Visitor(server, *paths) as ada:
+        answer = eventually(
+            lambda: server.get(own("Review"), bearer(cold_user())), lambda it: it.status == 503
+        )
+        assert (answer.code, answer.headers["retry-after"]) == ("source_unavailable", "1")
+        assert answer.headers["cache-control"] == "no-store"
+        assert str(site.folder) not in answer.body.decode()
+        eventually(lambda: readiness(server), lambda seen: seen == (200, "degraded"))
+        before = sum(ada.statuses.values())
+        eventually(lambda: sum(ada.statuses.values()), lambda count: count > before + 20)
+    assert set(ada.statuses) == {200}
+    # Ben comes first to a source that works again.
+    eventually(lambda: server.get(own("Review"), bearer(BEN)).status, lambda it: it == 200, 3.0)
+    eventually(lambda: readiness(server), lambda seen: seen == (200, "ready"), 3.0)
+    site.execute("UPDATE plugin SET enabled = 0 WHERE user_id = ?", ADA)
+    eventually(lambda: server.get(own("Review"), bearer(ADA)).status, lambda it: it == 404, 1.0)
+
+
+def test_the_known_are_served_for_as_long_as_it_was_promised_and_not_longer(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    settings = {
+        **SETTINGS,
+        "GATEWAY__CACHE__VERSIONS__STALE_IF_ERROR": str(STALE_IF_ERROR_S),
+    }
+    with serving({**site.environment, **settings}) as server:
+        assert server.get(own("Review"), bearer(ADA)).status == 200
+        seen: list[tuple[float, int, str]] = []
+        with site.locked():
+            began = time.monotonic()
+            while time.monotonic() - began < 2 * STALE_IF_ERROR_S:
+                answer = server.get(own("Review"), bearer(ADA))
+                _, ready = readiness(server)
+                seen.append((time.monotonic() - began, answer.status, ready))
+        for moment_s, code, _ in seen:
+            if moment_s < STALE_IF_ERROR_S:
+                assert code == 200, seen
+            elif moment_s > STALE_IF_ERROR_S + 0.2 + QUERY_TIMEOUT_S + 0.5:
+                assert code == 503, seen
+        stages = list(dict.fromkeys(ready for *_, ready in seen))
+        assert stages[-2:] == ["degraded", "unavailable"], seen
+        eventually(lambda: server.get(own("Review"), bearer(ADA)).status, lambda it: it == 200, 3.0)
+        eventually(lambda: readiness(server), lambda seen: seen == (200, "ready"), 3.0)
+
+
+def test_readiness_says_why_it_is_degraded_and_names_no_path(
+    disturbed: tuple[Site, Server],
+) -> None:
+    site, server = disturbed
+    with file_gone(site):
+        answer = eventually(
+            lambda: server.get("/-/ready"), lambda answer: answer.json["status"] == "degraded"
+        )
+        (reason,) = answer.json["reasons"]
+        assert "database" in reason
+        assert str(site.folder) not in reason
+        assert answer.headers["cache-control"] == "no-store"
+        assert server.get("/-/live").json == {"status": "alive"}
+
+
+def test_new_users_do_not_pile_up_before_a_source_that_does_not_answer(
+    disturbed: tuple[Site, Server],
+) -> None:
+    site, server = disturbed
+    assert server.get(own("Review"), bearer(ADA)).status == 200
+
+    def ask(number: int) -> tuple[float, Answer]:
+        started = time.monotonic()
+        answer = server.get(own("Review"), bearer(f"{number:032x}"))
+        return time.monotonic() - started, answer
+
+    with site.locked(), ThreadPoolExecutor(50) as pool:
+        first_s, first = zip(*pool.map(ask, range(200)), strict=True)
+        assert {answer.status for answer in first} == {503}
+        # None waits for the others: all of them together, not one after the other.
+        assert max(first_s) < QUERY_TIMEOUT_S + 1.5
+        # The circuit is open now: a few may ask, the others are refused without waiting.
+        later_s, later = zip(*pool.map(ask, range(200, 400)), strict=True)
+        assert {answer.status for answer in later} == {503}
+        assert {answer.headers["retry-after"] for answer in later} == {"1"}
+        waited = sum(took_s > QUERY_TIMEOUT_S * 0.8 for took_s in later_s)
+        assert waited <= 5, sorted(later_s)[-20:]
+    eventually(lambda: ask(1)[1].status, lambda code: code == 404, 3.0)
+
+
+# The disk
+
+
+@contextmanager
+def _away(folder: Path) -> Iterator[None]:
+    away = folder.rename(folder.with_name("away"))
+    yield
+    away.rename(folder)
+
+
+DISK_OUTAGES: list[Outage] = [
+    lambda site: _away(site.plugins / "shared"),
+    lambda site: _away(site.plugins / "users"),
+    lambda site: _away(site.plugins),
+]
+
+
+@pytest.mark.parametrize("outage", DISK_OUTAGES, ids=["shared", "users", "all"])
+def test_a_folder_that_is_gone_as_a_whole_is_an_outage_and_no_answer(
+    disturbed: tuple[Site, Server], outage: Outage
+) -> None:
+    """A disk that is not mounted has not said that everybody lost everything."""
+    site, server = disturbed
+    paths = (own("Review"), own("Review", "dist/1.js"))
+    for path in paths:
+        assert server.get(path, bearer(ADA)).status == 200
+    with outage(site), Visitor(server, *paths) as ada:
+        eventually(lambda: readiness(server)[1], lambda seen: seen != "ready", 3.0)
+        began = time.monotonic()
+        eventually(time.monotonic, lambda now: now > began + 0.7)  # all lifetimes are over
+        answer = server.get(own("Review"), bearer(BEN))
+    assert set(ada.statuses) == {200}
+    assert answer.status == 503
+    eventually(lambda: server.get(own("Review"), bearer(BEN)).status, lambda it: it == 200, 3.0)
+    eventually(lambda: readiness(server)[1], lambda seen: seen == "ready", 3.0)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
+def test_a_disk_that_fails_is_noticed_by_those_alone_who_were_never_here(
+    site: Site, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        assert status(await client.request(ENTRY)) == 200
+        real_open, real_stat = os.open, Path.stat
+
+        def failing_open(path: Any, *arguments: Any, **options: Any) -> int:
+            if "Review" in str(path) or str(path).endswith(".json"):
+                raise OSError(number, os.strerror(number))
+            return real_open(path, *arguments, **options)
+
+        def failing_stat(path: Path, **options: Any) -> os.stat_result:
+            if path.is_relative_to(site.plugins):
+                raise OSError(number, os.strerror(number))
+            return real_stat(path, **options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", failing_open)
+            patch.setattr(Path, "stat", failing_stat)
+            for _ in range(10):
+                assert status(await client.request(ENTRY)) == 200
+                await asyncio.sleep(0.05)  # several lifetimes
+            cold = await client.request(ENTRY, BEN)
+            assert (status(cold), fields(cold)[b"retry-after"]) == (503, b"1")
+            ready = await client.request("/-/ready", None)
+            assert status(ready) == 503
+        async with asyncio.timeout(3.0):
+            while status(await client.request(ENTRY, BEN)) != 200:
+                await asyncio.sleep(0.05)
+        assert status(await client.request("/-/ready", None)) == 200
+
+    with_gateway(site, scenario, **SETTINGS)
+
+
+def test_folders_that_may_not_be_read_are_an_outage_too(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        assert status(await client.request(ENTRY)) == 200
+        with _without_privileges():
+            os.chmod(site.plugins, 0)  # noqa: PTH101
+            try:
+                for _ in range(10):
+                    assert status(await client.request(ENTRY)) == 200
+                    await asyncio.sleep(0.05)  # several lifetimes
+                assert status(await client.request(ENTRY, BEN)) == 503
+                assert status(await client.request("/-/ready", None)) == 503
+            finally:
+                os.chmod(site.plugins, 0o755)  # noqa: PTH101
+
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        with contextlib.suppress(PermissionError):
+            path.chmod(path.stat().st_mode | 0o111)
+    for path in (site.folder, *site.folder.rglob("*")):
+        if os.geteuid() == 0:
+            os.chown(path, _NOBODY, -1)
+    with_gateway(site, scenario, **SETTINGS)
+
+
+_NOBODY = 65534
+
+
+@contextmanager
+def _without_privileges() -> Iterator[None]:
+    """Permissions count: root reads everything, so root becomes nobody for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+# In process: how often, and how soon
+
+
+class SlowDatabase:
+    """The gateway's connection, answering after a while, and counting."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
+        self.takes_s = 0.0
+        self.asked = 0
+        connection = gateway.database._connection
+        fetch = connection.fetch
+
+        async def slow(statement: str, *values: Any) -> Any:
+            self.asked += 1
+            await asyncio.sleep(self.takes_s)
+            return await fetch(statement, *values)
+
+        monkeypatch.setattr(connection, "fetch", slow)
+
+
+def test_a_slow_database_delays_only_those_who_were_never_here(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        database = SlowDatabase(monkeypatch, gateway)
+        assert status(await client.request(ENTRY)) == 200
+        database.takes_s = 0.15
+        longest_s = 0.0
+        end = time.monotonic() + 1.5  # several lifetimes of Ada's rows
+        while time.monotonic() < end:
+            started = time.monotonic()
+            assert status(await client.request(ENTRY)) == 200
+            longest_s = max(longest_s, time.monotonic() - started)
+            await asyncio.sleep(0.005)
+        assert database.asked > 2
+        assert longest_s < 0.1
+        started = time.monotonic()
+        assert status(await client.request(ENTRY, BEN)) == 200
+        assert 0.15 <= time.monotonic() - started < 1.0
+
+    with_gateway(
+        site,
+        scenario,
+        GATEWAY__CACHE__VERSIONS__TTL="0.8",
+        GATEWAY__FRESHNESS__SQLITE_POLL="0",
+    )
+
+
+def test_the_known_do_not_wait_for_a_source_that_does_not_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they may have is known: whoever asks the source again, it is not at their expense."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        assert status(await client.request(ENTRY)) == 200
+        longest_s = 0.0
+        with site.locked():
+            end = time.monotonic() + 3.0
+            while time.monotonic() < end:
+                started = time.monotonic()
+                assert status(await client.request(ENTRY)) == 200
+                longest_s = max(longest_s, time.monotonic() - started)
+                await asyncio.sleep(0.005)
+        assert longest_s < 0.5, f"one waited for {longest_s:.2f} s"
+
+    with_gateway(
+        site,
+        scenario,
+        GATEWAY__CACHE__VERSIONS__TTL="0.5",
+        GATEWAY__DATABASE__QUERY_TIMEOUT="1.0",
+    )
+
+
+def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = populated(tmp_path / "site")
+    users = [f"{number:032x}" for number in range(200)]
+    for user in users:
+        site.install(user, "Review")
+    with closing(sqlite3.connect(site.database)) as connection, connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(plugin)")]
+        (row,) = connection.execute(
+            "SELECT * FROM plugin WHERE user_id = ? AND plugin_slug = 'Review'", (ADA,)
+        )
+        for user in users:
+            new = dict(zip(columns, row, strict=True)) | {"id": f"{user}_Review", "user_id": user}
+            connection.execute(
+                f"INSERT INTO plugin VALUES ({', '.join('?' for _ in columns)})", list(new.values())
+            )
+    headers = {user: [(b"authorization", f"Bearer {token(user)}".encode())] for user in users}
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        async def all_statuses() -> set[int]:
+            answers = await asyncio.gather(
+                *(client.request(ENTRY, None, extra=headers[user]) for user in users)
+            )
+            return {status(answer) for answer in answers}
+
+        assert await all_statuses() == {200}
+        database = SlowDatabase(monkeypatch, gateway)
+        file_gone_ = file_gone(site)
+        with file_gone_:
+            gateway.invalidation.apply(ANYTHING)
+            assert await all_statuses() == {200}
+            asked = database.asked
+            began = time.monotonic()
+            while (now := time.monotonic()) < began + 1.5:
+                assert await all_statuses() == {200}
+            assert database.asked - asked <= (now - began) / PAUSE_S + 2
+        async with asyncio.timeout(3.0):
+            while gateway.database.failing_for_s is not None:
+                assert await all_statuses() == {200}
+                await asyncio.sleep(0.02)
+
+    with_gateway(site, scenario, GATEWAY__FRESHNESS__SQLITE_POLL="0")
+
+
+# Ten thousand at once
+
+
+def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_file_read(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All of them are sent before the first is answered: the database waits for the last."""
+    connections, each = 500, 20  # pipelined: 10,000 descriptors are more than a process may have
+    request = (
+        f"GET {ENTRY} HTTP/1.1\r\nHost: gateway\r\nAccept-Encoding: identity\r\n"
+        f"Authorization: Bearer {token(ADA)}\r\n"
+    ).encode()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+
+    async def main() -> None:
+        gateway = create_app(load_settings(environ=site.environment))
+        config = uvicorn.Config(gateway, log_level="error", lifespan="on", access_log=False)
+        server = uvicorn.Server(config)
+        monkeypatch.setattr(server, "capture_signals", contextlib.nullcontext)
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+            port = listener.getsockname()[1]
+            serve = asyncio.create_task(server.serve([listener]))
+            while not server.started:
+                await asyncio.sleep(0.01)
+            reads: list[UserId] = []
+            queries: list[str] = []
+            go_on = asyncio.Event()
+            read, connection = gateway.storage.read_installations, gateway.database._connection
+            fetch = connection.fetch
+
+            def counted_read(user: UserId) -> dict[str, InstallationMetadata] | None:
+                reads.append(user)
+                return read(user)
+
+            async def counted_fetch(statement: str, *values: Any) -> Any:
+                queries.append(statement)
+                await go_on.wait()
+                return await fetch(statement, *values)
+
+            monkeypatch.setattr(gateway.storage, "read_installations", counted_read)
+            monkeypatch.setattr(connection, "fetch", counted_fetch)
+
+            async def ask() -> int:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write((request + b"\r\n") * (each - 1))
+                writer.write(request + b"Connection: close\r\n\r\n")
+                answers = await reader.read()
+                while not reader.at_eof():
+                    answers += await reader.read()
+                writer.close()
+                await writer.wait_closed()
+                return answers.count(b"HTTP/1.1 200 ")
+
+            asking = [asyncio.create_task(ask()) for _ in range(connections)]
+            async with asyncio.timeout(30):
+                while len(server.server_state.connections) < connections:
+                    await asyncio.sleep(0.01)
+                go_on.set()
+                assert await asyncio.gather(*asking) == [each] * connections
+            server.should_exit = True
+            await serve
+            assert len(queries) == 1
+            assert reads == [UserId(ADA)]
+
+    asyncio.run(main())
