@@ -1,6 +1,6 @@
 """A promise is a ratio that must be reached wherever it applies. Pure.
 
-DESIGN gives them as a table; each command lists its own rows.
+Each command lists its own rows.
 """
 
 from collections.abc import Mapping

@@ -240,7 +240,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _metadata_of(inner: object) -> InstallationMetadata:
-    """The inner object is free-form and may be empty or null (FORMATS §1)."""
+    """The inner object is free-form and may be empty or null (docs/compatibility.md)."""
     metadata = inner.get("installation_metadata") if isinstance(inner, dict) else None
     return metadata if isinstance(metadata, dict) else {}
 

@@ -1,4 +1,4 @@
-"""Which Cache-Control an answer carries: the table of DESIGN §6."""
+"""Which Cache-Control an answer carries: the table in docs/urls.md."""
 
 import pytest
 

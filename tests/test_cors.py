@@ -1,4 +1,4 @@
-"""Cross-origin answers: FORMATS §9 and the Fetch standard's CORS protocol."""
+"""Cross-origin answers: BrainDrive-Core's and the Fetch standard's CORS protocol."""
 
 import pytest
 
@@ -126,7 +126,7 @@ def test_a_preflight_grants_the_headers_of_the_application(name: str) -> None:
 def test_development_grants_whatever_headers_are_asked_for(
     policy: CorsPolicy, granted: bool
 ) -> None:
-    # FORMATS §9: "in dev all methods and the asked headers".
+    # BrainDrive-Core: "in dev all methods and the asked headers".
     origin = b"http://localhost:3000" if policy is DEVELOPMENT else ORIGIN
     _, fields, _ = preflight(policy, origin, access_control_request_headers="x-experiment")
     assert ("x-experiment" in listed(fields[b"access-control-allow-headers"])) is granted

@@ -1,4 +1,4 @@
-"""Pages of other origins: FORMATS §9, on every kind of answer."""
+"""Pages of other origins, as BrainDrive-Core has them, on every kind of answer."""
 
 import asyncio
 from collections.abc import Iterator
@@ -190,7 +190,7 @@ def test_a_preflight_grants_the_applications_methods(server: Server, method: str
 
 
 def test_a_preflight_grants_what_the_front_end_sends(server: Server) -> None:
-    """axios: a bearer token and a JSON content type (FORMATS §10)."""
+    """axios: a bearer token and a JSON content type."""
     asked = "authorization,content-type"
     answer = preflight(server, ORIGIN, **{"Access-Control-Request-Headers": asked})
     granted = answer.headers["access-control-allow-headers"].lower().replace(" ", "").split(",")

@@ -1,4 +1,4 @@
-"""Rows as the application's front end expects them: FORMATS §4 to §6."""
+"""Rows as the application's front end (BrainDrive-Core) expects them."""
 
 from dataclasses import fields
 from datetime import datetime
@@ -20,7 +20,7 @@ from gateway.formats import (
 USER = "a" * 32
 PLUGIN_ID = f"{USER}_PluginTemplate"
 
-# FORMATS §4, in its order; `id` comes first and `database_id` last.
+# The keys of BrainDrive-Core, in its order; `id` comes first and `database_id` last.
 PLUGIN_KEYS = [
     "plugin_slug", "name", "description", "version", "type", "pluginType", "enabled", "icon",
     "category", "status", "official", "author", "lastUpdated", "compatibility", "downloads",
@@ -37,7 +37,7 @@ MODULE_KEYS = [
 
 
 def plugin(**columns: Any) -> PluginDetails:
-    """The row of FORMATS §4; columns that it does not name are NULL."""
+    """A row as BrainDrive-Core has it; columns that it does not name are NULL."""
     row = dict.fromkeys(field.name for field in fields(PluginDetails))
     return PluginDetails(
         **{

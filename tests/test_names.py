@@ -127,7 +127,7 @@ def test_a_version_that_would_make_its_folder_name_too_long_is_refused() -> None
         ("ada", "ada"),
         ("ada@example.org", "ada@example.org"),
         ("123e4567-e89b-12d3-a456-426614174000", "123e4567e89b12d3a456426614174000"),
-        # FORMATS §3: dashes are removed before the look-up, case is kept.
+        # BrainDrive-Core: dashes are removed before the look-up, case is kept.
         ("123E4567-E89B-12d3-A456-426614174000", "123E4567E89B12d3A456426614174000"),
         ("not-a-uuid", "not-a-uuid"),
         ("123e4567-e89b-12d3-a456-42661417400", "123e4567-e89b-12d3-a456-42661417400"),
@@ -208,7 +208,7 @@ def test_an_asset_path_that_leaves_hides_or_cannot_be_is_refused_as_absent(text:
 
 @pytest.mark.parametrize("text", ["", "dist/", "/", "a/b/"])
 def test_a_folder_is_no_asset(text: str) -> None:
-    # FORMATS §7.1: 403 also for `dist/` and the empty path.
+    # BrainDrive-Core: 403 also for `dist/` and the empty path.
     with pytest.raises(AssetTypeNotAllowed):
         parse_asset_path(text)
 

@@ -106,7 +106,7 @@ def test_a_user_has_a_slug_once(database: sqlite3.Connection) -> None:
 def test_columns_that_are_never_null_are_filled_without_any_metadata(
     database: sqlite3.Connection, column: str
 ) -> None:
-    # FORMATS §2: "null in practice: no".
+    # BrainDrive-Core: "null in practice: no".
     assert inserted(database, "plugin", plugin())[column] is not None
 
 

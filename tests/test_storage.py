@@ -40,7 +40,7 @@ OLD = {
         "installation_metadata": {"installation_type": "migrated"},
     }
 }
-# FORMATS §1, and the acceptance traps: 0 bytes, half written, not an object.
+# BrainDrive-Core, and what else happens to files: 0 bytes, half written, not an object.
 BROKEN = [
     pytest.param(b"", id="0 bytes"),
     pytest.param(b" \n", id="only space"),
@@ -298,7 +298,7 @@ def test_registering_is_for_one_user(storage: PluginStorage) -> None:
 
 @pytest.mark.parametrize("inner", [MINIMAL["Review"], OLD["Review"], {}, None])
 def test_unregistering_takes_the_plugin_out(storage: PluginStorage, inner: object) -> None:
-    # FORMATS §1: the inner object may be empty or null.
+    # BrainDrive-Core: the inner object may be empty or null.
     write(storage, {"Review": inner, "Eyes": {}})
     assert storage.plugin_exists_for_user(ADA, REVIEW)
     assert storage.unregister_user_plugin(ADA, REVIEW) is True
@@ -550,7 +550,7 @@ def test_what_is_no_file_is_not_found(storage: PluginStorage, published: Path, p
 def test_a_folder_with_the_suffix_of_a_file_is_not_found(
     storage: PluginStorage, published: Path
 ) -> None:
-    # FORMATS §7.4: "a directory with an allowed extension: 500".
+    # BrainDrive-Core: "a directory with an allowed extension: 500".
     (published / "folder.js").mkdir()
     assert_not_found(storage, "folder.js")
 

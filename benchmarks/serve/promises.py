@@ -1,4 +1,4 @@
-"""The rows of DESIGN §10 that this command measures. Pure.
+"""The promises that this command measures. Pure.
 
 The first row speaks of files up to 128 KiB, and the others of "the same": larger files are in
 the table, and in no verdict.

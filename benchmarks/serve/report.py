@@ -109,7 +109,7 @@ def _figure_table(summaries: Sequence[tuple[Cell, Summary]]) -> Table:
 
 
 def _verdict_table(verdicts: Iterable[Verdict]) -> Table:
-    table = Table(title="Promises (DESIGN §10)", show_lines=True)
+    table = Table(title="Promises", show_lines=True)
     table.add_column("promise")
     table.add_column("at least", justify="right")
     table.add_column("verdict", no_wrap=True)
