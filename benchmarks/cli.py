@@ -1,20 +1,19 @@
 """`python -m benchmarks`: one command for each thing that is measured.
 
-A new one (lookup, freshness, resources, upstream, scale, soak, all, compare) is a package of its
+A new one (lookup, resources, upstream, scale, soak, all, compare) is a package of its
 own beside `serve`, with a click command that is added below.
 """
 
 import click
 
+from benchmarks.freshness.command import freshness
 from benchmarks.serve.command import serve
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Measures what the gateway promises. Every figure is a ratio against a rival that was
-    measured in the same run; what was not measured is not printed.
-    """
+    """Measures what the gateway promises; what was not measured in the run is not printed."""
 
 
-for command in (serve,):
+for command in (serve, freshness):
     main.add_command(command)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -79,9 +80,7 @@ class Gateway(Front):
         encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
         self.builds = BuildIndex(self.storage, assets.revalidate, self._on_build_change)
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
-        self.catalogue = Catalogue(
-            self.lookups, self.database, self.storage, self.builds, settings, on_change
-        )
+        self.catalogue = Catalogue(self.lookups, self.database, self.storage, self.builds, settings)
         self.invalidation = Invalidation(
             self.lookups, self.catalogue, self.builds, self.assets, self.decisions
         )
@@ -110,8 +109,10 @@ class Gateway(Front):
         super().__init__(self._route, self.decisions, self.identity.credential, cors)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, *, listening: bool = True) -> AsyncIterator[None]:
         """Opens the database and closes all that was opened.
+
+        `listening` False: for a command that asks once and writes nothing, changes included.
 
         Raises: ConfigurationError, where the database or a table is not what it should be.
         """
@@ -122,20 +123,28 @@ class Gateway(Front):
             stack.push_async_callback(self.builds.close)
             stack.push_async_callback(self.lookups.close)
             stack.push_async_callback(self.catalogue.manifests.close)
-            await anyio.to_thread.run_sync(self.change_log.open)
-            stack.callback(self.change_log.close)
-            for source in self._freshness_sources():
-                task = asyncio.create_task(keep_running(source, self.invalidation.apply))
-                stack.push_async_callback(_end, task)
+            if listening:
+                stack.callback(self.change_log.close)
+                await anyio.to_thread.run_sync(self._open_change_log)
+                for source in self._freshness_sources():
+                    task = asyncio.create_task(keep_running(source, self.invalidation.apply))
+                    stack.push_async_callback(_end, task)
             self._started = True
             try:
                 yield
             finally:
                 self._started = False
 
+    def _folders(self) -> list[Path]:
+        """Folders of the site without which nobody can be served."""
+        if self.settings.access.missing_installations == "allow":
+            return [self.storage.shared]
+        return [self.storage.shared, self.storage.users]
+
     def _on_build_change(self) -> None:
         """A page that was told 410 loads again and must find the new pin in its manifest."""
         self.catalogue.manifests.expire_all()
+        self.decisions.clear()
 
     def _metrics_routes(self) -> list[BaseRoute]:
         if not self.settings.observability.metrics:
@@ -144,10 +153,19 @@ class Gateway(Front):
         collector = GatewayCollector(self, caches, self.assets)
         return [metrics_route(collector, ProxyIdentity(self.settings.identity.proxy))]
 
+    def _open_change_log(self) -> None:
+        try:
+            self.change_log.reopen_if_replaced()
+        except OSError as error:  # a read-only disk: TTLs hold, and it is tried again
+            logger.warning("changes by other workers are not heard: %s", error)
+
     def announce(self, change: Change) -> None:
         """A change made here, after its commit: to this worker and to all others."""
         self.invalidation.apply(change)
-        self.change_log.append(change)
+        try:
+            self.change_log.append(change)
+        except OSError as error:  # a cache folder that cannot be written: their TTLs hold
+            logger.warning("other workers were not told of a change: %s", error)
 
     def _freshness_sources(self) -> list[FreshnessSource]:
         settings = self.settings
@@ -182,7 +200,9 @@ class Gateway(Front):
         )
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [
-            *operation_routes(self.database, self.storage, settings.cache.versions.stale_if_error),
+            *operation_routes(
+                self.database, self._folders(), settings.cache.versions.stale_if_error
+            ),
             *self._metrics_routes(),
             *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
             Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),

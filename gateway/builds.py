@@ -74,7 +74,10 @@ class BuildIndex:
         known = entry.value if entry else None
         folder = self._storage.construct_shared_path(*key)
         try:
-            return await anyio.to_thread.run_sync(look_at, folder, known)
+            found = await anyio.to_thread.run_sync(look_at, folder, known)
+            if found is None:
+                await anyio.to_thread.run_sync(self._storage.require_shared)
+            return found
         except OSError as error:
             raise SourceUnavailable(reason=f"{folder}: {error}") from error
 

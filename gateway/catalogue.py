@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio.to_thread
@@ -54,7 +54,6 @@ class Catalogue:
         storage: PluginStorage,
         builds: BuildIndex,
         settings: Settings,
-        on_change: Callable[[], None],
     ) -> None:
         self._lookups = lookups
         self._database = database
@@ -69,7 +68,6 @@ class Catalogue:
             stale_if_error_s=versions.stale_if_error,
             max_size=_MAX_MANIFEST_BYTES,
             size_of=lambda variant: variant.size,
-            on_change=on_change,
         )
         """Finished manifests by user, with modules or without."""
 

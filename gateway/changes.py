@@ -76,21 +76,26 @@ class Invalidation:
     def apply(self, change: Change) -> None:
         """The next request after this call sees the truth, not what was known before."""
         self.applied += 1
+        if change.details:
+            # Their decisions end with them: a decision holds its variant weakly.
+            self._catalogue.manifests.purge_all()
+            return
         if change.user is not None:
             self._catalogue.forget_user(change.user)
             self._lookups.forget_user(change.user, hard=change.hard)
-        elif change.slug is not None and change.version is not None:
+        if change.slug is not None and change.version is not None:
             self._builds.purge(change.slug, change.version)
             self._assets.purge_version(change.slug, change.version)
             self._catalogue.manifests.expire_all()
-        elif change.details:
-            self._catalogue.manifests.expire_all()
-        elif change.hard:
-            self._catalogue.manifests.purge_all()
-            self._lookups.purge_all()
-            self._builds.purge_all()
-            self._assets.purge_all()
+        if change.user is None and change.slug is None:
+            self._everything(hard=change.hard)
+        self._decisions.clear()
+
+    def _everything(self, *, hard: bool) -> None:
+        """Soft: the lookups. Files are looked at again by themselves, every two seconds."""
+        if hard:
+            for cache in (self._catalogue.manifests, self._lookups, self._builds, self._assets):
+                cache.purge_all()
         else:
             self._catalogue.manifests.expire_all()
             self._lookups.expire_all()
-        self._decisions.clear()

@@ -60,7 +60,7 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
             f"RFC 7518 wants at least {_SHORT_SECRET_BYTES}",
         )
     try:
-        async with gateway.running():
+        async with gateway.running(listening=False):
             async for finding in _check_site(gateway):
                 yield finding
     except ConfigurationError as error:

@@ -36,7 +36,7 @@ async def explain(settings: Settings, user: UserId, plugin: str, path: str) -> E
     """The decision for `user` on the authenticated route, from the sources as they are now."""
     explanation = Explanation()
     gateway = Gateway(settings)
-    async with gateway.running():
+    async with gateway.running(listening=False):
         try:
             target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
             resolution = await gateway.resolver.resolve(user, target, explanation)

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -33,6 +34,9 @@ from gateway.ttl_cache import TTLCache
 # A program that truncates and rewrites the file is between the two for well under this.
 _BROKEN_PAUSE_S = 0.02
 _BROKEN_RETRIES = 2
+
+# A source that answers later than this has failed, for those who can be answered without it.
+_PATIENCE_S = 0.25
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -163,14 +167,13 @@ class Lookups:
         for cache in self.caches.values():
             cache.purge_all()
 
-    def recently_read(self) -> dict[UserId, Facts]:
-        """Facts of the JSON files that fresh entries were read from, a copy; O(their number)."""
-        oldest = time.monotonic() - self._installations_ttl_s
-        for user, (read_at, _) in list(self._read.items()):
-            if read_at >= oldest:
-                break  # in the order they were read
-            del self._read[user]
-        return {user: facts for user, (_, facts) in self._read.items()}
+    def recently_read(self, turn: int, most: int) -> dict[UserId, Facts]:
+        """Facts of the JSON files that fresh entries were read from: all, or with more than
+        `most` of them those whose turn it is.
+        """
+        start = turn * most % len(self._read) if len(self._read) > most else 0
+        chosen = islice(self._read.items(), start, start + most)
+        return {user: facts for user, (_, facts) in chosen}
 
     async def close(self) -> None:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
@@ -194,11 +197,19 @@ class Lookups:
     ) -> tuple[Facts, dict[str, InstallationMetadata] | None]:
         """Blocking. Facts first: what is written after that look differs from them."""
         facts = self._storage.installations_facts(user)
-        return facts, self._storage.read_installations(user)
+        content = self._storage.read_installations(user)
+        if content is None and not self._allow_missing and not self._storage.users.is_dir():
+            raise StorageError(f"{self._storage.users}: the folder of all users is gone")
+        return facts, content
 
     def _note_read(self, user: UserId, facts: Facts) -> None:
+        now = time.monotonic()
         self._read.pop(user, None)
-        self._read[user] = (time.monotonic(), facts)
+        self._read[user] = (now, facts)
+        # In the order they were read; each is looked at once, so this is one step on average.
+        for oldest, (read_at, _) in list(islice(self._read.items(), 2)):
+            if now - read_at > self._installations_ttl_s:
+                del self._read[oldest]
 
     def _cache(
         self,
@@ -213,5 +224,6 @@ class Lookups:
             negative_ttl_s=settings.negative_ttl,
             stale_if_error_s=settings.stale_if_error,
             is_negative=is_negative,
+            patience_s=_PATIENCE_S,
             on_change=self._on_change,
         )

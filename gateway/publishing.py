@@ -179,32 +179,33 @@ def _staging(storage: PluginStorage) -> Iterator[Path]:
     """A folder on the same file system, removed whatever happens; so are abandoned ones."""
     parent = storage.cache / "staging"
     parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(parent)
-    folder = Path(tempfile.mkdtemp(dir=parent))
-    lock = FileLock(f"{folder}.lock")
+    # Held only while folders and their locks are made or swept, so that none is seen half made.
+    with FileLock(storage.cache / "staging.lock"):
+        _remove_abandoned(parent)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        lock = FileLock(f"{folder}.lock")
+        lock.acquire()
     try:
-        with lock:
-            folder.chmod(0o755)  # mkdtemp makes it private; it becomes the version's folder
-            yield folder
+        folder.chmod(0o755)  # mkdtemp makes it private; it becomes the version's folder
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """What a publisher that was killed left: folders whose lock nobody holds."""
-    for folder in parent.iterdir():
-        if folder.suffix == ".lock":
-            continue
-        lock_file = Path(f"{folder}.lock")
-        if not lock_file.exists():
-            continue  # made this moment by another
+    """What publishers that were killed left: nobody holds its lock."""
+    for path in list(parent.iterdir()):
+        folder = path.with_suffix("")
+        lock = FileLock(f"{folder}.lock")
         try:
-            with FileLock(lock_file, timeout=0):
-                shutil.rmtree(folder, ignore_errors=True)
-            lock_file.unlink(missing_ok=True)
+            lock.acquire(timeout=0)
         except Timeout:
             continue
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager

@@ -157,6 +157,7 @@ class PluginStorage:
             descriptor = _open_below(folder, asset_path)
         except (FileNotFoundError, NotADirectoryError):
             if not folder.is_dir():
+                self.require_shared()
                 raise VersionNotPublished(reason=f"no folder {folder}") from None
             raise AssetNotFound(reason=f"no file {asset_path} in {folder}") from None
         except OSError as error:
@@ -168,6 +169,13 @@ class PluginStorage:
             os.close(descriptor)
             raise AssetNotFound(reason=f"{asset_path} in {folder} is no regular file")
         return OpenedAsset(FileIO(descriptor), folder / asset_path, facts)
+
+    def require_shared(self) -> None:
+        """Raises: FileNotFoundError, if the folder of all versions is gone: the disk has failed,
+        which is another thing than a version that is not there.
+        """
+        if not self.shared.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "the folder of all versions is gone", self.shared)
 
     # The document
 
@@ -276,14 +284,12 @@ def _open_below(folder: Path, asset_path: AssetPath) -> int:
 
 
 def _names_no_file(error: OSError) -> bool:
-    """Errors that the path causes, not the disk: a link, a bad name, no permission, a socket."""
+    """Errors that the path causes, not the disk: a link, a bad name, a socket."""
     return error.errno in {
         errno.ELOOP,
         errno.EMLINK,  # FreeBSD's word for O_NOFOLLOW on a link
         errno.ENAMETOOLONG,
         errno.EINVAL,
-        errno.EACCES,
-        errno.EPERM,
         errno.EISDIR,
         errno.ENXIO,
     }

@@ -112,8 +112,11 @@ class TTLCache(Generic[K, V]):
         jitter: float = 0.1,
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[], None] = lambda: None,
+        patience_s: float | None = None,
     ) -> None:
-        """`max_size` counts entries, or whatever `size_of` measures.
+        """`patience_s`: how long a caller waits for a load while an older value could stand in.
+
+        `max_size` counts entries, or whatever `size_of` measures.
 
         `on_change` is called when what callers were told may no longer hold: at a purge, an
         expiry, and a load that brought another value than the one before."""
@@ -125,6 +128,7 @@ class TTLCache(Generic[K, V]):
         self._jitter = jitter
         self._clock = clock
         self._on_change = on_change
+        self._patience_s = patience_s
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
         self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
@@ -168,8 +172,13 @@ class TTLCache(Generic[K, V]):
         if self._is_pausing(entry):
             return self._stale(entry)
         self.counters.misses += 1
+        flight = self._flight(key)
+        await asyncio.wait({flight}, timeout=self._patience_s)
+        if not flight.done():
+            self._pause_after_failure(key)
+            return self._stale(self._entries.get(key, entry))
         try:
-            return await self._join_flight(key)
+            return await flight
         except Exception:  # whatever the source raised: the last value stands in
             last = self._entries.get(key)
             if last is None:

@@ -299,7 +299,7 @@ def test_a_log_that_is_new_and_as_long_as_the_old_one_is_not_taken_for_it(folder
             for number in range(4):
                 writer.append(of(number, writer=1))
             assert reader.reopen_if_replaced()
-            assert list(reader.read_new()) == []
+            assert list(reader.read_new()) == [ANYTHING]
             writer.append(of(9))
             assert list(reader.read_new()) == [of(9)]
 

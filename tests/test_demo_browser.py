@@ -253,7 +253,9 @@ def test_a_version_without_files_shows_the_gateways_code(
         page = context.new_page()
         errors = watch_errors(page)
         open_user(page, server, ADA)
-        expect_failed(page, "NetworkReview", 404, "version_not_published")
+        expect_failed(
+            page, "NetworkReview", 404, "unknown_plugin"
+        )  # the public route tells no more
         expect_running(page, "NetworkEyes", "1.0.0")
         refused = ("404", "_NetworkReview/")  # the answer, and the script it would have been
         assert [error for error in errors if not any(text in error for text in refused)] == []

@@ -281,7 +281,7 @@ def test_users_that_are_not_active_cost_nothing_at_the_start_or_later(tmp_path: 
             return gateway.invalidation.applied > applied
 
         await _until(told, bool)
-        assert list(gateway.lookups.recently_read()) == [ADA]
+        assert list(gateway.lookups.recently_read(0, 10)) == [ADA]
 
     try:
         in_process(site, scenario)

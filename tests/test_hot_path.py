@@ -145,7 +145,7 @@ def test_a_decision_ends_with_what_it_rests_on(site: Site) -> None:
         await client.request(ENTRY)
         assert gateway.repeated[200] == before + 1
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, **WITHOUT_NEWS)
 
 
 @pytest.mark.parametrize(

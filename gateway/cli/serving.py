@@ -132,6 +132,8 @@ def _uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, A
         "limit_concurrency": server.limit_concurrency or None,
         "timeout_graceful_shutdown": max(1, round(server.drain_timeout)),
         "lifespan": "on",
+        # A worker that is starting on a busy machine is not a dead one.
+        "timeout_worker_healthcheck": 30,
     }
 
 

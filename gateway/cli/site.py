@@ -84,7 +84,7 @@ def list_(config_file: Path | None, user: UserId | None) -> None:
 async def _rows(settings: Settings, only: UserId | None) -> list[tuple[str, ...]]:
     gateway = Gateway(settings)
     rows = []
-    async with gateway.running():
+    async with gateway.running(listening=False):
         for user, record in await gateway.database.read_all_records():
             if only not in (None, user):
                 continue

@@ -1,6 +1,9 @@
 """`/-/`: what load balancers and operators ask."""
 
 import logging
+import stat
+from collections.abc import Sequence
+from pathlib import Path
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -10,14 +13,15 @@ from starlette.routing import Route
 from gateway.database import PluginDatabase
 from gateway.endpoints.answers import plain_json
 from gateway.errors import SourceUnavailable
-from gateway.storage import PluginStorage
 
 logger = logging.getLogger(__name__)
 
 
 def operation_routes(
-    database: PluginDatabase, storage: PluginStorage, stale_if_error_s: float
+    database: PluginDatabase, folders: Sequence[Path], stale_if_error_s: float
 ) -> list[Route]:
+    """`folders`: without them nobody can be served."""
+
     async def live(_request: Request) -> Response:
         """The process answers; says nothing of its sources."""
         return plain_json({"status": "alive"})
@@ -29,7 +33,7 @@ def operation_routes(
         still ready, for sending them elsewhere would make it worse. After `stale_if_error`
         nobody is.
         """
-        if not await anyio.to_thread.run_sync(storage.shared.is_dir):
+        if not await anyio.to_thread.run_sync(_are_readable, folders):
             reasons = ["the plugin storage cannot be read"]
             return plain_json({"status": "unavailable", "reasons": reasons}, 503)
         try:
@@ -43,3 +47,11 @@ def operation_routes(
         return plain_json({"status": "ready", "reasons": []})
 
     return [Route("/-/live", live), Route("/-/ready", ready)]
+
+
+def _are_readable(folders: Sequence[Path]) -> bool:
+    """Whatever a failing disk raises: `is_dir` lets most of it through."""
+    try:
+        return all(stat.S_ISDIR(folder.stat().st_mode) for folder in folders)
+    except OSError:
+        return False

@@ -10,14 +10,14 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from gateway.changes import ANYTHING, Change
+from gateway.changes import Change
 
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[Change], None]
 
 _FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
+_LONGEST_PAUSE_S = 1.0
 
 
 class FreshnessSource(Protocol):
@@ -26,21 +26,19 @@ class FreshnessSource(Protocol):
     name: str
 
     async def run(self, tell: Tell) -> None:
-        """Tells of changes until it is cancelled. Any error ends it; it is started again."""
+        """Tells of changes until it is cancelled, first of ANYTHING if some may have come before
+        it began to look. When it ends, or fails, it is started again.
+        """
 
 
 async def keep_running(source: FreshnessSource, tell: Tell) -> None:
-    """Runs `source` for ever. After each failure anything may have been missed."""
+    """Runs `source` for ever. A failure tells of nothing: what is known is all there is."""
     pause_s = _FIRST_PAUSE_S
-    loop = asyncio.get_running_loop()
     while True:
-        started_at = loop.time()
         try:
             await source.run(tell)
+            pause_s = _FIRST_PAUSE_S
         except Exception as error:  # the edge of a background task: it must not die silently
-            if loop.time() - started_at > _LONGEST_PAUSE_S:
-                pause_s = _FIRST_PAUSE_S
             logger.warning("freshness: %s: %r; again in %.1f s", source.name, error, pause_s)
-        tell(ANYTHING)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -16,6 +16,9 @@ _CONNECT_TIMEOUT_S = 5.0
 # A connection that died without a word is found by asking.
 _PROBE_S = 5.0
 
+# A longer id is no user of ours (names.py); a payload of 8,000 bytes would fail the write.
+_LONGEST_ID = 128
+
 FUNCTION = "gateway_tell_change"
 TABLES = ("plugin", "module")
 
@@ -23,7 +26,9 @@ TABLES = ("plugin", "module")
 def trigger_statements(channel: str) -> list[str]:
     """SQL that makes the two tables tell of changes; again without harm.
 
-    pg_notify sends at the commit, and equal payloads of one transaction once.
+    pg_notify sends at the commit, and equal payloads of one transaction once. Nothing here
+    may fail a write of the application: the column is looked up by name at run time, whatever
+    its type, and a payload of NULL is an empty one.
     """
     statements = [
         f"""
@@ -34,10 +39,10 @@ def trigger_statements(channel: str) -> list[str]:
                 RETURN NULL;
             END IF;
             IF TG_OP <> 'INSERT' THEN
-                PERFORM pg_notify('{channel}', OLD.user_id);
+                PERFORM pg_notify('{channel}', left(to_jsonb(OLD) ->> 'user_id', {_LONGEST_ID}));
             END IF;
             IF TG_OP <> 'DELETE' THEN
-                PERFORM pg_notify('{channel}', NEW.user_id);
+                PERFORM pg_notify('{channel}', left(to_jsonb(NEW) ->> 'user_id', {_LONGEST_ID}));
             END IF;
             RETURN NULL;
         END

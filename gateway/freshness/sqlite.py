@@ -20,8 +20,11 @@ _CONTENT = (
     "SELECT group_concat(id || char(0) || coalesce(plugin_slug, '') || char(0) || version"
     " || char(0) || coalesce(enabled, '') || char(0) || user_id, char(1)) FROM plugin"
 )
-# A look that takes longer than this is not worth its price: anything may have changed.
+# Looks that take longer than this are not worth their price: after several in a row (one may
+# have met a lock) any commit may have changed anything, for some time.
 _MAX_LOOK_S = 0.05
+_MAX_SLOW_LOOKS = 3
+_PAUSE_PER_LOOK = 50
 
 
 class SqliteSource:
@@ -33,7 +36,8 @@ class SqliteSource:
         self._file = file
         self._poll_s = poll_s
         self._query_timeout_s = query_timeout_s
-        self._look_took_s = 0.0
+        self._no_look_before = 0.0
+        self._slow_looks = 0
 
     async def run(self, tell: Tell) -> None:
         connection = SqliteConnection(self._file, self._query_timeout_s)
@@ -42,6 +46,7 @@ class SqliteSource:
             identity = file_identity(self._file)
             version = await self._version(connection)
             content = await self._content(connection)
+            tell(ANYTHING)  # what was committed before this look
             while file_identity(self._file) == identity:
                 await asyncio.sleep(self._poll_s)
                 now = await self._version(connection)
@@ -58,12 +63,15 @@ class SqliteSource:
 
     async def _content(self, connection: SqliteConnection) -> bytes | None:
         """A digest of what our caches hold of the table; None where that costs too much."""
-        if self._look_took_s > _MAX_LOOK_S:
-            return None
         loop = asyncio.get_running_loop()
         started_at = loop.time()
+        if started_at < self._no_look_before:
+            return None
         rows = await connection.fetch(_CONTENT)
         text = rows[0][0] or ""
         digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-        self._look_took_s = loop.time() - started_at
+        took_s = loop.time() - started_at
+        self._slow_looks = self._slow_looks + 1 if took_s > _MAX_LOOK_S else 0
+        if self._slow_looks >= _MAX_SLOW_LOOKS:
+            self._no_look_before = loop.time() + took_s * _PAUSE_PER_LOOK
         return digest

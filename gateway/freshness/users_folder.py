@@ -7,6 +7,7 @@ is one `stat` (3 µs), in a thread.
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 
 import anyio.to_thread
 
@@ -32,29 +33,21 @@ class UsersFolderSource:
         self._lookups = lookups
         self._told: dict[UserId, Facts] = {}
         """Told already, and still different from what is cached: the file cannot be read."""
-        self._turn = 0
 
     async def run(self, tell: Tell) -> None:
-        while True:
+        for turn in count():
             await asyncio.sleep(_SWEEP_S)
-            read = self._lookups.recently_read()
-            users = self._whose_turn(list(read))
-            looks = await anyio.to_thread.run_sync(self._look, users)
-            for user, facts in zip(users, looks, strict=True):
-                if read[user] == facts or self._told.get(user, read[user]) == facts:
-                    continue
-                if len(self._told) > _MOST_LOOKS:
-                    self._told.clear()
-                self._told[user] = facts
-                # Soft: a file that is there but cannot be read must not stop a warm user.
-                tell(Change(user=user, hard=False))
-
-    def _whose_turn(self, users: Sequence[UserId]) -> Sequence[UserId]:
-        if len(users) <= _MOST_LOOKS:
-            return users
-        start = self._turn % len(users)
-        self._turn = start + _MOST_LOOKS
-        return users[start : start + _MOST_LOOKS]
+            read = self._lookups.recently_read(turn, _MOST_LOOKS)
+            looks = await anyio.to_thread.run_sync(self._look, list(read))
+            for (user, known), facts in zip(read.items(), looks, strict=True):
+                if known == facts:
+                    self._told.pop(user, None)
+                elif self._told.get(user, known) != facts:
+                    if len(self._told) > _MOST_LOOKS:
+                        self._told.clear()
+                    self._told[user] = facts
+                    # Soft: a file that is there but cannot be read must not stop a warm user.
+                    tell(Change(user=user, hard=False))
 
     def _look(self, users: Sequence[UserId]) -> list[Facts]:
         return [self._storage.installations_facts(user) for user in users]

@@ -1,20 +1,22 @@
 """Changes told by other processes of this host: workers and commands.
 
-A bounded log in a memory-mapped file, `plugins/cache/changes.log`: a ring of fixed records,
+A bounded log in a file, `plugins/cache/changes.log`: a ring of fixed records,
 numbered from 1. Writers exclude each other with a lock file; readers take no lock and
 compare numbers. A reader that fell more than a ring behind has missed something and says so.
+Not mapped into memory: reading past the end of a mapped file that was cut short kills the
+process, and 50 reads of 16 bytes a second cost nothing.
 
     header   magic (8 bytes) · number of the last complete record (u64)
     record   number (u64) · length (u16) · payload (at most 238 bytes) · padding
 """
 
 import asyncio
-import mmap
 import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio.to_thread
 from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
@@ -44,43 +46,49 @@ class ChangeLog:
     def __init__(self, cache: Path) -> None:
         self._path = cache / LOG_NAME
         self._lock = FileLock(f"{self._path}.lock", timeout=_LOCK_TIMEOUT_S)
-        self._map: mmap.mmap | None = None
+        self._descriptor: int | None = None
         self._file_id = (0, 0)
         self._read_up_to = 0
+        self._has_missed = False
 
     def open(self) -> None:
-        """Maps the file, made anew where it is missing or not ours. Blocking, at the start."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Opens the file, made anew where it is missing or not ours. Blocking. Raises: OSError."""
+        self._path.parent.mkdir(exist_ok=True)  # never a plugins folder that is away just now
         with self._lock:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                if os.fstat(descriptor).st_size != _FILE_BYTES:
-                    os.ftruncate(descriptor, _FILE_BYTES)
-                self._map = mmap.mmap(descriptor, _FILE_BYTES)
-                facts = os.fstat(descriptor)
-                self._file_id = (facts.st_dev, facts.st_ino)
-            finally:
-                os.close(descriptor)
-            if self._map[: len(_MAGIC)] != _MAGIC:
-                self._map[:_FILE_BYTES] = bytes(_FILE_BYTES)
-                _HEADER.pack_into(self._map, 0, _MAGIC, 0)
-        self._read_up_to = self._last()
+            facts = os.fstat(descriptor)
+            header = os.pread(descriptor, _HEADER.size, 0)
+            if facts.st_size != _FILE_BYTES or not header.startswith(_MAGIC):
+                os.ftruncate(descriptor, 0)
+                os.ftruncate(descriptor, _FILE_BYTES)
+                os.pwrite(descriptor, _HEADER.pack(_MAGIC, 0), 0)
+        self._descriptor, self._file_id = descriptor, (facts.st_dev, facts.st_ino)
+        self._read_up_to = self._last() or 0
 
     def close(self) -> None:
-        if self._map is not None:
-            self._map.close()
-            self._map = None
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def reopen_if_replaced(self) -> bool:
-        """Whether the file was deleted or replaced, as anything below cache/ may be. Blocking."""
+        """Whether the file was deleted, replaced or cut short, as anything below cache/ may be.
+
+        Blocking. What others told meanwhile is lost: the next read says so.
+        """
         try:
             facts = self._path.stat()
-            if (facts.st_dev, facts.st_ino) == self._file_id:
+            if (
+                self._descriptor is not None
+                and (facts.st_dev, facts.st_ino) == self._file_id
+                and facts.st_size == _FILE_BYTES
+            ):
                 return False
         except FileNotFoundError:
             pass
+        is_first = self._descriptor is None
         self.close()
         self.open()
+        self._has_missed = not is_first
         return True
 
     def append(self, change: Change) -> None:
@@ -90,17 +98,22 @@ class ChangeLog:
         if len(payload) > _MAX_PAYLOAD_BYTES:  # names of the longest kind, all at once
             payload = ANYTHING.encode()
         with self._lock:
-            log = self._mapped()
-            number = self._last() + 1
-            offset = _offset(number)
-            start = offset + _RECORD.size
-            log[start : start + len(payload)] = payload
-            _RECORD.pack_into(log, offset, number, len(payload))
-            _LAST.pack_into(log, _LAST_OFFSET, number)  # last: now it can be read
+            descriptor = self._opened()
+            number = (self._last() or 0) + 1
+            record = _RECORD.pack(number, len(payload)) + payload
+            os.pwrite(descriptor, record, _offset(number))
+            os.pwrite(descriptor, _LAST.pack(number), _LAST_OFFSET)  # last: now it can be read
 
     def read_new(self) -> Iterator[Change]:
         """Changes appended since the last call, by this process too."""
         last = self._last()
+        if last is None:
+            self.reopen_if_replaced()
+            last = self._last() or 0
+        if self._has_missed:
+            self._has_missed, self._read_up_to = False, last
+            yield ANYTHING
+            return
         if last == self._read_up_to:
             return
         first, self._read_up_to = self._read_up_to + 1, last
@@ -111,25 +124,28 @@ class ChangeLog:
             yield self._read(number)
 
     def _read(self, number: int) -> Change:
-        log = self._mapped()
-        offset = _offset(number)
-        found, length = _RECORD.unpack_from(log, offset)
-        start = offset + _RECORD.size
-        payload = log[start : start + length]
-        if found != number or _RECORD.unpack_from(log, offset)[0] != number:
-            return ANYTHING  # written over while it was read
+        record = os.pread(self._opened(), _RECORD_BYTES, _offset(number))
+        if len(record) < _RECORD_BYTES:
+            return ANYTHING
+        found, length = _RECORD.unpack_from(record)
+        if found != number:
+            return ANYTHING  # written over since
         try:
-            return Change.decode(payload)
+            return Change.decode(record[_RECORD.size : _RECORD.size + length])
         except ValueError:
             return ANYTHING
 
-    def _last(self) -> int:
-        return int(_LAST.unpack_from(self._mapped(), _LAST_OFFSET)[0])
+    def _last(self) -> int | None:
+        """The number of the last record; None where the file is cut short."""
+        header = os.pread(self._opened(), _HEADER.size, 0)
+        if len(header) < _HEADER.size:
+            return None
+        return int(_HEADER.unpack(header)[1])
 
-    def _mapped(self) -> mmap.mmap:
-        if self._map is None:
+    def _opened(self) -> int:
+        if self._descriptor is None:
             raise ValueError("the log is not open")
-        return self._map
+        return self._descriptor
 
 
 def tell_workers(cache: Path, change: Change) -> None:
@@ -156,8 +172,7 @@ class WorkersSource:
                 for change in self._log.read_new():
                     tell(change)
                 await asyncio.sleep(_POLL_S)
-            if self._log.reopen_if_replaced():
-                tell(ANYTHING)
+            await anyio.to_thread.run_sync(self._log.reopen_if_replaced)
 
 
 def _offset(number: int) -> int:
