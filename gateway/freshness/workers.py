@@ -159,7 +159,7 @@ def tell_workers(cache: Path, change: Change) -> None:
 
 
 class WorkersSource:
-    """Reads the log 50 times a second: without news that is one comparison."""
+    """Looks at the log 50 times a second: without news that is one read of 16 bytes."""
 
     name = "workers"
 
