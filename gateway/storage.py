@@ -279,6 +279,8 @@ def _open_below(folder: Path, asset_path: AssetPath) -> int:
             os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
             dir_fd=descriptor,
         )
+    except PermissionError:  # one file that may not be read is no failure of the disk
+        raise FileNotFoundError(errno.ENOENT, "may not be read", asset_path) from None
     finally:
         os.close(descriptor)
 

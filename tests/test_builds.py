@@ -361,6 +361,8 @@ def test_between_two_looks_the_disk_is_left_alone_unless_a_purge_says_otherwise(
 
 
 def test_a_version_without_a_folder_has_no_build(storage: PluginStorage) -> None:
+    storage.shared.mkdir(parents=True)  # without it the disk would be away
+
     async def main() -> None:
         index = Looks(storage).index
         assert await index.get(SLUG, V1, Basis()) is None

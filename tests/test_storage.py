@@ -647,7 +647,11 @@ def test_a_link_is_never_followed(
 
 @posix_only
 def test_a_file_that_may_not_be_read_is_not_found(storage: PluginStorage) -> None:
-    (publish(storage) / "dist" / "remoteEntry.js").chmod(0)
+    folder = publish(storage)
+    for path in (folder / "dist", folder, *folder.parents):
+        if path.stat().st_uid == os.geteuid() and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o055)
+    (folder / "dist" / "remoteEntry.js").chmod(0)
     with without_privileges():
         assert_not_found(storage, SCRIPT)
 
