@@ -39,7 +39,7 @@ from gateway.settings import Settings
 from gateway.storage import InstallationMetadata, PluginStorage
 from gateway.ttl_cache import TTLCache
 
-# A manifest of ten plugins is 10 to 30 kB; the rarer ones are made anew.
+# Some thousands of manifests; the less recently used are made anew.
 _MAX_MANIFEST_BYTES = 64 * 2**20
 _ENTRY = AssetPath("dist/remoteEntry.js")
 

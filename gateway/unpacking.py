@@ -20,7 +20,7 @@ from typing import IO
 from gateway.errors import PublishingError
 from gateway.names import portable_problem
 
-# The largest plugin known to us has 1,400 files and 40 MB.
+# Bounds against bombs, far above a front-end bundle: a source beyond them is a mistake or worse.
 MAX_FILES = 20_000
 MAX_BYTES = 1 << 30
 METADATA = ("package.json", "plugin.json")
