@@ -12,7 +12,8 @@ Statements are written with `$1`, `$2`, …: asyncpg's form, and to SQLite param
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -26,6 +27,14 @@ from gateway.settings import Settings
 Row = Sequence[Any]
 FileIdentity = tuple[int, int]
 
+# A writer waits for another, and for readers at its commit, at most this long.
+_WRITER_WAITS_S = 10.0
+_COLUMNS = {
+    "sqlite": "SELECT name FROM pragma_table_info($1)",
+    "postgresql": "SELECT attname AS name FROM pg_attribute"
+    " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+}
+"""Names of a table's columns, by dialect."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -64,28 +73,91 @@ def file_identity(file: Path) -> FileIdentity:
     return facts.st_dev, facts.st_ino
 
 
-async def execute_in_transaction(
-    settings: Settings, statements: Sequence[tuple[str, Mapping[str, Any]]]
-) -> None:
-    """Runs statements (with `:name` parameters) in one transaction, on a connection of its own.
+class Transaction:
+    """Statements with `:name` parameters that take effect together, or not at all."""
 
-    Makes the SQLite file where there is none. Raises: ConfigurationError, if the database
-    cannot be reached or refuses a statement.
+    def __init__(self, connection: Connection, dialect: str) -> None:
+        self._connection = connection
+        self._dialect = dialect
+
+    async def execute(self, statement: str, values: Mapping[str, Any]) -> None:
+        await self._connection.execute(statement, dict(values))
+
+    async def fetch(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Rows by column name."""
+        rows = await self._connection.fetch_all(statement, dict(values))
+        return [dict(row._mapping) for row in rows]
+
+    async def columns(self, table: str) -> frozenset[str]:
+        rows = await self.fetch(_COLUMNS[self._dialect].replace("$1", ":name"), {"name": table})
+        return frozenset(row["name"] for row in rows)
+
+    async def exclude_others(self, name: str) -> None:
+        """Waits for, and then keeps out, other transactions that ask for the same name."""
+        if self._dialect == "postgresql":  # SQLite has one writer at a time anyway
+            await self.execute("SELECT pg_advisory_xact_lock(hashtext(:name))", {"name": name})
+
+
+@asynccontextmanager
+async def transaction(
+    settings: Settings, *, may_create: bool = False
+) -> AsyncIterator[Transaction]:
+    """A transaction that can write, on a connection of its own; committed when the block ends.
+
+    On SQLite it is the only writer from its beginning: what it reads is true until it commits.
+    `may_create`: makes the SQLite file where there is none.
+
+    Raises: SourceUnavailable, if the database cannot be reached, fails or refuses a statement.
     """
-    if settings.database_dialect == "sqlite":
+    dialect = settings.database_dialect
+    if dialect == "sqlite":
         errors: tuple[type[Exception], ...] = (sqlite3.Error,)
         name = str(settings.sqlite_file)
-        database = Database(f"sqlite:///file:{quote(quote(name))}?mode=rwc", uri=True)
+        mode = "rwc" if may_create else "rw"
+        database = Database(
+            f"sqlite:///file:{quote(quote(name))}?mode={mode}", uri=True, timeout=_WRITER_WAITS_S
+        )
+        begun: Callable[[Connection], AbstractAsyncContextManager[object]] = _immediate
     else:
         errors = _postgres_errors()
         database = Database(settings.database.url, min_size=1, max_size=1)
         name = database.url.obscure_password
+        begun = Connection.transaction
     try:
-        async with database, database.connection() as connection, connection.transaction():
-            for statement, values in statements:
-                await connection.execute(statement, dict(values))
+        async with database, database.connection() as connection, begun(connection):
+            yield Transaction(connection, dialect)
     except errors as error:
-        raise ConfigurationError(f"database.url: {name}: {error}") from None
+        raise SourceUnavailable(reason=f"{name}: {error}") from error
+
+
+@asynccontextmanager
+async def _immediate(connection: Connection) -> AsyncIterator[None]:
+    """A transaction of SQLite that begins as a writer. `databases` begins as a reader, and a
+    reader that turns writer after another's commit is refused at once, without waiting."""
+    raw: Any = connection.raw_connection
+    await raw.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        await raw.execute("COMMIT")
+    except BaseException:
+        await raw.execute("ROLLBACK")
+        raise
+
+
+async def execute_in_transaction(
+    settings: Settings, statements: Sequence[tuple[str, Mapping[str, Any]]]
+) -> None:
+    """Runs statements (with `:name` parameters) in one transaction.
+
+    Makes the SQLite file where there is none. Raises: ConfigurationError, if the database
+    cannot be reached or refuses a statement.
+    """
+    try:
+        async with transaction(settings, may_create=True) as running:
+            for statement, values in statements:
+                await running.execute(statement, values)
+    except SourceUnavailable as error:
+        raise ConfigurationError(f"database.url: {error.reason}") from None
 
 
 def _postgres_errors() -> tuple[type[Exception], ...]:
@@ -168,7 +240,7 @@ class SqliteConnection:
         return rows
 
     async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch("SELECT name FROM pragma_table_info($1)", table)
+        rows = await self.fetch(_COLUMNS["sqlite"], table)
         return frozenset(row[0] for row in rows)
 
     async def _executed(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
@@ -256,9 +328,5 @@ class PostgresConnection:
         return rows
 
     async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch(
-            "SELECT attname FROM pg_attribute"
-            " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
-            table,
-        )
+        rows = await self.fetch(_COLUMNS["postgresql"], table)
         return frozenset(row[0] for row in rows)

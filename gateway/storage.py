@@ -13,7 +13,8 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
@@ -26,11 +27,14 @@ from filelock import FileLock
 from gateway.errors import AssetNotFound, StorageError, VersionNotPublished
 from gateway.names import AssetPath, Slug, UserId, Version
 
+Document = dict[str, Any]
+"""An installed_plugins.json: what it says of each plugin, by slug."""
 InstallationMetadata = dict[str, Any]
 Facts = tuple[int, ...] | None
 
 INSTALLATIONS_NAME = "installed_plugins.json"
 _LOCK_TIMEOUT_S = 10.0
+_ABSENT = object()
 # 20 plugins are about 4 KiB; a file beyond this is not one of ours.
 _MAX_INSTALLATIONS_BYTES = 8 * 2**20
 # Windows has neither: the check by resolved path below stands in.
@@ -79,11 +83,11 @@ class PluginStorage:
 
         Raises: BrokenInstallations; StorageError, if the file cannot be read.
         """
-        content = self._read_document(user)
+        content = self.read_document(user)
         return (
             None
             if content is None
-            else {slug: _metadata_of(inner) for slug, inner in content.items()}
+            else {slug: metadata_of(inner) for slug, inner in content.items()}
         )
 
     def plugin_exists_for_user(self, user: UserId, slug: Slug) -> bool:
@@ -114,11 +118,11 @@ class PluginStorage:
             **(installation_metadata or {}),
         }
 
-        def add(content: dict[str, Any]) -> bool:
-            content[slug] = {"installation_metadata": metadata}
+        def add(document: Document) -> bool:
+            document[slug] = {"installation_metadata": metadata}
             return True
 
-        self._change_document(user, add)
+        self._change_locked(user, add)
 
     def unregister_user_plugin(self, user: UserId, slug: Slug) -> bool:
         """Takes `slug` out of the user's file; False if it was not there.
@@ -126,13 +130,10 @@ class PluginStorage:
         Raises: BrokenInstallations; StorageError.
         """
 
-        def remove(content: dict[str, Any]) -> bool:
-            if slug not in content:
-                return False
-            del content[slug]
-            return True
+        def remove(document: Document) -> bool:
+            return document.pop(slug, _ABSENT) is not _ABSENT
 
-        return self._change_document(user, remove)
+        return self._change_locked(user, remove)
 
     # Files: shared/
 
@@ -179,7 +180,11 @@ class PluginStorage:
 
     # The document
 
-    def _read_document(self, user: UserId) -> dict[str, Any] | None:
+    def read_document(self, user: UserId) -> Document | None:
+        """The whole file, keys of the old format too; None where the user has no file.
+
+        Raises: BrokenInstallations; StorageError, if the file cannot be read.
+        """
         path = self.installations_file(user)
         try:
             with path.open("rb") as file:
@@ -198,20 +203,48 @@ class PluginStorage:
             raise BrokenInstallations(f"{path}: not a JSON object")
         return document
 
-    def _change_document(self, user: UserId, change: Callable[[dict[str, Any]], bool]) -> bool:
-        path = self.installations_file(user)
-        locks = self.cache / "locks"
+    @contextmanager
+    def locked(self, user: UserId) -> Iterator[None]:
+        """Excludes whoever else changes what the user has, in any process. Not reentrant.
+
+        Entered and left in any thread. Raises: StorageError, if another holds it for too long.
+        """
+        lock = FileLock(
+            self.cache / "locks" / f"user_{user}.lock", _LOCK_TIMEOUT_S, thread_local=False
+        )
         try:
-            locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(locks / f"user_{user}.lock", timeout=_LOCK_TIMEOUT_S):
-                document = self._read_document(user) or {}
-                changed = change(document)
-                if changed:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_atomically(path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+            Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except OSError as error:  # filelock's Timeout is one
-            raise StorageError(f"{path}: cannot be written: {error}") from error
+            raise StorageError(f"{lock.lock_file}: cannot be locked: {error}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def change_document(self, user: UserId, change: Callable[[Document], bool]) -> bool:
+        """Writes the user's file again if `change` says that it changed it.
+
+        For who is inside `locked(user)`. Raises: BrokenInstallations; StorageError.
+        """
+        document = self.read_document(user) or {}
+        changed = change(document)
+        if changed:
+            self.write_document(user, orjson.dumps(document, option=orjson.OPT_INDENT_2))
         return changed
+
+    def write_document(self, user: UserId, content: bytes) -> None:
+        """For who is inside `locked(user)`. Raises: StorageError."""
+        path = self.installations_file(user)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be written: {error}") from error
+
+    def _change_locked(self, user: UserId, change: Callable[[Document], bool]) -> bool:
+        with self.locked(user):
+            return self.change_document(user, change)
 
 
 def fingerprint(facts: os.stat_result) -> tuple[int, ...]:
@@ -247,7 +280,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _metadata_of(inner: object) -> InstallationMetadata:
+def metadata_of(inner: object) -> InstallationMetadata:
     """The inner object is free-form and may be empty or null (docs/compatibility.md)."""
     metadata = inner.get("installation_metadata") if isinstance(inner, dict) else None
     return metadata if isinstance(metadata, dict) else {}
