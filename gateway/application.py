@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.assets import AssetStore
 from gateway.basis import BASIS_KEY, Basis
 from gateway.builds import BuildIndex
+from gateway.callers import Callers
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
 from gateway.connections import connect
@@ -27,6 +28,7 @@ from gateway.encoder import Encoder
 from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
 from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.front import Front
+from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
@@ -42,6 +44,7 @@ from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
 from gateway.identity.proxy import ProxyIdentity
 from gateway.identity.signed import SignedPaths
+from gateway.lifecycle import Lifecycle
 from gateway.lookups import Lookups
 from gateway.resolver import Resolver
 from gateway.settings import Settings, load_settings
@@ -87,6 +90,9 @@ class Gateway(Front):
         self.change_log = ChangeLog(self.storage.cache)
         self.resolver = Resolver(self.lookups, self.builds, settings.http.allowed_suffixes)
         self.identity = IdentityChain(_identity_sources(settings))
+        self.callers = Callers(settings, self.identity)
+        self.cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
+        self.lifecycle = Lifecycle(settings, self.storage, self.announce)
         self._accel = (
             AccelRedirect(self.storage, encoder, settings.delivery.accel_prefix)
             if settings.delivery.mode == "accel"
@@ -105,8 +111,7 @@ class Gateway(Front):
         self._starlette.router.redirect_slashes = False
         self._started = False
         self._start_lock = anyio.Lock()
-        cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
-        super().__init__(self._route, self.decisions, self.identity.credential, cors)
+        super().__init__(self._route, self.decisions, self.identity.credential, self.cors)
 
     @asynccontextmanager
     async def running(self, *, listening: bool = True) -> AsyncIterator[None]:
@@ -151,7 +156,7 @@ class Gateway(Front):
             return []
         caches = {**self.lookups.caches, "manifest": self.catalogue.manifests}
         collector = GatewayCollector(self, caches, self.assets)
-        return [metrics_route(collector, ProxyIdentity(self.settings.identity.proxy))]
+        return [metrics_route(collector, ProxyIdentity(self.settings.identity.proxy), self.callers)]
 
     def _open_change_log(self) -> None:
         try:
@@ -205,6 +210,7 @@ class Gateway(Front):
             ),
             *self._metrics_routes(),
             *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
+            *lifecycle_routes(f"{api}/plugins", self.lifecycle, self.callers, self.cors),
             Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),
         ]
         if settings.access.public:

@@ -138,10 +138,10 @@ async def _immediate(connection: Connection) -> AsyncIterator[None]:
     await raw.execute("BEGIN IMMEDIATE")
     try:
         yield
-        await raw.execute("COMMIT")
     except BaseException:
         await raw.execute("ROLLBACK")
         raise
+    await raw.execute("COMMIT")
 
 
 async def execute_in_transaction(

@@ -169,6 +169,11 @@ class PluginDatabase:
         )
         return frozenset(str(row[0]) for row in rows)
 
+    async def read_all_versions(self) -> set[tuple[str, str]]:
+        """Slug and version, as stored, that any row names, enabled or not."""
+        rows = await self._fetch("SELECT DISTINCT plugin_slug, version FROM plugin")
+        return {(str(row[0]), str(row[1])) for row in rows}
+
     async def read_plugins(self, user: UserId) -> list[PluginDetails]:
         """All of a user's rows, whole, sorted by slug (bytewise)."""
         rows = await self._fetch(

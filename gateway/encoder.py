@@ -132,6 +132,11 @@ class Encoder:
                 logger.warning("cannot keep %s: %s", path, error)
         return made
 
+    def forget(self, digest: bytes) -> None:
+        """Removes what is kept of the content. Blocking."""
+        for coding in _CODINGS:
+            self.path(digest, coding).unlink(missing_ok=True)
+
     def path(self, digest: bytes, coding: str) -> Path:
         """Where the variant is kept, if it is."""
         name = digest.hex()

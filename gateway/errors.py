@@ -10,6 +10,7 @@
         ├── InvalidToken              401  a credential that proves nothing
         ├── AssetTypeNotAllowed       403
         ├── AdministratorRequired     403
+        ├── OriginNotAllowed          403  a change asked for by another site's page
         ├── NotServed                 404  each subclass is one reason
         │   ├── NotInstalled          the user's installed_plugins.json does not hold it
         │   ├── UnknownPlugin         no row
@@ -18,8 +19,12 @@
         │   └── AssetNotFound         a folder without that file
         ├── MethodNotAllowed          405
         ├── AmbiguousVersion          409  a bare slug held at several versions
+        ├── AlreadyInstalled          409  at another version than asked for
+        ├── NoEarlierVersion          409  nothing to roll back to
+        ├── UnusableVersion           409  published, but its metadata cannot be read
         ├── VersionRetired            410  a pin whose bytes are gone
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
+        ├── ContentTooLarge           413
         ├── RangeNotSatisfiable       416
         └── SourceUnavailable         503  the database or the disk failed
 
@@ -103,6 +108,11 @@ class AdministratorRequired(RequestError):
     status, code, default_detail = 403, "admin_required", "Administrators only"
 
 
+class OriginNotAllowed(RequestError):
+    status, code = 403, "origin_not_allowed"
+    default_detail = "Pages of this origin may not change anything here"
+
+
 class NotServed(RequestError):
     """404. Only a caller who owns the plugin is told which reason it was, in words."""
 
@@ -158,6 +168,21 @@ class AmbiguousVersion(RequestError):
     default_detail = "Several versions are in use; ask by database id or with a pinned URL"
 
 
+class AlreadyInstalled(RequestError):
+    status, code = 409, "already_installed"
+    default_detail = "The plugin is installed at another version; update moves it"
+
+
+class NoEarlierVersion(RequestError):
+    status, code = 409, "no_earlier_version"
+    default_detail = "No earlier version is known; name the one to roll back to"
+
+
+class UnusableVersion(RequestError):
+    status, code = 409, "version_unusable"
+    default_detail = "The metadata of this version cannot be read"
+
+
 class VersionRetired(RequestError):
     status, code = 410, "version_retired"
     default_detail = "These bytes are no longer kept; reload the page"
@@ -166,6 +191,10 @@ class VersionRetired(RequestError):
 class PreconditionFailed(RequestError):
     status, code = 412, "precondition_failed"
     default_detail = "The file is not the one that the condition names"
+
+
+class ContentTooLarge(RequestError):
+    status, code, default_detail = 413, "content_too_large", "The body is too large"
 
 
 class RangeNotSatisfiable(RequestError):

@@ -7,9 +7,13 @@ it raises, and no database.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 from urllib.parse import unquote_to_bytes
+
+from packaging.version import InvalidVersion
+from packaging.version import Version as Release
 
 from gateway.errors import AssetNotFound, AssetTypeNotAllowed
 
@@ -62,6 +66,20 @@ def parse_version(text: object) -> Version:
     if not _component(_VERSION, text):
         raise ValueError(f"not a version: {text!r} (letters, digits, '.', '-', '_', '+')")
     return Version(str(text))
+
+
+def newest_version(versions: Iterable[Version]) -> Version | None:
+    """The newest release; a pre-release only where there is nothing else. None of none."""
+    return max(versions, key=_release_order, default=None)
+
+
+def _release_order(version: Version) -> tuple[bool, Release, str]:
+    """PEP 440, which also reads semantic versions; what it cannot read is older than all."""
+    try:
+        release = Release(version)
+    except InvalidVersion:
+        return (False, Release("0"), version)
+    return (not release.is_prerelease, release, version)
 
 
 def parse_user_id(text: object) -> UserId:

@@ -8,9 +8,10 @@ is never changed; the same content again is nothing to do, other content is refu
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gateway.builds import FolderState, look_at
 from gateway.encoder import MIN_BYTES, Encoder
 from gateway.errors import PublishingError
 from gateway.media_types import media_type
+from gateway.metadata import read_metadata
 from gateway.names import (
     AssetPath,
     Build,
@@ -31,9 +33,24 @@ from gateway.names import (
     portable_problem,
 )
 from gateway.storage import PluginStorage, sync_folder
-from gateway.unpacking import METADATA, Progress, unpack
+from gateway.unpacking import Progress, unpack
 
 DEFAULT_ENTRY = "dist/remoteEntry.js"
+
+
+# A dotfile: never served, and no part of the build.
+RECORD_NAME = ".published.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The content that a version was published with."""
+
+    build: Build
+    files: Mapping[str, str]
+    """SHA-256 in hex, by asset path."""
+    published_at: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +87,11 @@ def publish(
         if state is None:
             raise PublishingError(f"{source}: holds no files")
         target = storage.construct_shared_path(slug, version)
-        with _only_publisher(storage, slug, version):
+        with only_publisher(storage, slug, version):
             if target.is_dir():
                 return _compare(source, target, slug, version, state)
             _encode(storage, staging, state, progress)
+            _write_record(staging, state)
             _make_durable(staging, progress)
             target.parent.mkdir(parents=True, exist_ok=True)
             staging.rename(target)
@@ -82,23 +100,25 @@ def publish(
     return Published(slug, version, state.build, len(state.digests), target, is_new=True)
 
 
-def read_metadata(folder: Path) -> dict[str, Any]:
-    """What plugin.json says, and package.json where that is silent.
+def read_record(folder: Path) -> Record | None:
+    """What was published into a version's folder; None where that was not done by `publish`.
 
-    Raises: PublishingError, if one of them is no JSON object.
+    Raises: OSError, if it cannot be read; ValueError, if it is damaged.
     """
-    merged: dict[str, Any] = {}
-    for name in METADATA:
-        path = folder / name
-        if path.is_file():
-            try:
-                content = orjson.loads(path.read_bytes())
-            except orjson.JSONDecodeError as error:
-                raise PublishingError(f"{name}: not valid JSON: {error}") from None
-            if not isinstance(content, dict):
-                raise PublishingError(f"{name}: expected a JSON object")
-            merged |= content
-    return merged
+    try:
+        content = orjson.loads((folder / RECORD_NAME).read_bytes())
+        return Record(Build(content["build"]), content["files"], content["published_at"])
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / RECORD_NAME}: lacks {error}") from None
+
+
+def _write_record(folder: Path, state: FolderState) -> None:
+    files = {name: digest.hex() for name, digest in state.digests.items()}
+    published_at = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"build": state.build, "published_at": published_at, "files": files}
+    (folder / RECORD_NAME).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def _names(
@@ -209,7 +229,8 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 @contextmanager
-def _only_publisher(storage: PluginStorage, slug: Slug, version: Version) -> Iterator[None]:
+def only_publisher(storage: PluginStorage, slug: Slug, version: Version) -> Iterator[None]:
+    """Excludes whoever else publishes or removes the version. Raises: PublishingError."""
     locks = storage.cache / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     try:

@@ -3,7 +3,7 @@
 A site of the application brings its own tables, and this module is not used there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -107,47 +107,69 @@ def database_id(user: UserId, slug: Slug) -> str:
 def plugin_row(
     metadata: Mapping[str, Any], user: UserId, slug: Slug, version: Version, now: datetime
 ) -> Row:
-    """A row of `plugin` from the metadata of a version (its plugin.json)."""
-    moment = now.strftime("%Y-%m-%d %H:%M:%S")
+    """A row of `plugin` from the metadata of a version (metadata.py)."""
     return {
         "id": database_id(user, slug),
         "plugin_slug": slug,
-        "version": version,
         "user_id": user,
         "enabled": True,
         "status": "activated",
         "official": bool(metadata.get("official", False)),
         "is_local": bool(metadata.get("is_local", False)),
         "downloads": 0,
-        "update_available": False,
         "installation_type": "local",
-        "last_updated": moment,
-        "created_at": moment,
-        "updated_at": moment,
-        **{name: metadata.get(name) for name in _PLUGIN_TEXTS},
-        "type": metadata.get("type") or "frontend",
-        "name": metadata.get("name") or slug,
-        "description": metadata.get("description") or "",
-        **{name: _json_text(metadata.get(name)) for name in _PLUGIN_JSON},
+        "created_at": _moment(now),
+        **dict.fromkeys((*_PLUGIN_TEXTS, *_PLUGIN_JSON)),
+        "type": "frontend",
+        "name": slug,
+        "description": "",
+        **plugin_changes(metadata, version, now),
     }
 
 
-def module_rows(metadata: Mapping[str, Any], user: UserId, slug: Slug, now: datetime) -> list[Row]:
+def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime) -> Row:
+    """What another version changes in the row: all that its metadata states."""
+    return {
+        "version": version,
+        "update_available": False,
+        "last_updated": _moment(now),
+        "updated_at": _moment(now),
+        **_stated(metadata, _PLUGIN_TEXTS, _PLUGIN_JSON),
+    }
+
+
+def module_rows(
+    metadata: Mapping[str, Any], user: UserId, plugin_id: str, now: datetime
+) -> list[Row]:
     """Rows of `module` from the `modules` of the same metadata."""
-    moment = now.strftime("%Y-%m-%d %H:%M:%S")
     return [
         {
-            "id": f"{database_id(user, slug)}_{module['name']}",
-            "plugin_id": database_id(user, slug),
+            "id": f"{plugin_id}_{module['name']}",
+            "plugin_id": plugin_id,
             "user_id": user,
             "enabled": bool(module.get("enabled", True)),
-            "created_at": moment,
-            "updated_at": moment,
-            **{name: module.get(name) for name in _MODULE_TEXTS},
-            **{name: _json_text(module.get(name)) for name in _MODULE_JSON},
+            "created_at": _moment(now),
+            **dict.fromkeys((*_MODULE_TEXTS, *_MODULE_JSON)),
+            **module_changes(module, now),
         }
         for module in metadata.get("modules") or ()
     ]
+
+
+def module_changes(module: Mapping[str, Any], now: datetime) -> Row:
+    """What another version changes in a module's row: all that its metadata states."""
+    return {"updated_at": _moment(now), **_stated(module, _MODULE_TEXTS, _MODULE_JSON)}
+
+
+def _stated(stated: Mapping[str, Any], texts: Iterable[str], json_texts: Iterable[str]) -> Row:
+    row: Row = {name: stated[name] for name in texts if isinstance(stated.get(name), str | int)}
+    row |= {name: json_text(stated[name]) for name in json_texts if stated.get(name) is not None}
+    return row
+
+
+def _moment(now: datetime) -> str:
+    """As the application writes it."""
+    return now.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def insert_statement(table: str, row: Row) -> str:
@@ -157,5 +179,12 @@ def insert_statement(table: str, row: Row) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES ({parameters})"  # noqa: S608 (our own names)
 
 
-def _json_text(value: Any) -> str | None:
-    return None if value is None else orjson.dumps(value).decode()
+def update_statement(table: str, changes: Row) -> str:
+    """UPDATE of the row with `:id` and, in `module`, `:plugin_id`."""
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    key = "id = :id" if table == "plugin" else "id = :id AND plugin_id = :plugin_id"
+    return f"UPDATE {table} SET {assignments} WHERE {key}"  # noqa: S608 (our own names)
+
+
+def json_text(value: Any) -> str:
+    return orjson.dumps(value).decode()

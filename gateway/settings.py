@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from gateway.errors import ConfigurationError
+from gateway.names import parse_user_id
 
 ENVIRONMENT_PREFIX = "GATEWAY__"
 CONFIG_VARIABLE = "GATEWAY_CONFIG"
@@ -87,6 +88,10 @@ def _origins(values: list[str]) -> list[str]:
                 " (credentials rule out '*')"
             )
     return values
+
+
+def _user_ids(values: list[str]) -> list[str]:
+    return [parse_user_id(value) for value in values]
 
 
 def _networks(values: list[str]) -> list[str]:
@@ -187,7 +192,7 @@ class Signed(_Section):
 class Identity(_Section):
     chain: list[Literal["jwt", "proxy", "dev"]] = Field(["jwt"], min_length=1)
     """Ways of knowing the user, asked in this order."""
-    admin_users: list[str] = []
+    admin_users: Annotated[list[str], AfterValidator(_user_ids)] = []
     """User ids of administrators."""
     jwt: Jwt = Jwt()
     proxy: Proxy = Proxy()

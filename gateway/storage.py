@@ -25,7 +25,7 @@ import orjson
 from filelock import FileLock
 
 from gateway.errors import AssetNotFound, StorageError, VersionNotPublished
-from gateway.names import AssetPath, Slug, UserId, Version
+from gateway.names import AssetPath, Slug, UserId, Version, parse_version
 
 Document = dict[str, Any]
 """An installed_plugins.json: what it says of each plugin, by slug."""
@@ -140,6 +140,15 @@ class PluginStorage:
     def construct_shared_path(self, slug: Slug, version: Version) -> Path:
         return self.shared / slug / f"v{version}"
 
+    def published_versions(self, slug: Slug) -> list[Version]:
+        """In no order; folders whose name is no version's are passed over. Raises: OSError."""
+        try:
+            names = [path.name for path in (self.shared / slug).iterdir() if path.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            self.require_shared()
+            return []
+        return [version for name in names if (version := _version_of(name)) is not None]
+
     def get_user_plugin_path(self, user: UserId, slug: Slug, version: Version) -> Path | None:
         """The version's folder, if the user has the plugin and the folder exists.
 
@@ -242,6 +251,15 @@ class PluginStorage:
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error}") from error
 
+    def restorer(self, user: UserId) -> Callable[[], None]:
+        """What writes the user's file as it is now. For who is inside `locked(user)`."""
+        path = self.installations_file(user)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return lambda: path.unlink(missing_ok=True)
+        return lambda: self.write_document(user, content)
+
     def _change_locked(self, user: UserId, change: Callable[[Document], bool]) -> bool:
         with self.locked(user):
             return self.change_document(user, change)
@@ -278,6 +296,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _version_of(folder_name: str) -> Version | None:
+    try:
+        return parse_version(folder_name[1:]) if folder_name.startswith("v") else None
+    except ValueError:
+        return None
 
 
 def metadata_of(inner: object) -> InstallationMetadata:

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import IO
 
 from gateway.errors import PublishingError
+from gateway.metadata import METADATA_FILES
 from gateway.names import portable_problem
 
 # Bounds against bombs, far above a front-end bundle: a source beyond them is a mistake or worse.
 MAX_FILES = 20_000
 MAX_BYTES = 1 << 30
-METADATA = ("package.json", "plugin.json")
-"""Files that describe a plugin; what the later says wins."""
 _CHUNK_BYTES = 1 << 20
 # RuntimeError: an encrypted member; NotImplementedError: a method that zipfile lacks.
 _DAMAGED = (
@@ -181,7 +180,9 @@ def _without_common_folder(members: list[Member]) -> list[Member]:
     """Only a folder that holds the metadata too: `dist/` alone is a plugin's own folder."""
     firsts = {member.name.partition("/")[0] for member in members}
     names = {member.name for member in members}
-    if len(firsts) != 1 or not names & {f"{first}/{name}" for first in firsts for name in METADATA}:
+    if len(firsts) != 1 or not names & {
+        f"{first}/{name}" for first in firsts for name in METADATA_FILES
+    }:
         return members
     return [Member(member.name.partition("/")[2], member.size, member.open) for member in members]
 

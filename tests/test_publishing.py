@@ -19,7 +19,7 @@ import pytest
 from gateway.encoder import Encoder
 from gateway.errors import PublishingError
 from gateway.names import Slug, Version
-from gateway.publishing import Published, publish
+from gateway.publishing import RECORD_NAME, Published, publish, read_record
 from gateway.storage import PluginStorage
 from tests.support.server import clean_environment, run_cli, serving
 from tests.support.site import ADA, Site, bearer
@@ -83,10 +83,11 @@ def remains(storage: PluginStorage) -> list[Path]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
+    """All but the record of the publishing."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != RECORD_NAME
     }
 
 
@@ -98,6 +99,12 @@ def test_each_form_of_a_plugin_becomes_the_same_version(
     assert (published.slug, published.version, published.is_new) == ("Review", "1.0.0", True)
     assert published.folder == storage.shared / "Review" / "v1.0.0"
     assert contents(published.folder) == FILES
+    record = read_record(published.folder)
+    assert record is not None
+    assert record.build == published.build
+    assert record.files == {
+        name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()
+    }
     assert published.build == publish(storage, as_folder(tmp_path, FILES)).build
     assert not remains(storage)
 

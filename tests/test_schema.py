@@ -61,7 +61,7 @@ def test_the_metadata_of_every_demo_plugin_fits_the_tables(
     assert (row["version"], row["user_id"], row["enabled"]) == (version, USER, 1)
     assert row["name"] == metadata["name"]
     assert json.loads(row["permissions"]) == metadata["permissions"]
-    modules = module_rows(metadata, USER, slug, NOW)
+    modules = module_rows(metadata, USER, row["id"], NOW)
     assert [module["name"] for module in modules] == [
         module["name"] for module in metadata["modules"]
     ]
@@ -143,10 +143,10 @@ def test_metadata_cannot_choose_the_row_it_becomes(database: sqlite3.Connection)
 def test_a_module_is_enabled_unless_its_metadata_says_otherwise(
     database: sqlite3.Connection, stated: dict[str, Any], stored: int
 ) -> None:
-    (row,) = module_rows({"modules": [{"name": "Board", **stated}]}, USER, SLUG, NOW)
+    (row,) = module_rows({"modules": [{"name": "Board", **stated}]}, USER, database_id(USER, SLUG), NOW)
     assert inserted(database, "module", row)["enabled"] == stored
 
 
 @pytest.mark.parametrize("metadata", [{}, {"modules": []}])
 def test_a_plugin_may_have_no_modules(metadata: dict[str, Any]) -> None:
-    assert module_rows(metadata, USER, SLUG, NOW) == []
+    assert module_rows(metadata, USER, database_id(USER, SLUG), NOW) == []

@@ -7,6 +7,8 @@ import click
 
 import gateway
 from gateway.cli.access import explain, sign, token
+from gateway.cli.collection import gc
+from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
 from gateway.cli.publishing import publish
 from gateway.cli.serving import demo, serve
 from gateway.cli.site import check, init, list_
@@ -44,5 +46,8 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     ctx.obj = config_file
 
 
-for command in (demo, init, serve, check, publish, list_, token, sign, explain):
+for command in (
+    demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
+    gc, token, sign, explain,
+):  # fmt: skip
     main.add_command(command)

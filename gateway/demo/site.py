@@ -5,18 +5,17 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
-import orjson
 
 from gateway.connections import execute_in_transaction
 from gateway.errors import ConfigurationError
+from gateway.metadata import read_metadata
 from gateway.names import Slug, UserId, Version
-from gateway.schema import insert_statement, module_rows, plugin_row
+from gateway.schema import database_id, insert_statement, module_rows, plugin_row
 from gateway.settings import Settings, load_settings
 from gateway.site import make_tables
-from gateway.storage import write_atomically
+from gateway.storage import PluginStorage, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +98,19 @@ class DemoSite:
 
     async def _seed(self, settings: Settings) -> None:
         await make_tables(settings)
+        storage = PluginStorage(settings.plugins_dir)
         now = datetime.now(UTC)
         statements = []
         for user in USERS:
             for slug, version in user.versions.items():
-                metadata = self._metadata(slug, version)
+                metadata = read_metadata(storage.construct_shared_path(slug, version))
                 row = plugin_row(metadata, user.id, slug, version, now)
                 statements.append((insert_statement("plugin", row), row))
                 statements += [
                     (insert_statement("module", module), module)
-                    for module in module_rows(metadata, user.id, slug, now)
+                    for module in module_rows(metadata, user.id, database_id(user.id, slug), now)
                 ]
         await execute_in_transaction(settings, statements)
-
-    def _metadata(self, slug: Slug, version: Version) -> dict[str, Any]:
-        path = self.folder / "plugins" / "shared" / slug / f"v{version}" / "plugin.json"
-        metadata: dict[str, Any] = orjson.loads(path.read_bytes())
-        return metadata
 
 
 def demo_plugins() -> Path:

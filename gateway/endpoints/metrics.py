@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from gateway.assets import AssetStore
 from gateway.cache_policy import NO_STORE
+from gateway.callers import Callers
 from gateway.endpoints.front import Front
-from gateway.errors import AdministratorRequired
 from gateway.identity.proxy import ProxyIdentity
 from gateway.ttl_cache import TTLCache
 
@@ -59,14 +59,14 @@ class GatewayCollector(Collector):
         )
 
 
-def metrics_route(collector: GatewayCollector, trusted: ProxyIdentity) -> Route:
+def metrics_route(collector: GatewayCollector, trusted: ProxyIdentity, callers: Callers) -> Route:
     registry = CollectorRegistry()
     registry.register(collector)
 
     async def metrics(request: Request) -> Response:
-        """For loopback and trusted peers."""
+        """For loopback, trusted peers and administrators."""
         if not (_is_loopback(request) or trusted.is_trusted(request.scope)):
-            raise AdministratorRequired
+            (await callers.identify(request.scope)).require_administrator()
         return Response(
             generate_latest(registry),
             media_type=CONTENT_TYPE_LATEST,

@@ -1,0 +1,68 @@
+"""Who asks for a change, and for whom: a user for himself, an administrator for anyone."""
+
+import hmac
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from gateway.basis import Basis
+from gateway.errors import AdministratorRequired, InvalidRequest, InvalidToken
+from gateway.identity import IdentityChain, single_header
+from gateway.names import UserId, parse_user_id
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`user` is None for whoever holds the administrators' token."""
+
+    user: UserId | None
+    is_administrator: bool
+
+    def require_administrator(self) -> None:
+        """Raises: AdministratorRequired."""
+        if not self.is_administrator:
+            raise AdministratorRequired
+
+    def acts_for(self, named: str | None) -> UserId:
+        """The user whose plugins are changed: the one named, or the caller.
+
+        Raises: AdministratorRequired, for another than himself; InvalidRequest.
+        """
+        if named is None:
+            if self.user is None:
+                raise InvalidRequest("Expected ?user=ID: the token names no user")
+            return self.user
+        try:
+            user = parse_user_id(named)
+        except ValueError:
+            raise InvalidRequest("user: not a user id") from None
+        if user != self.user:
+            self.require_administrator()
+        return user
+
+
+class Callers:
+    """Knows administrators: `identity.admin_users`, and holders of `admin.token`."""
+
+    def __init__(self, settings: Settings, identity: IdentityChain) -> None:
+        self._identity = identity
+        self._administrators = frozenset(settings.identity.admin_users)
+        self._token = settings.admin.token.encode()
+
+    async def identify(self, scope: Scope) -> Caller:
+        """Raises: NotAuthenticated, InvalidToken, SourceUnavailable."""
+        if self._holds_token(scope):
+            return Caller(None, is_administrator=True)
+        user = await self._identity.identify(scope, Basis.of(scope))
+        return Caller(user, is_administrator=user in self._administrators)
+
+    def _holds_token(self, scope: Scope) -> bool:
+        try:
+            field = single_header(scope, b"authorization") or b""
+        except ValueError:
+            raise InvalidToken from None
+        scheme, _, token = field.partition(b" ")
+        # In constant time: how long a refusal takes must not tell how much was right.
+        is_equal = hmac.compare_digest(token.strip(), self._token)
+        return bool(self._token) and scheme.lower() == b"bearer" and is_equal

@@ -1,0 +1,178 @@
+"""Collecting versions that nobody needs: no row refers to them, their retention has passed,
+and no gateway was asked for them lately.
+
+A version leaves `shared/` by one rename, so that it is there whole or gone; then pins of it
+answer 410. What is asked of the database is asked again inside the transaction that covers
+the rename, so an installation made meanwhile keeps its files. Blocking, but for the database.
+"""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from filelock import FileLock, Timeout
+
+from gateway.builds import look_at
+from gateway.changes import Change
+from gateway.connections import Transaction, transaction
+from gateway.encoder import Encoder
+from gateway.errors import StorageError
+from gateway.names import Slug, Version, parse_slug
+from gateway.publishing import only_publisher
+from gateway.retention import Retention
+from gateway.settings import Settings
+from gateway.storage import PluginStorage, sync_folder
+
+DAY_S = 86_400.0
+# A page that is open asks for its next chunk within this, or it will be told to reload.
+IN_USE_S = 15 * 60.0
+
+
+class Fate(Enum):
+    """What becomes of a version."""
+
+    REFERRED = "referred to by rows"
+    RETAINED = "retained"
+    IN_USE = "asked for lately"
+    COLLECTABLE = "collectable"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A published version, as a run found it."""
+
+    slug: Slug
+    version: Version
+    folder: Path
+    fate: Fate
+    size_bytes: int
+    retained_for_s: float = 0.0
+    """How long it still is, where its fate is RETAINED."""
+
+
+class Collector:
+    """Looks at what is published, and removes what nobody needs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: PluginStorage,
+        announce: Callable[[Change], None],
+        now: Callable[[], float],
+    ) -> None:
+        """`now`: seconds since the epoch."""
+        self._settings = settings
+        self._storage = storage
+        self._announce = announce
+        self._now = now
+        self._retention = Retention(storage.cache)
+        self._retention_s = settings.lifecycle.retention_days * DAY_S
+        self._trash = storage.cache / "trash"
+
+    def candidates(self, referred: Collection[tuple[str, str]]) -> Iterator[Candidate]:
+        """All published versions, by slug; notes references, and changes nothing else.
+
+        `referred`: slugs and versions that rows name. Blocking. Raises: OSError.
+        """
+        self._storage.require_shared()
+        for folder in sorted(self._storage.shared.iterdir()):
+            try:
+                slug = parse_slug(folder.name)
+            except ValueError:
+                continue
+            for version in sorted(self._storage.published_versions(slug)):
+                yield self._candidate(slug, version, is_referred=(slug, version) in referred)
+
+    async def collect(self, candidates: Collection[Candidate]) -> AsyncIterator[Candidate]:
+        """Removes the collectable ones; yields each that is gone.
+
+        Raises: StorageError, where another run is at it; SourceUnavailable; PublishingError, if a
+        version is being published; OSError.
+        """
+        with self._alone():
+            await run_sync(self._empty_trash)  # what a run that was killed left
+            for candidate in candidates:
+                if candidate.fate is Fate.COLLECTABLE and await self._retire(candidate):
+                    self._announce(Change(slug=candidate.slug, version=candidate.version))
+                    await run_sync(self._empty_trash)
+                    yield candidate
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = self._storage.cache / "gc.lock"
+        lock = FileLock(path, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StorageError(f"{path}: another run is removing versions") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _candidate(self, slug: Slug, version: Version, *, is_referred: bool) -> Candidate:
+        folder = self._storage.construct_shared_path(slug, version)
+        last_reference = self._retention.last_reference(slug, version)
+        if is_referred or last_reference is None:  # never seen without: its clock begins now
+            self._retention.note_reference(slug, version)
+            last_reference = self._now()
+        retained_for_s = max(0.0, last_reference + self._retention_s - self._now())
+        last_use = self._retention.last_use(slug, version)
+        if is_referred:
+            fate = Fate.REFERRED
+        elif retained_for_s:
+            fate = Fate.RETAINED
+        elif last_use is not None and self._now() - last_use < IN_USE_S:
+            fate = Fate.IN_USE
+        else:
+            fate = Fate.COLLECTABLE
+        return Candidate(slug, version, folder, fate, _size(folder), retained_for_s)
+
+    async def _retire(self, candidate: Candidate) -> bool:
+        """Whether the version was moved away; not if a row refers to it by now."""
+        async with transaction(self._settings) as rows:
+            if await _is_referred(rows, candidate):
+                return False
+            moved = await run_sync(self._move_to_trash, candidate)
+            # PostgreSQL has other writers meanwhile: an installation gets its files back.
+            if await _is_referred(rows, candidate):
+                await run_sync(moved.rename, candidate.folder)
+                return False
+        self._retention.forget(candidate.slug, candidate.version)
+        return True
+
+    def _move_to_trash(self, candidate: Candidate) -> Path:
+        self._trash.mkdir(parents=True, exist_ok=True)
+        target = Path(tempfile.mkdtemp(dir=self._trash)) / candidate.folder.name
+        with only_publisher(self._storage, candidate.slug, candidate.version):
+            candidate.folder.rename(target)
+            sync_folder(candidate.folder.parent)
+        return target
+
+    def _empty_trash(self) -> None:
+        """Removes what was moved there, and the encoded variants of its files: those that
+        another version shares are made again when they are asked for.
+        """
+        encoder = Encoder(self._storage.cache / "encoded")
+        for folder in self._trash.glob("*/v*"):
+            state = look_at(folder, None)
+            for digest in state.digests.values() if state else ():
+                encoder.forget(digest)
+        shutil.rmtree(self._trash, ignore_errors=True)
+
+
+async def _is_referred(rows: Transaction, candidate: Candidate) -> bool:
+    found = await rows.fetch(
+        "SELECT 1 FROM plugin WHERE plugin_slug = :slug AND version = :version LIMIT 1",
+        {"slug": candidate.slug, "version": candidate.version},
+    )
+    return bool(found)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,145 @@
+"""What a user has, changed over HTTP: by himself, or by an administrator (`?user=ID`)."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.callers import Callers
+from gateway.cors import CorsPolicy
+from gateway.endpoints.answers import plain_json
+from gateway.errors import ContentTooLarge, InvalidRequest, OriginNotAllowed, UnknownPlugin
+from gateway.formats import JsonObject
+from gateway.lifecycle import Lifecycle, Outcome
+from gateway.names import UserId, Version, parse_slug, parse_version
+
+_MAX_BODY_BYTES = 16 * 1024
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _ToVersion(_Body):
+    version: str | None = None
+    """None: the newest for an update, the one before for a rollback."""
+
+    def parsed(self) -> Version | None:
+        """Raises: InvalidRequest."""
+        try:
+            return None if self.version is None else parse_version(self.version)
+        except ValueError as error:
+            raise InvalidRequest(f"version: {error}") from None
+
+
+class _Install(_ToVersion):
+    source_url: str | None = Field(None, max_length=2048)
+    """For the user's JSON: where the plugin came from."""
+
+
+class _Enabled(_Body):
+    enabled: bool
+
+
+class _Nothing(_Body):
+    pass
+
+
+B = TypeVar("B", bound=_Body)
+Command = Callable[[UserId, str, B], Awaitable[Outcome]]
+
+
+def lifecycle_routes(
+    prefix: str, lifecycle: Lifecycle, callers: Callers, cors: CorsPolicy
+) -> list[Route]:
+    """Routes below `{api}/plugins`."""
+
+    def route(method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
+        async def answer(request: Request) -> Response:
+            _refuse_foreign_page(request, cors)
+            caller = await callers.identify(request.scope)
+            user = caller.acts_for(request.query_params.get("user"))
+            body = await _body(request, body_type)
+            outcome = await command(user, request.path_params["plugin"], body)
+            return plain_json(_envelope(outcome))
+
+        return Route(prefix + path, answer, methods=[method])
+
+    async def install(user: UserId, plugin: str, body: _Install) -> Outcome:
+        try:
+            slug = parse_slug(plugin)
+        except ValueError:
+            raise UnknownPlugin from None
+        metadata = {} if body.source_url is None else {"source_url": body.source_url}
+        return await lifecycle.install(user, slug, body.parsed(), metadata)
+
+    async def update(user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+        return await lifecycle.update(user, plugin, body.parsed())
+
+    async def rollback(user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+        return await lifecycle.rollback(user, plugin, body.parsed())
+
+    async def uninstall(user: UserId, plugin: str, _body: _Nothing) -> Outcome:
+        return await lifecycle.uninstall(user, plugin)
+
+    async def enable(user: UserId, plugin: str, body: _Enabled) -> Outcome:
+        return await lifecycle.set_enabled(user, plugin, enabled=body.enabled)
+
+    return [
+        route("POST", "/{plugin}/install", _Install, install),
+        route("PUT", "/{plugin}/update", _ToVersion, update),
+        route("POST", "/{plugin}/rollback", _ToVersion, rollback),
+        route("DELETE", "/{plugin}/uninstall", _Nothing, uninstall),
+        route("PATCH", "/{plugin}", _Enabled, enable),
+    ]
+
+
+def _refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
+    """Where a cookie at the proxy in front is the credential, any page could send a form here.
+
+    Raises: OriginNotAllowed.
+    """
+    origin = request.headers.get("origin")
+    if (
+        origin is None  # no page
+        or request.headers.get("sec-fetch-site") == "same-origin"
+        or cors.allows(origin.encode("latin-1"))
+        or urlsplit(origin).netloc == request.headers.get("host")
+    ):
+        return
+    raise OriginNotAllowed
+
+
+async def _body(request: Request, body_type: type[B]) -> B:
+    """The JSON body; an empty one says nothing. Raises: ContentTooLarge, InvalidRequest."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MAX_BODY_BYTES:
+            raise ContentTooLarge
+    try:
+        return body_type.model_validate_json(content or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise InvalidRequest(f"{where}: {first['msg']}") from None
+
+
+def _envelope(outcome: Outcome) -> JsonObject:
+    """As the application wraps its answers about one plugin (FORMATS: status)."""
+    return {
+        "status": "success",
+        "data": {
+            "plugin_slug": outcome.slug,
+            "plugin_id": outcome.database_id,
+            "user_id": outcome.user,
+            "version": outcome.version,
+            "previous_version": outcome.previous_version,
+            "enabled": outcome.enabled,
+            "changed": outcome.changed,
+        },
+    }

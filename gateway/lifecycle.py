@@ -1,0 +1,431 @@
+"""What a user has, changed: install, update, rollback, enable, disable, uninstall.
+
+Each is one database transaction and one write of the user's JSON, under a lock per user that
+holds in all processes. The database's commit is the moment: what adds writes the JSON before
+it, what removes after it. So a process killed between the two leaves at most a JSON entry
+without a row, which grants nothing, and which the same command, or `doctor`, puts right.
+Caches are told after the commit. No HTTP.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from gateway.changes import Change
+from gateway.connections import Transaction, transaction
+from gateway.errors import (
+    AlreadyInstalled,
+    NoEarlierVersion,
+    NotInstalled,
+    PublishingError,
+    SourceUnavailable,
+    UnknownPlugin,
+    UnusableVersion,
+    VersionNotPublished,
+)
+from gateway.holdings import (
+    Configurations,
+    Holding,
+    change_enabled,
+    change_version,
+    delete_holding,
+    insert_holding,
+    read_holding,
+)
+from gateway.metadata import Metadata, read_metadata
+from gateway.names import Slug, UserId, Version, newest_version, parse_slug, parse_version
+from gateway.retention import Retention
+from gateway.settings import Settings
+from gateway.storage import Document, InstallationMetadata, PluginStorage, metadata_of
+
+DEFAULT_ENTRY = "dist/remoteEntry.js"
+# Keys of the old format that this change makes untrue, or that the table decides.
+_TABLE_DECIDES = ("version", "shared_path", "enabled")
+_MAX_PREVIOUS = 10
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the user has after the command."""
+
+    user: UserId
+    slug: Slug
+    database_id: str | None
+    version: str | None
+    """None: he does not have the plugin any more."""
+    previous_version: str | None
+    """What he had before, where that is another."""
+    enabled: bool | None
+    changed: bool
+    """False: it was so already."""
+
+
+class Lifecycle:
+    """The commands; `plugin` is a slug or a database id.
+
+    Each raises, beside what it says, StorageError and SourceUnavailable, and is carried through
+    when its caller is cancelled.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: PluginStorage, announce: Callable[[Change], None]
+    ) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._announce = announce
+        self._retention = Retention(storage.cache)
+        self._allow_missing = settings.access.missing_installations == "allow"
+
+    async def install(
+        self,
+        user: UserId,
+        slug: Slug,
+        version: Version | None = None,
+        installation_metadata: Mapping[str, Any] | None = None,
+    ) -> Outcome:
+        """Gives the plugin to the user, at the newest published version if none is named.
+
+        Raises: VersionNotPublished, UnusableVersion; AlreadyInstalled at another version.
+        """
+        return await _whole(self._install(user, slug, version, installation_metadata or {}))
+
+    async def update(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
+        """Moves the user to another version, the newest published if none is named.
+
+        Files of the version he leaves stay: pages that are open go on loading them.
+        Raises: UnknownPlugin, NotInstalled, VersionNotPublished, UnusableVersion.
+        """
+        return await _whole(self._update(user, plugin, version))
+
+    async def rollback(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
+        """Moves the user back to the version he had before, or to the one named.
+
+        Raises: NoEarlierVersion, and what `update` does.
+        """
+        return await _whole(self._rollback(user, plugin, version))
+
+    async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
+        """Raises: UnknownPlugin."""
+        return await _whole(self._set_enabled(user, plugin, enabled=enabled))
+
+    async def uninstall(self, user: UserId, plugin: str) -> Outcome:
+        """Takes rows and JSON entry away, the user's configuration with them.
+
+        Raises: NotInstalled, if there is neither.
+        """
+        return await _whole(self._uninstall(user, plugin))
+
+    async def _install(
+        self,
+        user: UserId,
+        slug: Slug,
+        version: Version | None,
+        installation_metadata: Mapping[str, Any],
+    ) -> Outcome:
+        async with self._change(user, slug) as change:
+            holding = change.holding
+            if holding is not None and change.passes:
+                if version not in (None, holding.version):
+                    raise AlreadyInstalled(
+                        reason=f"{user} has {slug} {holding.version}; gateway update moves it"
+                    )
+                return change.outcome(holding, holding.version, changed=False)
+            if holding is None:
+                target = await self._published(change.slug, version)
+                arguments = user, change.slug, target.version, target.metadata
+                holding = await insert_holding(change.rows, *arguments, change.now)
+            elif version not in (None, holding.version):
+                target = await self._published(change.slug, version)
+                await self._move(change, holding, target, {})
+            facts = {
+                "installation_type": "production",
+                "installed_by": "gateway",
+                "installed_at": change.now.isoformat(timespec="seconds"),
+            }
+            await change.write({**facts, **change.metadata, **installation_metadata})
+        return change.outcome(holding, version or holding.version, changed=True)
+
+    async def _update(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
+        async with self._change(user, plugin) as change:
+            holding = change.require_held()
+            target = await self._published(change.slug, version)
+            if target.version == holding.version:
+                return change.outcome(holding, holding.version, changed=False)
+            kept = await self._move(change, holding, target, change.metadata)
+            previous = [*change.previous_versions(holding), holding.version][-_MAX_PREVIOUS:]
+            await change.write({**change.metadata, **kept, "previous_versions": previous})
+        return change.outcome(holding, target.version, changed=True)
+
+    async def _rollback(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
+        async with self._change(user, plugin) as change:
+            holding = change.require_held()
+            previous = change.previous_versions(holding)
+            if version is None and not previous:
+                raise NoEarlierVersion(
+                    reason=f"no version of {change.slug} is known that {user} had before; --version"
+                )
+            wanted = version or previous[-1]
+            target = await self._published(change.slug, wanted)
+            if target.version == holding.version:
+                return change.outcome(holding, holding.version, changed=False)
+            kept = await self._move(change, holding, target, change.metadata)
+            if wanted in previous:
+                previous = previous[: previous.index(wanted)]
+            await change.write({**change.metadata, **kept, "previous_versions": previous})
+        return change.outcome(holding, target.version, changed=True)
+
+    async def _set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
+        async with self._change(user, plugin, needs_json=False) as change:
+            holding = change.holding
+            if holding is None:
+                raise UnknownPlugin(owned=True, reason=f"no row of {user} for {plugin}")
+            changed = bool(holding.plugin["enabled"]) is not enabled
+            if changed:
+                await change_enabled(change.rows, holding, enabled=enabled, now=change.now)
+        return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
+
+    async def _uninstall(self, user: UserId, plugin: str) -> Outcome:
+        async with self._change(user, plugin) as change:
+            holding = change.holding
+            if holding is None and not change.is_listed:
+                raise NotInstalled(
+                    owned=True, reason=f"{user} has no {plugin}, neither row nor JSON entry"
+                )
+            if holding is not None:
+                await delete_holding(change.rows, holding)
+                await self._note_left(change.slug, holding.version)
+            change.remove_after_commit()
+        return change.outcome(holding, None, changed=True)
+
+    @asynccontextmanager
+    async def _change(
+        self, user: UserId, plugin: str, *, needs_json: bool = True
+    ) -> AsyncIterator["_Change"]:
+        """The user's rows and JSON, for one change alone; announced when it is committed."""
+        storage = self._storage
+        async with _entered_in_thread(storage.locked(user)):
+            document = await run_sync(storage.read_document, user) if needs_json else None
+            change: _Change | None = None
+            try:
+                async with transaction(self._settings) as rows:
+                    await rows.exclude_others(user)
+                    holding = await read_holding(rows, user, plugin)
+                    change = _Change(storage, user, _slug(holding, plugin), rows, holding)
+                    change.document = document or {}
+                    change.table_decides = document is None and self._allow_missing
+                    yield change
+            except BaseException:
+                if change is not None:
+                    change.undo()
+                raise
+            try:
+                await change.finish()
+            finally:
+                self._announce(Change(user=user))
+
+    async def _move(
+        self, change: "_Change", holding: Holding, target: "_Target", metadata: InstallationMetadata
+    ) -> dict[str, Configurations]:
+        """Makes the rows those of the version; what of them the user's JSON must keep."""
+        kept = metadata.get("kept_config_fields")
+        kept = kept if isinstance(kept, dict) else {}
+        lost = await change_version(
+            change.rows, holding, change.user, target.version, target.metadata, kept, change.now
+        )
+        await self._note_left(change.slug, holding.version)
+        in_rows_before = holding.modules
+        kept = {name: value for name, value in kept.items() if name not in in_rows_before} | lost
+        return {"kept_config_fields": kept} if kept or "kept_config_fields" in metadata else {}
+
+    async def _published(self, slug: Slug, version: Version | None) -> "_Target":
+        return await run_sync(_read_target, self._storage, slug, version)
+
+    async def _note_left(self, slug: Slug, version: str) -> None:
+        try:
+            left = parse_version(version)
+        except ValueError:  # no folder can be meant
+            return
+        await run_sync(self._retention.note_reference, slug, left)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A version to move to."""
+
+    version: Version
+    metadata: Metadata
+
+
+class _Change:
+    """One change of one user's plugin, while it is made."""
+
+    def __init__(
+        self,
+        storage: PluginStorage,
+        user: UserId,
+        slug: Slug,
+        rows: Transaction,
+        holding: Holding | None,
+    ) -> None:
+        self.user = user
+        self.slug = slug
+        self.rows = rows
+        self.holding = holding
+        self.document: Document = {}
+        self.table_decides = False
+        """There is no JSON, and the setting says that this denies nothing: none is written, for
+        one that holds a single plugin would deny the others."""
+        self.now = datetime.now(UTC)
+        self._storage = storage
+        self._undo: Callable[[], None] = lambda: None
+        self._removes = False
+
+    @property
+    def is_listed(self) -> bool:
+        return self.slug in self.document
+
+    @property
+    def passes(self) -> bool:
+        """Whether the user has the plugin as far as his JSON goes."""
+        return self.is_listed or self.table_decides
+
+    @property
+    def metadata(self) -> InstallationMetadata:
+        return metadata_of(self.document.get(self.slug))
+
+    def require_held(self) -> Holding:
+        """Raises: UnknownPlugin, NotInstalled."""
+        if self.holding is None:
+            raise UnknownPlugin(owned=True, reason=f"no row of {self.user} for {self.slug}")
+        if not self.passes:
+            raise NotInstalled(
+                owned=True, reason=f"{self.slug} is not in the JSON of {self.user}: install it"
+            )
+        return self.holding
+
+    def previous_versions(self, holding: Holding) -> list[Version]:
+        """Versions he had before, the last at the end."""
+        stated = self.metadata.get("previous_versions")
+        # The present version is the last one after a rollback that was killed before its JSON.
+        return [
+            version
+            for text in (stated if isinstance(stated, list) else ())
+            if text != holding.version and (version := _version(text)) is not None
+        ]
+
+    async def write(self, metadata: InstallationMetadata) -> None:
+        """The last step before the commit."""
+        if not self.table_decides:
+            await run_sync(self._write, metadata)
+
+    def _write(self, metadata: InstallationMetadata) -> None:
+        entry = self.document.get(self.slug)
+        kept = entry.items() if isinstance(entry, dict) else ()
+        entry = {key: value for key, value in kept if key not in _TABLE_DECIDES}
+        entry["installation_metadata"] = metadata
+        self._undo = self._storage.restorer(self.user)
+
+        def put(document: Document) -> bool:
+            document[self.slug] = entry
+            return True
+
+        self._storage.change_document(self.user, put)
+
+    def undo(self) -> None:
+        """The rows were not committed: the JSON as it was."""
+        self._undo()
+
+    def remove_after_commit(self) -> None:
+        self._removes = self.is_listed
+
+    async def finish(self) -> None:
+        """After the commit."""
+        if self._removes:
+            await run_sync(
+                self._storage.change_document,
+                self.user,
+                lambda document: document.pop(self.slug, _ABSENT) is not _ABSENT,
+            )
+
+    def outcome(
+        self,
+        holding: Holding | None,
+        version: str | None,
+        *,
+        changed: bool,
+        enabled: bool | None = None,
+    ) -> Outcome:
+        if enabled is None and holding is not None and version is not None:
+            enabled = bool(holding.plugin["enabled"])
+        before = None if self.holding is None else self.holding.version
+        return Outcome(
+            self.user,
+            self.slug,
+            None if holding is None else holding.id,
+            version,
+            before if before != version else None,
+            enabled,
+            changed,
+        )
+
+
+def _read_target(storage: PluginStorage, slug: Slug, version: Version | None) -> _Target:
+    """Blocking."""
+    try:
+        chosen = version or newest_version(storage.published_versions(slug))
+        if chosen is None:
+            raise VersionNotPublished(
+                "No version of this plugin is published",
+                reason=f"no version of {slug} is published",
+            )
+        folder = storage.construct_shared_path(slug, chosen)
+        if not folder.is_dir():
+            raise VersionNotPublished(
+                "This version of the plugin is not published",
+                reason=f"{slug} {chosen} is not published: no folder {folder}",
+            )
+        metadata = read_metadata(folder)
+    except PublishingError as error:
+        raise UnusableVersion(reason=f"{slug} {chosen}: {error}") from None
+    except OSError as error:
+        raise SourceUnavailable(reason=f"{slug}: cannot be read: {error}") from error
+    defaults = {"scope": slug, "bundle_method": "webpack"}
+    if (folder / DEFAULT_ENTRY).is_file():
+        defaults["bundle_location"] = DEFAULT_ENTRY
+    stated = {key: value for key, value in metadata.items() if value is not None}
+    return _Target(chosen, {**defaults, **stated})
+
+
+def _slug(holding: Holding | None, plugin: str) -> Slug:
+    try:
+        return parse_slug(plugin if holding is None else holding.plugin["plugin_slug"])
+    except ValueError as error:
+        raise UnknownPlugin(reason=str(error)) from None
+
+
+def _version(text: object) -> Version | None:
+    try:
+        return parse_version(text)
+    except ValueError:
+        return None
+
+
+@asynccontextmanager
+async def _entered_in_thread(context: AbstractContextManager[None]) -> AsyncIterator[None]:
+    """For a lock: entering it may wait for another process."""
+    await run_sync(context.__enter__)
+    try:
+        yield
+    finally:
+        context.__exit__(None, None, None)
+
+
+async def _whole(change: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """A caller that goes away leaves no change half made."""
+    return await asyncio.shield(asyncio.ensure_future(change))

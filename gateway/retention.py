@@ -1,0 +1,70 @@
+"""When a version was last referred to by a row, and last asked for.
+
+No table tells: the application deletes and rewrites its rows as it likes. So whoever sees a
+reference or a use notes it, as the modification time of a small file:
+
+    plugins/cache/versions/<slug>/v<version>.referred
+    plugins/cache/versions/<slug>/v<version>.used
+
+Where cache/ was deleted the clocks start anew: a version is kept longer, never shorter.
+Blocking.
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from gateway.names import Slug, Version
+
+logger = logging.getLogger(__name__)
+
+# A use is noted at most so often: one stat, and a write in a minute, for each version.
+_USE_NOTED_EVERY_S = 60.0
+
+
+class Retention:
+    """The notes below one `plugins/cache/`; moments are seconds since the epoch."""
+
+    def __init__(self, cache: Path) -> None:
+        self._folder = cache / "versions"
+
+    def note_reference(self, slug: Slug, version: Version) -> None:
+        """A row refers to the version, or did until now."""
+        _touch(self._note(slug, version, "referred"))
+
+    def note_use(self, slug: Slug, version: Version) -> None:
+        """Somebody asks for the version's files."""
+        noted = self.last_use(slug, version)
+        if noted is None or time.time() - noted > _USE_NOTED_EVERY_S:
+            _touch(self._note(slug, version, "used"))
+
+    def last_reference(self, slug: Slug, version: Version) -> float | None:
+        return _moment(self._note(slug, version, "referred"))
+
+    def last_use(self, slug: Slug, version: Version) -> float | None:
+        return _moment(self._note(slug, version, "used"))
+
+    def forget(self, slug: Slug, version: Version) -> None:
+        """The version is gone."""
+        for what in ("referred", "used"):
+            self._note(slug, version, what).unlink(missing_ok=True)
+
+    def _note(self, slug: Slug, version: Version, what: str) -> Path:
+        return self._folder / slug / f"v{version}.{what}"
+
+
+def _touch(note: Path) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
+        os.utime(note)
+    except OSError as error:  # a read-only or full disk: nothing is collected there either
+        logger.debug("cannot note %s: %s", note, error)
+
+
+def _moment(note: Path) -> float | None:
+    try:
+        return note.stat().st_mtime
+    except OSError:
+        return None
