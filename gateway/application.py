@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -15,7 +16,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.assets import AssetStore
 from gateway.basis import BASIS_KEY, Basis
-from gateway.builds import BuildIndex
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
@@ -48,7 +48,9 @@ from gateway.lifecycle import Lifecycle
 from gateway.lookups import Lookups
 from gateway.resolver import Resolver
 from gateway.settings import Settings, load_settings
+from gateway.shared_versions import SharedVersions
 from gateway.storage import PluginStorage
+from gateway.ttl_cache import TTLCache
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +83,18 @@ class Gateway(Front):
         if settings.dev.enabled:
             assets = assets.model_copy(update={"revalidate": 0.0})
         encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
-        self.builds = BuildIndex(self.storage, assets.revalidate, self._on_build_change)
+        self.shared_versions = SharedVersions(
+            self.storage, encoder, assets.revalidate, self._on_build_change
+        )
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
-        self.catalogue = Catalogue(self.lookups, self.database, self.storage, self.builds, settings)
+        self.catalogue = Catalogue(
+            self.lookups, self.database, self.storage, self.shared_versions, settings
+        )
         self.invalidation = Invalidation(
-            self.lookups, self.catalogue, self.builds, self.assets, self.decisions
+            self.lookups, self.catalogue, self.shared_versions, self.assets, self.decisions
         )
         self.change_log = ChangeLog(self.storage.cache)
-        self.resolver = Resolver(self.lookups, self.builds, settings.http.allowed_suffixes)
+        self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.identity = IdentityChain(_identity_sources(settings))
         self.callers = Callers(settings, self.identity)
         self.cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -125,7 +131,7 @@ class Gateway(Front):
             await self.database.open()
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.assets.close)
-            stack.push_async_callback(self.builds.close)
+            stack.push_async_callback(self.shared_versions.close)
             stack.push_async_callback(self.lookups.close)
             stack.push_async_callback(self.catalogue.manifests.close)
             if listening:
@@ -151,11 +157,19 @@ class Gateway(Front):
         self.catalogue.manifests.expire_all()
         self.decisions.clear()
 
+    @property
+    def caches(self) -> dict[str, TTLCache[Any, Any]]:
+        """All of them, under the names that Cache-Status and metrics show."""
+        return {
+            **self.lookups.caches,
+            "manifest": self.catalogue.manifests,
+            "builds": self.shared_versions.cache,
+        }
+
     def _metrics_routes(self) -> list[BaseRoute]:
         if not self.settings.observability.metrics:
             return []
-        caches = {**self.lookups.caches, "manifest": self.catalogue.manifests}
-        collector = GatewayCollector(self, caches, self.assets)
+        collector = GatewayCollector(self, self.caches, self.assets)
         return [metrics_route(collector, ProxyIdentity(self.settings.identity.proxy), self.callers)]
 
     def _open_change_log(self) -> None:
@@ -201,7 +215,7 @@ class Gateway(Front):
         settings = self.settings
         api = settings.http.api_prefix
         server = AssetServer(
-            settings, self.storage, self.assets, self.builds, self.decisions, self._accel
+            settings, self.storage, self.assets, self.shared_versions, self.decisions, self._accel
         )
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [

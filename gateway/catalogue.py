@@ -6,12 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio.to_thread
-import orjson
 
 from gateway.basis import Basis
-from gateway.builds import BuildIndex
 from gateway.database import ModuleDetails, PluginDatabase, PluginDetails
-from gateway.errors import GatewayError, NotServed, SourceUnavailable, StorageError, UnknownPlugin
+from gateway.errors import GatewayError, SourceUnavailable, StorageError, UnknownPlugin
 from gateway.formats import (
     JsonObject,
     bare_plugin,
@@ -36,12 +34,19 @@ from gateway.names import (
 )
 from gateway.representation import Variant, json_variant
 from gateway.settings import Settings
+from gateway.shared_versions import SharedVersions
 from gateway.storage import InstallationMetadata, PluginStorage
 from gateway.ttl_cache import TTLCache
 
 # Some thousands of manifests; the less recently used are made anew.
 _MAX_MANIFEST_BYTES = 64 * 2**20
-_ENTRY = AssetPath("dist/remoteEntry.js")
+_ENTRY = "dist/remoteEntry.js"
+_NO_FILES = {
+    "bundle_exists": False,
+    "bundle_size": 0,
+    "package_json_valid": False,
+    "assets_present": False,
+}
 
 
 class Catalogue:
@@ -52,20 +57,20 @@ class Catalogue:
         lookups: Lookups,
         database: PluginDatabase,
         storage: PluginStorage,
-        builds: BuildIndex,
+        versions: SharedVersions,
         settings: Settings,
     ) -> None:
         self._lookups = lookups
         self._database = database
         self._storage = storage
-        self._builds = builds
+        self._versions = versions
         self._pin_manifest = settings.http.pin_manifest
-        versions = settings.cache.versions
+        lookup = settings.cache.versions
         self.manifests: TTLCache[tuple[UserId, bool], Variant] = TTLCache(
             self._load_manifest,
             # A manifest holds pins, which hold for as long as a look at a folder does.
-            ttl_s=min(versions.ttl, settings.cache.assets.revalidate),
-            stale_if_error_s=versions.stale_if_error,
+            ttl_s=min(lookup.ttl, settings.cache.assets.revalidate),
+            stale_if_error_s=lookup.stale_if_error,
             max_size=_MAX_MANIFEST_BYTES,
             size_of=lambda variant: variant.size,
         )
@@ -148,7 +153,7 @@ class Catalogue:
             facts: JsonObject = {"plugin_slug": asked, "exists": False, "status": "not_installed"}
             return {"status": "success", "data": facts}
         plugin = named[0]
-        health = await anyio.to_thread.run_sync(self._health, plugin)
+        health = await self._health(plugin)
         if not _passes(plugin, metadata):
             status = "not_installed"
         else:
@@ -194,44 +199,29 @@ class Catalogue:
             return verbatim
         try:
             slug, version, _ = _asset_names(plugin, relative)
-            state = await self._builds.get(slug, version, Basis())
+            shared = await self._versions.get(slug, version, Basis())
         except (ValueError, GatewayError):  # a name that is no path, a disk that fails
             return verbatim
-        return f"{Pin(version, state.build)}/{relative}" if state else verbatim
+        return f"{Pin(version, shared.state.build)}/{relative}" if shared else verbatim
 
-    def _health(self, plugin: PluginDetails) -> dict[str, Any]:
-        """Blocking."""
-        relative = relative_bundle_location(plugin) or _ENTRY
+    async def _health(self, plugin: PluginDetails) -> dict[str, Any]:
+        """What the version's files look like, of the user's own version."""
+        try:
+            slug, version = parse_slug(plugin.plugin_slug), parse_version(plugin.version)
+            shared = await self._versions.get(slug, version, Basis())
+        except (ValueError, SourceUnavailable):  # a name that is no folder, a disk that fails
+            shared = None
+        if shared is None:
+            return dict(_NO_FILES)
+        size = shared.size_bytes(relative_bundle_location(plugin) or _ENTRY)
         return {
-            "bundle_exists": (size := self._size(plugin, relative)) > 0,
+            "bundle_exists": size > 0,
             "bundle_size": size,
-            "package_json_valid": self._is_json(plugin, AssetPath("package.json")),
-            "assets_present": self._has_folder(plugin, "assets"),
+            "package_json_valid": await anyio.to_thread.run_sync(
+                lambda: shared.package_json_is_valid
+            ),
+            "assets_present": shared.has_folder("assets"),
         }
-
-    def _size(self, plugin: PluginDetails, relative: str) -> int:
-        try:
-            opened = self._storage.open_asset(*_asset_names(plugin, relative))
-        except (ValueError, NotServed, OSError):
-            return 0
-        with opened.file:
-            return opened.stat.st_size
-
-    def _is_json(self, plugin: PluginDetails, relative: str) -> bool:
-        try:
-            opened = self._storage.open_asset(*_asset_names(plugin, relative))
-            with opened.file:
-                orjson.loads(opened.file.read())
-        except (ValueError, NotServed, OSError):  # orjson's error is a ValueError
-            return False
-        return True
-
-    def _has_folder(self, plugin: PluginDetails, name: str) -> bool:
-        try:
-            slug, version, _ = _asset_names(plugin, name)
-        except (ValueError, NotServed):
-            return False
-        return (self._storage.construct_shared_path(slug, version) / name).is_dir()
 
 
 def _asset_names(plugin: PluginDetails, relative: str) -> tuple[Slug, Version, AssetPath]:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import orjson
 
 from gateway.assets import AssetStore
-from gateway.builds import BuildIndex
 from gateway.catalogue import Catalogue
 from gateway.decisions import Decisions
 from gateway.lookups import Lookups
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
+from gateway.shared_versions import SharedVersions
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class Invalidation:
         self,
         lookups: Lookups,
         catalogue: Catalogue,
-        builds: BuildIndex,
+        versions: SharedVersions,
         assets: AssetStore,
         decisions: Decisions,
     ) -> None:
         self._lookups = lookups
         self._catalogue = catalogue
-        self._builds = builds
+        self._versions = versions
         self._assets = assets
         self._decisions = decisions
         self.applied = 0
@@ -84,7 +84,7 @@ class Invalidation:
             self._catalogue.forget_user(change.user)
             self._lookups.forget_user(change.user, hard=change.hard)
         if change.slug is not None and change.version is not None:
-            self._builds.purge(change.slug, change.version)
+            self._versions.purge(change.slug, change.version)
             self._assets.purge_version(change.slug, change.version)
             self._catalogue.manifests.expire_all()
         if change.user is None and change.slug is None:
@@ -94,7 +94,7 @@ class Invalidation:
     def _everything(self, *, hard: bool) -> None:
         """Soft: the lookups. Files are looked at again by themselves, every two seconds."""
         if hard:
-            for cache in (self._catalogue.manifests, self._lookups, self._builds, self._assets):
+            for cache in (self._catalogue.manifests, self._lookups, self._versions, self._assets):
                 cache.purge_all()
         else:
             self._catalogue.manifests.expire_all()

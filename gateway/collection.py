@@ -24,13 +24,11 @@ from gateway.encoder import Encoder
 from gateway.errors import StorageError
 from gateway.names import Slug, Version, parse_slug
 from gateway.publishing import only_publisher
-from gateway.retention import Retention
+from gateway.retention import IN_USE_S, Retention
 from gateway.settings import Settings
 from gateway.storage import PluginStorage, sync_folder
 
 DAY_S = 86_400.0
-# A page that is open asks for its next chunk within this, or it will be told to reload.
-IN_USE_S = 15 * 60.0
 
 
 class Fate(Enum):

@@ -132,6 +132,10 @@ class Encoder:
                 logger.warning("cannot keep %s: %s", path, error)
         return made
 
+    def kept(self, digest: bytes) -> tuple[str, ...]:
+        """Codings in which the content is kept, not looked at for damage. Blocking."""
+        return tuple(name for name in _CODINGS if self.path(digest, name).is_file())
+
     def forget(self, digest: bytes) -> None:
         """Removes what is kept of the content. Blocking."""
         for coding in _CODINGS:

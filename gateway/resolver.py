@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gateway.basis import Basis
-from gateway.builds import BuildIndex, FolderState
+from gateway.builds import FolderState
 from gateway.database import PluginRecord
 from gateway.errors import (
     AmbiguousVersion,
@@ -34,6 +34,7 @@ from gateway.names import (
     parse_version,
     suffix,
 )
+from gateway.shared_versions import SharedVersions
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,10 @@ class Resolver:
     """Decides which version's file a request gets."""
 
     def __init__(
-        self, lookups: Lookups, builds: BuildIndex, allowed_suffixes: Collection[str]
+        self, lookups: Lookups, versions: SharedVersions, allowed_suffixes: Collection[str]
     ) -> None:
         self._lookups = lookups
-        self._builds = builds
+        self._versions = versions
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
 
     async def resolve(self, user: UserId, target: Target, basis: Basis) -> Resolution:
@@ -119,7 +120,8 @@ class Resolver:
 
     async def _pinned_state(self, slug: Slug, pin: Pin, basis: Basis) -> FolderState:
         """The folder's state, which is the pinned one."""
-        state = await self._builds.get(slug, pin.version, basis)
+        shared = await self._versions.get(slug, pin.version, basis)
+        state = shared.state if shared else None
         current = state is not None and state.build == pin.build
         basis.note("pin", "on disk" if current else "retired", f"shared/{slug}/v{pin.version}")
         if state is None or not current:

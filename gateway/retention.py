@@ -19,6 +19,8 @@ from gateway.names import Slug, Version
 
 logger = logging.getLogger(__name__)
 
+IN_USE_S = 15 * 60.0
+"""A page that is open asks for its next chunk within this, or it will be told to reload."""
 # A use is noted at most so often: one stat, and a write in a minute, for each version.
 _USE_NOTED_EVERY_S = 60.0
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from gateway.basis import Basis
-from gateway.builds import BuildIndex, FolderState
+from gateway.builds import FolderState
 from gateway.errors import SourceUnavailable
 from gateway.names import Slug, Version
+from gateway.shared_versions import SharedVersions
 from gateway.storage import PluginStorage
 
 SLUG = Slug("Review")
@@ -79,15 +80,15 @@ class Looks:
 
     def __init__(self, storage: PluginStorage) -> None:
         self.changes = 0
-        self.index = BuildIndex(storage, 0.0, self._count)
+        self.index = SharedVersions(storage, None, 0.0, self._count)
 
     def _count(self) -> None:
         self.changes += 1
 
     async def state(self) -> FolderState:
-        state = await self.index.get(SLUG, V1, Basis())
-        assert state is not None
-        return state
+        shared = await self.index.get(SLUG, V1, Basis())
+        assert shared is not None
+        return shared.state
 
 
 def state_of(storage: PluginStorage) -> FolderState:
@@ -123,9 +124,9 @@ def test_the_same_files_as_another_version_are_the_same_build(storage: PluginSto
 
     async def main() -> None:
         index = Looks(storage).index
-        states = [await index.get(SLUG, Version(text), Basis()) for text in ("1.0.0", "1.0.1")]
-        assert None not in states
-        assert len({state.build for state in states if state}) == 1
+        versions = [await index.get(SLUG, Version(text), Basis()) for text in ("1.0.0", "1.0.1")]
+        assert None not in versions
+        assert len({version.state.build for version in versions if version}) == 1
 
     asyncio.run(main())
 
@@ -341,7 +342,7 @@ def test_between_two_looks_the_disk_is_left_alone_unless_a_purge_says_otherwise(
     folder = publish(storage)
 
     async def main() -> None:
-        index = BuildIndex(storage, 3600.0, lambda: None)
+        index = SharedVersions(storage, None, 3600.0, lambda: None)
         before = await index.get(SLUG, V1, Basis())
         change_content(folder)
         assert await index.get(SLUG, V1, Basis()) is before
@@ -352,7 +353,7 @@ def test_between_two_looks_the_disk_is_left_alone_unless_a_purge_says_otherwise(
         after = await index.get(SLUG, V1, Basis())
         assert before is not None
         assert after is not None
-        assert after.build != before.build
+        assert after.state.build != before.state.build
 
     asyncio.run(main())
 

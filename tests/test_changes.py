@@ -177,7 +177,7 @@ def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
         "owners": lookups.owners,
         "held_versions": lookups.held_versions,
         "manifests": gateway.catalogue.manifests,
-        "builds": gateway.builds._looks,
+        "builds": gateway.shared_versions._looks,
         "assets": gateway.assets._cache,
     }
 

@@ -143,7 +143,9 @@ def test_metadata_cannot_choose_the_row_it_becomes(database: sqlite3.Connection)
 def test_a_module_is_enabled_unless_its_metadata_says_otherwise(
     database: sqlite3.Connection, stated: dict[str, Any], stored: int
 ) -> None:
-    (row,) = module_rows({"modules": [{"name": "Board", **stated}]}, USER, database_id(USER, SLUG), NOW)
+    (row,) = module_rows(
+        {"modules": [{"name": "Board", **stated}]}, USER, database_id(USER, SLUG), NOW
+    )
     assert inserted(database, "module", row)["enabled"] == stored
 
 

@@ -8,7 +8,6 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.assets import AssetStore
 from gateway.basis import Basis
-from gateway.builds import BuildIndex
 from gateway.cache_policy import Audience, asset_cache_control
 from gateway.decisions import Decisions
 from gateway.delivery.accel import AccelRedirect
@@ -27,6 +26,7 @@ from gateway.planning import Plan, plan_answer
 from gateway.representation import Representation, Variant
 from gateway.resolver import Resolution
 from gateway.settings import Settings
+from gateway.shared_versions import SharedVersions
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
 
 ASKED = "gateway.asked"
@@ -64,13 +64,13 @@ class AssetServer:
         settings: Settings,
         storage: PluginStorage,
         store: AssetStore,
-        builds: BuildIndex,
+        versions: SharedVersions,
         decisions: Decisions,
         accel: AccelRedirect | None,
     ) -> None:
         self._storage = storage
         self._store = store
-        self._builds = builds
+        self._versions = versions
         self._decisions = decisions
         self._accel = accel
         self._cache_control = {
@@ -173,14 +173,14 @@ class AssetServer:
         except NotServed as error:
             self._raise_missing(error, resolution)
         if wanted is not None and found.digest != wanted:
-            self._builds.purge(key.slug, key.version)
+            self._versions.purge(key.slug, key.version)
             raise VersionRetired(reason=f"{key} was rebuilt in place")
         return found
 
     def _raise_missing(self, error: NotServed, resolution: Resolution) -> NoReturn:
         key = resolution.key
         if resolution.content_digest is not None:  # the build has it, the disk no longer
-            self._builds.purge(key.slug, key.version)
+            self._versions.purge(key.slug, key.version)
             raise VersionRetired(reason=error.reason) from None
         if not resolution.owned and isinstance(error, VersionNotPublished):
             raise UnknownPlugin(reason=error.reason) from None

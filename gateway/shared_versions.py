@@ -1,0 +1,160 @@
+"""What all users of a version share: one object for each (slug, version), however many have it.
+
+Its index (builds.py), its metadata, and which encoded variants are kept. Loaded when it is first
+asked for, looked at again for changes in place, dropped when nobody has asked for a while.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import anyio.to_thread
+import orjson
+
+from gateway.basis import Basis
+from gateway.builds import FolderState, look_at
+from gateway.encoder import Encoder
+from gateway.errors import PublishingError, SourceUnavailable
+from gateway.metadata import Metadata, read_metadata
+from gateway.names import Slug, Version
+from gateway.retention import IN_USE_S, Retention
+from gateway.storage import PluginStorage
+from gateway.ttl_cache import TTLCache
+
+_MAX_VERSIONS = 10_000
+
+
+class SharedVersion:
+    """A version as it is on disk, for all who have it."""
+
+    def __init__(
+        self,
+        slug: Slug,
+        version: Version,
+        folder: Path,
+        state: FolderState,
+        encoder: Encoder | None,
+    ) -> None:
+        self.slug = slug
+        self.version = version
+        self.state = state
+        self.uses = 0
+        """How often it was asked for since it was loaded."""
+        self._folder = folder
+        self._encoder = encoder
+
+    @cached_property
+    def metadata(self) -> Metadata | None:
+        """None where it cannot be read. Blocking, once."""
+        try:
+            return read_metadata(self._folder)
+        except (PublishingError, OSError):
+            return None
+
+    def encoded(self) -> Mapping[str, tuple[str, ...]]:
+        """Codings that are kept on disk, by file. Blocking."""
+        if self._encoder is None:
+            return {}
+        return {
+            name: codings
+            for name, digest in self.state.digests.items()
+            if (codings := self._encoder.kept(digest))
+        }
+
+    def size_bytes(self, name: str) -> int:
+        """Of one file; 0 where there is none."""
+        return self.state.sizes.get(name, 0)
+
+    def has_folder(self, name: str) -> bool:
+        return any(path.startswith(f"{name}/") for path in self.state.digests)
+
+    @cached_property
+    def package_json_is_valid(self) -> bool:
+        """Whether package.json is there and is JSON. Blocking, once."""
+        if "package.json" not in self.state.digests:
+            return False
+        try:
+            orjson.loads((self._folder / "package.json").read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            return False
+        return True
+
+
+class SharedVersions:
+    """The versions in use, looked at again every `revalidate_s` seconds."""
+
+    def __init__(
+        self,
+        storage: PluginStorage,
+        encoder: Encoder | None,
+        revalidate_s: float,
+        on_change: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._storage = storage
+        self._encoder = encoder
+        self._retention = Retention(storage.cache)
+        self._looks: TTLCache[tuple[Slug, Version], SharedVersion | None] = TTLCache(
+            self._look,
+            ttl_s=revalidate_s,
+            negative_ttl_s=revalidate_s,
+            # Kept with its digests while nobody asks, and answering while the disk fails.
+            stale_if_error_s=IN_USE_S,
+            max_size=_MAX_VERSIONS,
+            is_negative=lambda look: look is None,
+            clock=clock,
+            on_change=on_change,
+        )
+
+    @property
+    def cache(self) -> TTLCache[tuple[Slug, Version], SharedVersion | None]:
+        """Where they are held, for counting."""
+        return self._looks
+
+    async def get(self, slug: Slug, version: Version, basis: Basis) -> SharedVersion | None:
+        """None where the version has no folder.
+
+        Raises: SourceUnavailable, if the disk fails and no earlier answer is left.
+        """
+        shared = basis.rest_on("builds", await self._looks.get_entry((slug, version)))
+        if shared is not None:
+            shared.uses += 1
+        return shared
+
+    def __iter__(self) -> Iterator[SharedVersion]:
+        """Those that are loaded."""
+        entries = map(self._looks.peek, self._looks.held_keys())
+        return (entry.value for entry in entries if entry is not None and entry.value is not None)
+
+    def purge_all(self) -> None:
+        self._looks.purge_all()
+
+    def purge(self, slug: Slug, version: Version) -> None:
+        self._looks.purge((slug, version))
+
+    async def close(self) -> None:
+        await self._looks.close()
+
+    async def _look(self, key: tuple[Slug, Version]) -> SharedVersion | None:
+        entry = self._looks.peek(key)
+        known = entry.value if entry else None
+        try:
+            return await anyio.to_thread.run_sync(self._look_now, *key, known)
+        except OSError as error:
+            folder = self._storage.construct_shared_path(*key)
+            raise SourceUnavailable(reason=f"{folder}: {error}") from error
+
+    def _look_now(
+        self, slug: Slug, version: Version, known: SharedVersion | None
+    ) -> SharedVersion | None:
+        """Blocking. The object that is known, where nothing has changed."""
+        folder = self._storage.construct_shared_path(slug, version)
+        state = look_at(folder, known.state if known else None)
+        if state is None:
+            self._storage.require_shared()
+            return None
+        self._retention.note_use(slug, version)
+        if known is not None and known.state is state:
+            return known
+        return SharedVersion(slug, version, folder, state, self._encoder)
