@@ -25,6 +25,7 @@ from gateway.database import PluginDatabase
 from gateway.decisions import Decisions
 from gateway.delivery.accel import AccelRedirect
 from gateway.encoder import Encoder
+from gateway.endpoints.administration import CacheState, administration_routes
 from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
 from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.front import Front
@@ -34,6 +35,7 @@ from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
 from gateway.endpoints.sending import ASKED, AssetServer
 from gateway.errors import ConfigurationError, RequestError
+from gateway.explain import Explainer
 from gateway.freshness import FreshnessSource, keep_running
 from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource
@@ -95,6 +97,7 @@ class Gateway(Front):
         )
         self.change_log = ChangeLog(self.storage.cache)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
+        self.explainer = Explainer(self.resolver, self.storage, self.assets)
         self.identity = IdentityChain(_identity_sources(settings))
         self.callers = Callers(settings, self.identity)
         self.cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -223,6 +226,19 @@ class Gateway(Front):
                 self.database, self._folders(), settings.cache.versions.stale_if_error
             ),
             *self._metrics_routes(),
+            *administration_routes(
+                CacheState(
+                    self.caches,
+                    self.assets,
+                    self.decisions,
+                    self.shared_versions,
+                    self.invalidation,
+                ),
+                self.explainer,
+                self.announce,
+                self.callers,
+                self.cors,
+            ),
             *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
             *lifecycle_routes(f"{api}/plugins", self.lifecycle, self.callers, self.cors),
             Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),

@@ -80,11 +80,9 @@ class AssetStore:
     def purge(self, key: AssetKey) -> None:
         self._cache.purge(key)
 
-    def purge_version(self, slug: Slug, version: Version) -> None:
-        """Forgets all files of one version."""
-        for key in self._cache.held_keys():
-            if key.slug == slug and key.version == version:
-                self._cache.purge(key)
+    def purge_files(self, slug: Slug, version: Version | None) -> None:
+        """Forgets all files of one version, or of all versions of a plugin."""
+        self._cache.purge_where(lambda key: key.slug == slug and version in (None, key.version))
 
     def purge_all(self) -> None:
         self._cache.purge_all()

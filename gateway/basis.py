@@ -55,6 +55,14 @@ class Basis:
     def note(self, step: str, outcome: str, source: str) -> None:
         """Hears of each step while the decision is made; an explanation writes it down."""
 
+    def ages(self) -> dict[str, tuple[float, float]]:
+        """Seconds since each cache asked its source, and until it will do so again."""
+        now = time.monotonic()
+        return {
+            name: (now - entry.loaded_at, entry.fresh_until - now)
+            for name, entry in self._layers.items()
+        }
+
     def debug_fields(self) -> list[tuple[bytes, bytes]]:
         """Cache-Status (RFC 9211), a member for each cache, and Server-Timing (W3C)."""
         now = time.monotonic()

@@ -1,12 +1,19 @@
 """Who asks for a change, and for whom: a user for himself, an administrator for anyone."""
 
 import hmac
+from base64 import b64decode
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
 from gateway.basis import Basis
-from gateway.errors import AdministratorRequired, InvalidRequest, InvalidToken
+from gateway.errors import (
+    AdministratorRequired,
+    InvalidRequest,
+    InvalidToken,
+    NotAuthenticated,
+    PasswordRequired,
+)
 from gateway.identity import IdentityChain, single_header
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Settings
@@ -50,19 +57,31 @@ class Callers:
         self._administrators = frozenset(settings.identity.admin_users)
         self._token = settings.admin.token.encode()
 
-    async def identify(self, scope: Scope) -> Caller:
-        """Raises: NotAuthenticated, InvalidToken, SourceUnavailable."""
-        if self._holds_token(scope):
+    async def identify(self, scope: Scope, *, challenge_browser: bool = False) -> Caller:
+        """`challenge_browser`: without a credential, lets a browser ask for the token.
+
+        Raises: NotAuthenticated, InvalidToken, SourceUnavailable.
+        """
+        if self._token and self._holds_token(scope):
             return Caller(None, is_administrator=True)
-        user = await self._identity.identify(scope, Basis.of(scope))
+        try:
+            user = await self._identity.identify(scope, Basis.of(scope))
+        except NotAuthenticated:
+            raise (
+                PasswordRequired if challenge_browser and self._token else NotAuthenticated
+            ) from None
         return Caller(user, is_administrator=user in self._administrators)
 
     def _holds_token(self, scope: Scope) -> bool:
+        """As a bearer token, or as the password of any name (RFC 7617), which browsers can send."""
         try:
             field = single_header(scope, b"authorization") or b""
+            scheme, _, sent = field.partition(b" ")
+            token = sent.strip()
+            if scheme.lower() == b"basic":
+                token = b64decode(token, validate=True).partition(b":")[2]
         except ValueError:
             raise InvalidToken from None
-        scheme, _, token = field.partition(b" ")
         # In constant time: how long a refusal takes must not tell how much was right.
-        is_equal = hmac.compare_digest(token.strip(), self._token)
-        return bool(self._token) and scheme.lower() == b"bearer" and is_equal
+        is_equal = hmac.compare_digest(token, self._token)
+        return is_equal and scheme.lower() in (b"bearer", b"basic")

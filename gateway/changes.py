@@ -18,7 +18,7 @@ from gateway.shared_versions import SharedVersions
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something about a user, about a version's files, or about anything at all."""
+    """Something about a user, about a plugin's files, or about anything at all."""
 
     user: UserId | None = None
     slug: Slug | None = None
@@ -83,13 +83,17 @@ class Invalidation:
         if change.user is not None:
             self._catalogue.forget_user(change.user)
             self._lookups.forget_user(change.user, hard=change.hard)
-        if change.slug is not None and change.version is not None:
-            self._versions.purge(change.slug, change.version)
-            self._assets.purge_version(change.slug, change.version)
-            self._catalogue.manifests.expire_all()
+        if change.slug is not None and (change.user is None or change.version is not None):
+            self._files(change.slug, change.version)
         if change.user is None and change.slug is None:
             self._everything(hard=change.hard)
         self._decisions.clear()
+
+    def _files(self, slug: Slug, version: Version | None) -> None:
+        """The files of one version, or of all versions of a plugin."""
+        self._versions.purge_files(slug, version)
+        self._assets.purge_files(slug, version)
+        self._catalogue.manifests.expire_all()
 
     def _everything(self, *, hard: bool) -> None:
         """Soft: the lookups. Files are looked at again by themselves, every two seconds."""

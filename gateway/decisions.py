@@ -62,6 +62,9 @@ class Decisions:
         self.get = self._made.get
         """Bound once: on the hot path each attribute counts."""
 
+    def __len__(self) -> int:
+        return len(self._made)
+
     def remember(self, asked: Asked | None, plan: Plan, variant: Variant, basis: Basis) -> None:
         """Only whole answers and 304s, and only if nothing changed since they were asked."""
         if asked is None or asked.epoch != self.epoch or plan.status not in (200, 304):

@@ -7,6 +7,7 @@
     └── RequestError                  becomes an answer: `status`, `code`, `detail`
         ├── InvalidRequest            422  malformed input
         ├── NotAuthenticated          401  no credential
+        │   └── PasswordRequired      a page, whose browser can ask for one
         ├── InvalidToken              401  a credential that proves nothing
         ├── AssetTypeNotAllowed       403
         ├── AdministratorRequired     403
@@ -93,6 +94,12 @@ class _Unauthenticated(RequestError):
 class NotAuthenticated(_Unauthenticated):
     code, default_detail = "not_authenticated", "Not authenticated"
     challenge = 'Bearer realm="plugins"'
+
+
+class PasswordRequired(NotAuthenticated):
+    """For pages that an administrator opens in a browser, which then asks for the token."""
+
+    challenge = 'Basic realm="administrators", charset="UTF-8"'
 
 
 class InvalidToken(_Unauthenticated):

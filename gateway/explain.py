@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from gateway.application import Gateway
+from gateway.assets import AssetStore
 from gateway.basis import Basis
 from gateway.errors import RequestError
 from gateway.names import UserId, parse_target
-from gateway.settings import Settings
+from gateway.resolver import Resolver
+from gateway.storage import PluginStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,32 @@ class Explanation(Basis):
         self.steps.append(Step(step, outcome, source))
 
 
-async def explain(settings: Settings, user: UserId, plugin: str, path: str) -> Explanation:
-    """The decision for `user` on the authenticated route, from the sources as they are now."""
-    explanation = Explanation()
-    gateway = Gateway(settings)
-    async with gateway.running(listening=False):
+class Explainer:
+    """Makes decisions and throws them away."""
+
+    def __init__(self, resolver: Resolver, storage: PluginStorage, assets: AssetStore) -> None:
+        self._resolver = resolver
+        self._storage = storage
+        self._assets = assets
+
+    async def explain(self, user: UserId, plugin: str, path: str) -> Explanation:
+        """The decision for `user` on the authenticated route, as it would be made now."""
+        explanation = Explanation()
         try:
-            target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
-            resolution = await gateway.resolver.resolve(user, target, explanation)
-            key = resolution.key
-            file_path = gateway.storage.construct_shared_path(key.slug, key.version) / key.path
-            explanation.note("path", str(file_path), "constructed")
-            representation = await gateway.assets.get(key, explanation)
-            explanation.note(
-                "file", f"{representation.identity.size} bytes", str(representation.identity.etag)
-            )
-            explanation.answer = f"200: {key.path} of {key.slug} {key.version}"
-            explanation.served = True
+            await self._decide(explanation, user, plugin, path)
         except RequestError as error:
             explanation.answer = f"{error.status} {error.code}: {error.reason}"
-    return explanation
+        return explanation
+
+    async def _decide(self, explanation: Explanation, user: UserId, plugin: str, path: str) -> None:
+        target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
+        resolution = await self._resolver.resolve(user, target, explanation)
+        key = resolution.key
+        file_path = self._storage.construct_shared_path(key.slug, key.version) / key.path
+        explanation.note("path", str(file_path), "constructed")
+        representation = await self._assets.get(key, explanation)
+        explanation.note(
+            "file", f"{representation.identity.size} bytes", str(representation.identity.etag)
+        )
+        explanation.answer = f"200: {key.path} of {key.slug} {key.version}"
+        explanation.served = True

@@ -133,6 +133,10 @@ class SharedVersions:
     def purge(self, slug: Slug, version: Version) -> None:
         self._looks.purge((slug, version))
 
+    def purge_files(self, slug: Slug, version: Version | None) -> None:
+        """Forgets one version, or all versions of a plugin."""
+        self._looks.purge_where(lambda key: key[0] == slug and version in (None, key[1]))
+
     async def close(self) -> None:
         await self._looks.close()
 

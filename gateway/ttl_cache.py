@@ -211,6 +211,12 @@ class TTLCache(Generic[K, V]):
             self.counters.purged += 1
         self._on_change()
 
+    def purge_where(self, matches: Callable[[K], bool]) -> None:
+        """Forgets the keys that match, those too that are being loaded."""
+        for key in {*self._entries, *self._flights}:
+            if matches(key):
+                self.purge(key)
+
     def expire(self, key: K) -> None:
         """Soft: asked for again at its next use, and stands in on errors."""
         self._flights.pop(key, None)

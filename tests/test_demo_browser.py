@@ -18,25 +18,15 @@ from playwright.sync_api import (
     Response,
     Route,
     expect,
-    sync_playwright,
 )
 
 from gateway.demo.site import USERS, DemoUser, demo_plugins
 from gateway.names import Slug
-from tests.conftest import require_program
+from tests.support.browser import chromium
 from tests.support.server import Server, serving
 from tests.support.urls import MANIFEST
 from tests.support.waiting import eventually
 
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 _DEADLINE_MS = 15_000
 _PIN = r"@{version}~[0-9a-f]{{16}}"
 ADA, GRACE, LIN = USERS
@@ -57,11 +47,8 @@ def demo() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = require_program("chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
-        yield browser
-        browser.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture

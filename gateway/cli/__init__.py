@@ -7,6 +7,7 @@ import click
 
 import gateway
 from gateway.cli.access import explain, sign, token
+from gateway.cli.cache import cache
 from gateway.cli.collection import gc
 from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
 from gateway.cli.publishing import publish
@@ -48,6 +49,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 
 for command in (
     demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
-    gc, token, sign, explain,
+    gc, cache, token, sign, explain,
 ):  # fmt: skip
     main.add_command(command)

@@ -8,14 +8,14 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from gateway.application import Gateway
 from gateway.cli.parameters import SLUG, user_option
 from gateway.errors import ConfigurationError
 from gateway.explain import Explanation
-from gateway.explain import explain as explain_request
 from gateway.identity.jwt import issue_token
 from gateway.identity.signed import SignedPaths
 from gateway.names import Slug, UserId
-from gateway.settings import load_settings
+from gateway.settings import Settings, load_settings
 
 _MARKS = {True: "[green]●[/green]", False: "[red]●[/red]"}
 
@@ -58,9 +58,15 @@ def explain(config_file: Path | None, user: UserId, plugin: str, path: str) -> N
 
     Exit code 1 if the file would not be served.
     """
-    explanation = anyio.run(explain_request, load_settings(config_file), user, plugin, path)
+    explanation = anyio.run(_explain, load_settings(config_file), user, plugin, path)
     _show(explanation)
     raise SystemExit(0 if explanation.served else 1)
+
+
+async def _explain(settings: Settings, user: UserId, plugin: str, path: str) -> Explanation:
+    gateway = Gateway(settings)
+    async with gateway.running(listening=False):
+        return await gateway.explainer.explain(user, plugin, path)
 
 
 def _show(explanation: Explanation) -> None:

@@ -13,6 +13,7 @@ from gateway.basis import Basis
 from gateway.checks import Finding, Level
 from gateway.checks import check as check_site
 from gateway.cli.parameters import user_option
+from gateway.cli.tables import echo_aligned
 from gateway.names import UserId
 from gateway.settings import Settings, load_settings
 from gateway.site import CONFIG_NAME, install_triggers, make_site
@@ -74,11 +75,7 @@ def list_(config_file: Path | None, user: UserId | None) -> None:
     if not rows:
         click.echo(f"no plugin rows{f' of user {user}' if user else ''}", err=True)
         return
-    # Plain lines: ids are for copying, never shortened to a terminal's width.
-    lines = [("user", "plugin", "version", "enabled", "installed", "published"), *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+    echo_aligned([("user", "plugin", "version", "enabled", "installed", "published"), *rows])
 
 
 async def _rows(settings: Settings, only: UserId | None) -> list[tuple[str, ...]]:

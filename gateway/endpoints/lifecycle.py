@@ -2,9 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -12,19 +11,14 @@ from starlette.routing import Route
 from gateway.callers import Callers
 from gateway.cors import CorsPolicy
 from gateway.endpoints.answers import plain_json
-from gateway.errors import ContentTooLarge, InvalidRequest, OriginNotAllowed, UnknownPlugin
+from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.errors import InvalidRequest, UnknownPlugin
 from gateway.formats import JsonObject
 from gateway.lifecycle import Lifecycle, Outcome
 from gateway.names import UserId, Version, parse_slug, parse_version
 
-_MAX_BODY_BYTES = 16 * 1024
 
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _ToVersion(_Body):
+class _ToVersion(Body):
     version: str | None = None
     """None: the newest for an update, the one before for a rollback."""
 
@@ -41,15 +35,15 @@ class _Install(_ToVersion):
     """For the user's JSON: where the plugin came from."""
 
 
-class _Enabled(_Body):
+class _Enabled(Body):
     enabled: bool
 
 
-class _Nothing(_Body):
+class _Nothing(Body):
     pass
 
 
-B = TypeVar("B", bound=_Body)
+B = TypeVar("B", bound=Body)
 Command = Callable[[UserId, str, B], Awaitable[Outcome]]
 
 
@@ -60,10 +54,10 @@ def lifecycle_routes(
 
     def route(method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
         async def answer(request: Request) -> Response:
-            _refuse_foreign_page(request, cors)
+            refuse_foreign_page(request, cors)
             caller = await callers.identify(request.scope)
             user = caller.acts_for(request.query_params.get("user"))
-            body = await _body(request, body_type)
+            body = await read_body(request, body_type)
             outcome = await command(user, request.path_params["plugin"], body)
             return plain_json(_envelope(outcome))
 
@@ -96,37 +90,6 @@ def lifecycle_routes(
         route("DELETE", "/{plugin}/uninstall", _Nothing, uninstall),
         route("PATCH", "/{plugin}", _Enabled, enable),
     ]
-
-
-def _refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
-    """Where a cookie at the proxy in front is the credential, any page could send a form here.
-
-    Raises: OriginNotAllowed.
-    """
-    origin = request.headers.get("origin")
-    if (
-        origin is None  # no page
-        or request.headers.get("sec-fetch-site") == "same-origin"
-        or cors.allows(origin.encode("latin-1"))
-        or urlsplit(origin).netloc == request.headers.get("host")
-    ):
-        return
-    raise OriginNotAllowed
-
-
-async def _body(request: Request, body_type: type[B]) -> B:
-    """The JSON body; an empty one says nothing. Raises: ContentTooLarge, InvalidRequest."""
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _MAX_BODY_BYTES:
-            raise ContentTooLarge
-    try:
-        return body_type.model_validate_json(content or b"{}")
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "body"
-        raise InvalidRequest(f"{where}: {first['msg']}") from None
 
 
 def _envelope(outcome: Outcome) -> JsonObject:

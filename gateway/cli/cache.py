@@ -1,0 +1,113 @@
+"""`cache show`, `cache purge`: what the running gateways of this site remember."""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.changes import Change
+from gateway.cli.parameters import SLUG, USER, VERSION
+from gateway.cli.tables import echo_aligned
+from gateway.errors import ConfigurationError, GatewayError
+from gateway.freshness.workers import tell_workers
+from gateway.names import Slug, UserId, Version
+from gateway.settings import Settings, load_settings
+from gateway.storage import PluginStorage
+
+_TIMEOUT_S = 5.0
+_VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files", "uses")
+
+
+@click.group()
+def cache() -> None:
+    """What running gateways remember."""
+
+
+@cache.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def show(config_file: Path | None, as_json: bool) -> None:
+    """Shows the caches of one worker of the gateway that runs here. Needs admin.token."""
+    state = _ask(load_settings(config_file))
+    if as_json:
+        click.echo(json.dumps(state, indent=2))
+    else:
+        _show(state)
+
+
+@cache.command()
+@click.option("--user", type=USER, metavar="ID", help="What is known of a user.")
+@click.option("--plugin", type=SLUG, metavar="SLUG", help="Files of a plugin.")
+@click.option("--version", type=VERSION, help="Files of this version alone.")
+@click.option("--hard", is_flag=True, help="Nothing stands in while a source fails.")
+@click.pass_obj
+def purge(
+    config_file: Path | None,
+    user: UserId | None,
+    plugin: Slug | None,
+    version: Version | None,
+    hard: bool,
+) -> None:
+    """Makes all workers ask anew: for a user, for a plugin's files, or for everything."""
+    if version is not None and plugin is None:
+        raise click.UsageError("--version needs --plugin")
+    storage = PluginStorage(load_settings(config_file).plugins_dir)
+    tell_workers(storage.cache, Change(user, plugin, version, hard=hard))
+    click.echo("told all workers")
+
+
+def _ask(settings: Settings) -> Any:
+    """Raises: ConfigurationError; GatewayError, if nobody answers as hoped."""
+    if not settings.admin.token:
+        raise ConfigurationError("admin.token: expected a token, caches are shown to its holder")
+    connection = _connection(settings)
+    try:
+        connection.request("GET", "/-/cache", headers=_credential(settings))
+        response = connection.getresponse()
+        content = json.loads(response.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise GatewayError(f"no gateway answers at {connection.host}: {error}") from None
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise GatewayError(f"the gateway answered {response.status}: {content.get('detail')}")
+    return content
+
+
+def _credential(settings: Settings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {settings.admin.token}"}
+
+
+def _connection(settings: Settings) -> http.client.HTTPConnection:
+    server = settings.server
+    if server.uds:
+        return _UnixConnection(settings.path(server.uds))
+    return http.client.HTTPConnection(server.host, server.port, timeout=_TIMEOUT_S)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _show(state: Any) -> None:
+    click.echo(
+        f"worker {state['worker']}: {state['decisions']} finished answers,"
+        f" {state['asset_bytes'] / 2**20:.1f} MiB of files,"
+        f" {state['changes_heard']} changes heard\n"
+    )
+    caches = state["caches"]
+    counters = [name.replace("_", " ") for name in next(iter(caches.values()))]
+    echo_aligned([("cache", *counters), *((name, *of.values()) for name, of in caches.items())])
+    click.echo()
+    versions = (tuple(version[name] for name in _VERSION_COLUMNS) for version in state["versions"])
+    echo_aligned([_VERSION_COLUMNS, *versions])

@@ -1,0 +1,172 @@
+"""`/-/cache`, `/-/explain`, `/-/console`: for administrators.
+
+What they show is of the worker that answers; a purge is obeyed by all.
+"""
+
+import os
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from gateway.assets import AssetStore
+from gateway.cache_policy import NO_STORE
+from gateway.callers import Callers
+from gateway.changes import Change, Invalidation
+from gateway.cors import CorsPolicy
+from gateway.decisions import Decisions
+from gateway.endpoints.answers import plain_json
+from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.errors import InvalidRequest
+from gateway.explain import Explainer
+from gateway.formats import JsonObject
+from gateway.names import parse_slug, parse_user_id, parse_version
+from gateway.shared_versions import SharedVersion, SharedVersions
+from gateway.ttl_cache import TTLCache
+
+_CONSOLE = Path(__file__).parent / "static" / "console.html"
+
+
+class CacheState:
+    """What one worker remembers."""
+
+    def __init__(
+        self,
+        caches: Mapping[str, TTLCache[Any, Any]],
+        assets: AssetStore,
+        decisions: Decisions,
+        versions: SharedVersions,
+        invalidation: Invalidation,
+    ) -> None:
+        self._caches = caches
+        self._assets = assets
+        self._decisions = decisions
+        self._versions = versions
+        self._invalidation = invalidation
+
+    def as_json(self) -> JsonObject:
+        """Blocking: looks for encoded variants."""
+        return {
+            "worker": os.getpid(),
+            "caches": {
+                name: {"entries": len(cache), **cache.counters.as_dict()}
+                for name, cache in self._caches.items()
+            },
+            "asset_bytes": self._assets.memory_bytes,
+            "decisions": len(self._decisions),
+            "changes_heard": self._invalidation.applied,
+            "versions": [_version(shared) for shared in self._versions],
+        }
+
+
+class _Purge(Body):
+    """What may have changed; nothing named: anything."""
+
+    user: str | None = None
+    plugin: str | None = None
+    version: str | None = None
+    hard: bool = False
+
+    def change(self) -> Change:
+        """Raises: InvalidRequest."""
+        if self.version is not None and self.plugin is None:
+            raise InvalidRequest("version: expected a plugin beside it")
+        try:
+            return Change(
+                None if self.user is None else parse_user_id(self.user),
+                None if self.plugin is None else parse_slug(self.plugin),
+                None if self.version is None else parse_version(self.version),
+                hard=self.hard,
+            )
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from None
+
+
+def administration_routes(
+    state: CacheState,
+    explainer: Explainer,
+    announce: Callable[[Change], None],
+    callers: Callers,
+    cors: CorsPolicy,
+) -> list[Route]:
+    async def cache(request: Request) -> Response:
+        (await callers.identify(request.scope)).require_administrator()
+        return plain_json(await anyio.to_thread.run_sync(state.as_json))
+
+    async def purge(request: Request) -> Response:
+        refuse_foreign_page(request, cors)
+        (await callers.identify(request.scope)).require_administrator()
+        change = (await read_body(request, _Purge)).change()
+        announce(change)
+        return plain_json({"status": "success", "data": asdict(change)})
+
+    async def explain(request: Request) -> Response:
+        (await callers.identify(request.scope)).require_administrator()
+        asked = request.query_params
+        try:
+            user = parse_user_id(asked.get("user"))
+        except ValueError as error:
+            raise InvalidRequest(str(error)) from None
+        explanation = await explainer.explain(user, asked.get("plugin", ""), asked.get("path", ""))
+        ages = explanation.ages().items()
+        return plain_json(
+            {
+                "answer": explanation.answer,
+                "served": explanation.served,
+                "steps": [asdict(step) for step in explanation.steps],
+                "caches": {
+                    name: {"age_s": round(age_s, 3), "fresh_for_s": round(fresh_s, 3)}
+                    for name, (age_s, fresh_s) in ages
+                },
+            }
+        )
+
+    page, policy = _console()
+
+    async def console(request: Request) -> Response:
+        caller = await callers.identify(request.scope, challenge_browser=True)
+        caller.require_administrator()
+        headers = {"Cache-Control": NO_STORE, "Content-Security-Policy": policy}
+        return HTMLResponse(page, headers={**headers, "X-Content-Type-Options": "nosniff"})
+
+    return [
+        Route("/-/cache", cache),
+        Route("/-/cache/purge", purge, methods=["POST"]),
+        Route("/-/explain", explain),
+        Route("/-/console", console),
+    ]
+
+
+def _version(shared: SharedVersion) -> JsonObject:
+    return {
+        "slug": shared.slug,
+        "version": shared.version,
+        "build": shared.state.build,
+        "name": (shared.metadata or {}).get("name"),
+        "files": len(shared.state.sizes),
+        "bytes": sum(shared.state.sizes.values()),
+        "encoded_files": len(shared.encoded()),
+        "uses": shared.uses,
+    }
+
+
+def _console() -> tuple[str, str]:
+    """The page, and the Content-Security-Policy that lets its own script and style run."""
+    page = _CONSOLE.read_text("utf-8")
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    style = page.partition("<style>")[2].partition("</style>")[0]
+    return page, (
+        "default-src 'none'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none';"
+        f" script-src '{_hash(script)}'; style-src '{_hash(style)}'"
+    )
+
+
+def _hash(source: str) -> str:
+    return f"sha256-{b64encode(sha256(source.encode()).digest()).decode()}"

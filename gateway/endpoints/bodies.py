@@ -1,0 +1,52 @@
+"""Requests that change something: their bodies, bounded and checked, and who may send them."""
+
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from gateway.cors import CorsPolicy
+from gateway.errors import ContentTooLarge, InvalidRequest, OriginNotAllowed
+
+_MAX_BODY_BYTES = 16 * 1024
+
+
+class Body(BaseModel):
+    """A JSON object with these keys and no others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+B = TypeVar("B", bound=Body)
+
+
+def refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
+    """Where a cookie at the proxy in front is the credential, any page could send a form here.
+
+    Raises: OriginNotAllowed.
+    """
+    origin = request.headers.get("origin")
+    if (
+        origin is None  # no page
+        or request.headers.get("sec-fetch-site") == "same-origin"
+        or cors.allows(origin.encode("latin-1"))
+        or urlsplit(origin).netloc == request.headers.get("host")
+    ):
+        return
+    raise OriginNotAllowed
+
+
+async def read_body(request: Request, body_type: type[B]) -> B:
+    """The JSON body; an empty one says nothing. Raises: ContentTooLarge, InvalidRequest."""
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > _MAX_BODY_BYTES:
+            raise ContentTooLarge
+    try:
+        return body_type.model_validate_json(content or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise InvalidRequest(f"{where}: {first['msg']}") from None

@@ -1,0 +1,249 @@
+"""`/-/cache`, `/-/cache/purge`, `/-/explain`, `/-/console` and `gateway cache`."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.support.browser import chromium
+from tests.support.commands import line_of, run
+from tests.support.server import Server, run_cli, serving
+from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
+from tests.support.urls import MANIFEST, own
+from tests.support.waiting import eventually
+from tests.support.workers import each_worker
+
+TOKEN = "the-token-of-the-administrators"
+HOLDER = {"Authorization": f"Bearer {TOKEN}"}
+ENTRY = "dist/remoteEntry.js"
+PAGES = ("/-/cache", f"/-/explain?user={ADA}&plugin=Review&path={ENTRY}", "/-/console")
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    encoded = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {encoded}"}
+
+
+def environment(site: Site, **more: str) -> dict[str, str]:
+    return {
+        **site.environment,
+        "GATEWAY__ADMIN__TOKEN": TOKEN,
+        "GATEWAY__IDENTITY__ADMIN_USERS": CLEO,
+        **more,
+    }
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return populated(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Iterator[Server]:
+    with serving(environment(site)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+# Who may
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "headers",
+    [HOLDER, {"authorization": f"bEaReR   {TOKEN} "}, basic("any", TOKEN), bearer(CLEO)],
+    ids=["bearer", "any case", "password", "user"],
+)
+def test_administrators_may(server: Server, page: str, headers: Mapping[str, str]) -> None:
+    assert server.get(page, headers).status == 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "not_authenticated"),
+        ({"Authorization": "Bearer "}, 401, "not_authenticated"),
+        ({"Authorization": f"Bearer {TOKEN}x"}, 401, "invalid_token"),
+        ({"Authorization": f"Digest {TOKEN}"}, 401, "not_authenticated"),
+        ({"Authorization": "Basic !!"}, 401, "invalid_token"),
+        (basic(TOKEN, ""), 401, "not_authenticated"),
+        (bearer(ADA), 403, "admin_required"),
+    ],
+)
+def test_others_may_not(
+    server: Server, page: str, headers: Mapping[str, str], status: int, code: str
+) -> None:
+    answer = server.get(page, headers)
+    assert (answer.status, answer.code) == (status, code)
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_token_of_administrators_is_nobody_s_credential_for_files(server: Server) -> None:
+    assert server.get(own("Review", ENTRY), HOLDER).status == 401
+
+
+def test_an_empty_token_is_held_by_nobody(site: Site) -> None:
+    with serving(environment(site, GATEWAY__ADMIN__TOKEN="")) as server:
+        for headers in ({"Authorization": "Bearer "}, basic("", ""), {}):
+            answer = server.get("/-/cache", headers)
+            assert answer.status == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+# What it shows
+
+
+def test_the_state_counts_what_was_asked(server: Server) -> None:
+    before = server.get("/-/cache", HOLDER).json["caches"]["manifest"]["misses"]
+    assert server.get(MANIFEST, bearer(BEN)).status == 200
+    state = server.get("/-/cache", HOLDER).json
+    assert state["caches"]["manifest"]["misses"] == before + 1
+    review = [version for version in state["versions"] if version["version"] == "1.0.1"]
+    assert [(version["slug"], version["files"]) for version in review] == [("Review", 4)]
+
+
+def test_an_explanation_has_every_step_and_its_age(server: Server) -> None:
+    answer = server.get(f"/-/explain?user={ADA}&plugin=Review&path={ENTRY}", HOLDER).json
+    assert answer["served"] is True
+    assert [step["name"] for step in answer["steps"]][-2:] == ["path", "file"]
+    assert {"installations", "versions", "assets"} == set(answer["caches"])
+    assert all(age["age_s"] >= 0 for age in answer["caches"].values())
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        (f"user={ADA}&plugin=Nothing&path={ENTRY}", 200, "404 not_installed"),
+        (f"user={ADA}&plugin=Review&path=../../etc/passwd", 200, "404 asset_not_found"),
+        (f"user={ADA}", 200, "asset_not_found"),
+        ("user=../x&plugin=Review&path=a.js", 422, "not a user id"),
+        ("", 422, "not a user id"),
+    ],
+)
+def test_an_explanation_of_what_is_not_served_says_why(
+    server: Server, query: str, status: int, said: str
+) -> None:
+    answer = server.get(f"/-/explain?{query}", HOLDER)
+    assert answer.status == status
+    assert said in answer.body.decode()
+
+
+# Purging
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[]", "body"),
+        (b'{"users": "a"}', "users"),
+        (b'{"user": "../x"}', "not a user id"),
+        (b'{"version": "1.0.0"}', "plugin"),
+        (b'{"hard": 1}', "hard"),
+    ],
+)
+def test_a_purge_that_names_nothing_usable_is_refused(
+    server: Server, body: bytes, said: str
+) -> None:
+    answer = server.request("POST", "/-/cache/purge", HOLDER, body)
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    assert said in answer.json["detail"]
+
+
+def test_a_page_of_another_site_cannot_purge(server: Server) -> None:
+    headers = {**basic("any", TOKEN), "Origin": "https://elsewhere.example"}
+    assert server.request("POST", "/-/cache/purge", headers, b"{}").code == "origin_not_allowed"
+
+
+def test_a_purge_at_one_worker_is_obeyed_by_all(tmp_path: Path) -> None:
+    site = populated(tmp_path)
+    lasting = {f"GATEWAY__CACHE__{name}__TTL": "600" for name in ("VERSIONS", "INSTALLATIONS")} | {
+        "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
+        "GATEWAY__FRESHNESS__WATCH_USERS": "false",
+    }
+    path = own("Review", ENTRY)
+    with (
+        serving(environment(site, **lasting), "--workers", "2") as server,
+        each_worker(server, 2) as workers,
+    ):
+        for worker in workers:
+            assert worker.get(path, bearer(ADA)).status == 200
+        site.execute("UPDATE plugin SET enabled = 0 WHERE user_id = ?", ADA)
+        for worker in workers:
+            assert worker.get(path, bearer(ADA)).status == 200
+        body = json.dumps({"user": ADA, "hard": True}).encode()
+        assert server.request("POST", "/-/cache/purge", HOLDER, body).status == 200
+
+        def statuses() -> set[int]:
+            return {worker.get(path, bearer(ADA)).status for worker in workers}
+
+        eventually(statuses, lambda found: found == {404})
+
+
+# The command
+
+
+def test_the_command_shows_a_running_worker(server: Server, site: Site) -> None:
+    where = environment(site, GATEWAY__SERVER__PORT=str(server.port))
+    server.get(MANIFEST, bearer(BEN))
+    shown = run(where, "cache", "show")
+    assert shown.exit_code == 0
+    assert "installations  " in shown.output
+    assert "Review" in shown.output
+    assert json.loads(run(where, "cache", "show", "--json").output)["caches"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "arguments", "said"),
+    [
+        ({"GATEWAY__ADMIN__TOKEN": ""}, ("show",), "admin.token"),
+        ({"GATEWAY__SERVER__PORT": "1"}, ("show",), "no gateway answers"),
+    ],
+)
+def test_the_command_says_in_one_line_what_is_missing(
+    site: Site, changed: dict[str, str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert said in line_of(run(environment(site, **changed), "cache", *arguments))
+
+
+def test_the_command_purges_all_workers(server: Server, site: Site) -> None:
+    server.get(MANIFEST, bearer(ADA))
+    heard = server.get("/-/cache", HOLDER).json["changes_heard"]
+    result = run_cli(environment(site), "cache", "purge", "--plugin", "Review", "--hard")
+    assert (result.returncode, result.stdout) == (0, "told all workers\n")
+    eventually(
+        lambda: server.get("/-/cache", HOLDER).json["changes_heard"], lambda now: now > heard
+    )
+
+
+# The page
+
+
+def test_the_console_works_in_a_browser(server: Server, browser: Browser) -> None:
+    context = browser.new_context(http_credentials={"username": "any", "password": TOKEN})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"http://127.0.0.1:{server.port}/-/console")
+    expect(page.locator("#caches")).to_contain_text("installations")
+    page.fill("#explain [name=user]", ADA)
+    page.fill("#explain [name=plugin]", "Review")
+    page.click("#explain button")
+    expect(page.locator("#explanation")).to_contain_text(f"200: {ENTRY} of Review 1.0.0")
+    page.click("#purge button")
+    expect(page.locator("#purged")).to_contain_text("purged")
+    page.fill("#purge [name=version]", "1.0.0")
+    page.click("#purge button")
+    expect(page.locator("#purged")).to_contain_text("422 invalid_request")
+    context.close()
+    # What the browser itself says of the refusal above.
+    assert all("422" in complaint for complaint in complaints), complaints
