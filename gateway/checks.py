@@ -114,5 +114,6 @@ def _missing_files(gateway: Gateway, users: set[UserId]) -> Finding | None:
         Level.WARNING,
         "storage",
         f"{text}: they get nothing",
-        'access.missing_installations = "allow" lets the table decide for them',
+        'access.missing_installations = "allow" lets the table decide for them,'
+        " gateway migrate --write-missing writes the files",
     )

@@ -98,7 +98,36 @@ class ModuleDetails:
     user_id: Any
 
 
-_Details = TypeVar("_Details", PluginDetails, ModuleDetails)
+@dataclass(frozen=True, slots=True)
+class PluginRow:
+    """What holding a row of `plugin` against the disk needs of it, as the database returns it."""
+
+    id: str
+    plugin_slug: str | None
+    version: Any
+    enabled: Any
+    installation_type: Any
+    source_url: Any
+    created_at: Any
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StrayModule:
+    """A row of `module` that does not belong to where it says."""
+
+    id: str
+    plugin_id: str
+    user_id: Any
+    owner: str | None
+    """The user of its plugin; None: no such plugin."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.id, self.plugin_id
+
+
+_Details = TypeVar("_Details", PluginDetails, ModuleDetails, PluginRow)
 
 
 class PluginDatabase:
@@ -195,6 +224,62 @@ class PluginDatabase:
         modules.sort(key=lambda module: (module.plugin_id, module.id))
         return modules
 
+    # Many users at once, for commands that look at everybody. Texts are not parsed.
+
+    async def count_users(self) -> int:
+        rows = await self._fetch("SELECT count(DISTINCT user_id) FROM plugin")
+        return int(rows[0][0])
+
+    async def read_user_ids(self, after: str | None, limit: int) -> list[str]:
+        """The next users who have rows, in the order of the database."""
+        beyond, values = ("IS NOT NULL", ()) if after is None else ("> $2", (after,))
+        rows = await self._fetch(
+            "SELECT DISTINCT user_id FROM plugin"  # noqa: S608
+            f" WHERE user_id {beyond} ORDER BY user_id LIMIT $1",
+            limit,
+            *values,
+        )
+        return [row[0] for row in rows]
+
+    async def read_rows(self, users: Sequence[str]) -> dict[str, list[PluginRow]]:
+        """The rows of these users, by user, sorted by slug and id; one query."""
+        by_user: dict[str, list[PluginRow]] = {user: [] for user in users}
+        for values in await self._fetch(
+            f"SELECT {self._select_list(PluginRow)} FROM plugin"  # noqa: S608
+            f" WHERE user_id IN ({_parameters(users)}) ORDER BY plugin_slug, id",
+            *users,
+        ):
+            row = PluginRow(*values)
+            by_user[row.user_id].append(row)
+        return by_user
+
+    async def read_config_fields(self, users: Sequence[str]) -> dict[str, list[Any]]:
+        """The column `config_fields` of the modules of these users' plugins, by plugin id."""
+        by_plugin: dict[str, list[Any]] = {}
+        if users and "config_fields" in self._columns["module"]:
+            for plugin_id, config_fields in await self._fetch(
+                "SELECT plugin_id, config_fields FROM module WHERE plugin_id IN"  # noqa: S608
+                f" (SELECT id FROM plugin WHERE user_id IN ({_parameters(users)}))",
+                *users,
+            ):
+                by_plugin.setdefault(plugin_id, []).append(config_fields)
+        return by_plugin
+
+    async def read_stray_modules(self, after: StrayModule | None, limit: int) -> list[StrayModule]:
+        """The next modules without a plugin, or of another user than their plugin is."""
+        user = "module.user_id" if "user_id" in self._columns["module"] else "plugin.user_id"
+        beyond = "" if after is None else "AND (module.id, module.plugin_id) > ($2, $3)"
+        values = () if after is None else after.key
+        rows = await self._fetch(
+            f"SELECT module.id, module.plugin_id, {user}, plugin.user_id"  # noqa: S608
+            " FROM module LEFT JOIN plugin ON plugin.id = module.plugin_id"
+            f" WHERE (plugin.id IS NULL OR {user} <> plugin.user_id) {beyond}"
+            " ORDER BY module.id, module.plugin_id LIMIT $1",
+            limit,
+            *values,
+        )
+        return [StrayModule(*row) for row in rows]
+
     async def read_all_records(self) -> list[tuple[UserId, PluginRecord]]:
         """Every usable row with its user, sorted; for the operator's commands."""
         rows = await self._fetch("SELECT id, plugin_slug, version, enabled, user_id FROM plugin")
@@ -212,11 +297,16 @@ class PluginDatabase:
 
     def _select_list(self, details: type[_Details]) -> str:
         """Names of our own dataclass fields; NULL for those that the table lacks."""
-        present = self._columns["plugin" if details is PluginDetails else "module"]
+        present = self._columns["module" if details is ModuleDetails else "plugin"]
         return ", ".join(
             field.name if field.name in present else f"NULL AS {field.name}"
             for field in fields(details)
         )
+
+
+def _parameters(values: Sequence[object]) -> str:
+    """`$1, $2, …`, one for each value."""
+    return ", ".join(f"${number}" for number in range(1, len(values) + 1))
 
 
 def _record(row: Row) -> PluginRecord | None:

@@ -2,6 +2,7 @@
 
     plugins/shared/<slug>/v<version>/…                 published files, shared by all users
     plugins/users/user_<id>/installed_plugins.json     which plugins a user has installed
+    plugins/backups/                                   originals of files that commands changed
     plugins/cache/                                     locks and other runtime state of ours
 
 Blocking throughout; call in a thread. It knows no database: which version a user gets is
@@ -25,7 +26,7 @@ import orjson
 from filelock import FileLock
 
 from gateway.errors import AssetNotFound, StorageError, VersionNotPublished
-from gateway.names import AssetPath, Slug, UserId, Version, parse_version
+from gateway.names import AssetPath, Slug, UserId, Version, parse_user_id, parse_version
 
 Document = dict[str, Any]
 """An installed_plugins.json: what it says of each plugin, by slug."""
@@ -61,12 +62,35 @@ class PluginStorage:
         self.root = root
         self.shared = root / "shared"
         self.users = root / "users"
+        self.backups = root / "backups"
         self.cache = root / "cache"
 
     # Installations: the user's JSON
 
     def installations_file(self, user: UserId) -> Path:
         return self.users / f"user_{user}" / INSTALLATIONS_NAME
+
+    def users_with_folder(self) -> Iterator[UserId]:
+        """In no order, and read as it goes: there may be more than fit into memory."""
+        for name in self.user_folders():
+            user = user_of(name)
+            if user is not None:
+                yield user
+
+    def user_folders(self) -> Iterator[str]:
+        """Names in `users/`, as `users_with_folder`. Raises: StorageError."""
+        try:
+            with os.scandir(self.users) as entries:
+                for entry in entries:
+                    yield entry.name
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"{self.users}: cannot be read: {error.strerror}") from error
+
+    def temporary_files(self, user: UserId) -> list[Path]:
+        """Half-made files of writers; inside `locked(user)`, of writers that were killed."""
+        return sorted(self.installations_file(user).parent.glob(f".{INSTALLATIONS_NAME}.*"))
 
     def installations_facts(self, user: UserId) -> Facts:
         """What changes with the user's file, whoever writes it; None where there is none."""
@@ -194,6 +218,14 @@ class PluginStorage:
 
         Raises: BrokenInstallations; StorageError, if the file cannot be read.
         """
+        content = self.read_content(user)
+        return None if content is None else self.parse_content(user, content)
+
+    def read_content(self, user: UserId) -> bytes | None:
+        """The bytes of the user's file; None where there is none.
+
+        Raises: BrokenInstallations, if it is larger than any of ours; StorageError.
+        """
         path = self.installations_file(user)
         try:
             with path.open("rb") as file:
@@ -204,6 +236,11 @@ class PluginStorage:
             raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
         if len(content) > _MAX_INSTALLATIONS_BYTES:
             raise BrokenInstallations(f"{path}: larger than {_MAX_INSTALLATIONS_BYTES} bytes")
+        return content
+
+    def parse_content(self, user: UserId, content: bytes) -> Document:
+        """Raises: BrokenInstallations."""
+        path = self.installations_file(user)
         try:
             document = orjson.loads(content)
         except orjson.JSONDecodeError:
@@ -239,12 +276,13 @@ class PluginStorage:
         document = self.read_document(user) or {}
         changed = change(document)
         if changed:
-            self.write_document(user, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+            self.write_document(user, encoded(document))
         return changed
 
     def write_document(self, user: UserId, content: bytes) -> None:
-        """For who is inside `locked(user)`. Raises: StorageError."""
+        """For who is inside `locked(user)`; what killed writers left goes. Raises: StorageError."""
         path = self.installations_file(user)
+        self.remove_temporary_files(user)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
@@ -260,9 +298,42 @@ class PluginStorage:
             return lambda: path.unlink(missing_ok=True)
         return lambda: self.write_document(user, content)
 
+    def remove_document(self, user: UserId) -> None:
+        """For who is inside `locked(user)`. Raises: StorageError."""
+        path = self.installations_file(user)
+        try:
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be removed: {error}") from error
+
+    def remove_temporary_files(self, user: UserId) -> None:
+        """For who is inside `locked(user)`. Raises: StorageError."""
+        for path in self.temporary_files(user):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StorageError(f"{path}: cannot be removed: {error}") from error
+
     def _change_locked(self, user: UserId, change: Callable[[Document], bool]) -> bool:
         with self.locked(user):
             return self.change_document(user, change)
+
+
+def user_of(folder_name: str) -> UserId | None:
+    """The user whose folder has this name; None: nobody's can."""
+    prefix, _, text = folder_name.partition("_")
+    try:
+        user = parse_user_id(text)
+    except ValueError:
+        return None
+    # A UUID with dashes means the id without them, whose folder has another name.
+    return user if (prefix, text) == ("user", user) else None
+
+
+def encoded(document: Document) -> bytes:
+    """The bytes of an installed_plugins.json."""
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 def fingerprint(facts: os.stat_result) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from gateway.cli.access import explain, sign, token
 from gateway.cli.cache import cache
 from gateway.cli.collection import gc
 from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
+from gateway.cli.migration import migrate
 from gateway.cli.publishing import publish
 from gateway.cli.serving import demo, serve
 from gateway.cli.site import check, init, list_
@@ -49,6 +50,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 
 for command in (
     demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
-    gc, cache, token, sign, explain,
+    gc, migrate, cache, token, sign, explain,
 ):  # fmt: skip
     main.add_command(command)
