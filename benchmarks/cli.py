@@ -7,6 +7,7 @@ own beside `serve`, with a click command that is added below.
 import click
 
 from benchmarks.freshness.command import freshness
+from benchmarks.migration.command import migration
 from benchmarks.serve.command import serve
 
 
@@ -15,5 +16,5 @@ def main() -> None:
     """Measures what the gateway promises; what was not measured in the run is not printed."""
 
 
-for command in (serve, freshness):
+for command in (serve, freshness, migration):
     main.add_command(command)

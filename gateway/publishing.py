@@ -141,11 +141,16 @@ def _names(
         ) from None
 
 
-def _require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None:
+def entry_file(metadata: dict[str, Any]) -> str | None:
+    """The file that pages load first, as the metadata say; None: it is on another host."""
     entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
-    if "://" in entry:
+    return None if "://" in entry else entry.removeprefix("/")
+
+
+def _require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None:
+    entry = entry_file(metadata)
+    if entry is None:
         return
-    entry = entry.removeprefix("/")
     if problem := portable_problem(entry):
         raise PublishingError(f"{source}: plugin.json: bundle_location {entry!r}: {problem}")
     path = folder / entry
@@ -201,7 +206,7 @@ def _staging(storage: PluginStorage) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     # Held only while folders and their locks are made or swept, so that none is seen half made.
     with FileLock(storage.cache / "staging.lock"):
-        _remove_abandoned(parent)
+        _abandoned(parent, remove=True)
         folder = Path(tempfile.mkdtemp(dir=parent))
         lock = FileLock(f"{folder}.lock")
         lock.acquire()
@@ -214,18 +219,30 @@ def _staging(storage: PluginStorage) -> Iterator[Path]:
         lock.release()
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """What publishers that were killed left: nobody holds its lock."""
-    for path in list(parent.iterdir()):
-        folder = path.with_suffix("")
+def abandoned_staging(storage: PluginStorage, *, remove: bool) -> list[Path]:
+    """Staging folders of publishers that were killed. Raises: OSError."""
+    parent = storage.cache / "staging"
+    if not parent.is_dir():
+        return []
+    with FileLock(storage.cache / "staging.lock"):
+        return _abandoned(parent, remove=remove)
+
+
+def _abandoned(parent: Path, *, remove: bool) -> list[Path]:
+    """Nobody holds their lock. For who holds the lock of all of them."""
+    abandoned = []
+    for folder in sorted({path.with_suffix("") for path in parent.iterdir()}):
         lock = FileLock(f"{folder}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
+        abandoned.append(folder)
+        if remove:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+    return abandoned
 
 
 @contextmanager

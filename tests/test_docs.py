@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message
 from gateway.application import Gateway
 from gateway.cli import main
 from gateway.errors import RequestError
+from gateway.findings import KINDS, Severity
 from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_names
 from tests.support.site import ADA, SECRET, bearer, populated
 
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 URLS = ROOT / "docs" / "urls.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page: page.read_text() for page in PAGES}
 SOURCE = "\n".join(
@@ -147,6 +149,18 @@ def test_every_error_code_is_described_with_its_status() -> None:
         *((str(error.status), error.code) for error in error_classes()),
         *CODES_WITHOUT_A_CLASS,
     }
+
+
+# Findings
+
+
+def test_every_finding_of_the_doctor_is_described_with_its_severity() -> None:
+    described = {
+        unquoted(code): (severity, "--fix" in meaning)
+        for code, severity, meaning in rows(TEXT[OPERATIONS], 3)
+        if severity in set(Severity)
+    }
+    assert described == {code: (kind.severity, kind.fixable) for code, kind in KINDS.items()}
 
 
 # URLs

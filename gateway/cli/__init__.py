@@ -9,6 +9,7 @@ import gateway
 from gateway.cli.access import explain, sign, token
 from gateway.cli.cache import cache
 from gateway.cli.collection import gc
+from gateway.cli.doctor import doctor
 from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
 from gateway.cli.migration import migrate
 from gateway.cli.publishing import publish
@@ -50,6 +51,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 
 for command in (
     demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
-    gc, migrate, cache, token, sign, explain,
+    gc, doctor, migrate, cache, token, sign, explain,
 ):  # fmt: skip
     main.add_command(command)

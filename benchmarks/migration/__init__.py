@@ -1,0 +1,1 @@
+"""How long commands take that look at everybody, and how much memory."""
