@@ -59,9 +59,10 @@ def load_average() -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of a process with all its threads, in user mode and in the kernel, since its start."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """Of a process and its workers, in user mode and in the kernel, since their start."""
+    process = psutil.Process(pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))
 
 
 def own_cpu_seconds() -> float:

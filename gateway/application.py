@@ -73,6 +73,8 @@ class Gateway(Front):
         if settings.dev.enabled:
             _refuse_beyond_loopback(settings, "dev.enabled: development")
         self.settings = settings
+        self.draining = False
+        """Set by the server that is about to end: `/-/ready` then sends others elsewhere."""
         self.decisions = Decisions()
         on_change = self.decisions.clear
         self.storage = PluginStorage(settings.plugins_dir)
@@ -223,7 +225,10 @@ class Gateway(Front):
         own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
         routes: list[BaseRoute] = [
             *operation_routes(
-                self.database, self._folders(), settings.cache.versions.stale_if_error
+                self.database,
+                self._folders(),
+                settings.cache.versions.stale_if_error,
+                lambda: self.draining,
             ),
             *self._metrics_routes(),
             *administration_routes(

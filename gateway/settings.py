@@ -118,8 +118,10 @@ class Server(_Section):
     """Unix socket to listen on instead of host and port."""
     limit_concurrency: int = Field(0, ge=0)
     """Connections before new ones get 503; 0 sets no limit."""
+    drain_delay: float = Field(0.0, ge=0)
+    """Seconds after SIGTERM in which all is still served while /-/ready says 503."""
     drain_timeout: float = Field(10.0, ge=0)
-    """Seconds that running requests get to end after SIGTERM."""
+    """Seconds that running requests get to end after that."""
 
 
 class Database(_Section):

@@ -34,6 +34,7 @@ from tests.support.waiting import eventually
 PROMPTLY_S = 5.0
 """Half of the default drain_timeout: nobody waited for it."""
 ENDED_BY_SIGTERM = (0, -signal.SIGTERM)
+"""Of a server that is not ours: uvicorn raises the signal again."""
 
 
 # What stops the start
@@ -188,7 +189,7 @@ def ends_promptly(site: Site, **settings: str) -> Iterator[Server]:
     with serving({**site.environment, **environment}) as running:
         yield running
         started = time.monotonic()
-        assert running.stop() in ENDED_BY_SIGTERM
+        assert running.stop() == 0
         assert time.monotonic() - started < PROMPTLY_S
 
 
@@ -257,9 +258,9 @@ def test_a_request_that_runs_is_answered_before_the_end(site: Site) -> None:
             waiting = pool.submit(running.get, own("Review"), bearer(BEN))
             eventually(lambda: _established(running.port), lambda connections: connections > 0)
             running.process.send_signal(signal.SIGTERM)
-            eventually(lambda: "".join(running.output), lambda said: "Shutting down" in said)
+            eventually(lambda: "".join(running.output), lambda said: "no more connections" in said)
         assert b"Review 1.0.1" in waiting.result().body
-        assert running.process.wait(PROMPTLY_S) in ENDED_BY_SIGTERM
+        assert running.process.wait(PROMPTLY_S) == 0
 
 
 def _established(port: int) -> int:
@@ -279,7 +280,7 @@ def test_several_workers_serve_and_end_together(site: Site) -> None:
         answers = [running.get(own("Review"), bearer(user)) for user in (ADA, BEN) * 5]
         assert {answer.body.split()[2] for answer in answers} == {b"1.0.0", b"1.0.1"}
         started = time.monotonic()
-        assert running.stop() in ENDED_BY_SIGTERM
+        assert running.stop() == 0
         assert time.monotonic() - started < PROMPTLY_S
         assert "Traceback" not in "".join(running.output)
         with pytest.raises(OSError, match=r"refused|reset"):

@@ -1,11 +1,13 @@
 """`serve` and `demo`: commands that run until they are stopped."""
 
 import contextlib
+import logging.config
 import os
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,11 @@ from gateway.connections import connect
 from gateway.database import PluginDatabase
 from gateway.demo.application import create_demo_app
 from gateway.demo.site import DemoSite
-from gateway.errors import ConfigurationError
+from gateway.listener import Listener
 from gateway.logs import log_config
 from gateway.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings, load_settings
+from gateway.supervisor import Supervisor
+from gateway.worker import DID_NOT_START, uvicorn_options
 
 
 @click.command()
@@ -46,20 +50,18 @@ def serve(
         "server": {key: value for key, value in server.items() if value is not None},
         "dev": {} if dev is None else {"enabled": dev},
     }
-    settings = load_settings(config_file, overrides=overrides)
-    require_servable(settings)
-    _require_database(settings)
-    _require_listenable(settings)
+
+    def read_settings() -> Settings:
+        settings = load_settings(config_file, overrides=overrides)
+        require_servable(settings)
+        _require_database(settings)
+        return settings
+
+    settings = read_settings()
+    logging.config.dictConfig(log_config(settings.observability))
     _tell_workers(config_file, overrides)
-    # uvicorn rewrites the peer from X-Forwarded-For where it trusts it; whom to believe is
-    # this gateway's own decision (identity/proxy.py), taken on the real peer.
-    uvicorn.run(
-        "gateway:create_app",
-        factory=True,
-        proxy_headers=False,
-        **_uvicorn_options(settings),
-        workers=settings.server.workers,
-    )
+    if not Supervisor(Listener(settings), settings, read_settings).run():
+        raise SystemExit(DID_NOT_START)
 
 
 @click.command()
@@ -84,12 +86,11 @@ def demo(host: str, port: int, folder: Path | None) -> None:
         settings = load_settings(
             site.config_file, overrides={"server": {"host": host, "port": port}}
         )
-        _require_listenable(settings)
-        url_host = f"[{host}]" if ":" in host else host
+        listener = Listener(settings)
 
-        def announce(bound_port: int) -> None:
+        def announce() -> None:
             console.print(
-                f"\n  The demo runs at [bold]http://{url_host}:{bound_port}/[/bold]"
+                f"\n  The demo runs at [bold]{listener.name}/[/bold]"
                 "   (Ctrl-C ends it)\n"
                 f"  Its site: gateway --config {site.config_file} list\n",
                 highlight=False,
@@ -97,44 +98,26 @@ def demo(host: str, port: int, folder: Path | None) -> None:
             )
 
         config = uvicorn.Config(
-            create_demo_app(settings), **_uvicorn_options(settings, log_level="warning")
+            create_demo_app(settings), **uvicorn_options(settings, log_level="warning")
         )
         # uvicorn raises a signal again when it has shut down: an exit, so that the temporary
         # site is removed on the way out.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sys.exit(0))
-        _AnnouncingServer(config, announce).run()
+        _AnnouncingServer(config, announce).run([listener.socket])
 
 
 class _AnnouncingServer(uvicorn.Server):
     """Says its URL once it really listens."""
 
-    def __init__(self, config: uvicorn.Config, announce: Any) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._announce(self.servers[0].sockets[0].getsockname()[1])
-
-
-def _uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
-    server = settings.server
-    return {
-        "host": server.host,
-        "port": server.port,
-        "uds": str(settings.path(server.uds)) if server.uds else None,
-        "access_log": settings.observability.access_log,
-        "log_config": log_config(settings.observability),
-        "log_level": log_level,
-        "server_header": False,
-        "limit_concurrency": server.limit_concurrency or None,
-        "timeout_graceful_shutdown": max(1, round(server.drain_timeout)),
-        "lifespan": "on",
-        # A worker that is starting on a busy machine is not a dead one.
-        "timeout_worker_healthcheck": 30,
-    }
+            self._announce()
 
 
 def _tell_workers(config_file: Path | None, overrides: dict[str, dict[str, Any]]) -> None:
@@ -155,26 +138,3 @@ def _require_database(settings: Settings) -> None:
         await database.close()
 
     anyio.run(open_once)
-
-
-def _require_listenable(settings: Settings) -> None:
-    server = settings.server
-    if server.uds:
-        _require_socket_path(settings.path(server.uds))
-    elif server.port:
-        family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((server.host, server.port))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"server.port: cannot listen on {server.host}:{server.port}: {error.strerror}"
-                ) from None
-
-
-def _require_socket_path(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"server.uds: no folder {path.parent}")
-    if path.exists() and not path.is_socket():
-        raise ConfigurationError(f"server.uds: {path} is there and is no socket")

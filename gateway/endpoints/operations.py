@@ -2,7 +2,7 @@
 
 import logging
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 def operation_routes(
-    database: PluginDatabase, folders: Sequence[Path], stale_if_error_s: float
+    database: PluginDatabase,
+    folders: Sequence[Path],
+    stale_if_error_s: float,
+    is_draining: Callable[[], bool],
 ) -> list[Route]:
     """`folders`: without them nobody can be served."""
 
@@ -33,6 +36,9 @@ def operation_routes(
         still ready, for sending them elsewhere would make it worse. After `stale_if_error`
         nobody is.
         """
+        if is_draining():
+            reasons = ["the server is about to end"]
+            return plain_json({"status": "draining", "reasons": reasons}, 503)
         if not await anyio.to_thread.run_sync(_are_readable, folders):
             reasons = ["the plugin storage cannot be read"]
             return plain_json({"status": "unavailable", "reasons": reasons}, 503)

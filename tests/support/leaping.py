@@ -1,8 +1,10 @@
 """`gateway …` whose clocks leap a minute ahead at SIGUSR1: pauses and lifetimes, without waiting.
 
-Run as `python -m tests.support.leaping serve …`; it prints `leapt` when it has.
+Run as `python -m tests.support.leaping serve …`; it prints `leapt` when a worker has.
 """
 
+import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,9 +41,13 @@ def _later(clock: Callable[[], float], leaps: list[None]) -> Callable[[], float]
 def _main() -> None:
     leaps: list[None] = []
 
-    def leap(_signal: int, _frame: object) -> None:
-        leaps.append(None)
-        print("leapt", flush=True)  # noqa: T201
+    def leap(number: int, _frame: object) -> None:
+        for worker in multiprocessing.active_children():
+            assert worker.pid is not None
+            os.kill(worker.pid, number)
+        if multiprocessing.parent_process() is not None:
+            leaps.append(None)
+            print("leapt", flush=True)  # noqa: T201
 
     time.monotonic = _later(time.monotonic, leaps)
     time.time = _later(time.time, leaps)

@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
+    {upstreams}
     server {{
         listen 127.0.0.1:{port};
         {locations}
@@ -32,12 +33,23 @@ _START_DEADLINE_S = 10.0
 
 
 @contextmanager
-def nginx_before(server: Server, nginx: str, folder: Path, locations: str) -> Iterator[Server]:
+def nginx_before(
+    server: Server,
+    nginx: str,
+    folder: Path,
+    locations: str,
+    upstreams: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """A `Server` whose port is nginx's; `locations` goes into its one server block."""
     folder.mkdir(parents=True)
     port = free_port()
     config = folder / "nginx.conf"
-    config.write_text(_CONFIG.format(folder=folder, port=port, locations=locations))
+    blocks = "\n".join(
+        f"upstream {name} {{ {lines} }}" for name, lines in (upstreams or {}).items()
+    )
+    config.write_text(
+        _CONFIG.format(folder=folder, port=port, locations=locations, upstreams=blocks)
+    )
     process = subprocess.Popen([nginx, "-c", str(config), "-p", str(folder)], text=True)
     try:
         _wait_until_listening(port, process)

@@ -12,13 +12,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 START_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 15.0
 _STRICT = ("-W", "error::ResourceWarning")
 _FREE_PORT = ("--port", "0")
-_LISTENING = re.compile(r"running on http://[^ ]*:(\d+)|demo runs at http://[^ ]*:(\d+)")
+_LISTENING = re.compile(
+    r"running on (?:http://[^ ]*:(\d+)|unix socket )|demo runs at http://[^ ]*:(\d+)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +55,15 @@ class Server:
         self.port = port
         self.output = output
 
+    def connection(self) -> http.client.HTTPConnection:
+        """To be closed by who asked for it."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+
     def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """`path` goes out exactly as given, on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = self.connection()
         try:
             connection.request(method, path, body or None, dict(headers or {}))
             response = connection.getresponse()
@@ -83,12 +90,49 @@ class Server:
         return self.process.wait(STOP_DEADLINE_S)
 
 
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(10)
+        self.sock.connect(str(self._path))
+
+
+class UnixServer(Server):
+    """A running gateway that listens on a Unix socket."""
+
+    def __init__(self, server: Server, path: Path) -> None:
+        super().__init__(server.process, 0, server.output)
+        self.path = path
+
+    def connection(self) -> http.client.HTTPConnection:
+        return UnixConnection(self.path)
+
+
+@contextmanager
+def serving_on_socket(
+    environment: Mapping[str, str], path: Path, *arguments: str
+) -> Iterator[UnixServer]:
+    """`gateway serve` on a Unix socket, until the block ends."""
+    command = ("-m", "gateway", "serve", "--uds", str(path), *arguments)
+    with listening(environment, *command) as server:
+        yield UnixServer(server, path)
+
+
 @contextmanager
 def serving(
-    environment: Mapping[str, str], *arguments: str, command: str = "serve"
+    environment: Mapping[str, str],
+    *arguments: str,
+    command: str = "serve",
+    config: Path | None = None,
 ) -> Iterator[Server]:
     """`gateway serve` on a free port, until the block ends."""
-    with listening(environment, "-m", "gateway", command, *_FREE_PORT, *arguments) as server:
+    options = () if config is None else ("--config", str(config))
+    words = ("-m", "gateway", *options, command, *_FREE_PORT, *arguments)
+    with listening(environment, *words) as server:
         yield server
 
 
@@ -157,7 +201,7 @@ def _wait_for_port(process: "subprocess.Popen[str]", output: list[str]) -> int:
             for line in process.stdout:
                 output.append(line)
                 if not ports and (match := _LISTENING.search(line)):
-                    ports.append(int(match[1] or match[2]))
+                    ports.append(int(match[1] or match[2] or 0))
                     found.set()
         except ValueError:  # closed at the end of the test
             pass

@@ -57,7 +57,7 @@ def _accepted_by(connection: http.client.HTTPConnection, server: Server) -> int:
     connection.getresponse().read()
     assert connection.sock is not None
     inode = _inode_of_peer(connection.sock)
-    for pid in _children(server.process.pid):
+    for pid in children(server.process.pid):
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
                 if str(descriptor.readlink()) == f"socket:[{inode}]":
@@ -74,5 +74,5 @@ def _inode_of_peer(connection: socket.socket) -> str:
     raise AssertionError("the connection is not listed")
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

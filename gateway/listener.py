@@ -1,0 +1,110 @@
+"""The socket that all workers accept from: a TCP port, or a Unix socket with its file.
+
+It is opened once, before the first worker, and outlives each of them: while one is replaced,
+connections wait in its queue for another.
+"""
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+from gateway.errors import ConfigurationError
+from gateway.settings import Settings
+
+_BACKLOG = 2048
+# Whoever may write to the file may speak to the gateway, and with identity.proxy.trusted =
+# ["unix"] be anyone: the owner and the group, which is where the proxy's user belongs.
+_UMASK = 0o117
+
+
+class Listener:
+    """Listens from its construction until `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises: ConfigurationError, if it cannot listen there or another server does."""
+        server = settings.server
+        if server.uds:
+            self._file: Path | None = settings.path(server.uds)
+            self.socket = _unix_socket(self._file)
+            self._file_id = _identity(self._file)
+            self.name = f"unix socket {self._file}"
+        else:
+            self._file = None
+            self.socket = _tcp_socket(server.host, server.port)
+            host = f"[{server.host}]" if ":" in server.host else server.host
+            self.name = f"http://{host}:{self.socket.getsockname()[1]}"
+
+    def close(self) -> None:
+        """Takes no more connections, once no worker does; again without harm.
+
+        The file goes too, unless another server has put its own there.
+        """
+        self.socket.close()
+        file, self._file = self._file, None
+        if file is not None and _identity(file) == self._file_id:
+            file.unlink(missing_ok=True)
+
+
+def _tcp_socket(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named, for asyncio sets TCP_NODELAY only where it reads that this is TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"server.port: cannot listen on {host}:{port}: {error.strerror}"
+        ) from None
+    return listener
+
+
+def _unix_socket(file: Path) -> socket.socket:
+    if not file.parent.is_dir():
+        raise ConfigurationError(f"server.uds: no folder {file.parent}")
+    _remove_leftover(file)
+    listener = socket.socket(socket.AF_UNIX)
+    umask = os.umask(_UMASK)
+    try:
+        listener.bind(str(file))
+        listener.listen(_BACKLOG)
+    except OSError as error:  # also a path of more than 107 bytes
+        listener.close()
+        raise ConfigurationError(f"server.uds: cannot listen on {file}: {error}") from None
+    finally:
+        os.umask(umask)
+    return listener
+
+
+def _remove_leftover(file: Path) -> None:
+    """A server that was killed left its file, which nobody listens on any more.
+
+    Raises: ConfigurationError, if somebody does, or if it is something else.
+    """
+    try:
+        if not stat.S_ISSOCK(file.stat(follow_symlinks=False).st_mode):
+            raise ConfigurationError(f"server.uds: {file} is there and is no socket")
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.setblocking(False)  # one that is too busy to answer is alive too
+            probe.connect(str(file))
+    except FileNotFoundError:
+        return
+    except ConnectionRefusedError:
+        file.unlink(missing_ok=True)
+        return
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        raise ConfigurationError(f"server.uds: {file}: {error.strerror or error}") from None
+    raise ConfigurationError(f"server.uds: another server listens on {file}")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        facts = file.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
