@@ -3,12 +3,8 @@
 import base64
 import hashlib
 import hmac
-import http.client
 import json
 import math
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,15 +23,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from gateway.identity.proxy import ProxyIdentity
+from gateway.settings import Proxy
 from tests.support.commands import refuse_to_serve
 from tests.support.keyserver import KeyServer, key_server
 from tests.support.leaping import LeapingServer, leaping
 from tests.support.server import (
     Answer,
     Server,
-    clean_environment,
     run_cli,
     serving,
+    serving_on_socket,
     the_line_of,
 )
 from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populated, token
@@ -685,44 +683,53 @@ def test_a_bad_credential_is_refused_and_not_passed_over(
     assert_unknown(ask(reversed_chain, headers), "invalid_token")
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=10)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
-def test_peers_of_the_unix_socket_are_trusted_by_their_word(site: Site, tmp_path: Path) -> None:
-    path = tmp_path / "gateway.sock"
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_peers_of_the_unix_socket_are_trusted_by_their_word(
+    site: Site, tmp_path: Path, workers: str
+) -> None:
     settings = {
         "GATEWAY__IDENTITY__CHAIN": "proxy",
         "GATEWAY__IDENTITY__PROXY__TRUSTED": "unix",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gateway", "serve", "--uds", str(path)],
-        env={**clean_environment(), **site.environment, **settings},
-        stderr=subprocess.DEVNULL,
-    )
+    socket_path = tmp_path / "gateway.sock"
+    with serving_on_socket(
+        {**site.environment, **settings}, socket_path, "--workers", workers
+    ) as running:
+        assert_is(ask(running, {"X-User-Id": BEN}), BEN)
+        assert_unknown(ask(running, {"X-Forwarded-For": "unix"}), "not_authenticated")
 
-    def ask_over_socket() -> bytes:
-        connection = _UnixConnection(path)
-        try:
-            connection.request("GET", own("Review"), headers={"X-User-Id": BEN})
-            return connection.getresponse().read()
-        except OSError:  # not listening yet
-            return b""
-        finally:
-            connection.close()
 
-    try:
-        body = eventually(ask_over_socket, lambda body: body != b"", 20.0)
-        assert VERSIONS[BEN] in body
-    finally:
-        process.terminate()
-        process.wait(15)
+def test_peers_of_the_unix_socket_are_not_trusted_where_only_addresses_are(
+    site: Site, tmp_path: Path
+) -> None:
+    settings = {"GATEWAY__IDENTITY__CHAIN": "proxy,jwt"}
+    socket_path = tmp_path / "gateway.sock"
+    with serving_on_socket({**site.environment, **settings}, socket_path) as running:
+        for claimed in ({}, {"X-Forwarded-For": "127.0.0.1"}):
+            assert_unknown(ask(running, {"X-User-Id": ADA, **claimed}), "not_authenticated")
+        assert_is(ask(running, {"X-User-Id": ADA, **bearer(BEN)}), BEN)
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "trusted", "expected"),
+    [
+        (("10.1.2.3", 1), ("0.0.0.0", 80), ["10.0.0.0/8"], True),
+        (("::ffff:10.1.2.3", 1), ("::", 80), ["10.0.0.0/8"], True),
+        (("::ffff:192.0.2.1", 1), ("::", 80), ["10.0.0.0/8"], False),
+        (("2001:db8::1", 1), ("::", 80), ["2001:db8::/32"], True),
+        (None, ("/run/gateway.sock", None), ["unix"], True),
+        (None, ("/run/gateway.sock", None), ["0.0.0.0/0", "::/0"], False),
+        (None, ("127.0.0.1", 80), ["unix", "0.0.0.0/0"], False),
+        (None, None, ["unix"], False),
+        (("testclient", 1), ("testserver", 80), ["unix", "0.0.0.0/0"], False),
+    ],
+)
+def test_whom_the_listening_side_knows_to_be_there_decides(
+    client: object, server: object, trusted: list[str], expected: bool
+) -> None:
+    """A TCP peer that went away has no address, and is no peer of a Unix socket for that."""
+    identity = ProxyIdentity(Proxy(trusted=trusted))
+    assert identity.is_trusted({"client": client, "server": server}) is expected
 
 
 # Signed paths

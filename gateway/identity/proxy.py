@@ -38,11 +38,15 @@ class ProxyIdentity:
 
     def is_trusted(self, scope: Scope) -> bool:
         """Whether the connection comes from a listed address, not what a header claims."""
-        client = scope.get("client")
-        if not client or not client[0]:
+        client, server = scope.get("client"), scope.get("server")
+        # A TCP peer that is gone already has no address either: it is the listening side that
+        # says which kind of socket this is.
+        if server and server[1] is None:
             return self._trusts_socket
         try:
-            address = ip_address(client[0])
+            address = ip_address(client[0]) if client else None
         except ValueError:
             return False
-        return any(address in network for network in self._networks)
+        # A socket for both families writes an IPv4 peer as ::ffff:192.0.2.1.
+        address = getattr(address, "ipv4_mapped", None) or address
+        return address is not None and any(address in network for network in self._networks)
