@@ -24,6 +24,7 @@ import uvicorn
 
 from gateway.application import Gateway
 from gateway.errors import ConfigurationError
+from gateway.joined_writes import JoiningProtocol
 from gateway.logs import log_config
 from gateway.settings import Settings, load_settings
 
@@ -88,6 +89,7 @@ def work(listener: socket.socket, board: Board) -> None:
 def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
     server = settings.server
     return {
+        "http": JoiningProtocol,
         # uvicorn rewrites the peer from X-Forwarded-For where it trusts it; whom to believe is
         # this gateway's own decision (identity/proxy.py), taken on the real peer.
         "proxy_headers": False,
