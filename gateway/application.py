@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,13 @@ from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import plugin_routes
 from gateway.endpoints.sending import ASKED, AssetServer
-from gateway.errors import ConfigurationError, RequestError
+from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.explain import Explainer
 from gateway.freshness import FreshnessSource, keep_running
 from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource
 from gateway.freshness.users_folder import UsersFolderSource
-from gateway.freshness.workers import ChangeLog, WorkersSource
+from gateway.freshness.workers import ChangeLog, WorkersSource, tell_workers
 from gateway.identity import IdentityChain, IdentitySource
 from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
@@ -98,6 +98,7 @@ class Gateway(Front):
             self.lookups, self.catalogue, self.shared_versions, self.assets, self.decisions
         )
         self.change_log = ChangeLog(self.storage.cache)
+        self._nodes = _postgres_source(settings)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, self.storage, self.assets)
         self.identity = IdentityChain(_identity_sources(settings))
@@ -184,12 +185,12 @@ class Gateway(Front):
             logger.warning("changes by other workers are not heard: %s", error)
 
     def announce(self, change: Change) -> None:
-        """A change made here, after its commit: to this worker and to all others."""
+        """A change made here, after its commit: to this worker, the host's others, all nodes."""
         self.invalidation.apply(change)
-        try:
+        with _warned("other workers"):
             self.change_log.append(change)
-        except OSError as error:  # a cache folder that cannot be written: their TTLs hold
-            logger.warning("other workers were not told of a change: %s", error)
+        if self._nodes is not None:
+            self._nodes.announce(change)
 
     def _freshness_sources(self) -> list[FreshnessSource]:
         settings = self.settings
@@ -204,9 +205,8 @@ class Gateway(Front):
                     settings.database.query_timeout,
                 )
             )
-        if settings.database_dialect == "postgresql":
-            channel = settings.freshness.postgres_channel
-            sources.append(PostgresSource(settings.database.url, channel))
+        if self._nodes is not None:
+            sources.append(self._nodes)
         return sources
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -280,6 +280,56 @@ def create_app(settings: Settings | None = None) -> Gateway:
     Raises: ConfigurationError.
     """
     return Gateway(settings if settings is not None else load_settings())
+
+
+@asynccontextmanager
+async def announcing(settings: Settings) -> AsyncIterator[Callable[[Change], None]]:
+    """For a command: what it announces, after its commit, every worker of this host hears at
+    once, and all other nodes when the block ends."""
+    cache = PluginStorage(settings.plugins_dir).cache
+    announced: list[Change] = []
+
+    def announce(change: Change) -> None:
+        announced.append(change)
+        with _warned("the workers of this host"):
+            tell_workers(cache, change)
+
+    try:
+        yield announce
+    finally:
+        nodes = _postgres_source(settings)
+        if nodes is not None and announced:
+            with _warned("the other nodes"):
+                await nodes.announce_now(announced)
+
+
+async def announce_now(settings: Settings, change: Change) -> None:
+    """For a command that does nothing else: to every worker of this host and of all nodes.
+
+    Raises: GatewayError, where not all were told.
+    """
+    nodes = _postgres_source(settings)
+    try:
+        tell_workers(PluginStorage(settings.plugins_dir).cache, change)
+        if nodes is not None:
+            await nodes.announce_now([change])
+    except OSError as error:
+        raise GatewayError(f"not all workers were told: {error}") from error
+
+
+@contextmanager
+def _warned(whom: str) -> Iterator[None]:
+    """Who cannot be told, for a cache folder that cannot be written, hears by his TTLs."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("%s were not told of a change: %s", whom, error)
+
+
+def _postgres_source(settings: Settings) -> PostgresSource | None:
+    if settings.database_dialect != "postgresql":
+        return None
+    return PostgresSource(settings.database.url, settings.freshness.postgres_channel)
 
 
 def _telling(scope: Scope, send: Send) -> Send:

@@ -6,16 +6,16 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import anyio
 import click
 
+from gateway.application import announce_now
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, USER, VERSION
 from gateway.cli.tables import echo_aligned
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.freshness.workers import tell_workers
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
-from gateway.storage import PluginStorage
 
 _TIMEOUT_S = 5.0
 _VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files", "uses")
@@ -54,8 +54,8 @@ def purge(
     """Makes all workers ask anew: for a user, for a plugin's files, or for everything."""
     if version is not None and plugin is None:
         raise click.UsageError("--version needs --plugin")
-    storage = PluginStorage(load_settings(config_file).plugins_dir)
-    tell_workers(storage.cache, Change(user, plugin, version, hard=hard))
+    change = Change(user, plugin, version, hard=hard)
+    anyio.run(announce_now, load_settings(config_file), change)
     click.echo("told all workers")
 
 

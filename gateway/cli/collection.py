@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -10,10 +9,10 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
+from gateway.application import announcing
 from gateway.collection import DAY_S, Candidate, Collector, Fate
 from gateway.connections import connect
 from gateway.database import PluginDatabase
-from gateway.freshness.workers import tell_workers
 from gateway.settings import Settings, load_settings
 from gateway.storage import PluginStorage
 
@@ -31,7 +30,11 @@ def gc(config_file: Path | None, apply: bool) -> None:
 
 async def _gc(settings: Settings, apply: bool) -> None:
     storage = PluginStorage(settings.plugins_dir)
-    collector = Collector(settings, storage, partial(tell_workers, storage.cache), time.time)
+    async with announcing(settings) as announce:
+        await _collect(settings, Collector(settings, storage, announce, time.time), apply)
+
+
+async def _collect(settings: Settings, collector: Collector, apply: bool) -> None:
     with Console(stderr=True).status("looking at versions"):
         referred = await _versions_in_rows(settings)
         found = await anyio.to_thread.run_sync(lambda: list(collector.candidates(referred)))

@@ -1,15 +1,14 @@
 """`install`, `update`, `rollback`, `uninstall`, `enable`, `disable`: what one user has."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import click
 
+from gateway.application import announcing
 from gateway.cli.parameters import SLUG, VERSION, user_option
-from gateway.freshness.workers import tell_workers
 from gateway.lifecycle import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings
@@ -101,10 +100,10 @@ disable = _enabling("disable", enabled=False)
 def _run(config_file: Path | None, command: Command) -> Outcome:
     settings = load_settings(config_file)
     storage = PluginStorage(settings.plugins_dir)
-    lifecycle = Lifecycle(settings, storage, partial(tell_workers, storage.cache))
 
     async def run() -> Outcome:
-        return await command(lifecycle)
+        async with announcing(settings) as announce:
+            return await command(Lifecycle(settings, storage, announce))
 
     return anyio.run(run)
 

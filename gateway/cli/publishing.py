@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
+import anyio
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from gateway.application import announcing
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, VERSION
-from gateway.freshness.workers import tell_workers
 from gateway.names import Slug, Version
 from gateway.publishing import publish as publish_version
-from gateway.settings import load_settings
+from gateway.settings import Settings, load_settings
 from gateway.storage import PluginStorage
 
 
@@ -28,7 +29,8 @@ def publish(
     The same version again with the same content is nothing to do; with other content it is
     refused.
     """
-    storage = PluginStorage(load_settings(config_file).plugins_dir)
+    settings = load_settings(config_file)
+    storage = PluginStorage(settings.plugins_dir)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bars:
@@ -42,7 +44,13 @@ def publish(
         published = publish_version(storage, source, slug=slug, version=version, progress=show)
     names = f"{published.slug} {published.version}"
     if published.is_new:
-        tell_workers(storage.cache, Change(slug=published.slug, version=published.version))
+        change = Change(slug=published.slug, version=published.version)
+        anyio.run(_announce, settings, change)
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:
         click.echo(f"{names} is there already with the same content, build {published.build}")
+
+
+async def _announce(settings: Settings, change: Change) -> None:
+    async with announcing(settings) as announce:
+        announce(change)
