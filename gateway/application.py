@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.assets import AssetStore
 from gateway.basis import BASIS_KEY, Basis
+from gateway.builds import FolderState
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
@@ -27,7 +28,8 @@ from gateway.delivery.accel import AccelRedirect
 from gateway.encoder import Encoder
 from gateway.endpoints.administration import CacheState, administration_routes
 from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
-from gateway.endpoints.assets import OwnAssets, PublicAssets, SignedAssets
+from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
+from gateway.endpoints.authorize import authorize_route
 from gateway.endpoints.front import Front
 from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
@@ -37,6 +39,7 @@ from gateway.endpoints.sending import ASKED, AssetServer
 from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.explain import Explainer
 from gateway.freshness import FreshnessSource, keep_running
+from gateway.freshness.pinned_trees import PinnedTreesSource
 from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource
 from gateway.freshness.users_folder import UsersFolderSource
@@ -48,6 +51,8 @@ from gateway.identity.proxy import ProxyIdentity
 from gateway.identity.signed import SignedPaths
 from gateway.lifecycle import Lifecycle
 from gateway.lookups import Lookups
+from gateway.names import Slug, Version
+from gateway.pinned import PinnedTrees
 from gateway.resolver import Resolver
 from gateway.settings import Settings, load_settings
 from gateway.shared_versions import SharedVersions
@@ -87,8 +92,15 @@ class Gateway(Front):
         if settings.dev.enabled:
             assets = assets.model_copy(update={"revalidate": 0.0})
         encoder = None if settings.dev.enabled else Encoder(self.storage.cache / "encoded")
+        self.pinned = (
+            PinnedTrees(
+                self.storage, encoder, settings.http.allowed_suffixes, assets.max_file_bytes
+            )
+            if encoder is not None and settings.delivery.mode != "direct"
+            else None
+        )
         self.shared_versions = SharedVersions(
-            self.storage, encoder, assets.revalidate, self._on_build_change
+            self.storage, encoder, assets.revalidate, self._on_build_change, on_look=self._on_look
         )
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
         self.catalogue = Catalogue(
@@ -121,7 +133,7 @@ class Gateway(Front):
         )
         # A redirect would name a Host that is the client's word, and no URL of ours needs one.
         self._starlette.router.redirect_slashes = False
-        self._started = False
+        self._started = self._listening = False
         self._start_lock = anyio.Lock()
         super().__init__(self._route, self.decisions, self.identity.credential, self.cors)
 
@@ -142,6 +154,9 @@ class Gateway(Front):
             stack.push_async_callback(self.catalogue.manifests.close)
             if listening:
                 stack.callback(self.change_log.close)
+                if self.pinned is not None:
+                    stack.push_async_callback(self.pinned.close)
+                self._listening = True
                 await anyio.to_thread.run_sync(self._open_change_log)
                 for source in self._freshness_sources():
                     task = asyncio.create_task(keep_running(source, self.invalidation.apply))
@@ -150,7 +165,7 @@ class Gateway(Front):
             try:
                 yield
             finally:
-                self._started = False
+                self._started = self._listening = False
 
     def _folders(self) -> list[Path]:
         """Folders of the site without which nobody can be served."""
@@ -171,6 +186,10 @@ class Gateway(Front):
             "manifest": self.catalogue.manifests,
             "builds": self.shared_versions.cache,
         }
+
+    def _on_look(self, slug: Slug, version: Version, state: FolderState | None) -> None:
+        if self.pinned is not None and self._listening:
+            self.pinned.keep_soon(slug, version, state)
 
     def _metrics_routes(self) -> list[BaseRoute]:
         if not self.settings.observability.metrics:
@@ -195,6 +214,8 @@ class Gateway(Front):
     def _freshness_sources(self) -> list[FreshnessSource]:
         settings = self.settings
         sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
+        if self.pinned is not None:
+            sources.append(PinnedTreesSource(self.pinned))
         if settings.freshness.watch_users:
             sources.append(UsersFolderSource(self.storage, self.lookups))
         if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
@@ -222,7 +243,7 @@ class Gateway(Front):
         server = AssetServer(
             settings, self.storage, self.assets, self.shared_versions, self.decisions, self._accel
         )
-        own = OwnAssets(server, self.resolver, self.identity, f"{api}/plugins/")
+        files = self._asset_routes(server)
         routes: list[BaseRoute] = [
             *operation_routes(
                 self.database,
@@ -231,6 +252,13 @@ class Gateway(Front):
                 lambda: self.draining,
             ),
             *self._metrics_routes(),
+            authorize_route(
+                list(files.values()),
+                self.shared_versions,
+                self.pinned,
+                ProxyIdentity(settings.identity.proxy),
+                settings.delivery.authorize_ttl,
+            ),
             *administration_routes(
                 CacheState(
                     self.caches,
@@ -246,15 +274,23 @@ class Gateway(Front):
             ),
             *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
             *lifecycle_routes(f"{api}/plugins", self.lifecycle, self.callers, self.cors),
-            Route(f"{api}/plugins/{{plugin}}/{{path:path}}", own),
+            *(Route(path, endpoint) for path, endpoint in files.items()),
         ]
-        if settings.access.public:
+        return routes
+
+    def _asset_routes(self, server: AssetServer) -> dict[str, AssetRoute]:
+        """By the pattern of their paths."""
+        api = self.settings.http.api_prefix
+        rest = "{plugin}/{path:path}"
+        own = OwnAssets(server, self.resolver, f"{api}/plugins/", self.identity)
+        routes: dict[str, AssetRoute] = {own.prefix + rest: own}
+        if self.settings.access.public:
             public = PublicAssets(server, self.resolver, f"{api}/public/plugins/")
-            routes.append(Route(f"{api}/public/plugins/{{plugin}}/{{path:path}}", public))
-        signed_paths = SignedPaths(settings.identity.signed)
+            routes[public.prefix + rest] = public
+        signed_paths = SignedPaths(self.settings.identity.signed)
         if signed_paths.enabled:
-            signed = SignedAssets(server, self.resolver, signed_paths, f"{api}/signed/")
-            routes.append(Route(f"{api}/signed/{{token}}/plugins/{{plugin}}/{{path:path}}", signed))
+            signed = SignedAssets(server, self.resolver, f"{api}/signed/", signed_paths)
+            routes[f"{signed.prefix}{{token}}/plugins/{rest}"] = signed
         return routes
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ _HEADERS = (
     b"Accept, Accept-Language, Authorization, Content-Language, Content-Type,"
     b" If-None-Match, Range, X-Requested-With"
 )
-_EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
+EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
 _PREFLIGHT_MAX_AGE_S = 600
 _LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?")
 
@@ -63,7 +63,7 @@ class CorsPolicy:
         return (
             (b"access-control-allow-origin", origin),
             credentials,
-            (b"access-control-expose-headers", _EXPOSED),
+            (b"access-control-expose-headers", EXPOSED),
             vary,
         )
 

@@ -77,6 +77,8 @@ _CODINGS = {
     "br": _Coding("br", _encode_brotli, _decode_brotli),
     "gzip": _Coding("gz", _encode_gzip, _decode_gzip),
 }
+SUFFIXES = {name: f".{coding.suffix}" for name, coding in _CODINGS.items()}
+"""What is appended to a file's name for its variant in each coding."""
 _DECODING_ERRORS = (OSError, EOFError, ValueError, brotli.error, zstandard.ZstdError)
 
 

@@ -233,10 +233,12 @@ class Cache(_Section):
 
 
 class Delivery(_Section):
-    mode: Literal["direct", "accel"] = "direct"
-    """Who sends the bytes: the gateway, or the proxy in front of it."""
+    mode: Literal["direct", "accel", "authorize"] = "direct"
+    """Who sends the bytes: the gateway, or the proxy in front of it, told or allowed to."""
     accel_prefix: Annotated[str, AfterValidator(_api_prefix)] = "/_plugin_files"
     """Internal location of the proxy for `accel`."""
+    authorize_ttl: int = Field(5, ge=0)
+    """Seconds that the proxy may go by a permission in `authorize`; 0: it asks every time."""
 
 
 class Freshness(_Section):

@@ -22,6 +22,8 @@ from gateway.retention import IN_USE_S, Retention
 from gateway.storage import PluginStorage
 from gateway.ttl_cache import TTLCache
 
+OnLook = Callable[[Slug, Version, FolderState | None], None]
+
 _MAX_VERSIONS = 10_000
 
 
@@ -91,7 +93,10 @@ class SharedVersions:
         revalidate_s: float,
         on_change: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        on_look: OnLook = lambda _slug, _version, _state: None,
     ) -> None:
+        """`on_look` hears what every look at a folder found, changed or not."""
+        self._on_look = on_look
         self._storage = storage
         self._encoder = encoder
         self._retention = Retention(storage.cache)
@@ -144,10 +149,12 @@ class SharedVersions:
         entry = self._looks.peek(key)
         known = entry.value if entry else None
         try:
-            return await anyio.to_thread.run_sync(self._look_now, *key, known)
+            found = await anyio.to_thread.run_sync(self._look_now, *key, known)
         except OSError as error:
             folder = self._storage.construct_shared_path(*key)
             raise SourceUnavailable(reason=f"{folder}: {error}") from error
+        self._on_look(*key, None if found is None else found.state)
+        return found
 
     def _look_now(
         self, slug: Slug, version: Version, known: SharedVersion | None

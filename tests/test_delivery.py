@@ -101,7 +101,6 @@ def _accel(site: Site) -> Iterator[Server]:
     with ExitStack() as stack:
         settings = {**site.environment, "GATEWAY__DELIVERY__MODE": "accel"}
         behind = stack.enter_context(serving(settings))
-        _let_everyone_in(site.folder)  # nginx's worker is another user where root starts it
         locations = _ACCEL_LOCATIONS.format(port=behind.port, plugins=site.plugins)
         yield stack.enter_context(nginx_before(behind, nginx, site.folder / "nginx", locations))
 
@@ -111,12 +110,6 @@ def _is_live(server: Server) -> bool:
         return server.get("/-/live").status == 200
     except OSError:
         return False
-
-
-def _let_everyone_in(folder: Path) -> None:
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
 
 
 MODES = {"memory": _memory, "file": _file, "pathsend": _pathsend, "accel": _accel}

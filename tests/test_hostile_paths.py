@@ -204,12 +204,12 @@ def test_a_lying_segment_is_refused_wherever_it_stands(
     prefix, plugin = prefixes[route]
     for template in POSITIONS.values():
         path = template % {b"plugin": plugin, b"bad": bad, b"pin": pin}
-        if _names_the_entry(path, plugin, pin):
+        if names_the_entry(path, plugin, pin):
             continue
         assert_refused(server, prefix + path)
 
 
-def _names_the_entry(path: bytes, plugin: bytes, pin: bytes) -> bool:
+def names_the_entry(path: bytes, plugin: bytes, pin: bytes) -> bool:
     """Whether the template came out as an honest path, as it does for the empty segment."""
     return path.replace(pin + b"/", b"") == plugin + b"/" + ENTRY.encode()
 

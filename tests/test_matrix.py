@@ -52,9 +52,8 @@ def bytes_of(slug: str, version: str) -> bytes:
     return MARK + f"{slug}-{version};".encode()
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = Site(tmp_path_factory.mktemp("site"))
+def lay_out(site: Site) -> Site:
+    """All plugins and users."""
     for slug, versions in PUBLISHED.items():
         for version in versions:
             site.publish(slug, version, {ENTRY: bytes_of(slug, version)})
@@ -66,6 +65,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site.give(EMIL, NO_FOLDER, "9.9.9")
     site.install(EMIL, DISABLED, NO_FOLDER, ONLY_IN_JSON)
     return site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return lay_out(Site(tmp_path_factory.mktemp("site")))
 
 
 @pytest.fixture(scope="module")

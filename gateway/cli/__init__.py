@@ -12,6 +12,7 @@ from gateway.cli.collection import gc
 from gateway.cli.doctor import doctor
 from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
 from gateway.cli.migration import migrate
+from gateway.cli.proxy_config import proxy_config
 from gateway.cli.publishing import publish
 from gateway.cli.serving import demo, serve
 from gateway.cli.site import check, init, list_
@@ -52,5 +53,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 for command in (
     demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
     gc, doctor, migrate, cache, token, sign, explain,
+    proxy_config,
 ):  # fmt: skip
     main.add_command(command)

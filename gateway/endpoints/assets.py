@@ -4,10 +4,12 @@ Raw ASGI applications for requests that are not decided yet; front.py answers th
 """
 
 import time
+from typing import ClassVar
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.basis import Basis
 from gateway.cache_policy import NO_STORE, Audience
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import AssetServer, Exchange
@@ -15,80 +17,89 @@ from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
 from gateway.identity import IdentityChain
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
-from gateway.resolver import Resolver
+from gateway.resolver import Resolution, Resolver
 
 ALLOW = "GET, HEAD, OPTIONS"
 
 
-class OwnAssets:
-    """`{api}/plugins/{plugin}/…`: the caller's file, at the caller's version."""
+class AssetRoute:
+    """One way of asking for files."""
 
-    def __init__(
-        self, server: AssetServer, resolver: Resolver, identity: IdentityChain, prefix: str
-    ) -> None:
-        self._server = server
-        self._resolver = resolver
-        self._identity = identity
-        self._prefix = prefix
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if await answered_by_method(scope, send):
-            return
-        exchange = Exchange(scope, receive, send)
-        user = await self._identity.identify(scope, exchange.basis)
-        exchange.basis.mark("identify")
-        target = parse_target(_raw_path_below(scope, self._prefix))
-        resolution = await self._resolver.resolve(user, target, exchange.basis)
-        await self._server.answer(exchange, resolution, Audience.PRIVATE)
-
-
-class PublicAssets:
-    """`{api}/public/plugins/{plugin}/…`: without a credential, as script tags ask."""
+    audience: ClassVar[Audience]
 
     def __init__(self, server: AssetServer, resolver: Resolver, prefix: str) -> None:
+        """`prefix`: with which the paths of this route begin."""
         self._server = server
         self._resolver = resolver
-        self._prefix = prefix
+        self.prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await answered_by_method(scope, send):
             return
         exchange = Exchange(scope, receive, send)
-        target = parse_target(_raw_path_below(scope, self._prefix))
-        resolution = await self._resolver.resolve_public(target, exchange.basis)
-        await self._server.answer(exchange, resolution, Audience.PUBLIC)
+        resolution = await self.resolve(scope, exchange.basis)
+        await self._server.answer(exchange, resolution, self.audience)
+
+    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
+        """The file that the scope's path and credential name. Raises: RequestError."""
+        raise NotImplementedError
 
 
-class SignedAssets:
-    """`{api}/signed/{token}/plugins/{plugin}/…`: the token in the path is the credential."""
+class OwnAssets(AssetRoute):
+    """`{api}/plugins/{plugin}/…`: the caller's file, at the caller's version."""
+
+    audience = Audience.PRIVATE
 
     def __init__(
-        self, server: AssetServer, resolver: Resolver, signed: SignedPaths, prefix: str
+        self, server: AssetServer, resolver: Resolver, prefix: str, identity: IdentityChain
     ) -> None:
-        self._server = server
-        self._resolver = resolver
-        self._signed = signed
-        self._prefix = prefix
+        super().__init__(server, resolver, prefix)
+        self._identity = identity
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if await answered_by_method(scope, send):
-            return
-        exchange = Exchange(scope, receive, send)
-        token, _, rest = _raw_path_below(scope, self._prefix).partition(b"/plugins/")
+    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
+        user = await self._identity.identify(scope, basis)
+        basis.mark("identify")
+        target = parse_target(_raw_path_below(scope, self.prefix))
+        return await self._resolver.resolve(user, target, basis)
+
+
+class PublicAssets(AssetRoute):
+    """`{api}/public/plugins/{plugin}/…`: without a credential, as script tags ask."""
+
+    audience = Audience.PUBLIC
+
+    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
+        target = parse_target(_raw_path_below(scope, self.prefix))
+        return await self._resolver.resolve_public(target, basis)
+
+
+class SignedAssets(AssetRoute):
+    """`{api}/signed/{token}/plugins/{plugin}/…`: the token in the path is the credential."""
+
+    audience = Audience.PUBLIC
+
+    def __init__(
+        self, server: AssetServer, resolver: Resolver, prefix: str, signed: SignedPaths
+    ) -> None:
+        super().__init__(server, resolver, prefix)
+        self._signed = signed
+
+    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
+        token, _, rest = _raw_path_below(scope, self.prefix).partition(b"/plugins/")
         now = time.time()
         capability = self._signed.verify(token.decode("latin-1"), now)
-        exchange.basis.limit_to(capability.expires_s - now)
+        basis.limit_to(capability.expires_s - now)
         target = parse_target(rest)
         foreign = InvalidToken(reason=f"the signed path is for {capability.slug} alone")
         try:
-            resolution = await self._resolver.resolve(capability.user, target, exchange.basis)
+            resolution = await self._resolver.resolve(capability.user, target, basis)
         except NotServed:
             if target.plugin == capability.slug:
                 raise
             raise foreign from None
         if resolution.key.slug != capability.slug:
             raise foreign
-        await self._server.answer(exchange, resolution, Audience.PUBLIC)
+        return resolution
 
 
 async def answered_by_method(scope: Scope, send: Send) -> bool:

@@ -120,14 +120,14 @@ class AssetServer:
         variant: Variant,
         cache_control: bytes,
     ) -> None:
-        """Names the file to the proxy, which answers ranges; conditions are answered here."""
+        """Names the file to the proxy, which sends ranges; all refusals are answered here."""
         variant = accel.sendable(representation, variant)
-        headers.pop(b"range", None)
         plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
         fields = plan.fields
-        if plan.status == 200:
+        if plan.status in (200, 206):
             fields = accel.fields(key, representation, variant, cache_control)
-        await send_answer(exchange.send, plan.status, fields, b"")
+        status = 304 if plan.status == 304 else 200
+        await send_answer(exchange.send, status, fields, b"")
 
     async def _sent_from_disk(
         self, exchange: Exchange, plan: Plan, key: AssetKey, representation: Representation

@@ -1,5 +1,8 @@
 """A real nginx in front of a running gateway, on a free port."""
 
+import grp
+import os
+import pwd
 import socket
 import subprocess
 import time
@@ -11,24 +14,21 @@ from tests.support.server import Server
 
 _CONFIG = """
 daemon off;
+user {user} {group};
 worker_processes 1;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log warn;
 events {{ worker_connections 256; }}
 http {{
-    access_log off;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
-    {upstreams}
-    server {{
-        listen 127.0.0.1:{port};
-        {locations}
-    }}
+    {content}
 }}
 """
+_SERVER = "access_log off; server {{ listen 127.0.0.1:{port}; {locations} }}"
 _START_DEADLINE_S = 10.0
 
 
@@ -41,19 +41,29 @@ def nginx_before(
     upstreams: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """A `Server` whose port is nginx's; `locations` goes into its one server block."""
-    folder.mkdir(parents=True)
     port = free_port()
-    config = folder / "nginx.conf"
     blocks = "\n".join(
         f"upstream {name} {{ {lines} }}" for name, lines in (upstreams or {}).items()
     )
-    config.write_text(
-        _CONFIG.format(folder=folder, port=port, locations=locations, upstreams=blocks)
-    )
+    content = blocks + _SERVER.format(port=port, locations=locations)
+    with nginx_with(nginx, folder, content, port) as process:
+        yield Server(process, port, server.output)
+
+
+@contextmanager
+def nginx_with(
+    nginx: str, folder: Path, content: str, port: int
+) -> "Iterator[subprocess.Popen[str]]":
+    """`content`: of the block http, with a server on `port`."""
+    folder.mkdir(parents=True)
+    config = folder / "nginx.conf"
+    # Another user could not read pytest's folders, which are private.
+    user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+    config.write_text(_CONFIG.format(folder=folder, content=content, user=user, group=group))
     process = subprocess.Popen([nginx, "-c", str(config), "-p", str(folder)], text=True)
     try:
-        _wait_until_listening(port, process)
-        yield Server(process, port, server.output)
+        wait_until_listening(port, process)
+        yield process
     finally:
         process.terminate()
         process.wait(10)
@@ -64,7 +74,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
+def wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
     end = time.monotonic() + _START_DEADLINE_S
     while time.monotonic() < end and process.poll() is None:
         try:
@@ -73,4 +83,4 @@ def _wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
             time.sleep(0.02)
         else:
             return
-    raise AssertionError(f"nginx does not listen on {port}")
+    raise AssertionError(f"the proxy does not listen on {port}")

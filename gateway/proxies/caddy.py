@@ -1,0 +1,252 @@
+"""Caddy's configuration, for each mode. Tested against a real Caddy (tests/test_proxies.py).
+
+As in nginx.py: Caddy's own part takes plain paths alone, judged as they were sent, and sends
+files of the pinned trees alone.
+"""
+
+from gateway.cors import EXPOSED
+from gateway.proxies import NEVER_FROM_CLIENTS, Facts, Text
+
+_SITE = Text("""\
+# Caddy before the plugin gateway, mode "%{mode}". Made by `gateway proxy-config caddy` for the
+# settings of that moment: make it again when they change. It is checked by
+# `caddy validate --adapter caddyfile --config FILE`.
+
+(gateway) {
+    reverse_proxy %{upstream} {
+        transport http {
+            keepalive_idle_conns_per_host 32
+            compression off
+        }
+        header_down -X-Plugin-Root
+        header_down -X-Plugin-Tree
+%{accel}    }
+}
+
+%{sent}# A domain name without http:// makes Caddy serve HTTPS by itself.
+%{address} {
+%{bind}    # What clients say of themselves is not handed on.
+    request_header -%{identity_header}
+%{removed}%{identify}
+    # These answer whoever comes from here, and behind Caddy everybody does.
+    @closed path /-/metrics /-/authorize
+    handle @closed {
+        respond 404
+    }
+%{files}
+    handle {
+        import gateway
+    }
+}
+""")
+
+_IDENTIFY = Text("""\
+    # identity.chain has "proxy": Caddy says who the user is. Put the placeholder that your way of
+    # authenticating sets in here, in the place of the line above.
+    # request_header %{identity_header} {http.auth.user.id}
+""")
+
+_PINNED = Text("""
+    # Pinned: holding the pin is the permission, nobody is asked. The files are those of
+    # plugins/cache/pinned, where the gateway keeps exactly what may be served; what is not there
+    # the gateway answers, 410 for a build that is gone.
+    @pinned {
+        method GET HEAD
+%{plain}        vars_regexp pinned {http.request.orig_uri} "^%{pattern}(%{tree}%{path})%{end}$"
+    }
+    handle @pinned {
+        # Not in the set above: Caddy asks the matchers of a set in any order.
+        @pinned_kept file {
+            root "%{pinned}"
+            try_files /{http.regexp.pinned.1}
+        }
+        handle @pinned_kept {
+            root * "%{pinned}"
+            rewrite * /{http.regexp.pinned.1}
+            import plugin_file {http.regexp.pinned.2} "%{cache_control}"
+        }
+        handle {
+            import gateway
+        }
+    }
+""")
+
+_ASKED = Text("""
+    @%{name} {
+        method GET HEAD
+%{plain}%{unless}        vars_regexp %{name} {http.request.orig_uri} "^%{pattern}(%{path})%{end}$"
+    }
+    handle @%{name} {
+        forward_auth %{upstream} {
+            uri /-/authorize
+            header_up X-Original-URI {http.request.orig_uri}
+            copy_headers X-Plugin-Tree
+        }
+        @%{name}_kept file {
+            root "%{pinned}"
+            try_files /{http.request.header.X-Plugin-Tree}{http.regexp.%{name}.1}
+        }
+        handle @%{name}_kept {
+            root * "%{pinned}"
+            rewrite * /{http.request.header.X-Plugin-Tree}{http.regexp.%{name}.1}
+            import plugin_file {http.regexp.%{name}.2} "%{cache_control}"
+        }
+        handle {
+            import gateway
+        }
+    }
+""")
+
+# The gateway's JSON, whatever the name ends in.
+_NOT_FILES = Text("""\
+        not path %{api}/plugins/*/modules/* %{api}/plugins/by-slug/*
+""")
+
+_ASKED_REMARK = """
+    # Caddy remembers no permission: it asks for each file, which costs the gateway about as much as
+    # sending a small one. nginx remembers a permission for some seconds.
+"""
+
+_SENT = Text("""\
+(plugin_file) {
+    map {args.0} {plugin_type} {
+%{types}
+    }
+    header {
+        Content-Type {plugin_type}
+        Cache-Control {args.1}
+        X-Content-Type-Options nosniff
+        +Vary Accept-Encoding
+        # The times of these files are made from their content.
+        -Last-Modified
+    }
+%{cors}    file_server {
+        precompressed zstd br gzip
+    }
+}
+
+""")
+
+_CORS = Text("""\
+    header +Vary Origin
+    @foreign header Origin *
+    header @foreign Access-Control-Allow-Credentials true
+    @listed {
+%{origins}
+    }
+    header @listed Access-Control-Allow-Origin {http.request.header.Origin}
+    header @listed Access-Control-Expose-Headers "%{exposed}"
+""")
+
+_ACCEL = Text("""\
+
+        # The gateway decides and names the file (X-Accel-Redirect), Caddy sends it.
+        @accel header X-Accel-Redirect *
+        handle_response @accel {
+            root * "%{plugins}"
+            rewrite * {http.reverse_proxy.header.X-Accel-Redirect}
+            uri strip_prefix %{accel_prefix}
+            copy_response_headers {
+                exclude X-Accel-Redirect Content-Length Date
+            }
+            header {
+                ETag {http.reverse_proxy.header.Etag}
+                defer
+            }
+            file_server
+        }
+""")
+
+# Each segment begins with neither a dot nor an escape: judged as it was sent.
+_SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*"
+
+# What only the gateway answers as it should: ranges, rarer conditions.
+_PLAIN = "".join(
+    f"        not header {name} *\n" for name in ("Range", "If-Match", "If-Unmodified-Since")
+)
+_END = r"(?:\?.*)?"
+
+
+def configuration(facts: Facts, *, listen: str, server_name: str) -> str:
+    host, _, port = listen.rpartition(":")
+    upstream = f"unix/{facts.upstream}" if facts.is_socket else facts.upstream
+    return _SITE.substitute(
+        mode=facts.mode,
+        address=f"http://{server_name}:{port}",
+        bind=f"    bind {host}\n" if host else "",
+        identity_header=facts.identity_header,
+        removed="".join(f"    request_header -{name}\n" for name in NEVER_FROM_CLIENTS),
+        identify=(
+            _IDENTIFY.substitute(identity_header=facts.identity_header)
+            if facts.proxy_identifies
+            else ""
+        ),
+        files=_files(facts, upstream),
+        sent=_sent(facts),
+        upstream=upstream,
+        accel=(
+            _ACCEL.substitute(plugins=facts.plugins, accel_prefix=facts.accel_prefix)
+            if facts.mode == "accel"
+            else ""
+        ),
+    )
+
+
+def _files(facts: Facts, upstream: str) -> str:
+    if facts.mode == "proxy":
+        return ""
+    found = ""
+    path = rf"{_SEGMENTS}\.({'|'.join(facts.suffixes)})"
+    if facts.has_public:
+        found += _PINNED.substitute(
+            pattern=facts.public_pinned_pattern,
+            end=_END,
+            plain=_PLAIN,
+            tree=facts.tree_pattern,
+            path=path,
+            pinned=facts.pinned,
+            cache_control=facts.public_pinned,
+        )
+    if facts.mode != "authorize":
+        return found
+    plugin, pin = facts.plugin_pattern, r"/@[A-Za-z0-9_.+~-]+"
+    ways = [("own", f"{facts.api_pattern}/plugins/", "private")]
+    if facts.has_public:
+        ways.append(("public", f"{facts.api_pattern}/public/plugins/", "public"))
+    if facts.has_signed:
+        capability = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+        ways.append(("signed", f"{facts.api_pattern}/signed/{capability}/plugins/", "public"))
+    found += _ASKED_REMARK
+    for name, prefix, audience in ways:
+        values = {
+            f"{name}_pinned": (plugin + pin, getattr(facts, f"{audience}_pinned")),
+            name: (plugin, getattr(facts, f"{audience}_unpinned")),
+        }
+        for kind, (pattern, cache_control) in values.items():
+            found += _ASKED.substitute(
+                name=kind,
+                pattern=prefix + pattern,
+                end=_END,
+                plain=_PLAIN,
+                path=path,
+                upstream=upstream,
+                pinned=facts.pinned,
+                cache_control=cache_control,
+                unless=_NOT_FILES.substitute(api=facts.api) if kind == "own" else "",
+            )
+    return found
+
+
+def _sent(facts: Facts) -> str:
+    if facts.mode == "proxy":
+        return ""
+    cors = _CORS.substitute(
+        origins="\n".join(f"        header Origin {origin}" for origin in facts.origins),
+        exposed=EXPOSED.decode(),
+    )
+    types = "\n".join(
+        f'        {suffix} "{kind}"'
+        for kind, suffixes in facts.content_types.items()
+        for suffix in suffixes
+    )
+    return _SENT.substitute(types=types, cors=cors if facts.origins else "")

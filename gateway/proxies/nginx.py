@@ -1,0 +1,367 @@
+"""nginx's configuration, for each mode. Tested against a real nginx (tests/test_proxies.py).
+
+Two rules keep nginx from serving what the gateway would refuse. Its own locations match plain
+paths with an allowed suffix only; a request whose path as sent differs from the path as nginx
+reads it is handed on as it was sent, and so is all but a plain GET or HEAD. And it sends files
+from one place only, the trees of pinned.py, which hold nothing else than what may be served.
+"""
+
+import textwrap
+
+from gateway.cors import EXPOSED
+from gateway.proxies import NEVER_FROM_CLIENTS, Facts, Text
+
+_COMPLETE = Text("""\
+# Complete; `nginx -t -c FILE` checks it. With --site only the part inside of http {} is printed,
+# for /etc/nginx/conf.d/.
+worker_processes auto;
+pcre_jit on;
+%{modules}
+events {
+    worker_connections 4096;
+}
+
+http {
+%{body}
+}
+""")
+
+_HEAD = Text("""\
+# nginx before the plugin gateway, mode "%{mode}". Made by `gateway proxy-config nginx` for the
+# settings of that moment: make it again when they change.
+""")
+
+_HTTP = Text("""\
+types {
+%{types}
+}
+default_type application/octet-stream;
+server_tokens off;
+sendfile on;
+tcp_nopush on;
+keepalive_requests 100000;
+access_log off;                     # a line for each request costs more than the request
+
+upstream plugin_gateway {
+    server %{upstream};      # one line for each node
+    keepalive 32;                   # idle connections of each worker of nginx
+    keepalive_timeout 4s;           # the gateway closes them after 5
+}
+%{permissions}%{maps}
+server {
+    listen %{listen};
+    server_name %{server_name};
+
+    # What every request to the gateway carries; what clients say of themselves is not handed on.
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $http_host;
+    proxy_set_header X-Forwarded-For $remote_addr;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_set_header X-Original-URI "";
+    proxy_set_header %{identity_header} %{user};
+%{removed}
+    proxy_next_upstream error timeout;  # another node answers for one that does not
+    proxy_connect_timeout 5s;
+    proxy_max_temp_file_size 0;     # large files are streamed, not spooled
+
+    # The path goes on as it was sent: proxy_pass without a path of its own.
+    location / {
+        proxy_pass http://plugin_gateway;
+    }
+    location @gateway {
+        proxy_pass http://plugin_gateway;
+    }
+
+    # These answer whoever comes from here, and behind nginx everybody does.
+    location = /-/metrics {
+        return 404;
+    }
+    location = /-/authorize {
+        return 404;
+    }
+%{locations}}
+""")
+
+_USER_MAP = """
+# identity.chain has "proxy": nginx says who the user is. In the place of "" belongs the variable
+# that your way of authenticating sets ($remote_user, $ssl_client_s_dn, one of auth_request_set).
+map "" $plugin_user {
+    default "";
+}
+"""
+
+# nginx itself would answer these with the fields of a 200, or break off (1.22, If-Match).
+_RARE_MAP = """
+# What only the gateway answers as it should: other methods, ranges, rarer conditions.
+map $request_method$http_range$http_if_match$http_if_unmodified_since $plugin_rare {
+    GET "";
+    HEAD "";
+    default "rare ";
+}
+"""
+
+_CORS_MAPS = Text("""
+# Cross-origin answers to the pages of http.cors_origins.
+map $http_origin $plugin_origin {
+    default "";
+%{origins}
+}
+map $plugin_origin $plugin_exposed {
+    "" "";
+    default "%{exposed}";
+}
+map $http_origin $plugin_credentials {
+    "" "";
+    default "true";
+}
+""")
+
+_CORS_FIELDS = """\
+add_header Access-Control-Allow-Origin $plugin_origin;
+add_header Access-Control-Allow-Credentials $plugin_credentials;
+add_header Access-Control-Expose-Headers $plugin_exposed;
+"""
+
+_SENT_FIELDS = Text("""\
+add_header Cache-Control %{cache_control};
+add_header X-Content-Type-Options nosniff;
+add_header Last-Modified "";        # the times of these files are made from their content
+%{cors}""")
+
+_TREES = Text("""
+    # Files are sent from plugins/cache/pinned, where the gateway keeps exactly what may be served,
+    # with encoded variants beside it.
+    open_file_cache max=20000 inactive=60s;
+    open_file_cache_valid 2s;
+    open_file_cache_errors on;
+    gzip_static on;
+    gzip_vary on;
+    gzip_proxied any;
+    log_not_found off;
+    %{brotli}
+""")
+
+_NO_BROTLI = "# brotli_static on;             # --brotli, with libnginx-mod-http-brotli-static"
+
+# ?+ gives nothing back: what looks like a pin is never read as a folder.
+_PINNED_PUBLIC = Text("""
+    location %{api}/public/plugins/ {
+        proxy_pass http://plugin_gateway;
+
+        # Pinned: holding the pin is the permission, nobody is asked. No tree, no file: the gateway
+        # answers, 410 for a build that is gone.
+        location ~ "^%{pattern}(?<plugin_file>%{tree}/.+%{ending})$" {
+            if ($request_uri != $plugin_rare$uri$is_args$args) {
+                return 421;
+            }
+            alias "%{pinned}/$plugin_file";
+            error_page 403 404 421 = @gateway;
+%{fields}        }
+%{unpinned}    }
+""")
+
+_ASKED = Text("""\
+        location ~ "^(?<plugin_question>%{pattern})(?<plugin_file>/.+%{ending})$" {
+            if ($request_uri != $plugin_rare$uri$is_args$args) {
+                return 421;
+            }
+            auth_request /-/permission;
+            auth_request_set $plugin_tree $upstream_http_x_plugin_tree;
+            alias "%{pinned}/$plugin_tree$plugin_file";
+            error_page 401 403 404 421 500 = @gateway;
+%{fields}        }
+""")
+
+_ASKED_PREFIX = Text("""
+    location %{prefix} {
+        proxy_pass http://plugin_gateway;
+
+%{asked}    }
+""")
+
+_PERMISSION_CACHE = Text("""
+# Permissions: each is remembered for as long as the gateway says (X-Accel-Expires), at most
+# delivery.authorize_ttl seconds, and never past the lifetime of what it rests on. The folder holds
+# credentials as keys: it should be in memory, and nginx lets nobody else in.
+proxy_cache_path %{folder} levels=1:2 keys_zone=plugin_permissions:16m
+    max_size=512m inactive=1m use_temp_path=off;
+request_pool_size 8k;
+""")
+
+_PERMISSION = Text("""
+    # Asked once for each credential, plugin and pin; the answer says which tree. Refusals are not
+    # remembered: the gateway then answers the request itself.
+    location = /-/permission {
+        internal;
+        proxy_pass http://plugin_gateway/-/authorize;
+        proxy_pass_request_body off;
+        proxy_pass_request_headers off;
+        proxy_set_header Connection "";
+        proxy_set_header Authorization $http_authorization;
+        proxy_set_header %{identity_header} %{user};
+        proxy_set_header X-Original-URI $request_uri;
+        proxy_ignore_headers Cache-Control Expires Vary Set-Cookie;
+        proxy_buffer_size 4k;
+        proxy_cache plugin_permissions;
+        proxy_cache_key "$plugin_question %{user_in_key}$http_authorization";
+        proxy_cache_lock on;
+        proxy_intercept_errors on;
+        error_page 400 401 404 405 409 410 422 429 500 502 503 504 =403 @refused;
+    }
+    location @refused {
+        return 403;
+    }
+""")
+
+_ACCEL = Text("""
+    # The gateway decides and names the file (X-Accel-Redirect); nginx sends it, and repeats those
+    # fields of the gateway's answer that it would drop on the way.
+%{folders}""")
+
+_ACCEL_FOLDER = Text("""\
+    location ^~ %{prefix}/%{name}/ {
+        internal;
+        alias "%{plugins}/%{name}/";
+        disable_symlinks on "from=%{plugins}/%{name}";
+        gzip_static off;
+        open_file_cache off;            # installers write over these files in place
+        etag off;
+        add_header ETag $upstream_http_etag;
+        add_header Content-Encoding $upstream_http_content_encoding;
+        add_header X-Content-Type-Options $upstream_http_x_content_type_options;
+%{fields}    }
+""")
+
+
+def configuration(
+    facts: Facts,
+    *,
+    listen: str,
+    server_name: str,
+    permissions_folder: str,
+    brotli: bool,
+    complete: bool,
+) -> str:
+    """`complete` False: without what stands around http {}."""
+    head = _HEAD.substitute(mode=facts.mode)
+    body = _HTTP.substitute(
+        types="\n".join(
+            f'    "{kind}" {" ".join(suffixes)};' for kind, suffixes in facts.content_types.items()
+        ),
+        upstream=f'"unix:{facts.upstream}"' if facts.is_socket else facts.upstream,
+        permissions=(
+            _PERMISSION_CACHE.substitute(folder=permissions_folder)
+            if facts.mode == "authorize"
+            else ""
+        ),
+        maps=_maps(facts),
+        listen=listen,
+        server_name=server_name,
+        identity_header=facts.identity_header,
+        user=_user(facts),
+        removed="".join(
+            f'    proxy_set_header {name} "";\n    proxy_hide_header {name};\n'
+            if name.startswith("X-Plugin")
+            else f'    proxy_set_header {name} "";\n'
+            for name in NEVER_FROM_CLIENTS
+        ),
+        locations=_locations(facts, brotli=brotli),
+    )
+    if not complete:
+        return head + body
+    modules = "include /etc/nginx/modules-enabled/*.conf;\n" if brotli else ""
+    return head + _COMPLETE.substitute(modules=modules, body=textwrap.indent(body, "    "))
+
+
+def _maps(facts: Facts) -> str:
+    maps = _USER_MAP if facts.proxy_identifies else ""
+    if facts.mode == "proxy":
+        return maps
+    maps += _RARE_MAP
+    if facts.mode == "authorize":
+        maps += _pin_map("plugin_private", facts.private_pinned, facts.private_unpinned)
+        if facts.has_public or facts.has_signed:
+            maps += _pin_map("plugin_public", facts.public_pinned, facts.public_unpinned)
+    if facts.origins:
+        maps += _CORS_MAPS.substitute(
+            origins="\n".join(f'    "{origin}" "{origin}";' for origin in facts.origins),
+            exposed=EXPOSED.decode(),
+        )
+    return maps
+
+
+def _user(facts: Facts) -> str:
+    return "$plugin_user" if facts.proxy_identifies else '""'
+
+
+def _pin_map(name: str, pinned: str, unpinned: str) -> str:
+    return f'\nmap $plugin_pin ${name} {{\n    "" "{unpinned}";\n    default "{pinned}";\n}}\n'
+
+
+def _locations(facts: Facts, *, brotli: bool) -> str:
+    if facts.mode == "proxy":
+        return ""
+    found = _TREES.substitute(brotli="brotli_static on;" if brotli else _NO_BROTLI)
+    plugin, pin = facts.plugin_pattern, r"(?:/(?<plugin_pin>@[^/]+))?+"
+    api = facts.api_pattern
+    asks = facts.mode == "authorize"
+    if facts.has_public:
+        # A path without a pin; by a pin nobody is asked.
+        unpinned = _asked(facts, f"{api}/public/plugins/{plugin}(?!/@)", "$plugin_public")
+        found += _PINNED_PUBLIC.substitute(
+            api=facts.api,
+            pattern=facts.public_pinned_pattern,
+            tree=facts.tree_pattern,
+            ending=facts.ending,
+            pinned=facts.pinned,
+            fields=_fields(facts, f'"{facts.public_pinned}"'),
+            unpinned=f"\n{unpinned}" if asks else "",
+        )
+    if asks:
+        # The gateway's JSON: {plugin}/modules/{module} and by-slug/{slug}, whatever their suffix.
+        json = r"(?!by-slug/[^/]+$)" + plugin + r"(?!/modules/[^/]+$)"
+        found += _ASKED_PREFIX.substitute(
+            prefix=f"{facts.api}/plugins/",
+            asked=_asked(facts, f"{api}/plugins/{json}{pin}", "$plugin_private"),
+        )
+        if facts.has_signed:
+            signed = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/{plugin}{pin}"
+            found += _ASKED_PREFIX.substitute(
+                prefix=f"{facts.api}/signed/", asked=_asked(facts, signed, "$plugin_public")
+            )
+        found += _PERMISSION.substitute(
+            identity_header=facts.identity_header,
+            user=_user(facts),
+            user_in_key="$plugin_user " if facts.proxy_identifies else "",
+        )
+    else:
+        vary = '"Accept-Encoding, Origin"' if facts.origins else "$upstream_http_vary"
+        fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if facts.origins else "")
+        found += _ACCEL.substitute(
+            folders="".join(
+                _ACCEL_FOLDER.substitute(
+                    prefix=facts.accel_prefix,
+                    plugins=facts.plugins,
+                    name=name,
+                    fields=textwrap.indent(fields, " " * 8),
+                )
+                for name in ("shared", "cache/encoded")
+            )
+        )
+    return found
+
+
+def _asked(facts: Facts, pattern: str, cache_control: str) -> str:
+    return _ASKED.substitute(
+        pattern=pattern,
+        ending=facts.ending,
+        pinned=facts.pinned,
+        fields=_fields(facts, cache_control),
+    )
+
+
+def _fields(facts: Facts, cache_control: str) -> str:
+    cors = _CORS_FIELDS + "add_header Vary Origin;\n" if facts.origins else ""
+    sent = _SENT_FIELDS.substitute(cache_control=cache_control, cors=cors)
+    return textwrap.indent(sent, " " * 12)
