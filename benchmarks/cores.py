@@ -18,6 +18,8 @@ class TooFewCores(Exception):
 class Cores:
     server: int
     load: int
+    all_servers: tuple[int, ...] = ()
+    """For a server of several processes: all but the load's."""
 
 
 def choose_cores() -> Cores:
@@ -30,17 +32,17 @@ def choose_cores() -> Cores:
     usable = sorted(os.sched_getaffinity(0))
     if len(usable) < 2:
         raise TooFewCores("this process may use one core only; measuring takes two")
-    return Cores(server=usable[0], load=usable[-1])
+    return Cores(server=usable[0], load=usable[-1], all_servers=tuple(usable[:-1]))
 
 
 @contextmanager
-def pinned_to(core: int) -> Iterator[None]:
-    """What this thread starts in the block has `core` from its first instruction on.
+def pinned_to(*cores: int) -> Iterator[None]:
+    """What this thread starts in the block has `cores` from its first instruction on.
 
     Before the start, not after: Go sets its number of threads from the cores it finds.
     """
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     try:
         yield
     finally:

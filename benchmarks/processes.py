@@ -38,6 +38,8 @@ class Running:
 
     pid: int
     port: int
+    behind: tuple["Running", ...] = ()
+    """Servers that it asks, part of what is measured."""
 
 
 def uvicorn_command(factory: str, port: int, environment: Mapping[str, str]) -> Command:
@@ -61,16 +63,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Command, port: int, *, core: int, folder: Path) -> Iterator[Running]:
+def running(
+    command: Command, port: int, *, core: int | Sequence[int], folder: Path
+) -> Iterator[Running]:
     """The server, pinned to `core`, with `folder` as its working directory and for its log.
 
     Raises: ServerFailed, with the end of its log.
     """
     log = folder / f"server-{port}.log"
-    with log.open("wb") as output, pinned_to(core):
+    with log.open("wb") as output, pinned_to(*([core] if isinstance(core, int) else core)):
         process = subprocess.Popen(  # noqa: S603 (commands of our own)
             command.arguments,
-            env={**_environment(), **command.environment},
+            env={**inherited_environment(), **command.environment},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -83,7 +87,7 @@ def running(command: Command, port: int, *, core: int, folder: Path) -> Iterator
         _end(process)
 
 
-def _environment() -> dict[str, str]:
+def inherited_environment() -> dict[str, str]:
     """This process's, less the gateway's settings, plus the checkout: the folder is elsewhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY")}
     path = os.environ.get("PYTHONPATH")

@@ -40,7 +40,7 @@ def serve(**options: Any) -> None:
     The full run takes about seven minutes. Leave the machine alone meanwhile.
     """
     # As an exception the signal leaves all blocks, and so ends the servers.
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     try:
         cores = choose_cores()
         with pinned_to(cores.load):
@@ -64,7 +64,7 @@ def _run(options: Options, cores: Cores) -> Figures:
         show_skipped(console, skipped_lines(entries))
         contents = {cell.size_bytes: site.content(cell.size_bytes) for cell in options.cells}
         measuring = Measuring(generator, options.duration_s, cores, contents, options.patience_s)
-        figures = _measure(console, measuring, entries, options.rounds)
+        figures = measure(console, measuring, entries, options.rounds)
     facts["load_average_after"] = load_average()
     judged = verdicts(options.cells, figures.ratio, generator_can_outrun=generator.can_outrun)
     show(console, options.cells, figures, judged)
@@ -115,7 +115,7 @@ def _enter_all(starter: Starter, options: Options) -> Entries:
     return starter.entries
 
 
-def _measure(console: Console, measuring: Measuring, entries: Entries, rounds: int) -> Figures:
+def measure(console: Console, measuring: Measuring, entries: Entries, rounds: int) -> Figures:
     figures = Figures()
     steps = list(schedule(entries.by_cell.values(), rounds))
     with Progress(
@@ -140,5 +140,5 @@ def _measure(console: Console, measuring: Measuring, entries: Entries, rounds: i
     return figures
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
+def leave(_signal: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + signal.SIGTERM)

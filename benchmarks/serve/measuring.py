@@ -68,7 +68,8 @@ class Measuring:
 
     def _clocks(self, entry: Entry) -> tuple[float, float]:
         """CPU time of the server; and of what is no part of the benchmark, on both cores."""
-        server_s = cpu_seconds(entry.running.pid)
+        server = entry.running
+        server_s = sum(cpu_seconds(each.pid) for each in (server, *server.behind))
         both_s = core_cpu_seconds(self._cores.server) + core_cpu_seconds(self._cores.load)
         return server_s, both_s - server_s - own_cpu_seconds()
 

@@ -71,7 +71,7 @@ def _listed(parse: Callable[[str], T], allowed: Sequence[T]) -> Callable[..., li
     return read
 
 
-_OPTIONS = (
+_MEASURING_OPTIONS = (
     click.option(
         "--rounds", type=click.IntRange(1), help="Times that everything is measured; 5, quick 2."
     ),
@@ -105,25 +105,32 @@ _OPTIONS = (
         callback=_listed(str, [case.name for case in CASES]),
         help="Answers: identity,br,304; all.",
     ),
-    click.option(
-        "--servers",
-        metavar="NAME,…",
-        callback=_listed(str, SERVERS),
-        help=f"{','.join(SERVERS)}; all. The gateway is always measured.",
-    ),
     click.option("--quick", is_flag=True, help="Under a minute, to see that it works."),
     click.option(
         "--output",
         type=click.Path(file_okay=False, path_type=Path),
         default=Path("benchmark-results"),
         show_default=True,
-        help="Folder for serve.json, serve.txt and serve.png.",
+        help="Folder for the figures.",
     ),
 )
 
 
-def serve_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A decorator: `command` gets what `choose_options` wants, by name."""
-    for option in reversed(_OPTIONS):
+_SERVERS_OPTION = click.option(
+    "--servers",
+    metavar="NAME,…",
+    callback=_listed(str, SERVERS),
+    help=f"{','.join(SERVERS)}; all. The gateway is always measured.",
+)
+
+
+def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A decorator: `command` gets what `choose_options` wants, by name, but for the servers."""
+    for option in reversed(_MEASURING_OPTIONS):
         command = option(command)
     return command
+
+
+def serve_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A decorator: `command` gets all of it."""
+    return measuring_options(_SERVERS_OPTION(command))

@@ -21,12 +21,17 @@ _LIMITED = "*"
 
 
 def show(
-    console: Console, cells: Sequence[Cell], figures: Figures, verdicts: Iterable[Verdict]
+    console: Console,
+    cells: Sequence[Cell],
+    figures: Figures,
+    verdicts: Iterable[Verdict],
+    reference: str = bare.NAME,
 ) -> None:
+    """Ratios are those to the server `reference`."""
     summaries = [
-        (cell, summary) for cell in cells for summary in figures.summaries(cell, bare.NAME)
+        (cell, summary) for cell in cells for summary in figures.summaries(cell, reference)
     ]
-    console.print(_figure_table(summaries))
+    console.print(_figure_table(summaries, reference))
     if any(summary.short_of_core for _, summary in summaries):
         console.print(
             f"{_LIMITED} the server had less than {BUSY:.0%} of its core: the load generator was"
@@ -80,13 +85,13 @@ def show_legend(console: Console, servers: Iterable[str], facts: Mapping[str, An
     )
 
 
-def _figure_table(summaries: Sequence[tuple[Cell, Summary]]) -> Table:
+def _figure_table(summaries: Sequence[tuple[Cell, Summary]], reference: str) -> Table:
     table = Table(title="Requests/s, medians over the undisturbed rounds")
     table.add_column("file, case", no_wrap=True)
     table.add_column("server", no_wrap=True)
     for name in ("requests/s", "p50 ms", "p99 ms", "CPU µs", "busy"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(r"of bare \[min-max]", justify="right", no_wrap=True)
+    table.add_column(rf"of {reference} \[min-max]", justify="right", no_wrap=True)
     table.add_column("by CPU", justify="right", no_wrap=True)
     shown: Cell | None = None
     for cell, summary in summaries:

@@ -12,14 +12,20 @@ from benchmarks.serve.contestants.contestant import folder_path, missing_program
 from benchmarks.site import Site
 
 _BROTLI_MODULE = "ngx_http_brotli_static_module.so"
-_CONFIGURATION = """\
+_MAIN = """\
 {load_brotli}
 daemon off;
 master_process off;
+pcre_jit on;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx-error.log;
 events {{ worker_connections 1024; }}
 http {{
+    {temporary_folders}
+    {content}
+}}
+"""
+_CONTENT = """\
     types {{ text/javascript js; }}
     access_log off;
     server_tokens off;
@@ -28,12 +34,10 @@ http {{
     keepalive_requests 1000000000;
     open_file_cache max=1000;
     {use_brotli}
-    {temporary_folders}
     server {{
         listen {host}:{port};
         root {root};
     }}
-}}
 """
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -46,30 +50,36 @@ class Nginx:
         return missing_program("nginx")
 
     def command(self, site: Site, port: int) -> Command:
-        module = _brotli_module()
         folder = site.folder / "nginx"
         folder.mkdir()
         path = folder / "nginx.conf"
-        path.write_text(
-            _CONFIGURATION.format(
-                load_brotli=f"load_module {module};" if module else "",
-                use_brotli="brotli_static on;" if module else "",
-                folder=folder,
-                temporary_folders="\n    ".join(
-                    f"{name}_temp_path {folder / name};" for name in _TEMPORARY
-                ),
-                host=HOST,
-                port=port,
-                root=site.shared,
-            )
+        content = _CONTENT.format(
+            use_brotli="brotli_static on;" if brotli_module() else "",
+            host=HOST,
+            port=port,
+            root=site.shared,
         )
+        path.write_text(main_part(folder, content))
         return Command(("nginx", "-p", str(folder), "-c", str(path), "-e", f"{folder}/start.log"))
 
     def path(self, size_bytes: int) -> str:
         return folder_path(size_bytes)
 
 
-def _brotli_module() -> Path | None:
+def main_part(folder: Path, content: str) -> str:
+    """A configuration of one process with files of its own in `folder`; `content`: of http."""
+    module = brotli_module()
+    return _MAIN.format(
+        load_brotli=f"load_module {module};" if module else "",
+        folder=folder,
+        temporary_folders="\n    ".join(
+            f"{name}_temp_path {folder / name};" for name in _TEMPORARY
+        ),
+        content=content,
+    )
+
+
+def brotli_module() -> Path | None:
     """The module's file, which nginx says where to look for."""
     told = subprocess.run(["nginx", "-V"], capture_output=True, text=True, check=False)  # noqa: S607
     match = re.search(r"--modules-path=(\S+)", told.stderr)

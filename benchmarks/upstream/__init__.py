@@ -1,0 +1,1 @@
+"""The gateway behind nginx, by the printed configurations, against nginx without a gateway."""

@@ -1,0 +1,31 @@
+"""The promises that this command measures. Pure."""
+
+from collections.abc import Callable, Collection
+
+from benchmarks.promises import Verdict, judge
+from benchmarks.ratios import Spread
+from benchmarks.serve.cells import Cell
+from benchmarks.upstream.servers import AUTHORIZE, PINNED, STATIC
+
+PROMISES = (
+    ("pinned public URLs, against nginx alone", PINNED, 0.95),
+    ("authorize, against nginx alone", AUTHORIZE, 0.9),
+)
+
+
+def verdicts(
+    cells: Collection[Cell],
+    ratio: Callable[[str, str, Cell], Spread | None],
+    *,
+    generator_can_outrun: bool,
+) -> list[Verdict]:
+    doubt = "" if generator_can_outrun else "the load generator is slower than the servers"
+    return [
+        judge(
+            text,
+            at_least,
+            {str(cell): found for cell in cells if (found := ratio(server, STATIC, cell))},
+            doubt=doubt,
+        )
+        for text, server, at_least in PROMISES
+    ]
