@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.assets import AssetStore
-from gateway.basis import BASIS_KEY, Basis
+from gateway.basis import BASIS_KEY, TracedBasis
 from gateway.builds import FolderState
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
@@ -282,7 +282,9 @@ class Gateway(Front):
         """By the pattern of their paths."""
         api = self.settings.http.api_prefix
         rest = "{plugin}/{path:path}"
-        own = OwnAssets(server, self.resolver, f"{api}/plugins/", self.identity)
+        own = self.own_assets = OwnAssets(
+            server, self.resolver, f"{api}/plugins/", self.identity
+        )
         routes: dict[str, AssetRoute] = {own.prefix + rest: own}
         if self.settings.access.public:
             public = PublicAssets(server, self.resolver, f"{api}/public/plugins/")
@@ -371,7 +373,7 @@ def _postgres_source(settings: Settings) -> PostgresSource | None:
 def _telling(scope: Scope, send: Send) -> Send:
     """Adds what the answer rests on. It is then decided anew for each request, as a repetition
     would have nothing to tell."""
-    basis = scope[BASIS_KEY] = Basis()
+    basis = scope[BASIS_KEY] = TracedBasis()
     scope.pop(ASKED, None)
 
     async def send_with_fields(message: Message) -> None:

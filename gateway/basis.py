@@ -15,16 +15,21 @@ BASIS_KEY = "gateway.basis"
 """Where the scope carries the basis of a request whose answer is to tell of it."""
 
 
+_NEVER = float("inf")
+
+
 class Basis:
-    """Gathers the moment until which a decision holds, and who contributed."""
+    """Gathers the moment until which a decision holds."""
+
+    __slots__ = ("last", "until")
+
+    is_noted = False
+    """Whether somebody listens to `note`."""
 
     def __init__(self) -> None:
-        self.until = self.last = float("inf")
+        self.until = self.last = _NEVER
         """Until the first entry wants to be asked again, and until it is no longer fresh: in
         seconds of the monotonic clock, which is the caches' clock too."""
-        self._started_at = self._marked_at = time.monotonic()
-        self._layers: dict[str, Entry[Any]] = {}
-        self._durations: list[tuple[str, float]] = []
 
     @classmethod
     def of(cls, scope: Any) -> "Basis":
@@ -34,26 +39,47 @@ class Basis:
 
     def rest_on(self, layer: str, entry: Entry[V]) -> V:
         """The value of an entry of the cache `layer`, on which the decision now rests."""
-        self.until = min(self.until, entry.refresh_at)
-        # A stale entry has no time left at all.
-        self.last = min(self.last, max(entry.refresh_at, entry.fresh_until))
-        self._layers[layer] = entry
+        refresh_at, last = entry.refresh_at, entry.fresh_until
+        if last < refresh_at:  # a stale entry has no time left at all
+            last = refresh_at
+        self._end_by(refresh_at, last)
         return entry.value
 
     def limit_to(self, duration_s: float) -> None:
         """The decision holds at most this much longer."""
         moment = time.monotonic() + duration_s
-        self.until = min(self.until, moment)
-        self.last = min(self.last, moment)
+        self._end_by(moment, moment)
+
+    def _end_by(self, until: float, last: float) -> None:
+        if until < self.until:
+            self.until = until
+        if last < self.last:
+            self.last = last
 
     def mark(self, phase: str) -> None:
-        """The time since the last mark was spent on `phase`."""
-        now = time.monotonic()
-        self._durations.append((phase, now - self._marked_at))
-        self._marked_at = now
+        """The time since the last mark was spent on `phase`; a traced basis writes it down."""
 
     def note(self, step: str, outcome: str, source: str) -> None:
         """Hears of each step while the decision is made; an explanation writes it down."""
+
+
+class TracedBasis(Basis):
+    """Knows also who contributed, and how long each phase took, for the debug headers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started_at = self._marked_at = time.monotonic()
+        self._layers: dict[str, Entry[Any]] = {}
+        self._durations: list[tuple[str, float]] = []
+
+    def rest_on(self, layer: str, entry: Entry[V]) -> V:
+        self._layers[layer] = entry
+        return super().rest_on(layer, entry)
+
+    def mark(self, phase: str) -> None:
+        now = time.monotonic()
+        self._durations.append((phase, now - self._marked_at))
+        self._marked_at = now
 
     def ages(self) -> dict[str, tuple[float, float]]:
         """Seconds since each cache asked its source, and until it will do so again."""

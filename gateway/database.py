@@ -4,8 +4,9 @@ The tables belong to the application: they are read as they are, and columns tha
 migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP and no disk.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from gateway.breaker import CircuitBreaker
@@ -19,15 +20,46 @@ REQUIRED_COLUMNS = {
 }
 
 
+# Users who hold the same version share one record. Each takes 300 bytes with its key.
+_SHARED_RECORDS = 16_384
+
+
 @dataclass(frozen=True, slots=True)
 class PluginRecord:
-    """What serving a file needs of a row of `plugin`."""
+    """What serving a file needs of a row of `plugin`. Knows no user: many users share it."""
 
-    id: str
     slug: Slug
     version: Version | None
     """None: the row holds a text that cannot name a folder."""
     enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecords:
+    """A user's usable rows, enabled or not."""
+
+    user: UserId
+    by_slug: Mapping[str, PluginRecord]
+    """The first row of each slug."""
+    by_id: Mapping[str, PluginRecord] | None
+    """None, as nearly always: every row has the id `<user_id>_<slug>`."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.by_slug
+
+    def find(self, plugin: str) -> PluginRecord | None:
+        """The row that `plugin` names: by slug first, then by database id."""
+        record = self.by_slug.get(plugin)
+        return self.find_by_id(plugin) if record is None else record
+
+    def find_by_id(self, database_id: str) -> PluginRecord | None:
+        if self.by_id is not None:
+            return self.by_id.get(database_id)
+        prefix = f"{self.user}_"
+        if not database_id.startswith(prefix):
+            return None
+        return self.by_slug.get(database_id.removeprefix(prefix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +169,7 @@ class PluginDatabase:
         self._connection = connection
         self._breaker = CircuitBreaker("the database")
         self._columns: dict[str, frozenset[str]] = {}
+        self._shared_record = lru_cache(_SHARED_RECORDS)(_record)
 
     async def open(self) -> None:
         """Raises: ConfigurationError, where the database or a table is not what it should be."""
@@ -176,12 +209,21 @@ class PluginDatabase:
         with self._breaker.guarding():
             return await self._connection.fetch(statement, *values)
 
-    async def read_records(self, user: UserId) -> tuple[PluginRecord, ...]:
+    async def read_records(self, user: UserId) -> UserRecords:
         """All of a user's rows that have a usable slug, enabled or not."""
         rows = await self._fetch(
             "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = $1", user
         )
-        return tuple(record for row in rows if (record := _record(row)) is not None)
+        by_slug: dict[str, PluginRecord] = {}
+        by_id: dict[str, PluginRecord] = {}
+        is_odd = False
+        for database_id, *texts in rows:
+            record = self._shared_record(*texts)
+            if record is not None:
+                by_id[str(database_id)] = record
+                is_odd |= by_slug.setdefault(record.slug, record) is not record
+                is_odd |= database_id != f"{user}_{record.slug}"
+        return UserRecords(user, by_slug, by_id if is_odd else None)
 
     async def read_owner(self, database_id: str) -> UserId | None:
         """The user whose row has this id: the column decides, not the id's prefix."""
@@ -285,7 +327,7 @@ class PluginDatabase:
         rows = await self._fetch("SELECT id, plugin_slug, version, enabled, user_id FROM plugin")
         pairs = []
         for row in rows:
-            record = _record(row)
+            record = self._shared_record(*row[1:4])
             try:
                 user = parse_user_id(row[4])
             except ValueError:
@@ -309,13 +351,12 @@ def _parameters(values: Sequence[object]) -> str:
     return ", ".join(f"${number}" for number in range(1, len(values) + 1))
 
 
-def _record(row: Row) -> PluginRecord | None:
-    database_id, slug_text, version_text, enabled, *_ = row
+def _record(slug_text: object, version_text: object, enabled: object) -> PluginRecord | None:
     try:
         slug = parse_slug(slug_text)
     except ValueError:  # NULL in old rows, or the empty string: no folder can be meant
         return None
-    return PluginRecord(str(database_id), slug, _version(version_text), bool(enabled))
+    return PluginRecord(slug, _version(version_text), bool(enabled))
 
 
 def _version(text: object) -> Version | None:
@@ -323,14 +364,3 @@ def _version(text: object) -> Version | None:
         return parse_version(text)
     except ValueError:
         return None
-
-
-def find_record(records: Sequence[PluginRecord], plugin: str) -> PluginRecord | None:
-    """The row that `plugin` names: by slug first, then by database id."""
-    for record in records:
-        if record.slug == plugin:
-            return record
-    for record in records:
-        if record.id == plugin:
-            return record
-    return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.assets import AssetStore
-from gateway.basis import Basis
+from gateway.basis import TracedBasis
 from gateway.errors import RequestError
 from gateway.names import UserId, parse_target
 from gateway.resolver import Resolver
@@ -20,8 +20,10 @@ class Step:
     source: str
 
 
-class Explanation(Basis):
+class Explanation(TracedBasis):
     """The steps in their order, and the answer they led to."""
+
+    is_noted = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import anyio.to_thread
 
 from gateway.basis import Basis
-from gateway.database import PluginDatabase, PluginRecord, find_record
+from gateway.database import PluginDatabase, PluginRecord, UserRecords
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Access, Cache, LookupCache
@@ -37,6 +37,8 @@ _BROKEN_RETRIES = 2
 
 # A source that answers later than this has failed, for those who can be answered without it.
 _PATIENCE_S = 0.25
+# Far less than it takes to fill a cache of thousands of users.
+_ORDER_WITHIN_S = 1.0
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -77,8 +79,8 @@ class Lookups:
             cache.installations,
             lambda value: not value.slugs and not self.table_decides(value),
         )
-        self.records: TTLCache[UserId, tuple[PluginRecord, ...]] = self._cache(
-            database.read_records, cache.versions, lambda records: not records
+        self.records: TTLCache[UserId, UserRecords] = self._cache(
+            database.read_records, cache.versions, lambda records: records.is_empty
         )
         self.owners: TTLCache[str, UserId | None] = self._cache(
             database.read_owner, cache.versions, lambda owner: owner is None
@@ -99,14 +101,34 @@ class Lookups:
         if self.records.peek(user) is None and self.installations.peek(user) is None:
             await asyncio.gather(self.records.get(user), self.installations.get(user))
 
+    def find_usable(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
+        """The user's row, enabled and of an installed plugin, if both caches say so at once.
+
+        None says nothing: one of them must be asked, or asked again.
+        """
+        records = self.records.get_fresh(user)
+        installations = self.installations.get_fresh(user)
+        if records is None or installations is None:
+            return None
+        record = records.value.find(plugin)
+        if record is None or not record.enabled:
+            return None
+        if not self._allows(installations.value, record.slug):
+            return None
+        basis.rest_on("versions", records)
+        basis.rest_on("installations", installations)
+        return record
+
     async def is_installed(self, user: UserId, slug: str, basis: Basis) -> bool:
         """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
         for max_age_s in (None, self._no_installation_max_age_s):
             entry = await self.installations.get_entry(user, max_age_s=max_age_s)
-            installations = basis.rest_on("installations", entry)
-            if slug in installations.slugs or self.table_decides(installations):
+            if self._allows(basis.rest_on("installations", entry), slug):
                 return True
         return False
+
+    def _allows(self, installations: Installations, slug: str) -> bool:
+        return slug in installations.slugs or self.table_decides(installations)
 
     def table_decides(self, installations: Installations) -> bool:
         """Whether there is no file, and the setting says that this denies nothing."""
@@ -117,8 +139,7 @@ class Lookups:
         record = None
         for max_age_s in (None, self._no_record_max_age_s):
             entry = await self.records.get_entry(user, max_age_s=max_age_s)
-            records = basis.rest_on("versions", entry)
-            record = find_record(records, plugin)
+            record = basis.rest_on("versions", entry).find(plugin)
             if record is not None and record.enabled:
                 break
         return record
@@ -137,7 +158,7 @@ class Lookups:
                 pass
             else:
                 entry = await self.records.get_entry(user)
-                if any(record.id == database_id for record in basis.rest_on("versions", entry)):
+                if basis.rest_on("versions", entry).find_by_id(database_id) is not None:
                     return user
         return basis.rest_on("owners", await self.owners.get_entry(database_id))
 
@@ -225,5 +246,6 @@ class Lookups:
             stale_if_error_s=settings.stale_if_error,
             is_negative=is_negative,
             patience_s=_PATIENCE_S,
+            order_within_s=_ORDER_WITHIN_S,
             on_change=self._on_change,
         )

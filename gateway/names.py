@@ -9,7 +9,8 @@ it raises, and no database.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NewType
+from functools import lru_cache
+from typing import NamedTuple, NewType
 from urllib.parse import unquote_to_bytes
 
 from packaging.version import InvalidVersion
@@ -42,6 +43,10 @@ _FORBIDDEN_IN_SEGMENT = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_SEGMENT_BYTES = 255
 _MAX_PATH_BYTES = 2048
+# A page's requests are for the same few files of the same few plugins, whoever asks: with
+# everything remembered these take 2 MiB.
+_REMEMBERED_TARGETS = 4096
+_LONGEST_REMEMBERED_BYTES = 200
 
 
 def _component(pattern: re.Pattern[str], text: object) -> bool:
@@ -137,9 +142,8 @@ def portable_problem(name: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class AssetKey:
-    """One file of one release."""
+class AssetKey(NamedTuple):
+    """One file of one release. A tuple: made for each request, and the key of a cache."""
 
     slug: Slug
     version: Version
@@ -186,6 +190,10 @@ def parse_target(raw: bytes) -> Target:
 
     Raises: AssetNotFound, AssetTypeNotAllowed.
     """
+    return _remembered_target(raw) if len(raw) <= _LONGEST_REMEMBERED_BYTES else _target(raw)
+
+
+def _target(raw: bytes) -> Target:
     lowered = raw.lower()
     if b"%2f" in lowered or b"%5c" in lowered:
         raise AssetNotFound(reason="the path has an encoded separator")
@@ -201,6 +209,9 @@ def parse_target(raw: bytes) -> Target:
         segment, _, rest = rest.partition("/")
         pin = parse_pin(segment)
     return Target(plugin, pin, parse_asset_path(rest))
+
+
+_remembered_target = lru_cache(_REMEMBERED_TARGETS)(_target)
 
 
 def suffix(asset_path: AssetPath) -> str:

@@ -5,7 +5,8 @@ refusal is an error with its own code; nothing here opens a file of a plugin or 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from gateway.basis import Basis
 from gateway.builds import FolderState
@@ -36,9 +37,10 @@ from gateway.names import (
 )
 from gateway.shared_versions import SharedVersions
 
+_REMEMBERED = 4096
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+
+class Resolution(NamedTuple):
     """A file that this caller may have."""
 
     key: AssetKey
@@ -57,6 +59,9 @@ class Resolver:
         self._lookups = lookups
         self._versions = versions
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
+        # The same few files are asked for by all users.
+        self._allows = lru_cache(_REMEMBERED)(self._has_allowed_suffix)
+        self._unpinned = lru_cache(_REMEMBERED)(_own_unpinned)
 
     async def resolve(self, user: UserId, target: Target, basis: Basis) -> Resolution:
         """What `user` gets: his own version, or the pinned one if he has the plugin.
@@ -64,14 +69,17 @@ class Resolver:
         Raises: RequestError.
         """
         self._check_type(target.asset_path, basis)
-        record = await self._usable_record(user, target.plugin, basis)
+        record = None
+        if not basis.is_noted:  # nearly always, and then it takes no step that could be noted
+            record = self._lookups.find_usable(user, target.plugin, basis)
+        if record is None:
+            record = await self._usable_record(user, target.plugin, basis)
         if target.pin is not None:
             state = await self._pinned_state(record.slug, target.pin, basis)
             return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
-        key = AssetKey(record.slug, record.version, target.asset_path)
-        return Resolution(key, content_digest=None, owned=True)
+        return self._unpinned(record.slug, record.version, target.asset_path)
 
     async def resolve_public(self, target: Target, basis: Basis) -> Resolution:
         """What anyone gets: a database id names its owner's row, a pin is its own permission,
@@ -93,10 +101,13 @@ class Resolver:
         return Resolution(key, content_digest=None, owned=False)
 
     def _check_type(self, asset_path: AssetPath, basis: Basis) -> None:
-        allowed = suffix(asset_path) in self._allowed_suffixes
+        allowed = self._allows(asset_path)
         basis.note("file type", "allowed" if allowed else "refused", "http.allowed_suffixes")
         if not allowed:
             raise AssetTypeNotAllowed(reason=f"{suffix(asset_path) or 'no suffix'} is not served")
+
+    def _has_allowed_suffix(self, asset_path: AssetPath) -> bool:
+        return suffix(asset_path) in self._allowed_suffixes
 
     async def _usable_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord:
         """The user's row, having passed the installation rule and being enabled."""
@@ -163,6 +174,10 @@ class Resolver:
             return parse_slug(plugin), parse_version(version)
         except ValueError:
             raise UnknownPlugin(reason=f"no enabled row of {plugin}") from None
+
+
+def _own_unpinned(slug: Slug, version: Version, asset_path: AssetPath) -> Resolution:
+    return Resolution(AssetKey(slug, version, asset_path), content_digest=None, owned=True)
 
 
 def _pinned(

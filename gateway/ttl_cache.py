@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields
 from dataclasses import replace as dataclass_replace
 from typing import Generic, TypeVar
 
-from cachetools import TLRUCache
+from cachetools import Cache, TLRUCache
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -66,6 +66,8 @@ class Entry(Generic[V]):
     retry_at: float = 0.0
     """Its source failed; not asked again before this moment, while `retry_generation` lasts."""
     retry_generation: int = 0
+    used_until: float = 0.0
+    """Until then its place in the order of use is good enough."""
 
 
 class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
@@ -74,7 +76,7 @@ class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
     def __init__(
         self,
         max_size: float,
-        size_of: Callable[[V], int],
+        size_of: Callable[[V], int] | None,
         clock: Callable[[], float],
         counters: Counters,
     ) -> None:
@@ -82,7 +84,8 @@ class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
             max_size,
             ttu=lambda _key, entry, _now: entry.stale_until,
             timer=clock,
-            getsizeof=lambda entry: size_of(entry.value),
+            # Without it cachetools counts entries, and keeps no table of their sizes.
+            getsizeof=None if size_of is None else lambda entry: size_of(entry.value),
         )
         self._counters = counters
 
@@ -105,7 +108,7 @@ class TTLCache(Generic[K, V]):
         *,
         ttl_s: float,
         max_size: int,
-        size_of: Callable[[V], int] = lambda _value: 1,
+        size_of: Callable[[V], int] | None = None,
         negative_ttl_s: float = 0.0,
         stale_if_error_s: float = 0.0,
         is_negative: Callable[[V], bool] = lambda _value: False,
@@ -113,10 +116,13 @@ class TTLCache(Generic[K, V]):
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[], None] = lambda: None,
         patience_s: float | None = None,
+        order_within_s: float = 0.0,
     ) -> None:
         """`patience_s`: how long a caller waits for a load while an older value could stand in.
 
-        `max_size` counts entries, or whatever `size_of` measures.
+        `max_size` counts entries, or whatever `size_of` measures. The least recently used goes
+        first, as far as that is known: to within `order_within_s`. Keeping the order costs more
+        than all else of a hit.
 
         `on_change` is called when what callers were told may no longer hold: at a purge, an
         expiry, and a load that brought another value than the one before."""
@@ -129,6 +135,7 @@ class TTLCache(Generic[K, V]):
         self._clock = clock
         self._on_change = on_change
         self._patience_s = patience_s
+        self._order_within_s = order_within_s
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
         self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
@@ -158,7 +165,30 @@ class TTLCache(Generic[K, V]):
         """
         return (await self.get_entry(key, max_age_s=max_age_s)).value
 
+    def get_fresh(self, key: K) -> Entry[V] | None:
+        """The entry, while it is fresh and not due for a refresh: a hit that waits for nothing."""
+        try:
+            # Looks at neither time nor order: a quarter of the cost of `[]`, a tenth of `.get`.
+            entry = Cache.__getitem__(self._entries, key)
+        except KeyError:
+            return None
+        now = self._clock()
+        if now >= entry.refresh_at or entry.generation != self._generation:
+            return None
+        if now >= entry.used_until:
+            entry.used_until = now + self._order_within_s
+            self._entries[key]  # the most recently used now
+        if entry.negative:
+            self.counters.negative_hits += 1
+        else:
+            self.counters.hits += 1
+        return entry
+
     async def get_entry(self, key: K, *, max_age_s: float | None = None) -> Entry[V]:
+        entry = self.get_fresh(key) if max_age_s is None else None
+        return await self._get_slowly(key, max_age_s) if entry is None else entry
+
+    async def _get_slowly(self, key: K, max_age_s: float | None) -> Entry[V]:
         entry = self._entries.get(key)
         if entry is None:
             self.counters.misses += 1

@@ -834,6 +834,22 @@ async def test_the_least_recently_used_entry_is_evicted() -> None:
 
 
 @in_loop
+@pytest.mark.parametrize(
+    ("pause_s", "kept"), [(0.9, [False, True, True]), (1.0, [True, False, True])]
+)
+async def test_the_order_of_use_may_be_known_to_within_a_while(
+    pause_s: float, kept: list[bool]
+) -> None:
+    setup = Setup(max_size=2, order_within_s=1.0)
+    for key in ("a", "a", "b", "b"):
+        await setup.get(key)
+    setup.clock.advance(pause_s)
+    await setup.get("a")
+    await setup.get("c")
+    assert [setup.cache.peek(key) is not None for key in "abc"] == kept
+
+
+@in_loop
 async def test_entries_past_every_use_are_dropped_and_counted_as_expired() -> None:
     setup = Setup(max_size=2)
     await setup.filled(key="a")

@@ -32,6 +32,7 @@ class AssetRoute:
         self._server = server
         self._resolver = resolver
         self.prefix = prefix
+        self._quoted_prefix = quote(prefix).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await answered_by_method(scope, send):
@@ -43,6 +44,13 @@ class AssetRoute:
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
         """The file that the scope's path and credential name. Raises: RequestError."""
         raise NotImplementedError
+
+    def _path_below(self, scope: Scope) -> bytes:
+        """The path as received, without the prefix; empty if it is written in some other way."""
+        raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        root_path = scope.get("root_path")
+        prefix = quote(root_path + self.prefix).encode() if root_path else self._quoted_prefix
+        return raw_path[len(prefix) :] if raw_path.startswith(prefix) else b""
 
 
 class OwnAssets(AssetRoute):
@@ -59,7 +67,7 @@ class OwnAssets(AssetRoute):
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
         user = await self._identity.identify(scope, basis)
         basis.mark("identify")
-        target = parse_target(_raw_path_below(scope, self.prefix))
+        target = parse_target(self._path_below(scope))
         return await self._resolver.resolve(user, target, basis)
 
 
@@ -69,7 +77,7 @@ class PublicAssets(AssetRoute):
     audience = Audience.PUBLIC
 
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        target = parse_target(_raw_path_below(scope, self.prefix))
+        target = parse_target(self._path_below(scope))
         return await self._resolver.resolve_public(target, basis)
 
 
@@ -85,7 +93,7 @@ class SignedAssets(AssetRoute):
         self._signed = signed
 
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        token, _, rest = _raw_path_below(scope, self.prefix).partition(b"/plugins/")
+        token, _, rest = self._path_below(scope).partition(b"/plugins/")
         now = time.time()
         capability = self._signed.verify(token.decode("latin-1"), now)
         basis.limit_to(capability.expires_s - now)
@@ -112,13 +120,3 @@ async def answered_by_method(scope: Scope, send: Send) -> bool:
     fields = ((b"allow", ALLOW.encode()), (b"cache-control", NO_STORE.encode()))
     await send_answer(send, 204, fields, b"")
     return True
-
-
-def _raw_path_below(scope: Scope, prefix: str) -> bytes:
-    """The path as received, without `prefix`; empty if it is written in some other way."""
-    raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
-    full_prefix = quote(scope.get("root_path", "") + prefix).encode()
-    if not raw_path.startswith(full_prefix):
-        return b""
-    found: bytes = raw_path[len(full_prefix) :]
-    return found

@@ -50,7 +50,10 @@ def single_header(scope: Scope, name: bytes) -> bytes | None:
 
     Raises: ValueError, if it is repeated: which of two names the user is anyone's guess.
     """
-    values = [value for key, value in scope["headers"] if key == name]
-    if len(values) > 1:
-        raise ValueError(f"repeated header {name.decode()}")
-    return values[0] if values else None
+    found: bytes | None = None
+    for key, value in scope["headers"]:
+        if key == name:
+            if found is not None:
+                raise ValueError(f"repeated header {name.decode()}")
+            found = value
+    return found
