@@ -1,10 +1,12 @@
 """What would stop a site from serving, found before a user finds it."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
 
 from gateway.application import Gateway
+from gateway.database import PluginRecord
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.names import UserId
 from gateway.settings import Settings
@@ -71,9 +73,12 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
 
 async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
     storage = gateway.storage
-    rows = await gateway.database.read_all_records()
-    users = {user for user, _ in rows}
-    yield Finding(Level.OK, "database", f"{len(rows)} plugin rows of {len(users)} users")
+    users: set[UserId] = set()
+    held: Counter[PluginRecord] = Counter()
+    async for pairs in gateway.database.read_all_records():
+        users.update(user for user, _ in pairs)
+        held.update(record for _, record in pairs)
+    yield Finding(Level.OK, "database", f"{held.total()} plugin rows of {len(users)} users")
 
     if not storage.shared.is_dir():
         yield Finding(Level.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
@@ -81,12 +86,12 @@ async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
     published = sum(1 for _ in storage.shared.glob("*/v*"))
     yield Finding(Level.OK, "storage", f"{published} published versions in {storage.shared}")
 
-    unusable = sum(1 for _, record in rows if record.enabled and record.version is None)
+    unusable = sum(held[record] for record in held if record.enabled and record.version is None)
     if unusable:
         yield Finding(Level.WARNING, "database", f"{unusable} enabled rows hold no usable version")
     missing = {
         (record.slug, record.version)
-        for _, record in rows
+        for record in held
         if record.enabled
         and record.version is not None
         and not storage.construct_shared_path(record.slug, record.version).is_dir()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway import Gateway
 from gateway.database import PluginDatabase
-from gateway.names import UserId
+from gateway.names import UserId, Version
 from gateway.settings import load_settings
 from tests.support.site import ADA, BEN, Site
 
@@ -64,3 +64,21 @@ def test_an_id_of_another_shape_names_its_row_and_the_usual_one_names_none(site:
     assert records.find("odd") is records.find("Review") is not None
     assert records.find(f"{ADA}_Review") is None
     assert records.find(f"{ADA}_Other") is not None
+
+
+@pytest.mark.parametrize("users_at_once", [1, 2, 1000])
+def test_all_rows_are_read_some_users_at_a_time(
+    site: Site, monkeypatch: pytest.MonkeyPatch, users_at_once: int
+) -> None:
+    monkeypatch.setattr("gateway.database._USERS_AT_ONCE", users_at_once)
+
+    async def everything(database: PluginDatabase) -> list[tuple[str, str, Version | None]]:
+        return [
+            (user, record.slug, record.version)
+            async for pairs in database.read_all_records()
+            for user, record in pairs
+        ]
+
+    version = Version("1.0.0")
+    expected = [(ADA, "Other", version), (ADA, "Review", version), (BEN, "Review", version)]
+    assert asked(site, everything) == sorted(expected)

@@ -14,6 +14,7 @@ from gateway.checks import Finding, Level
 from gateway.checks import check as check_site
 from gateway.cli.parameters import user_option
 from gateway.cli.tables import echo_aligned
+from gateway.database import PluginRecord
 from gateway.names import UserId
 from gateway.settings import Settings, load_settings
 from gateway.site import CONFIG_NAME, install_triggers, make_site
@@ -80,22 +81,26 @@ def list_(config_file: Path | None, user: UserId | None) -> None:
 
 async def _rows(settings: Settings, only: UserId | None) -> list[tuple[str, ...]]:
     gateway = Gateway(settings)
-    rows = []
     async with gateway.running(listening=False):
-        for user, record in await gateway.database.read_all_records():
-            if only not in (None, user):
-                continue
-            installed = await gateway.lookups.is_installed(user, record.slug, Basis())
-            published = (
-                record.version is not None
-                and gateway.storage.construct_shared_path(record.slug, record.version).is_dir()
-            )
-            rows.append(
-                (
-                    user,
-                    record.slug,
-                    record.version or "unusable",
-                    *("yes" if value else "no" for value in (record.enabled, installed, published)),
-                )
-            )
-    return rows
+        if only is not None:
+            records = (await gateway.database.read_records(only)).by_slug
+            return [await _row(gateway, only, records[slug]) for slug in sorted(records)]
+        return [
+            await _row(gateway, user, record)
+            async for pairs in gateway.database.read_all_records()
+            for user, record in pairs
+        ]
+
+
+async def _row(gateway: Gateway, user: UserId, record: PluginRecord) -> tuple[str, ...]:
+    installed = await gateway.lookups.is_installed(user, record.slug, Basis())
+    published = (
+        record.version is not None
+        and gateway.storage.construct_shared_path(record.slug, record.version).is_dir()
+    )
+    return (
+        user,
+        record.slug,
+        record.version or "unusable",
+        *("yes" if value else "no" for value in (record.enabled, installed, published)),
+    )
