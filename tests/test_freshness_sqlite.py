@@ -221,13 +221,9 @@ class Looks:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.versions = self.contents = 0
-        self.slow_s = 0.0
-        """How long each look at the table takes."""
         fetch = SqliteConnection.fetch
 
         async def counted(connection: SqliteConnection, statement: str, *values: Any) -> Any:
-            if "group_concat" in statement:
-                await asyncio.sleep(self.slow_s)
             rows = await fetch(connection, statement, *values)
             self.versions += "data_version" in statement
             self.contents += "group_concat" in statement
@@ -283,34 +279,10 @@ def test_a_busy_table_that_is_not_ours_makes_no_file_decided_or_loaded_again(
     in_process(site, monkeypatch, scenario)
 
 
-def test_one_slow_look_does_not_make_every_later_commit_of_others_cost(
+def test_where_the_table_is_too_large_to_look_at_any_commit_is_asked_about(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine was busy, or the application held a lock for some moments."""
-
-    async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
-        looks.slow_s = 0.1
-        await asyncio.to_thread(login, site, "slow@example.org")
-        await looks.two_more()
-        looks.slow_s = 0.0
-        for number in range(3):  # it may take some to find out
-            await asyncio.to_thread(login, site, f"b{number}@example.org")
-            await looks.two_more()
-            await client.request(ENTRY)
-        loads = gateway.lookups.records.counters.loads
-        for number in range(3):
-            await asyncio.to_thread(login, site, f"c{number}@example.org")
-            await looks.two_more()
-            await client.request(ENTRY)
-        assert gateway.lookups.records.counters.loads == loads
-
-    in_process(site, monkeypatch, scenario)
-
-
-def test_where_a_look_at_the_table_costs_too_much_any_commit_is_asked_about(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.freshness.sqlite._MAX_LOOK_S", 0.0)
+    monkeypatch.setattr("gateway.freshness.sqlite._MOST_ROWS", 1)
 
     async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
         loads = gateway.lookups.records.counters.loads
