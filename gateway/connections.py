@@ -122,7 +122,7 @@ async def transaction(
         errors = _postgres_errors()
         database = Database(settings.database.url, min_size=1, max_size=1)
         name = database.url.obscure_password
-        begun = Connection.transaction
+        begun = _asyncpg
     try:
         async with database, database.connection() as connection, begun(connection):
             yield Transaction(connection, dialect)
@@ -139,9 +139,19 @@ async def _immediate(connection: Connection) -> AsyncIterator[None]:
     try:
         yield
     except BaseException:
-        await raw.execute("ROLLBACK")
+        if raw.in_transaction:  # a full disk has rolled back already
+            await raw.execute("ROLLBACK")
         raise
     await raw.execute("COMMIT")
+
+
+@asynccontextmanager
+async def _asyncpg(connection: Connection) -> AsyncIterator[None]:
+    """A transaction of asyncpg. That of `databases` does not give the connection back when its
+    commit fails, and the pool waits for it for ever."""
+    raw: Any = connection.raw_connection
+    async with raw.transaction():
+        yield
 
 
 async def execute_in_transaction(
