@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.errors import PublishingError
+from gateway.schema import MODULE_TEXTS, PLUGIN_TEXTS
 
 METADATA_FILES = ("package.json", "plugin.json")
 """What the later says wins."""
@@ -19,10 +20,14 @@ Metadata = dict[str, Any]
 
 _LISTS = ("permissions", "dependencies", "required_services_runtime", "backend_dependencies")
 _OBJECTS = ("config_fields", "messages")
+_NPM_WORDS = ("name", "description", "author")
+"""What package.json says to npm; a plugin that says nothing else is called so."""
 
 
-def read_metadata(folder: Path) -> Metadata:
+def read_metadata(folder: Path, *, npm_words: bool = True) -> Metadata:
     """Empty where the folder has neither file.
+
+    `npm_words`: whether a package's name, description and author count as the plugin's.
 
     Raises: PublishingError, which names the file, the key and what was expected; OSError.
     """
@@ -30,7 +35,10 @@ def read_metadata(folder: Path) -> Metadata:
     for name in METADATA_FILES:
         path = folder / name
         if path.is_file():
-            merged |= _checked(name, _object(name, path.read_bytes()))
+            stated = _object(name, path.read_bytes())
+            if name == "package.json":
+                stated = _without_npm(stated, () if npm_words else _NPM_WORDS)
+            merged |= _checked(name, stated)
     return merged
 
 
@@ -44,16 +52,22 @@ def _object(name: str, content: bytes) -> Metadata:
     return stated
 
 
+def _without_npm(stated: Metadata, words: tuple[str, ...]) -> Metadata:
+    """A package.json without what means something else to npm."""
+    stated = {key: value for key, value in stated.items() if key not in (*_LISTS, "type", *words)}
+    author = stated.get("author")
+    if isinstance(author, dict):
+        stated["author"] = author.get("name")
+    odd = [key for key in PLUGIN_TEXTS if not isinstance(stated.get(key), str | None)]
+    return {key: value for key, value in stated.items() if key not in odd}
+
+
 def _checked(name: str, stated: Metadata) -> Metadata:
-    if name == "package.json":  # npm's own meaning of these words
-        stated = {key: value for key, value in stated.items() if key not in _LISTS}
-        author = stated.get("author")
-        if isinstance(author, dict):
-            stated["author"] = author.get("name")
     for keys, kind, expected in ((_LISTS, list, "a list"), (_OBJECTS, dict, "an object")):
         for key in keys:
             if not isinstance(stated.get(key), kind | None):
                 raise PublishingError(f"{name}: {key}: expected {expected}")
+    _check_texts(f"{name}: ", stated, PLUGIN_TEXTS)
     modules = stated.get("modules")
     if modules is not None:
         _check_modules(name, modules)
@@ -71,3 +85,14 @@ def _check_modules(name: str, modules: Any) -> None:
             raise PublishingError(f"{name}: modules[{number}]: a second {module_name!r}")
         if not isinstance(modules[number].get("config_fields"), dict | None):
             raise PublishingError(f"{name}: modules[{number}].config_fields: expected an object")
+        if type(modules[number].get("priority")) not in (int, type(None)):
+            raise PublishingError(f"{name}: modules[{number}].priority: expected a whole number")
+        _check_texts(f"{name}: modules[{number}].", modules[number], MODULE_TEXTS)
+
+
+def _check_texts(where: str, stated: Metadata, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        value = stated.get(key)
+        # PostgreSQL's text holds no NUL.
+        if not isinstance(value, str | None) or "\0" in (value or ""):
+            raise PublishingError(f"{where}{key}: expected text")

@@ -84,7 +84,7 @@ CREATE_TABLES = (
     """,
 )
 
-_PLUGIN_TEXTS = (
+PLUGIN_TEXTS = (
     "name", "description", "type", "plugin_type", "icon", "category", "author", "compatibility",
     "scope", "bundle_method", "bundle_location", "long_description", "source_type", "source_url",
     "update_check_url", "endpoints_file", "route_prefix",
@@ -93,7 +93,7 @@ _PLUGIN_JSON = (
     "permissions", "config_fields", "messages", "dependencies", "required_services_runtime",
     "backend_dependencies",
 )  # fmt: skip
-_MODULE_TEXTS = ("name", "display_name", "description", "icon", "category", "priority")
+MODULE_TEXTS = ("name", "display_name", "description", "icon", "category")
 _MODULE_JSON = (
     "props", "config_fields", "messages", "required_services", "dependencies", "layout", "tags",
 )  # fmt: skip
@@ -119,7 +119,7 @@ def plugin_row(
         "downloads": 0,
         "installation_type": "local",
         "created_at": _moment(now),
-        **dict.fromkeys((*_PLUGIN_TEXTS, *_PLUGIN_JSON)),
+        **dict.fromkeys((*PLUGIN_TEXTS, *_PLUGIN_JSON)),
         "type": "frontend",
         "name": slug,
         "description": "",
@@ -134,7 +134,7 @@ def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime)
         "update_available": False,
         "last_updated": _moment(now),
         "updated_at": _moment(now),
-        **_stated(metadata, _PLUGIN_TEXTS, _PLUGIN_JSON),
+        **_stated(metadata, PLUGIN_TEXTS, _PLUGIN_JSON),
     }
 
 
@@ -149,7 +149,7 @@ def module_rows(
             "user_id": user,
             "enabled": bool(module.get("enabled", True)),
             "created_at": _moment(now),
-            **dict.fromkeys((*_MODULE_TEXTS, *_MODULE_JSON)),
+            **dict.fromkeys((*MODULE_TEXTS, "priority", *_MODULE_JSON)),
             **module_changes(module, now),
         }
         for module in metadata.get("modules") or ()
@@ -158,11 +158,14 @@ def module_rows(
 
 def module_changes(module: Mapping[str, Any], now: datetime) -> Row:
     """What another version changes in a module's row: all that its metadata states."""
-    return {"updated_at": _moment(now), **_stated(module, _MODULE_TEXTS, _MODULE_JSON)}
+    return {
+        "updated_at": _moment(now),
+        **_stated(module, (*MODULE_TEXTS, "priority"), _MODULE_JSON),
+    }
 
 
 def _stated(stated: Mapping[str, Any], texts: Iterable[str], json_texts: Iterable[str]) -> Row:
-    row: Row = {name: stated[name] for name in texts if isinstance(stated.get(name), str | int)}
+    row: Row = {name: stated[name] for name in texts if stated.get(name) is not None}
     row |= {name: json_text(stated[name]) for name in json_texts if stated.get(name) is not None}
     return row
 
