@@ -4,12 +4,11 @@ Changed inside a transaction that the caller commits. The user's configuration, 
 `config_fields` of rows that are there, survives every change but the removal.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import orjson
 
 from gateway.connections import Transaction
 from gateway.metadata import Metadata
@@ -17,7 +16,6 @@ from gateway.names import Slug, UserId, Version
 from gateway.schema import (
     Row,
     insert_statement,
-    json_text,
     module_changes,
     module_rows,
     plugin_changes,
@@ -25,8 +23,8 @@ from gateway.schema import (
     update_statement,
 )
 
-Configurations = dict[str, Any]
-"""`config_fields` by module name."""
+Configurations = dict[str, str]
+"""The text of `config_fields` by module name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +46,18 @@ class Holding:
 
 async def read_holding(rows: Transaction, user: UserId, plugin: str) -> Holding | None:
     """The user's row, by slug or database id, and its modules."""
+    configuration = await _configuration(rows, "plugin")
     found = await rows.fetch(
-        "SELECT id, plugin_slug, version, enabled, config_fields FROM plugin"
+        f"SELECT id, plugin_slug, version, enabled, {configuration} FROM plugin"  # noqa: S608
         " WHERE user_id = :user AND (plugin_slug = :plugin OR id = :plugin)",
         {"user": user, "plugin": plugin},
     )
     if not found:
         return None
     row = next((row for row in found if row["plugin_slug"] == plugin), found[0])
+    configuration = await _configuration(rows, "module")
     modules = await rows.fetch(
-        "SELECT id, plugin_id, name, config_fields FROM module WHERE plugin_id = :id",
+        f"SELECT id, plugin_id, name, {configuration} FROM module WHERE plugin_id = :id",  # noqa: S608
         {"id": row["id"]},
     )
     return Holding(row, {str(module["name"]): module for module in modules})
@@ -101,7 +101,7 @@ async def change_version(
         name = row["name"]
         there = holding.modules.get(name)
         if there is None:
-            _keep_configuration(row, {"config_fields": _text(kept.get(name))})
+            _keep_configuration(row, {"config_fields": kept.get(name)})
             await _insert(rows, "module", row)
         else:
             changes = module_changes(stated[name], now)
@@ -114,7 +114,7 @@ async def change_version(
             "DELETE FROM module WHERE id = :id AND plugin_id = :plugin_id",
             {"id": row["id"], "plugin_id": row["plugin_id"]},
         )
-    return {str(row["name"]): _value(row["config_fields"]) for row in gone if row["config_fields"]}
+    return {str(row["name"]): row["config_fields"] for row in gone if row["config_fields"]}
 
 
 async def change_enabled(
@@ -132,17 +132,18 @@ async def delete_holding(rows: Transaction, holding: Holding) -> None:
 def _keep_configuration(changes: Row, there: Mapping[str, Any]) -> None:
     """The user's values win over those of the version; new fields of the version are added.
 
-    Text that is no JSON object stays as it is.
+    Text that no field joins, or that is no JSON object, stays as it is.
     """
     present = there.get("config_fields")
     if not present:
         return
-    stated, held = _value(changes.pop("config_fields", None)), _value(present)
+    stated, held = _value(changes.get("config_fields")), _value(present)
+    changes["config_fields"] = present
     if isinstance(stated, dict) and isinstance(held, dict):
         merged = {**stated, **{name: _merged(stated.get(name), held[name]) for name in held}}
-        changes["config_fields"] = json_text(merged)
-    else:
-        changes["config_fields"] = present
+        if merged != held:
+            # Not orjson: the user's numbers may have more than 64 bits.
+            changes["config_fields"] = json.dumps(merged, separators=(",", ":"))
 
 
 def _merged(stated: Any, held: Any) -> Any:
@@ -151,15 +152,17 @@ def _merged(stated: Any, held: Any) -> Any:
 
 
 def _value(text: Any) -> Any:
-    """What a JSON column holds; broken JSON is its text."""
+    """What a JSON column holds; None for NULL and for broken JSON."""
     try:
-        return orjson.loads(text)
-    except (orjson.JSONDecodeError, TypeError):
-        return text
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json_text(value)
+async def _configuration(rows: Transaction, table: str) -> str:
+    """The column, or NULL where an older migration of the application lacks it."""
+    present = "config_fields" in await rows.columns(table)
+    return "config_fields" if present else "NULL AS config_fields"
 
 
 async def _insert(rows: Transaction, table: str, row: Row) -> None:
@@ -169,6 +172,8 @@ async def _insert(rows: Transaction, table: str, row: Row) -> None:
 
 async def _update(rows: Transaction, table: str, changes: Row, key: Mapping[str, Any]) -> None:
     changes = _present(changes, await rows.columns(table))
+    if not changes:
+        return
     await rows.execute(update_statement(table, changes), {**changes, **key})
 
 
