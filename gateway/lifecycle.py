@@ -8,6 +8,8 @@ Caches are told after the commit. No HTTP.
 """
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -24,12 +26,12 @@ from gateway.errors import (
     NotInstalled,
     PublishingError,
     SourceUnavailable,
+    StorageError,
     UnknownPlugin,
     UnusableVersion,
     VersionNotPublished,
 )
 from gateway.holdings import (
-    Configurations,
     Holding,
     change_enabled,
     change_version,
@@ -43,9 +45,13 @@ from gateway.retention import Retention
 from gateway.settings import Settings
 from gateway.storage import Document, InstallationMetadata, PluginStorage, metadata_of
 
+logger = logging.getLogger(__name__)
+
 DEFAULT_ENTRY = "dist/remoteEntry.js"
 # Keys of the old format that this change makes untrue, or that the table decides.
 _TABLE_DECIDES = ("version", "shared_path", "enabled")
+# Of the installation metadata: what there was before the present version.
+_PAST = ("previous_versions", "kept_config_fields")
 _MAX_PREVIOUS = 10
 _ABSENT = object()
 
@@ -136,19 +142,20 @@ class Lifecycle:
                         reason=f"{user} has {slug} {holding.version}; gateway update moves it"
                     )
                 return change.outcome(holding, holding.version, changed=False)
+            past: Mapping[str, Any] = {}
             if holding is None:
-                target = await self._published(change.slug, version)
+                target = await self._published(change.slug, version, is_new=True)
                 arguments = user, change.slug, target.version, target.metadata
                 holding = await insert_holding(change.rows, *arguments, change.now)
             elif version not in (None, holding.version):
                 target = await self._published(change.slug, version)
-                await self._move(change, holding, target, {})
+                past = await self._move(change, holding, target)
             facts = {
                 "installation_type": "production",
                 "installed_by": "gateway",
                 "installed_at": change.now.isoformat(timespec="seconds"),
             }
-            await change.write({**facts, **change.metadata, **installation_metadata})
+            await change.write({**facts, **change.metadata, **past, **installation_metadata})
         return change.outcome(holding, version or holding.version, changed=True)
 
     async def _update(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
@@ -157,9 +164,8 @@ class Lifecycle:
             target = await self._published(change.slug, version)
             if target.version == holding.version:
                 return change.outcome(holding, holding.version, changed=False)
-            kept = await self._move(change, holding, target, change.metadata)
-            previous = [*change.previous_versions(holding), holding.version][-_MAX_PREVIOUS:]
-            await change.write({**change.metadata, **kept, "previous_versions": previous})
+            past = await self._move(change, holding, target)
+            await change.write({**change.metadata, **past})
         return change.outcome(holding, target.version, changed=True)
 
     async def _rollback(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
@@ -174,10 +180,11 @@ class Lifecycle:
             target = await self._published(change.slug, wanted)
             if target.version == holding.version:
                 return change.outcome(holding, holding.version, changed=False)
-            kept = await self._move(change, holding, target, change.metadata)
-            if wanted in previous:
-                previous = previous[: previous.index(wanted)]
-            await change.write({**change.metadata, **kept, "previous_versions": previous})
+            past = await self._move(change, holding, target)
+            # He has the last one then: `previous_versions` passes over it. So the list is true
+            # before the commit and after it.
+            past["previous_versions"] = _up_to(previous, wanted)
+            await change.write({**change.metadata, **past})
         return change.outcome(holding, target.version, changed=True)
 
     async def _set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
@@ -216,7 +223,7 @@ class Lifecycle:
                 async with transaction(self._settings) as rows:
                     await rows.exclude_others(user)
                     holding = await read_holding(rows, user, plugin)
-                    change = _Change(storage, user, _slug(holding, plugin), rows, holding)
+                    change = _Change(storage, user, _slug(user, holding, plugin), rows, holding)
                     change.document = document or {}
                     change.table_decides = document is None and self._allow_missing
                     yield change
@@ -230,21 +237,34 @@ class Lifecycle:
                 self._announce(Change(user=user))
 
     async def _move(
-        self, change: "_Change", holding: Holding, target: "_Target", metadata: InstallationMetadata
-    ) -> dict[str, Configurations]:
+        self, change: "_Change", holding: Holding, target: "_Target"
+    ) -> InstallationMetadata:
         """Makes the rows those of the version; what of them the user's JSON must keep."""
+        metadata = change.metadata
         kept = metadata.get("kept_config_fields")
-        kept = kept if isinstance(kept, dict) else {}
+        kept = {
+            name: text
+            for name, text in (kept.items() if isinstance(kept, dict) else ())
+            if isinstance(text, str)
+        }
         lost = await change_version(
             change.rows, holding, change.user, target.version, target.metadata, kept, change.now
         )
         await self._note_left(change.slug, holding.version)
         in_rows_before = holding.modules
-        kept = {name: value for name, value in kept.items() if name not in in_rows_before} | lost
-        return {"kept_config_fields": kept} if kept or "kept_config_fields" in metadata else {}
+        kept = {name: text for name, text in kept.items() if name not in in_rows_before} | lost
+        previous = [*change.previous_versions(holding), holding.version][-_MAX_PREVIOUS:]
+        past: InstallationMetadata = {"previous_versions": previous}
+        return (
+            {**past, "kept_config_fields": kept}
+            if kept or "kept_config_fields" in metadata
+            else past
+        )
 
-    async def _published(self, slug: Slug, version: Version | None) -> "_Target":
-        return await run_sync(_read_target, self._storage, slug, version)
+    async def _published(
+        self, slug: Slug, version: Version | None, *, is_new: bool = False
+    ) -> "_Target":
+        return await run_sync(_read_target, self._storage, slug, version, is_new)
 
     async def _note_left(self, slug: Slug, version: str) -> None:
         try:
@@ -297,7 +317,10 @@ class _Change:
 
     @property
     def metadata(self) -> InstallationMetadata:
-        return metadata_of(self.document.get(self.slug))
+        metadata = metadata_of(self.document.get(self.slug))
+        if self.holding is None:  # a killed uninstallation left it
+            return {key: value for key, value in metadata.items() if key not in _PAST}
+        return metadata
 
     def require_held(self) -> Holding:
         """Raises: UnknownPlugin, NotInstalled."""
@@ -312,12 +335,12 @@ class _Change:
     def previous_versions(self, holding: Holding) -> list[Version]:
         """Versions he had before, the last at the end."""
         stated = self.metadata.get("previous_versions")
-        # The present version is the last one after a rollback that was killed before its JSON.
-        return [
-            version
-            for text in (stated if isinstance(stated, list) else ())
-            if text != holding.version and (version := _version(text)) is not None
-        ]
+        known = [_version(text) for text in stated] if isinstance(stated, list) else []
+        previous = [version for version in known if version is not None]
+        # So it ends after a rollback, and after an update that was killed before its commit.
+        while previous and previous[-1] == holding.version:
+            previous.pop()
+        return previous
 
     async def write(self, metadata: InstallationMetadata) -> None:
         """The last step before the commit."""
@@ -338,8 +361,11 @@ class _Change:
         self._storage.change_document(self.user, put)
 
     def undo(self) -> None:
-        """The rows were not committed: the JSON as it was."""
-        self._undo()
+        """The rows were not committed: the JSON as it was. Its failure does not hide theirs."""
+        try:
+            self._undo()
+        except (OSError, StorageError) as error:
+            logger.warning("the JSON of %s was not put back: %s", self.user, error)
 
     def remove_after_commit(self) -> None:
         self._removes = self.is_listed
@@ -375,8 +401,12 @@ class _Change:
         )
 
 
-def _read_target(storage: PluginStorage, slug: Slug, version: Version | None) -> _Target:
-    """Blocking."""
+def _read_target(
+    storage: PluginStorage, slug: Slug, version: Version | None, is_new: bool
+) -> _Target:
+    """Blocking. `is_new`: what the version does not state is guessed, for a row of ours; in a row
+    that is there it stays as it is.
+    """
     try:
         chosen = version or newest_version(storage.published_versions(slug))
         if chosen is None:
@@ -390,23 +420,32 @@ def _read_target(storage: PluginStorage, slug: Slug, version: Version | None) ->
                 "This version of the plugin is not published",
                 reason=f"{slug} {chosen} is not published: no folder {folder}",
             )
-        metadata = read_metadata(folder)
+        metadata = read_metadata(folder, npm_words=is_new)
     except PublishingError as error:
         raise UnusableVersion(reason=f"{slug} {chosen}: {error}") from None
     except OSError as error:
         raise SourceUnavailable(reason=f"{slug}: cannot be read: {error}") from error
-    defaults = {"scope": slug, "bundle_method": "webpack"}
-    if (folder / DEFAULT_ENTRY).is_file():
-        defaults["bundle_location"] = DEFAULT_ENTRY
     stated = {key: value for key, value in metadata.items() if value is not None}
+    defaults = {"scope": slug, "bundle_method": "webpack"} if is_new else {}
+    if is_new and (folder / DEFAULT_ENTRY).is_file():
+        defaults["bundle_location"] = DEFAULT_ENTRY
     return _Target(chosen, {**defaults, **stated})
 
 
-def _slug(holding: Holding | None, plugin: str) -> Slug:
+def _slug(user: UserId, holding: Holding | None, plugin: str) -> Slug:
+    """Without a row a database id is read as the application makes it."""
     try:
-        return parse_slug(plugin if holding is None else holding.plugin["plugin_slug"])
+        return parse_slug(
+            plugin.removeprefix(f"{user}_") if holding is None else holding.plugin["plugin_slug"]
+        )
     except ValueError as error:
         raise UnknownPlugin(reason=str(error)) from None
+
+
+def _up_to(versions: list[Version], last: Version) -> list[Version]:
+    """Up to the last occurrence; all, where it is not among them."""
+    after = versions[::-1].index(last) if last in versions else 0
+    return versions[: len(versions) - after]
 
 
 def _version(text: object) -> Version | None:
@@ -427,5 +466,16 @@ async def _entered_in_thread(context: AbstractContextManager[None]) -> AsyncIter
 
 
 async def _whole(change: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """A caller that goes away leaves no change half made."""
-    return await asyncio.shield(asyncio.ensure_future(change))
+    """A caller that is cancelled waits for the end of the change: were it left alone, the end of
+    the event loop would cut it off, and the lock go while a thread still writes.
+    """
+    task = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("a change whose caller had gone away failed: %s", error)
+        raise

@@ -301,7 +301,7 @@ class PluginStorage:
         path = self.installations_file(user)
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return lambda: path.unlink(missing_ok=True)
         return lambda: self.write_document(user, content)
 
