@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,13 +105,13 @@ def running_postgres(binaries: Path) -> Iterator[Postgres]:
             server.stop()
 
 
-def execute(url: str, *statements: str) -> list[Sequence[Any]]:
+def execute(url: str, *statements: str) -> list[Any]:
     """Each on its own, in a session of another program; rows of the last."""
 
-    async def run() -> list[Sequence[Any]]:
+    async def run() -> list[Any]:
         connection = await asyncpg.connect(url)
         try:
-            rows: list[Sequence[Any]] = []
+            rows: list[Any] = []
             for statement in statements:
                 rows = await connection.fetch(statement)
             return rows
@@ -136,6 +136,9 @@ class PostgresSite(Site):
         first, *rest = statement.split("?")
         pairs = zip(map(_literal, values), rest, strict=True)
         execute(self.url, first + "".join(literal + text for literal, text in pairs))
+
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        return [dict(row) for row in execute(self.url, statement)]
 
     def _make_tables(self, slug_null: str) -> None:
         # SQLite does not hold ids to 32 characters, and those of plugins are longer.

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,12 @@ class Site:
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(statement, values)
 
+    def query(self, statement: str) -> list[dict[str, Any]]:
+        """Rows by column name, as another program reads them."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(statement)]
+
     def _make_tables(self, slug_null: str) -> None:
         with closing(sqlite3.connect(self.database)) as connection:
             connection.executescript(TABLES.format(slug_null=slug_null))
@@ -91,7 +97,9 @@ class Site:
             yield
             connection.rollback()
 
-    def publish(self, slug: str, version: str, files: dict[str, str | bytes] | None = None) -> Path:
+    def publish(
+        self, slug: str, version: str, files: Mapping[str, str | bytes] | None = None
+    ) -> Path:
         """Files of a version; by default an entry that names slug and version."""
         folder = self.version_folder(slug, version)
         if files is None:

@@ -1,0 +1,104 @@
+"""What one user has, changed by the lifecycle and looked at by another program."""
+
+import asyncio
+import json
+from typing import Any
+
+from gateway.changes import Change
+from gateway.lifecycle import Lifecycle, Outcome
+from gateway.names import Slug, UserId, Version
+from gateway.settings import load_settings
+from gateway.storage import PluginStorage
+from tests.support.site import ADA, Site
+
+ENTRY_BYTES = b"window.Review = {};"
+
+
+def publish(site: Site, version: str, slug: str = "Review", **stated: Any) -> None:
+    """A version whose plugin.json states these keys."""
+    metadata = {"slug": slug, "version": version, **stated}
+    files = {"plugin.json": json.dumps(metadata), "dist/remoteEntry.js": ENTRY_BYTES}
+    site.publish(slug, version, files)
+
+
+def module(name: str, **config_fields: Any) -> dict[str, Any]:
+    """A module of a plugin.json."""
+    return {"name": name, "config_fields": config_fields}
+
+
+class Life:
+    """One user's plugins on a site."""
+
+    def __init__(self, site: Site, user: str = ADA, **environment: str) -> None:
+        self.site = site
+        self.user = UserId(user)
+        self.settings = load_settings(environ={**site.environment, **environment})
+        self.storage = PluginStorage(self.settings.plugins_dir)
+        self.told: list[Change] = []
+        self.lifecycle = Lifecycle(self.settings, self.storage, self.told.append)
+
+    def install(self, version: str | None = None, slug: str = "Review", **facts: Any) -> Outcome:
+        wanted = None if version is None else Version(version)
+        return asyncio.run(self.lifecycle.install(self.user, Slug(slug), wanted, facts))
+
+    def update(self, version: str | None = None, plugin: str = "Review") -> Outcome:
+        wanted = None if version is None else Version(version)
+        return asyncio.run(self.lifecycle.update(self.user, plugin, wanted))
+
+    def rollback(self, version: str | None = None, plugin: str = "Review") -> Outcome:
+        wanted = None if version is None else Version(version)
+        return asyncio.run(self.lifecycle.rollback(self.user, plugin, wanted))
+
+    def enable(self, plugin: str = "Review", *, enabled: bool = True) -> Outcome:
+        return asyncio.run(self.lifecycle.set_enabled(self.user, plugin, enabled=enabled))
+
+    def uninstall(self, plugin: str = "Review") -> Outcome:
+        return asyncio.run(self.lifecycle.uninstall(self.user, plugin))
+
+    # What another program finds
+
+    def plugins(self) -> dict[str, dict[str, Any]]:
+        rows = self.site.query("SELECT * FROM plugin")
+        return {row["plugin_slug"]: row for row in rows if row["user_id"] == self.user}
+
+    def row(self, slug: str = "Review") -> dict[str, Any]:
+        return self.plugins()[slug]
+
+    def modules(self, slug: str = "Review") -> dict[str, dict[str, Any]]:
+        plugin_id = self.row(slug)["id"]
+        rows = self.site.query("SELECT * FROM module")
+        return {row["name"]: row for row in rows if row["plugin_id"] == plugin_id}
+
+    def configuration(self, name: str, slug: str = "Review") -> Any:
+        return json.loads(self.modules(slug)[name]["config_fields"])
+
+    def configure(self, name: str, value: object, slug: str = "Review") -> None:
+        """As the application writes a user's configuration; text is written as it is."""
+        text = value if isinstance(value, str | None) else json.dumps(value)
+        self.site.execute(
+            "UPDATE module SET config_fields = ? WHERE name = ? AND plugin_id = ?",
+            text, name, self.row(slug)["id"],
+        )  # fmt: skip
+
+    def document(self) -> dict[str, Any] | None:
+        file = self.site.installations_file(self.user)
+        return json.loads(file.read_bytes()) if file.exists() else None
+
+    def entry(self, slug: str = "Review") -> dict[str, Any]:
+        document = self.document()
+        assert document is not None
+        found: dict[str, Any] = document[slug]
+        return found
+
+    def metadata(self, slug: str = "Review") -> dict[str, Any]:
+        found: dict[str, Any] = self.entry(slug)["installation_metadata"]
+        return found
+
+    def everything(self) -> tuple[Any, ...]:
+        """All rows of all users, and this user's file: equal before and after means untouched."""
+        file = self.site.installations_file(self.user)
+        return (
+            sorted(map(repr, self.site.query("SELECT * FROM plugin"))),
+            sorted(map(repr, self.site.query("SELECT * FROM module"))),
+            file.read_bytes() if file.exists() else None,
+        )
