@@ -10,19 +10,23 @@ Statements are written with `$1`, `$2`, …: asyncpg's form, and to SQLite param
 """
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from anyio.to_thread import run_sync
 from databases import Database
 from databases.core import Connection
 
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Row = Sequence[Any]
 FileIdentity = tuple[int, int]
@@ -254,6 +258,15 @@ class SqliteConnection:
         return frozenset(row[0] for row in rows)
 
     async def _executed(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
+        try:
+            return await self._executed_once(statement, named)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
+                raise
+        await run_sync(_roll_back, self._file, self._query_timeout_s)
+        return await self._executed_once(statement, named)
+
+    async def _executed_once(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
         raw = await self._current()
         try:
             rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
@@ -293,6 +306,16 @@ class SqliteConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.__aexit__()
+
+
+def _roll_back(file: Path, timeout_s: float) -> None:
+    """What a writer left that was killed in its commit: nobody can read before, and whoever only
+    reads cannot do it (sqlite.org/atomiccommit.html, "Hot Rollback Journals"). Blocking.
+    """
+    uri = f"file:{quote(str(file.resolve()))}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    logger.warning("%s: rolled back what a killed writer had left", file)
 
 
 class PostgresConnection:
