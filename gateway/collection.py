@@ -6,10 +6,10 @@ answer 410. What is asked of the database is asked again inside the transaction 
 the rename, so an installation made meanwhile keeps its files. Blocking, but for the database.
 """
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -73,7 +73,7 @@ class Collector:
         self._trash = storage.cache / "trash"
 
     def candidates(self, referred: Collection[tuple[str, str]]) -> Iterator[Candidate]:
-        """All published versions, by slug; notes references, and changes nothing else.
+        """All published versions, by slug; notes which are referred to, and changes nothing else.
 
         `referred`: slugs and versions that rows name. Blocking. Raises: OSError.
         """
@@ -100,7 +100,7 @@ class Collector:
                     await run_sync(self._empty_trash)
                     yield candidate
 
-    @contextmanager
+    @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         path = self._storage.cache / "gc.lock"
         lock = FileLock(path, timeout=0, thread_local=False)
@@ -115,11 +115,13 @@ class Collector:
 
     def _candidate(self, slug: Slug, version: Version, *, is_referred: bool) -> Candidate:
         folder = self._storage.construct_shared_path(slug, version)
-        last_reference = self._retention.last_reference(slug, version)
-        if is_referred or last_reference is None:  # never seen without: its clock begins now
+        since = self._retention.unreferred_since(slug, version)
+        if is_referred:
             self._retention.note_reference(slug, version)
-            last_reference = self._now()
-        retained_for_s = max(0.0, last_reference + self._retention_s - self._now())
+        elif since is None:  # its clock begins now
+            self._retention.note_loss(slug, version)
+        since = self._now() if since is None else since
+        retained_for_s = max(0.0, since + self._retention_s - self._now())
         last_use = self._retention.last_use(slug, version)
         if is_referred:
             fate = Fate.REFERRED
@@ -134,30 +136,39 @@ class Collector:
     async def _retire(self, candidate: Candidate) -> bool:
         """Whether the version was moved away; not if a row refers to it by now."""
         async with transaction(self._settings) as rows:
+            await rows.exclude_others(candidate.slug)  # installations by the gateway
             if await _is_referred(rows, candidate):
                 return False
             moved = await run_sync(self._move_to_trash, candidate)
-            # PostgreSQL has other writers meanwhile: an installation gets its files back.
+            if moved is None:
+                return False
+            # PostgreSQL has other writers meanwhile: their installation gets its files back.
             if await _is_referred(rows, candidate):
                 await run_sync(moved.rename, candidate.folder)
                 return False
-        self._retention.forget(candidate.slug, candidate.version)
         return True
 
-    def _move_to_trash(self, candidate: Candidate) -> Path:
-        self._trash.mkdir(parents=True, exist_ok=True)
-        target = Path(tempfile.mkdtemp(dir=self._trash)) / candidate.folder.name
+    def _move_to_trash(self, candidate: Candidate) -> Path | None:
+        """None: another run did."""
         with only_publisher(self._storage, candidate.slug, candidate.version):
+            if not candidate.folder.is_dir():
+                return None
+            self._trash.mkdir(parents=True, exist_ok=True)
+            target = Path(
+                tempfile.mkdtemp(dir=self._trash), candidate.slug, f"v{candidate.version}"
+            )
+            target.parent.mkdir()
             candidate.folder.rename(target)
             sync_folder(candidate.folder.parent)
         return target
 
     def _empty_trash(self) -> None:
-        """Removes what was moved there, and the encoded variants of its files: those that
-        another version shares are made again when they are asked for.
+        """Removes what was moved there, what is noted about it, and the encoded variants of its
+        files: those that another version shares are made again when they are asked for.
         """
         encoder = Encoder(self._storage.cache / "encoded")
-        for folder in self._trash.glob("*/v*"):
+        for folder in self._trash.glob("*/*/v*"):
+            self._retention.forget(Slug(folder.parent.name), Version(folder.name[1:]))
             state = look_at(folder, None)
             for digest in state.digests.values() if state else ():
                 encoder.forget(digest)
@@ -173,4 +184,8 @@ async def _is_referred(rows: Transaction, candidate: Candidate) -> bool:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the application writes and removes files
+            size += path.lstat().st_size if path.is_file() else 0
+    return size

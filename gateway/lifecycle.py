@@ -144,11 +144,11 @@ class Lifecycle:
                 return change.outcome(holding, holding.version, changed=False)
             past: Mapping[str, Any] = {}
             if holding is None:
-                target = await self._published(change.slug, version, is_new=True)
+                target = await self._published(change, version, is_new=True)
                 arguments = user, change.slug, target.version, target.metadata
                 holding = await insert_holding(change.rows, *arguments, change.now)
             elif version not in (None, holding.version):
-                target = await self._published(change.slug, version)
+                target = await self._published(change, version)
                 past = await self._move(change, holding, target)
             facts = {
                 "installation_type": "production",
@@ -161,7 +161,7 @@ class Lifecycle:
     async def _update(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
         async with self._change(user, plugin) as change:
             holding = change.require_held()
-            target = await self._published(change.slug, version)
+            target = await self._published(change, version)
             if target.version == holding.version:
                 return change.outcome(holding, holding.version, changed=False)
             past = await self._move(change, holding, target)
@@ -177,7 +177,7 @@ class Lifecycle:
                     reason=f"no version of {change.slug} is known that {user} had before; --version"
                 )
             wanted = version or previous[-1]
-            target = await self._published(change.slug, wanted)
+            target = await self._published(change, wanted)
             if target.version == holding.version:
                 return change.outcome(holding, holding.version, changed=False)
             past = await self._move(change, holding, target)
@@ -262,16 +262,20 @@ class Lifecycle:
         )
 
     async def _published(
-        self, slug: Slug, version: Version | None, *, is_new: bool = False
+        self, change: "_Change", version: Version | None, *, is_new: bool = False
     ) -> "_Target":
-        return await run_sync(_read_target, self._storage, slug, version, is_new)
+        """A version that is not collected before the change is committed."""
+        await change.rows.exclude_others(change.slug)
+        target = await run_sync(_read_target, self._storage, change.slug, version, is_new)
+        await run_sync(self._retention.note_reference, change.slug, target.version)
+        return target
 
     async def _note_left(self, slug: Slug, version: str) -> None:
         try:
             left = parse_version(version)
         except ValueError:  # no folder can be meant
             return
-        await run_sync(self._retention.note_reference, slug, left)
+        await run_sync(self._retention.note_loss, slug, left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from gateway.names import (
     parse_version,
     portable_problem,
 )
+from gateway.retention import Retention
 from gateway.storage import PluginStorage, sync_folder
 from gateway.unpacking import Progress, unpack
 
@@ -94,6 +95,7 @@ def publish(
             _write_record(staging, state)
             _make_durable(staging, progress)
             target.parent.mkdir(parents=True, exist_ok=True)
+            Retention(storage.cache).forget(slug, version)  # of one that was removed by hand
             staging.rename(target)
             sync_folder(target.parent)
             sync_folder(storage.shared)

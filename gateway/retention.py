@@ -1,9 +1,10 @@
-"""When a version was last referred to by a row, and last asked for.
+"""Since when no row refers to a version, and when it was last asked for.
 
 No table tells: the application deletes and rewrites its rows as it likes. So whoever sees a
-reference or a use notes it, as the modification time of a small file:
+reference go, or a use, notes it, as the modification time of a small file; whoever sees a
+reference removes the note.
 
-    plugins/cache/versions/<slug>/v<version>.referred
+    plugins/cache/versions/<slug>/v<version>.unreferred
     plugins/cache/versions/<slug>/v<version>.used
 
 Where cache/ was deleted the clocks start anew: a version is kept longer, never shorter.
@@ -32,8 +33,12 @@ class Retention:
         self._folder = cache / "versions"
 
     def note_reference(self, slug: Slug, version: Version) -> None:
-        """A row refers to the version, or did until now."""
-        _touch(self._note(slug, version, "referred"))
+        """A row refers to the version. Raises: OSError."""
+        self._note(slug, version, "unreferred").unlink(missing_ok=True)
+
+    def note_loss(self, slug: Slug, version: Version) -> None:
+        """A row did until now, or none is seen for the first time."""
+        _touch(self._note(slug, version, "unreferred"))
 
     def note_use(self, slug: Slug, version: Version) -> None:
         """Somebody asks for the version's files."""
@@ -41,15 +46,16 @@ class Retention:
         if noted is None or time.time() - noted > _USE_NOTED_EVERY_S:
             _touch(self._note(slug, version, "used"))
 
-    def last_reference(self, slug: Slug, version: Version) -> float | None:
-        return _moment(self._note(slug, version, "referred"))
+    def unreferred_since(self, slug: Slug, version: Version) -> float | None:
+        """None: not known to be without a reference."""
+        return _moment(self._note(slug, version, "unreferred"))
 
     def last_use(self, slug: Slug, version: Version) -> float | None:
         return _moment(self._note(slug, version, "used"))
 
     def forget(self, slug: Slug, version: Version) -> None:
-        """The version is gone."""
-        for what in ("referred", "used"):
+        """The version is gone, or another one of its name came. Raises: OSError."""
+        for what in ("unreferred", "used"):
             self._note(slug, version, what).unlink(missing_ok=True)
 
     def _note(self, slug: Slug, version: Version, what: str) -> Path:
