@@ -17,7 +17,7 @@ import anyio.to_thread
 import brotli
 import zstandard
 
-from gateway.storage import write_atomically
+from gateway.storage import remove_temporary, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,8 @@ class Encoder:
             path = self.path(digest, name)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                # Another process that makes the same one just now serves it without keeping it.
+                remove_temporary(path)
                 write_atomically(path, encoded)
             except OSError as error:  # a full or read-only disk: serve it, make it again later
                 logger.warning("cannot keep %s: %s", path, error)
@@ -141,7 +143,9 @@ class Encoder:
     def forget(self, digest: bytes) -> None:
         """Removes what is kept of the content. Blocking."""
         for coding in _CODINGS:
-            self.path(digest, coding).unlink(missing_ok=True)
+            path = self.path(digest, coding)
+            remove_temporary(path)
+            path.unlink(missing_ok=True)
 
     def path(self, digest: bytes, coding: str) -> Path:
         """Where the variant is kept, if it is."""

@@ -292,6 +292,7 @@ class PluginStorage:
         self.remove_temporary_files(user)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            remove_temporary(path)
             write_atomically(path, content)
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error}") from error
@@ -363,6 +364,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def remove_temporary(path: Path) -> None:
+    """Removes what killed writers of `path` left; those that live fail. Raises: OSError."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
