@@ -4,12 +4,10 @@ import hashlib
 import io
 import os
 import random
-import signal
 import stat
 import subprocess
 import sys
 import tarfile
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ import pytest
 from gateway.encoder import Encoder
 from gateway.errors import PublishingError
 from gateway.names import Slug, Version
-from gateway.publishing import RECORD_NAME, Published, publish, read_record
+from gateway.publishing import RECORD_NAME, publish, read_record
 from gateway.storage import PluginStorage
 from tests.support.server import clean_environment, run_cli, serving
 from tests.support.site import ADA, Site, bearer
@@ -283,49 +281,6 @@ def test_a_full_disk_leaves_nothing(
         publish(storage, as_folder(tmp_path, FILES))
     assert not list(storage.shared.iterdir())
     assert not remains(storage)
-
-
-def test_killed_at_any_moment_it_leaves_the_old_state_or_the_new_one(
-    storage: PluginStorage, tmp_path: Path
-) -> None:
-    """And nothing temporary after the next run."""
-    files = {**FILES, **{f"dist/{n}.js": b"x" * 5000 for n in range(60)}}
-    source = as_folder(tmp_path, files)
-    config = tmp_path / "config.toml"
-    config.write_text(f'[storage]\nroot = "{storage.root}"\n')
-    command = [sys.executable, "-m", "gateway", "--config", str(config), "publish", str(source)]
-    seen = set()
-    for moment in range(25):
-        process = subprocess.Popen(
-            [*command, "--slug", f"Killed{moment}"],
-            env=clean_environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        _wait_for_staging(storage, process)
-        time.sleep(moment * 0.004)  # a different step each time, whichever it is
-        process.send_signal(signal.SIGKILL)
-        process.wait(10)
-        folder = storage.shared / f"Killed{moment}" / "v1.0.0"
-        seen.add(folder.exists())
-        if folder.exists():
-            assert contents(folder) == files
-    assert False in seen
-    last: Published = publish(storage, source, slug=Slug("Last"))
-    assert contents(last.folder) == files
-    assert not remains(storage)
-
-
-def _wait_for_staging(storage: PluginStorage, process: "subprocess.Popen[bytes]") -> None:
-    """Until the process has begun to write, or has ended."""
-    known = {path.name for path in (storage.cache / "staging").glob("*")}
-    eventually(
-        lambda: (
-            {path.name for path in (storage.cache / "staging").glob("*")} - known
-            or process.poll() is not None
-        ),
-        bool,
-    )
 
 
 def test_two_publishers_at_once_make_one_version(storage: PluginStorage, tmp_path: Path) -> None:

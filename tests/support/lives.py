@@ -17,7 +17,7 @@ ENTRY_BYTES = b"window.Review = {};"
 def publish(site: Site, version: str, slug: str = "Review", **stated: Any) -> None:
     """A version whose plugin.json states these keys."""
     metadata = {"slug": slug, "version": version, **stated}
-    files = {"plugin.json": json.dumps(metadata), "dist/remoteEntry.js": ENTRY_BYTES}
+    files = {"plugin.json": json.dumps(metadata).encode(), "dist/remoteEntry.js": ENTRY_BYTES}
     site.publish(slug, version, files)
 
 
