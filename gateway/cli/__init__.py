@@ -31,6 +31,10 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except GatewayError as error:
             raise _BadInput(str(error)) from None
+        except BrokenPipeError:  # whoever read our output went away: click knows what to do
+            raise
+        except OSError as error:  # the disk is full, or fails
+            raise _BadInput(str(error)) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
