@@ -31,10 +31,18 @@ def refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
         origin is None  # no page
         or request.headers.get("sec-fetch-site") == "same-origin"
         or cors.allows(origin.encode("latin-1"))
-        or urlsplit(origin).netloc == request.headers.get("host")
+        or _host(origin) == request.headers.get("host", "")
     ):
         return
     raise OriginNotAllowed
+
+
+def _host(origin: str) -> str | None:
+    """With its port; None where the origin is none that a page has."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
 
 
 async def read_body(request: Request, body_type: type[B]) -> B:

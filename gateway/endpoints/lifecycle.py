@@ -12,7 +12,13 @@ from gateway.callers import Callers
 from gateway.cors import CorsPolicy
 from gateway.endpoints.answers import plain_json
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
-from gateway.errors import InvalidRequest, UnknownPlugin
+from gateway.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    SourceUnavailable,
+    StorageError,
+    UnknownPlugin,
+)
 from gateway.formats import JsonObject
 from gateway.lifecycle import Lifecycle, Outcome
 from gateway.names import UserId, Version, parse_slug, parse_version
@@ -54,14 +60,18 @@ def lifecycle_routes(
 
     def route(method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
         async def answer(request: Request) -> Response:
+            if request.method != method:
+                raise MethodNotAllowed(f"GET, HEAD, OPTIONS, {method}")
             refuse_foreign_page(request, cors)
             caller = await callers.identify(request.scope)
-            user = caller.acts_for(request.query_params.get("user"))
+            user = caller.acts_for(_named_user(request))
             body = await read_body(request, body_type)
-            outcome = await command(user, request.path_params["plugin"], body)
-            return plain_json(_envelope(outcome))
+            change = command(user, request.path_params["plugin"], body)
+            return plain_json(_envelope(await _disk_failures_told(change)))
 
-        return Route(prefix + path, answer, methods=[method])
+        # Below `{plugin}/` files are read: their route would refuse a wrong method in our place.
+        methods = [method] if path == "/{plugin}" else ["POST", "PUT", "PATCH", "DELETE"]
+        return Route(prefix + path, answer, methods=methods)
 
     async def install(user: UserId, plugin: str, body: _Install) -> Outcome:
         try:
@@ -90,6 +100,22 @@ def lifecycle_routes(
         route("DELETE", "/{plugin}/uninstall", _Nothing, uninstall),
         route("PATCH", "/{plugin}", _Enabled, enable),
     ]
+
+
+async def _disk_failures_told(change: Awaitable[Outcome]) -> Outcome:
+    """Raises: SourceUnavailable."""
+    try:
+        return await change
+    except StorageError as error:
+        raise SourceUnavailable(reason=str(error)) from error
+
+
+def _named_user(request: Request) -> str | None:
+    """Raises: InvalidRequest, if two are named: which of them is anyone's guess."""
+    named = request.query_params.getlist("user")
+    if len(named) > 1:
+        raise InvalidRequest("user: expected once")
+    return named[0] if named else None
 
 
 def _envelope(outcome: Outcome) -> JsonObject:
