@@ -119,7 +119,7 @@ class Collector:
         if is_referred:
             self._retention.note_reference(slug, version)
         elif since is None:  # its clock begins now
-            self._retention.note_loss(slug, version)
+            self._retention.note_loss(slug, version, self._now())
         since = self._now() if since is None else since
         retained_for_s = max(0.0, since + self._retention_s - self._now())
         last_use = self._retention.last_use(slug, version)

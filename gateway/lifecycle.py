@@ -10,6 +10,7 @@ Caches are told after the commit. No HTTP.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -275,7 +276,7 @@ class Lifecycle:
             left = parse_version(version)
         except ValueError:  # no folder can be meant
             return
-        await run_sync(self._retention.note_loss, slug, left)
+        await run_sync(self._retention.note_loss, slug, left, time.time())
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,18 +33,18 @@ class Retention:
         self._folder = cache / "versions"
 
     def note_reference(self, slug: Slug, version: Version) -> None:
-        """A row refers to the version. Raises: OSError."""
-        self._note(slug, version, "unreferred").unlink(missing_ok=True)
+        """A row refers to the version."""
+        _remove(self._note(slug, version, "unreferred"))
 
-    def note_loss(self, slug: Slug, version: Version) -> None:
+    def note_loss(self, slug: Slug, version: Version, now: float) -> None:
         """A row did until now, or none is seen for the first time."""
-        _touch(self._note(slug, version, "unreferred"))
+        _touch(self._note(slug, version, "unreferred"), now)
 
     def note_use(self, slug: Slug, version: Version) -> None:
         """Somebody asks for the version's files."""
-        noted = self.last_use(slug, version)
-        if noted is None or time.time() - noted > _USE_NOTED_EVERY_S:
-            _touch(self._note(slug, version, "used"))
+        noted, now = self.last_use(slug, version), time.time()
+        if noted is None or now - noted > _USE_NOTED_EVERY_S:
+            _touch(self._note(slug, version, "used"), now)
 
     def unreferred_since(self, slug: Slug, version: Version) -> float | None:
         """None: not known to be without a reference."""
@@ -54,21 +54,28 @@ class Retention:
         return _moment(self._note(slug, version, "used"))
 
     def forget(self, slug: Slug, version: Version) -> None:
-        """The version is gone, or another one of its name came. Raises: OSError."""
+        """The version is gone, or another one of its name came."""
         for what in ("unreferred", "used"):
-            self._note(slug, version, what).unlink(missing_ok=True)
+            _remove(self._note(slug, version, what))
 
     def _note(self, slug: Slug, version: Version, what: str) -> Path:
         return self._folder / slug / f"v{version}.{what}"
 
 
-def _touch(note: Path) -> None:
+def _touch(note: Path, moment: float) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.touch()
-        os.utime(note)
+        os.utime(note, (moment, moment))
     except OSError as error:  # a read-only or full disk: nothing is collected there either
         logger.debug("cannot note %s: %s", note, error)
+
+
+def _remove(note: Path) -> None:
+    try:
+        note.unlink(missing_ok=True)
+    except OSError as error:
+        logger.debug("cannot remove %s: %s", note, error)
 
 
 def _moment(note: Path) -> float | None:
