@@ -117,6 +117,9 @@ async def transaction(
     if dialect == "sqlite":
         errors: tuple[type[Exception], ...] = (sqlite3.Error,)
         name = str(settings.sqlite_file)
+        # Not left to the driver: its thread would still speak to the loop when that is closed.
+        if not may_create and not settings.sqlite_file.is_file():
+            raise SourceUnavailable(reason=f"no database file {name}")
         mode = "rwc" if may_create else "rw"
         database = Database(
             f"sqlite:///file:{quote(quote(name))}?mode={mode}", uri=True, timeout=_WRITER_WAITS_S

@@ -298,7 +298,6 @@ class PluginStorage:
         self.remove_temporary_files(user)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_temporary(path)
             write_atomically(path, content)
         except OSError as error:
             raise StorageError(f"{path}: cannot be written: {error}") from error

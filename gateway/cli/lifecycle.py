@@ -8,7 +8,7 @@ import anyio
 import click
 
 from gateway.application import announcing
-from gateway.cli.parameters import SLUG, VERSION, user_option
+from gateway.cli.parameters import SLUG, TEXT, VERSION, user_option
 from gateway.lifecycle import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings
@@ -28,7 +28,12 @@ def _version(help_text: str) -> Callable[[Any], Any]:
 @_slug
 @_user
 @_version("Otherwise the newest published one.")
-@click.option("--source-url", help="Where the plugin came from, for the user's JSON.")
+@click.option(
+    "--source-url",
+    type=TEXT,
+    metavar="URL",
+    help="Where the plugin came from, for the user's JSON.",
+)
 @click.pass_obj
 def install(
     config_file: Path | None,
@@ -78,7 +83,8 @@ def rollback(config_file: Path | None, slug: Slug, user: UserId, version: Versio
 def uninstall(config_file: Path | None, slug: Slug, user: UserId) -> None:
     """Takes a plugin, and the user's configuration of it, from a user."""
     outcome = _run(config_file, lambda all_: all_.uninstall(user, slug))
-    _say(outcome, f"uninstalled {slug} {outcome.previous_version or ''} of {user}")
+    name = " ".join(filter(None, (slug, outcome.previous_version)))
+    _say(outcome, f"uninstalled {name} of {user}")
 
 
 def _enabling(name: str, *, enabled: bool) -> click.Command:

@@ -22,6 +22,13 @@ class Name(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+def _parse_text(text: object) -> str:
+    """Raises: ValueError, for bytes of the command line that are no UTF-8."""
+    str(text).encode()
+    return str(text)
+
+
+TEXT = Name("text", _parse_text)
 USER = Name("user id", parse_user_id)
 SLUG = Name("slug", parse_slug)
 VERSION = Name("version", parse_version)
