@@ -290,7 +290,7 @@ def test_on_postgresql_an_installation_keeps_its_version(
                 time.sleep(0.01)
             return write(*arguments)  # type: ignore[arg-type]
 
-        gc.storage.change_document = change_document  # type: ignore[method-assign]
+        gc.storage.change_document = change_document  # type: ignore[assignment, method-assign]
 
         async def collect() -> list[str]:
             return [one.version async for one in collector.collect(found)]
