@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from gateway.changes import Change
-from gateway.collection import DAY_S, IN_USE_S, Candidate, Collector, Fate
+from gateway.collection import DAY_S, Candidate, Collector, Fate
 from gateway.errors import PublishingError, StorageError
 from gateway.names import Slug, Version
 from gateway.publishing import only_publisher, publish
-from gateway.retention import Retention
-from tests.support.lives import Life
+from gateway.retention import IN_USE_S, Retention
+from tests.support.lives import Life, forget_use
 from tests.support.lives import publish as put
 from tests.support.postgres import PostgresSite
 from tests.support.server import run_cli, serving
@@ -255,6 +255,11 @@ def test_pins_of_a_collected_version_answer_410_at_once(gc: Collecting) -> None:
             lambda version: version == "1.0.1",
         )
         assert server.get(pinned, bearer(BEN)).status == 200
+        in_use = run_cli(
+            {**gc.site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}, "gc", "--apply"
+        )
+        assert "asked for lately" in in_use.stdout
+        forget_use(gc.site, "1.0.0")
         done = run_cli(
             {**gc.site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}, "gc", "--apply"
         )

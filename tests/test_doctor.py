@@ -530,7 +530,7 @@ def test_it_mends_whatever_a_killed_installation_leaves(site: Site) -> None:
 
     leftovers = set()
     steps = count_steps(install, site.plugins)
-    for step in spread(steps, 30):
+    for step in spread(steps, 90):
         run(site.environment, "uninstall", "New", "--user", ADA)
         killed = kill_at(step, install, site.plugins)
         leftovers |= {each["code"] for each in findings(site, "--fix")}

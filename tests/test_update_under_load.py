@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import run
-from tests.support.lives import Life
+from tests.support.lives import Life, forget_use
 from tests.support.server import Server, serving
 from tests.support.site import Site, bearer
 from tests.support.urls import MANIFEST, own, public
@@ -118,6 +118,12 @@ def test_after_the_collection_of_a_version_its_pins_are_gone_and_the_others_are_
         pins[version] = row["bundlelocation"]
     for user in USERS[1:]:
         Life(site, user).update()
+    asked = [user for user in USERS for _ in range(4)]
+    eventually(
+        lambda: {server.get(MANIFEST, bearer(user)).json["Review"]["version"] for user in asked},
+        lambda versions: versions == {"1.0.1"},
+    )
+    forget_use(site, "1.0.0")
     environment = {**site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}
     with Pages(server, USERS) as pages:
         assert "removed Review 1.0.0" in run(environment, "gc", "--apply").stdout

@@ -11,7 +11,6 @@ process, and 50 reads of 16 bytes a second cost nothing.
 """
 
 import asyncio
-import logging
 import os
 import struct
 from collections.abc import Iterator
@@ -22,8 +21,6 @@ from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
 from gateway.freshness import Tell
-
-logger = logging.getLogger(__name__)
 
 LOG_NAME = "changes.log"
 
@@ -152,13 +149,11 @@ class ChangeLog:
 
 
 def tell_workers(cache: Path, change: Change) -> None:
-    """From a command, after its commit: tells the workers of this host, if there are any."""
+    """From a command: tells the workers of this host, if there are any. Raises: OSError."""
     log = ChangeLog(cache)
+    log.open()
     try:
-        log.open()
         log.append(change)
-    except OSError as error:  # a full disk: their other sources of news, and TTLs, hold
-        logger.warning("running workers were not told of the change: %s", error)
     finally:
         log.close()
 

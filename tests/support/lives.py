@@ -21,6 +21,11 @@ def publish(site: Site, version: str, slug: str = "Review", **stated: Any) -> No
     site.publish(slug, version, files)
 
 
+def forget_use(site: Site, version: str, slug: str = "Review") -> None:
+    """As if nobody had asked for the version's files for long."""
+    (site.plugins / "cache" / "versions" / slug / f"v{version}.used").unlink()
+
+
 def module(name: str, **config_fields: Any) -> dict[str, Any]:
     """A module of a plugin.json."""
     return {"name": name, "config_fields": config_fields}
