@@ -282,9 +282,7 @@ class Gateway(Front):
         """By the pattern of their paths."""
         api = self.settings.http.api_prefix
         rest = "{plugin}/{path:path}"
-        own = self.own_assets = OwnAssets(
-            server, self.resolver, f"{api}/plugins/", self.identity
-        )
+        own = self.own_assets = OwnAssets(server, self.resolver, f"{api}/plugins/", self.identity)
         routes: dict[str, AssetRoute] = {own.prefix + rest: own}
         if self.settings.access.public:
             public = PublicAssets(server, self.resolver, f"{api}/public/plugins/")
