@@ -128,6 +128,10 @@ def json_variant(body: bytes) -> Variant:
     )
 
 
+NOTHING = json_variant(b"")
+"""The content of an answer that names a file instead of holding its bytes."""
+
+
 def _coded(identity: Variant, coding: str, content: bytes) -> Variant:
     etag = ETag(f"{identity.etag.opaque}-{coding}")
     return replace(

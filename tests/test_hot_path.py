@@ -62,9 +62,10 @@ class Counts:
         self.calls += event in ("call", "c_call")
 
 
+@pytest.mark.parametrize("mode", ["direct", "accel"])
 @pytest.mark.parametrize("expected", [200, 304])
 def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
-    site: Site, monkeypatch: pytest.MonkeyPatch, expected: int
+    site: Site, monkeypatch: pytest.MonkeyPatch, expected: int, mode: str
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         first = await client.request(ENTRY)
@@ -79,7 +80,7 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
         assert counts.calls <= MOST_CALLS
         assert gateway.repeated[expected] == before + 1
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **WITHOUT_NEWS, GATEWAY__DELIVERY__MODE=mode)
 
 
 def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(

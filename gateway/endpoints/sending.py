@@ -23,7 +23,7 @@ from gateway.errors import (
 )
 from gateway.names import AssetKey
 from gateway.planning import Plan, plan_answer
-from gateway.representation import Representation, Variant
+from gateway.representation import NOTHING, Representation, Variant
 from gateway.resolver import Resolution
 from gateway.settings import Settings
 from gateway.shared_versions import SharedVersions
@@ -33,6 +33,9 @@ ASKED = "gateway.asked"
 """Where the scope carries what front.py needs to find the decision again: an `Asked`."""
 
 _ATTEMPTS = 3
+# A proxy is sent to an encoded file below plugins/cache, which may be deleted at any time: it
+# finds nothing there for this long at the most.
+_ENCODED_REDIRECT_S = 0.5
 
 
 @dataclass(slots=True)
@@ -123,11 +126,13 @@ class AssetServer:
         """Names the file to the proxy, which sends ranges; all refusals are answered here."""
         variant = accel.sendable(representation, variant)
         plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
-        fields = plan.fields
-        if plan.status in (200, 206):
+        if plan.status != 304:
             fields = accel.fields(key, representation, variant, cache_control)
-        status = 304 if plan.status == 304 else 200
-        await send_answer(exchange.send, status, fields, b"")
+            plan = Plan(200, fields, ())
+            if variant is not representation.identity:
+                exchange.basis.limit_to(_ENCODED_REDIRECT_S)
+        self._decisions.remember(exchange.scope.get(ASKED), plan, NOTHING, exchange.basis)
+        await send_answer(exchange.send, plan.status, plan.fields, b"")
 
     async def _sent_from_disk(
         self, exchange: Exchange, plan: Plan, key: AssetKey, representation: Representation
