@@ -394,6 +394,16 @@ def test_people_are_shown_ten_of_a_kind_and_machines_all(site: Site) -> None:
     assert "… and 2 more" in said
 
 
+def test_a_database_without_rows_takes_nothing_from_anybody(site: Site) -> None:
+    """The wrong one, most likely: then every entry would be one without a row."""
+    site.install(ADA, "Review")
+    site.execute("DELETE FROM plugin")
+    before = contents(site)
+    assert "right database" in line_of(doctor(site, "--fix"))
+    assert contents(site) == before
+    assert doctor(site).exit_code == 1  # a look is free
+
+
 def test_bad_input_is_exit_code_2(site: Site, tmp_path: Path) -> None:
     assert doctor(site, "--unknown").exit_code == 2
     environment = {**site.environment, "GATEWAY__STORAGE__ROOT": str(tmp_path / "none")}

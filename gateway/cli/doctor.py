@@ -15,6 +15,7 @@ from rich.markup import escape
 from gateway.backups import Backup
 from gateway.cli.reporting import PATIENCE, announcing, echo_json, opened, plural, progress
 from gateway.doctor import Doctor, Examined, shared_folders
+from gateway.errors import ConfigurationError
 from gateway.findings import Code, Finding, Severity
 from gateway.settings import Settings, load_settings
 
@@ -50,6 +51,11 @@ async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
             )
             folders = sum(1 for _ in storage.user_folders())
             users = await database.count_users()
+            if fix and folders and not users:
+                raise ConfigurationError(
+                    f"database.url: no user has a row, and {plural(folders, 'user')} have folders:"
+                    " is it the right database? --fix would take all entries from them"
+                )
             versions = sum(1 for _ in shared_folders(storage))
             await _say_all(report, "JSON files", folders, doctor.examine_files())
             await _say_all(report, "rows", users, doctor.examine_rows())
