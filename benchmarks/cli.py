@@ -1,15 +1,9 @@
-"""`python -m benchmarks`: one command for each thing that is measured.
-
-A new one (lookup, resources, scale, soak, all, compare) is a package of its
-own beside `serve`, with a click command that is added below.
-"""
+"""`python -m benchmarks`: one command for each thing that is measured, and those over them."""
 
 import click
 
-from benchmarks.freshness.command import freshness
-from benchmarks.migration.command import migration
-from benchmarks.serve.command import serve
-from benchmarks.upstream.command import upstream
+from benchmarks.registry import BENCHMARKS
+from benchmarks.report.command import all_, compare, table
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,5 +11,5 @@ def main() -> None:
     """Measures what the gateway promises; what was not measured in the run is not printed."""
 
 
-for command in (serve, freshness, migration, upstream):
+for command in (*BENCHMARKS, all_, compare, table):
     main.add_command(command)

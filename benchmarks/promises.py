@@ -1,4 +1,4 @@
-"""A promise is a ratio that must be reached wherever it applies. Pure.
+"""A promise is a bound that must hold wherever it applies. Pure.
 
 Each command lists its own rows.
 """
@@ -17,11 +17,27 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """What is promised of a figure."""
+
+    value: float
+    unit: str = ""
+    at_most: bool = False
+    """Otherwise: at least."""
+
+    def holds(self, figure: float) -> bool:
+        return figure <= self.value if self.at_most else figure >= self.value
+
+    def __str__(self) -> str:
+        return f"{'≤' if self.at_most else '≥'} {self.value:g} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What became of a promise."""
 
     promise: str
-    at_least: float
+    bound: Bound
     outcome: Outcome
     figures: Mapping[str, Spread]
     """By the name of the place where it applies."""
@@ -29,17 +45,18 @@ class Verdict:
 
 
 def judge(
-    promise: str, at_least: float, figures: Mapping[str, Spread], *, doubt: str = ""
+    promise: str, bound: float | Bound, figures: Mapping[str, Spread], *, doubt: str = ""
 ) -> Verdict:
-    """Kept where every median reaches the promised ratio.
+    """Kept where the bound holds for every median; a bare number is a ratio to reach.
 
     Without figures, or with a `doubt` about them, nothing is said of it.
     """
+    bound = bound if isinstance(bound, Bound) else Bound(bound)
     doubtful = [place for place, figure in figures.items() if figure.doubtful]
     if doubtful and not doubt:
         doubt = f"every round was disturbed: {', '.join(doubtful)}"
     if doubt or not figures:
         remark = doubt or "not measured"
-        return Verdict(promise, at_least, Outcome.NOT_JUDGED, figures, remark)
-    kept = all(figure.median >= at_least for figure in figures.values())
-    return Verdict(promise, at_least, Outcome.KEPT if kept else Outcome.MISSED, figures)
+        return Verdict(promise, bound, Outcome.NOT_JUDGED, figures, remark)
+    kept = all(bound.holds(figure.median) for figure in figures.values())
+    return Verdict(promise, bound, Outcome.KEPT if kept else Outcome.MISSED, figures)

@@ -1,5 +1,7 @@
 """The pure part of `benchmarks/`: what it makes of figures. Nothing here measures anything."""
 
+import json
+
 import brotli
 import pytest
 
@@ -8,7 +10,7 @@ from benchmarks.payload import javascript
 from benchmarks.processes import Running
 from benchmarks.promises import Outcome, judge
 from benchmarks.ratios import Spread, ratio_of_rounds, spread_of
-from benchmarks.serve.cells import CASES, Case, Cell, size_text
+from benchmarks.serve.cells import CASES, MANIFEST, Case, Cell, size_text
 from benchmarks.serve.entries import Entries, Entry, skipped_lines
 from benchmarks.serve.figures import Figure, Figures
 from benchmarks.serve.probe import Answer, objection
@@ -130,6 +132,7 @@ def test_slow_load_generator_judges_only_what_is_far_apart() -> None:
     assert remarks == {
         "200 up to 128 KiB, against the bare app": "the load generator is slower than the servers",
         "304, against the bare app": "the load generator is slower than the servers",
+        "manifest of ten plugins, against the bare app": "not measured",
         "200, against Starlette StaticFiles": "",
         "304, against Starlette StaticFiles": "",
         "200, against FileResponse, lookups uncached": "",
@@ -195,6 +198,24 @@ def test_disturbed_figures_are_not_judged() -> None:
 CONTENT = b"const answer = 42;" * 20
 
 
+class _Contents:
+    def content(self, size_bytes: int) -> bytes:
+        assert size_bytes == len(CONTENT)
+        return CONTENT
+
+
+@pytest.mark.parametrize(
+    ("content", "objected"),
+    [
+        (json.dumps({slug: {} for slug in "abcdefghij"}).encode(), None),
+        (b"{}", "lists 0 plugins instead of 10"),
+        (b"{", "sends a manifest that is no JSON"),
+    ],
+)
+def test_a_manifest_must_list_ten_plugins(content: bytes, objected: str | None) -> None:
+    assert objection(Answer(200, (), content), Cell(0, MANIFEST), _Contents()) == objected
+
+
 @pytest.mark.parametrize(
     ("case", "answer", "part"),
     [
@@ -210,7 +231,7 @@ CONTENT = b"const answer = 42;" * 20
     ],
 )
 def test_only_the_right_answer_is_measured(case: Case, answer: Answer, part: str | None) -> None:
-    objected = objection(answer, Cell(len(CONTENT), case), CONTENT)
+    objected = objection(answer, Cell(len(CONTENT), case), _Contents())
     assert objected is None if part is None else part in (objected or "")
 
 

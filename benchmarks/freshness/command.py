@@ -1,8 +1,6 @@
-"""`python -m benchmarks freshness`: options in; table, verdicts and a file out."""
+"""`python -m benchmarks freshness`: options in; table, verdicts and files out."""
 
-import json
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -10,25 +8,31 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.cores import Cores, TooFewCores, choose_cores, pinned_to
+from benchmarks.cores import Cores
 from benchmarks.freshness.changes import CHANGES, Change, Make, NotInstalled
 from benchmarks.freshness.figures import Series
 from benchmarks.freshness.load import bounded_load
 from benchmarks.freshness.probe import Probe, delays_until, one_to_each
-from benchmarks.freshness.site import LASTING, LOAD_PATH, PATH, VERSIONS, content_of, make_site
-from benchmarks.machine import commit, describe_machine, load_average, versions
+from benchmarks.freshness.site import LOAD_PATH, PATH, VERSIONS, content_of, make_site
 from benchmarks.processes import HOST, Command, ServerFailed, free_port, running
 from benchmarks.promises import Outcome
+from benchmarks.record import Figure, Record, Table
+from benchmarks.running import (
+    finish,
+    gather_facts,
+    new_console,
+    on_two_cores,
+    output_option,
+    quick_option,
+    show_facts,
+)
+from benchmarks.subjects import LASTING
 
-_WIDTH = 116
-_STYLES = {Outcome.KEPT: "green", Outcome.MISSED: "red", Outcome.NOT_JUDGED: "yellow"}
 _PACKAGES = ("uvicorn", "uvloop", "databases", "aiosqlite", "asyncpg")
 # Between two changes, at random: no change may come at the same moment of a poll as the last.
 _PAUSES_S = (0.02, 0.15)
@@ -47,14 +51,8 @@ _PAUSES_S = (0.02, 0.15)
     show_default=True,
     help="Requests/s that the workers answer meanwhile.",
 )
-@click.option("--quick", is_flag=True, help="Half a minute, to see that it works.")
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("benchmark-results"),
-    show_default=True,
-    help="Folder for freshness.json and freshness.txt.",
-)
+@quick_option("Half a minute, to see that it works.")
+@output_option
 def freshness(
     repetitions: int | None,
     workers: Sequence[int],
@@ -66,67 +64,43 @@ def freshness(
 
     The full run takes about six minutes.
     """
-    # As an exception the signal leaves all blocks, and so ends the servers.
-    signal.signal(signal.SIGTERM, _leave)
     options = {
         "repetitions": repetitions or (20 if quick else 200),
         "workers": list(workers) or [1, 4],
         "requests_per_s": requests_per_s,
     }
-    try:
-        cores = choose_cores()
-        with pinned_to(cores.load):
-            kept = _run(options, cores, output)
-    except TooFewCores as error:
-        raise click.ClickException(str(error)) from None
-    if not kept:
+    console = new_console()
+    with on_two_cores() as cores:
+        record = _run(console, options, cores)
+    finish(console, record, output)
+    if any(verdict.outcome is Outcome.MISSED for verdict in record.verdicts):
         raise click.exceptions.Exit(1)
 
 
-def _run(options: Mapping[str, Any], cores: Cores, output: Path) -> bool:
-    console = Console(record=True, width=_WIDTH, highlight=False)
-    facts: dict[str, Any] = {
-        "command": "freshness",
-        "commit": commit(),
-        "machine": describe_machine(),
-        "versions": versions(_PACKAGES, ()),
-        "options": {**options, "server_core": cores.server, "load_core": cores.load},
-        "load_average_before": load_average(),
-    }
-    for name in ("commit", "machine", "versions", "options"):
-        console.print(f"{name}: {facts[name]}", style="dim")
+def _run(console: Console, options: Mapping[str, Any], cores: Cores) -> Record:
+    pinned = {"server_core": cores.server, "load_core": cores.load}
+    record = Record("freshness", gather_facts(_PACKAGES, (), {**options, **pinned}))
+    show_facts(console, record.facts)
     measured: list[Series] = []
-    skipped: list[str] = []
-    failures: list[str] = []
     for change in CHANGES:
         for workers in options["workers"]:
-            with console.status(f"{change.name}, {workers} workers"):
+            place = f"{change.name}, {workers} workers"
+            with console.status(place):
                 try:
                     measured.append(_measured(change, workers, options, cores))
                 except NotInstalled as missing:
-                    skipped.append(f"{change.name}, {workers} workers: {missing}")
+                    record.remark(f"skipped: {place}: {missing}")
                 except ServerFailed as error:
-                    failures.append(f"{change.name}, {workers} workers: {error}")
-    facts["load_average_after"] = load_average()
-    console.print(_table(measured))
-    for line in skipped:
-        console.print(f"skipped: {line}", style="yellow")
-    for line in failures:
-        console.print(f"failed: {line}", style="red")
-    console.print(
-        f"load average: {facts['load_average_before']} before, {facts['load_average_after']} after",
-        style="dim",
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "freshness.txt").write_text(console.export_text())
-    record = {
-        **facts,
-        "skipped": skipped,
-        "failures": failures,
-        "series": [_recorded(series) for series in measured],
-    }
-    (output / "freshness.json").write_text(json.dumps(record, indent=1) + "\n")
-    return not failures and all(series.outcome is not Outcome.MISSED for series in measured)
+                    record.failures.append(f"{place}: {error}")
+    record.tables.append(_table(measured))
+    record.verdicts += [series.verdict for series in measured]
+    record.figures += [
+        Figure(str(series), "ms", [delay_s * 1000 for delay_s in series.delays_s])
+        for series in measured
+        if series.delays_s
+    ]
+    record.details["series"] = [_recorded(series) for series in measured]
+    return record
 
 
 def _measured(change: Change, workers: int, options: Mapping[str, Any], cores: Cores) -> Series:
@@ -179,23 +153,20 @@ def _repeat(
 
 
 def _table(measured: Sequence[Series]) -> Table:
-    table = Table(title="Milliseconds until a change shows, in every worker")
-    table.add_column("change", no_wrap=True)
-    for name in ("workers", "delays", "p50", "p99", "longest", "promised p99", "late"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for series in measured:
-        outcome = series.outcome
-        table.add_row(
+    columns = ("change", "workers", "delays", "p50", "p99", "longest", "promised p99", "late")
+    rows = [
+        [
             series.change,
             str(series.workers),
             str(len(series.delays_s)),
             *(f"{series.percentile_s(share) * 1000:.1f}" for share in (0.5, 0.99, 1.0)),
             f"≤ {series.promise_s * 1000:.0f}",
             str(series.late),
-            f"[{_STYLES[outcome]}]{outcome.value}[/]",
-        )
-    return table
+        ]
+        for series in measured
+        if series.delays_s
+    ]
+    return Table("Milliseconds until a change shows, in every worker", columns, rows)
 
 
 def _recorded(series: Series) -> dict[str, Any]:
@@ -206,7 +177,3 @@ def _recorded(series: Series) -> dict[str, Any]:
         "p99_s": round(series.percentile_s(0.99), 6),
         "outcome": series.outcome.value,
     }
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signal.SIGTERM)

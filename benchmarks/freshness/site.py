@@ -20,13 +20,6 @@ VERSIONS = (VERSION, OTHER_VERSION)
 PATH = f"/api/v1/plugins/{SLUG}/dist/version.js"
 LOAD_PATH = "/api/v1/plugins/Other0/dist/remoteEntry.js"
 
-# Only what is measured may end what is cached.
-LASTING = {
-    f"GATEWAY__CACHE__{cache}__{setting}": "3600"
-    for cache in ("INSTALLATIONS", "VERSIONS")
-    for setting in ("TTL", "NEGATIVE_TTL")
-}
-
 
 def make_site(folder: Path) -> Site:
     """On SQLite; `folder` must be empty."""

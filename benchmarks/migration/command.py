@@ -1,6 +1,5 @@
 """`python -m benchmarks migration`: options in; a table and a file out."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,11 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.machine import commit, describe_machine, load_average, versions
 from benchmarks.migration.site import make_old_site
+from benchmarks.record import Figure, Record, Table
+from benchmarks.running import finish, gather_facts, new_console, output_option, quick_option
 from gateway.settings import Settings
 from gateway.storage import PluginStorage, write_atomically
 
@@ -27,6 +25,7 @@ RUNS = (
 )
 # One after the other waits for the disk each time: 90,000 would take a quarter of an hour.
 _SAMPLE = 5_000
+_USERS, _QUICK_USERS = 100_000, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,48 +40,34 @@ class Measured:
 
 
 @click.command()
-@click.option(
-    "--users", type=click.IntRange(1), default=100_000, show_default=True, help="How many users."
-)
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("benchmark-results"),
-    show_default=True,
-    help="Folder for migration.json and migration.txt.",
-)
-def migration(users: int, output: Path) -> None:
+@click.option("--users", type=click.IntRange(1), help="How many users; 100,000, quick 500.")
+@quick_option("Ten seconds, to see that it works.")
+@output_option
+def migration(users: int | None, quick: bool, output: Path) -> None:
     """Seconds and memory of `gateway migrate` and `gateway doctor` for many users, SQLite.
 
     Beside them files replaced in a loop, atomically, and nothing else.
     """
-    console = Console(record=True, width=100, highlight=False)
-    before = load_average()
+    users = users or (_QUICK_USERS if quick else _USERS)
+    console = new_console()
+    packages = ("aiosqlite", "orjson", "filelock")
+    record = Record("migration", gather_facts(packages, (), {"users": users}))
+    measured = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name:
         with console.status("making the site"):
             settings = make_old_site(Path(name), users)
-        measured = []
         for arguments in RUNS:
             with console.status(" ".join(arguments)):
                 measured.append(_run(arguments, users, Path(name)))
         with console.status("replacing files"):
             measured.append(_replace_all(settings))
-    facts = {
-        "command": "migration",
-        "commit": commit(),
-        "machine": describe_machine(),
-        "versions": versions(("aiosqlite", "orjson", "filelock"), ()),
-        "users": users,
-        "load_average_before": before,
-        "load_average_after": load_average(),
-    }
-    console.print(_table(measured, users))
-    for key in ("commit", "machine", "load_average_before", "load_average_after"):
-        console.print(f"{key}: {facts[key]}", style="dim")
-    output.mkdir(parents=True, exist_ok=True)
-    (output / "migration.txt").write_text(console.export_text())
-    record = {**facts, "runs": [asdict(run) for run in measured]}
-    (output / "migration.json").write_text(json.dumps(record, indent=1) + "\n")
+    record.tables.append(_table(measured, users))
+    record.figures += [
+        Figure(f"{number}: {run.name}", "s", [run.seconds])
+        for number, run in enumerate(measured, 1)
+    ]
+    record.details["runs"] = [asdict(run) for run in measured]
+    finish(console, record, output)
 
 
 def _run(arguments: tuple[str, ...], users: int, folder: Path) -> Measured:
@@ -113,16 +98,15 @@ def _replace_all(settings: Settings) -> Measured:
 
 
 def _table(measured: list[Measured], users: int) -> Table:
-    table = Table(title=f"{users:,} users with two plugins each")
-    table.add_column("run", no_wrap=True)
-    for name in ("seconds", "CPU seconds", "users/s", "MiB"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for run in measured:
-        table.add_row(
+    rows = [
+        [
             run.name,
             f"{run.seconds:.1f}",
             f"{run.cpu_seconds:.1f}",
             f"{run.users / run.seconds:,.0f}",
             f"{run.memory_mib:.0f}" if run.memory_mib else "",
-        )
-    return table
+        ]
+        for run in measured
+    ]
+    columns = ("run", "seconds", "CPU seconds", "users/s", "MiB")
+    return Table(f"{users:,} users with two plugins each", columns, rows)

@@ -27,12 +27,20 @@ CASES = (
 )
 
 
+# No file: the caller's ten plugins, as its front end asks at the start of a page.
+MANIFEST = Case("manifest", _BROWSER_CODINGS, 200, None)
+MANIFEST_PLUGINS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     size_bytes: int
+    """0 for the manifest."""
     case: Case
 
     def __str__(self) -> str:
+        if self.case == MANIFEST:
+            return f"manifest of {MANIFEST_PLUGINS} plugins"
         return f"{size_text(self.size_bytes)} {self.case.name}"
 
 

@@ -2,7 +2,6 @@
 
 import http.client
 import time
-from collections.abc import Mapping
 
 from benchmarks.cores import Cores
 from benchmarks.load.generator import CONNECTIONS, Generator, LoadFailed, Request, run_load
@@ -12,6 +11,7 @@ from benchmarks.serve.entries import Entry
 from benchmarks.serve.figures import Failure, Figure
 from benchmarks.serve.probe import objection
 from benchmarks.serve.schedule import Step
+from benchmarks.site import Site
 
 # What disturbed a measurement rarely ends at once.
 _PAUSE_S = 1.0
@@ -25,16 +25,16 @@ class Measuring:
         generator: Generator,
         duration_s: int,
         cores: Cores,
-        contents: Mapping[int, bytes],
+        site: Site,
         patience_s: float,
     ) -> None:
-        """`contents`: of the files, by size. `patience_s`: to be spent, over all measurements,
-        on making disturbed ones again; after that they count as they are.
+        """`patience_s`: to be spent, over all measurements, on making disturbed ones again;
+        after that they count as they are.
         """
         self._generator = generator
         self._duration_s = duration_s
         self._cores = cores
-        self._contents = contents
+        self._site = site
         self._patience_s = patience_s
 
     def measure(self, step: Step) -> Figure | Failure:
@@ -78,6 +78,6 @@ class Measuring:
             answer = entry.ask()
         except (OSError, http.client.HTTPException) as error:
             raise LoadFailed(f"does not answer: {error}") from None
-        objected = objection(answer, entry.cell, self._contents[entry.cell.size_bytes])
+        objected = objection(answer, entry.cell, self._site)
         if objected is not None:
             raise LoadFailed(objected)

@@ -7,12 +7,13 @@ from typing import TypeVar
 
 import click
 
-from benchmarks.serve.cells import CASES, KIB, SIZES_BYTES, Cell
+from benchmarks.running import output_option, quick_option
+from benchmarks.serve.cells import CASES, KIB, MANIFEST, SIZES_BYTES, Cell
 from benchmarks.serve.contestants import CONTESTANTS, bare
 
 SERVERS = (bare.NAME, *(contestant.name for contestant in CONTESTANTS))
 _ROUNDS = 5
-_QUICK_ROUNDS = 2
+_QUICK_ROUNDS = 1
 _QUICK_SIZES_BYTES = (16 * KIB,)
 
 T = TypeVar("T")
@@ -44,11 +45,14 @@ def choose_options(
     if sizes_kib is not None:
         sizes_bytes = [size * KIB for size in sizes_kib]
     cases = [case for case in CASES if case_names is None or case.name in case_names]
+    cells = [Cell(size, case) for case in cases for size in sizes_bytes]
+    if case_names is None or MANIFEST.name in case_names:
+        cells.append(Cell(0, MANIFEST))
     return Options(
         rounds=rounds or (_QUICK_ROUNDS if quick else _ROUNDS),
         duration_s=duration_s,
         patience_s=patience_s,
-        cells=[Cell(size, case) for case in cases for size in sizes_bytes],
+        cells=cells,
         servers=SERVERS if servers is None else servers,
         output=output,
     )
@@ -73,7 +77,7 @@ def _listed(parse: Callable[[str], T], allowed: Sequence[T]) -> Callable[..., li
 
 _MEASURING_OPTIONS = (
     click.option(
-        "--rounds", type=click.IntRange(1), help="Times that everything is measured; 5, quick 2."
+        "--rounds", type=click.IntRange(1), help="Times that everything is measured; 5, quick 1."
     ),
     click.option(
         "--duration",
@@ -102,17 +106,11 @@ _MEASURING_OPTIONS = (
         "--cases",
         "case_names",
         metavar="CASE,…",
-        callback=_listed(str, [case.name for case in CASES]),
-        help="Answers: identity,br,304; all.",
+        callback=_listed(str, [case.name for case in (*CASES, MANIFEST)]),
+        help="Answers: identity,br,304,manifest; all.",
     ),
-    click.option("--quick", is_flag=True, help="Under a minute, to see that it works."),
-    click.option(
-        "--output",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=Path("benchmark-results"),
-        show_default=True,
-        help="Folder for the figures.",
-    ),
+    quick_option("Half a minute, to see that it works."),
+    output_option,
 )
 
 

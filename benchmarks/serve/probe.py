@@ -3,11 +3,13 @@
 import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import brotli
+import orjson
 
 from benchmarks.processes import HOST
-from benchmarks.serve.cells import Cell
+from benchmarks.serve.cells import MANIFEST, MANIFEST_PLUGINS, Cell
 
 _TIMEOUT_S = 10.0
 
@@ -30,6 +32,13 @@ class Answer:
         return self.field("content-encoding") or "identity"
 
 
+class Contents(Protocol):
+    """Where the files of a site can be read."""
+
+    def content(self, size_bytes: int) -> bytes:
+        """Of the file of that size, uncoded."""
+
+
 def ask(port: int, path: str, headers: Mapping[str, str]) -> Answer:
     """Raises: OSError, http.client.HTTPException."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT_S)
@@ -44,11 +53,8 @@ def ask(port: int, path: str, headers: Mapping[str, str]) -> Answer:
         connection.close()
 
 
-def objection(answer: Answer, cell: Cell, content: bytes) -> str | None:
-    """Why the answer is not the one that the cell is about; None if it is.
-
-    `content`: of the file, uncoded.
-    """
+def objection(answer: Answer, cell: Cell, site: Contents) -> str | None:
+    """Why the answer is not the one that the cell is about; None if it is."""
     case = cell.case
     if answer.status != case.status:
         return f"answers {answer.status} instead of {case.status}"
@@ -60,4 +66,17 @@ def objection(answer: Answer, cell: Cell, content: bytes) -> str | None:
         decoded = brotli.decompress(answer.content) if answer.coding == "br" else answer.content
     except brotli.error:
         return "sends content that is no brotli"
-    return None if decoded == content else "sends other content than the file's"
+    if case == MANIFEST:
+        return _manifest_objection(decoded)
+    expected = site.content(cell.size_bytes)
+    return None if decoded == expected else "sends other content than the file's"
+
+
+def _manifest_objection(content: bytes) -> str | None:
+    try:
+        listed = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return "sends a manifest that is no JSON"
+    if len(listed) == MANIFEST_PLUGINS:
+        return None
+    return f"lists {len(listed)} plugins instead of {MANIFEST_PLUGINS}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.promises import Verdict, judge
 from benchmarks.ratios import Spread
-from benchmarks.serve.cells import KIB, Cell
+from benchmarks.serve.cells import KIB, MANIFEST, Cell
 
 OURS = "gateway"
 _LARGEST_BYTES = 128 * KIB
@@ -28,10 +28,12 @@ class ServePromise:
 _WHOLE = frozenset({"identity", "br"})
 _REPEATED = frozenset({"304"})
 _ANY = _WHOLE | _REPEATED
+_MANIFEST = frozenset({MANIFEST.name})
 
 PROMISES = (
     ServePromise("200 up to 128 KiB, against the bare app", "bare", _WHOLE, 0.95, True),
     ServePromise("304, against the bare app", "bare", _REPEATED, 0.95, True),
+    ServePromise("manifest of ten plugins, against the bare app", "bare", _MANIFEST, 0.5, True),
     ServePromise("200, against Starlette StaticFiles", "staticfiles", _WHOLE, 10, False),
     ServePromise("304, against Starlette StaticFiles", "staticfiles", _REPEATED, 10, False),
     ServePromise("200, against FileResponse, lookups uncached", "uncached", _WHOLE, 10, False),

@@ -1,6 +1,5 @@
 """`python -m benchmarks upstream`: options in; table, verdicts and files out."""
 
-import signal
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,25 +9,26 @@ from typing import Any
 import click
 from rich.console import Console
 
-from benchmarks.cores import Cores, TooFewCores, choose_cores, pinned_to
+from benchmarks.cores import Cores
 from benchmarks.load import choose_generator
 from benchmarks.load.generator import CONNECTIONS, Generator
-from benchmarks.machine import commit, describe_machine, load_average, versions
-from benchmarks.processes import ServerFailed
-from benchmarks.serve.cells import KIB
-from benchmarks.serve.command import leave, measure
+from benchmarks.record import Record
+from benchmarks.running import finish, gather_facts, new_console, on_two_cores, show_facts
+from benchmarks.serve.cells import KIB, Cell
+from benchmarks.serve.command import measure
 from benchmarks.serve.contestants.nginx import Nginx
 from benchmarks.serve.entries import Entries, skipped_lines
-from benchmarks.serve.figures import Figures
 from benchmarks.serve.measuring import Measuring
 from benchmarks.serve.options import Options, choose_options, measuring_options
-from benchmarks.serve.record import write_record
-from benchmarks.serve.report import WIDTH, show, show_facts, show_skipped
+from benchmarks.serve.record import recorded
+from benchmarks.serve.report import note
 from benchmarks.site import Site
 from benchmarks.upstream.promises import verdicts
 from benchmarks.upstream.servers import ABOUT, STATIC, entry, start_all
 
 _SIZES_KIB = (1, 16, 128)
+_PACKAGES = ("starlette", "uvicorn", "uvloop", "httptools")
+_PROGRAMS = ("wrk", "nginx")
 
 
 @click.command()
@@ -38,57 +38,44 @@ def upstream(**options: Any) -> None:
 
     Also those of the gateway alone with 1, 2 and 4 workers. The full run takes about five minutes.
     """
-    signal.signal(signal.SIGTERM, leave)
     missing = Nginx().missing()
     if missing:
         raise click.ClickException(missing)
     if options["sizes_kib"] is None and not options["quick"]:
         options["sizes_kib"] = _SIZES_KIB
-    try:
-        cores = choose_cores()
-        with pinned_to(cores.load):
-            figures = _run(choose_options(**options, servers=()), cores)
-    except (TooFewCores, ServerFailed) as error:
-        raise click.ClickException(str(error)) from None
-    if figures.failures:
-        raise click.exceptions.Exit(1)
+    chosen = choose_options(**options, servers=())
+    console = new_console()
+    with on_two_cores() as cores:
+        record = _run(console, chosen, cores)
+    finish(console, record, chosen.output)
 
 
-def _run(options: Options, cores: Cores) -> Figures:
-    console = Console(record=True, width=WIDTH, highlight=False)
+def _run(console: Console, options: Options, cores: Cores) -> Record:
     generator = choose_generator()
-    facts = _facts(options, cores, generator)
-    show_facts(console, facts, generator)
+    cells = [cell for cell in options.cells if cell.size_bytes]
+    facts = _facts(options, cells, cores, generator)
+    record = Record("upstream", gather_facts(_PACKAGES, _PROGRAMS, facts))
+    show_facts(console, record.facts)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         folder.chmod(0o755)  # nginx may be another user
-        site = Site(folder, {cell.size_bytes for cell in options.cells})
+        site = Site(folder, {cell.size_bytes for cell in cells})
         with console.status("starting the servers"):
-            entries = _entries(stack, site, cores, options)
-        show_skipped(console, skipped_lines(entries))
-        contents = {cell.size_bytes: site.content(cell.size_bytes) for cell in options.cells}
-        measuring = Measuring(generator, options.duration_s, cores, contents, options.patience_s)
+            entries = _entries(stack, site, cores, cells)
+        for line in skipped_lines(entries):
+            record.remark(f"skipped: {line}")
+        measuring = Measuring(generator, options.duration_s, cores, site, options.patience_s)
         figures = measure(console, measuring, entries, options.rounds)
-    facts["load_average_after"] = load_average()
-    judged = verdicts(options.cells, figures.ratio, generator_can_outrun=generator.can_outrun)
-    show(console, options.cells, figures, judged, STATIC)
-    _show_legend(console, figures.servers, facts)
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "upstream.txt").write_text(console.export_text())
-    write_record(
-        options.output / "upstream.json",
-        facts=facts,
-        skipped=skipped_lines(entries),
-        figures=figures,
-        verdicts=judged,
-    )
-    return figures
+    note(record, cells, figures, ABOUT, STATIC)
+    record.verdicts += verdicts(cells, figures.ratio, generator_can_outrun=generator.can_outrun)
+    record.details["rounds"] = recorded(figures)
+    return record
 
 
-def _entries(stack: ExitStack, site: Site, cores: Cores, options: Options) -> Entries:
-    entries = Entries({cell: [] for cell in options.cells})
+def _entries(stack: ExitStack, site: Site, cores: Cores, cells: Sequence[Cell]) -> Entries:
+    entries = Entries({cell: [] for cell in cells})
     for front in start_all(stack, site, cores):
-        for cell in options.cells:
+        for cell in cells:
             found = entry(front, site, cell)
             if isinstance(found, str):
                 reason = (front.name, cell.case.name, found)
@@ -98,31 +85,16 @@ def _entries(stack: ExitStack, site: Site, cores: Cores, options: Options) -> En
     return entries
 
 
-def _facts(options: Options, cores: Cores, generator: Generator) -> dict[str, Any]:
+def _facts(
+    options: Options, cells: Sequence[Cell], cores: Cores, generator: Generator
+) -> dict[str, Any]:
     return {
-        "command": "upstream",
-        "commit": commit(),
-        "machine": describe_machine(),
-        "versions": versions(("starlette", "uvicorn", "uvloop", "httptools"), ("wrk", "nginx")),
-        "options": {
-            "rounds": options.rounds,
-            "duration_s": options.duration_s,
-            "sizes_kib": [cell.size_bytes // KIB for cell in options.cells],
-            "connections": CONNECTIONS,
-            "load_generator": generator.name,
-            "server_core": cores.server,
-            "cores_of_workers": list(cores.all_servers),
-            "load_core": cores.load,
-        },
-        "load_average_before": load_average(),
+        "rounds": options.rounds,
+        "duration_s": options.duration_s,
+        "sizes_kib": sorted({cell.size_bytes // KIB for cell in cells}),
+        "connections": CONNECTIONS,
+        "load_generator": generator.name,
+        "server_core": cores.server,
+        "cores_of_workers": list(cores.all_servers),
+        "load_core": cores.load,
     }
-
-
-def _show_legend(console: Console, servers: Sequence[str], facts: dict[str, Any]) -> None:
-    for name in servers:
-        console.print(f"  {name:<12}{ABOUT[name]}", style="dim")
-    console.print(
-        f"load average: {facts['load_average_before']} before, {facts['load_average_after']} after"
-        " (server and load generator are 2)",
-        style="dim",
-    )

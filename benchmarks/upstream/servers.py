@@ -101,7 +101,7 @@ def entry(front: Front, site: Site, cell: Cell) -> Entry | str:
         if cell.case.status == 304:
             headers["If-None-Match"] = answer.field("etag") or "missing"
             answer = ask(front.running.port, path, headers)
-        objected = objection(answer, cell, site.content(cell.size_bytes)) or _by_whom(front, answer)
+        objected = objection(answer, cell, site) or _by_whom(front, answer)
         if objected is None:
             return Entry(front.name, cell, front.running, path, headers, len(answer.content))
         if time.monotonic() >= until:

@@ -45,7 +45,7 @@ class AssetRoute:
         """The file that the scope's path and credential name. Raises: RequestError."""
         raise NotImplementedError
 
-    def _path_below(self, scope: Scope) -> bytes:
+    def path_below(self, scope: Scope) -> bytes:
         """The path as received, without the prefix; empty if it is written in some other way."""
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         root_path = scope.get("root_path")
@@ -67,7 +67,7 @@ class OwnAssets(AssetRoute):
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
         user = await self._identity.identify(scope, basis)
         basis.mark("identify")
-        target = parse_target(self._path_below(scope))
+        target = parse_target(self.path_below(scope))
         return await self._resolver.resolve(user, target, basis)
 
 
@@ -77,7 +77,7 @@ class PublicAssets(AssetRoute):
     audience = Audience.PUBLIC
 
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        target = parse_target(self._path_below(scope))
+        target = parse_target(self.path_below(scope))
         return await self._resolver.resolve_public(target, basis)
 
 
@@ -93,7 +93,7 @@ class SignedAssets(AssetRoute):
         self._signed = signed
 
     async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        token, _, rest = self._path_below(scope).partition(b"/plugins/")
+        token, _, rest = self.path_below(scope).partition(b"/plugins/")
         now = time.time()
         capability = self._signed.verify(token.decode("latin-1"), now)
         basis.limit_to(capability.expires_s - now)

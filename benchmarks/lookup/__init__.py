@@ -1,0 +1,1 @@
+"""What a lookup costs: each stage alone and all together, cold and warm, in process and by HTTP."""

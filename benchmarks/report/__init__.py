@@ -1,0 +1,1 @@
+"""What is made of the records of a run: one page, a table for the README, a comparison."""
