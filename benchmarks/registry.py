@@ -7,6 +7,7 @@ import click
 from benchmarks.freshness.command import freshness
 from benchmarks.lookup.command import lookup
 from benchmarks.migration.command import migration
+from benchmarks.resources.command import resources
 from benchmarks.scale.command import scale
 from benchmarks.serve.command import serve
 from benchmarks.soak.command import soak
@@ -19,5 +20,6 @@ BENCHMARKS: tuple[click.Command, ...] = (
     scale,
     freshness,
     soak,
+    resources,
     migration,
 )

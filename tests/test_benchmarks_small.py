@@ -21,6 +21,14 @@ from benchmarks.lookup.misses import concurrent_misses
 from benchmarks.lookup.stages import STAGES
 from benchmarks.loop import run
 from benchmarks.population import PUBLISHED_VERSIONS, PopulatedSite, Population, kept_site
+from benchmarks.resources.managers import own_bytes, shared_bytes
+from benchmarks.resources.site import (
+    allocated_bytes,
+    copy_to_each,
+    holdings,
+    publish_all,
+    write_installations,
+)
 from benchmarks.scale.figures import QUANTITIES, Sizes
 from benchmarks.scale.sizes import measure_commits, measure_size
 from benchmarks.scale.starting import has_command
@@ -202,3 +210,17 @@ def test_latency_counts_from_the_moment_a_request_was_due(stalling_port: int) ->
 def test_a_server_that_is_not_there_gives_no_answer() -> None:
     answered = run(open_loop(1, [Arrival(0.0, "file", b"GET / HTTP/1.1\r\n\r\n")]))
     assert [each.status for each in answered] == [NO_ANSWER]
+
+
+def test_shared_versions_take_less_than_one_for_each_user(tmp_path: Path) -> None:
+    users = 4
+    storage = PluginStorage(tmp_path / "plugins")
+    published = publish_all(storage, users, tmp_path / "sources")
+    write_installations(storage, users)
+    copy_to_each(storage, users, tmp_path / "copies", lambda _done, _total: None)
+    copies = sorted((tmp_path / "copies").glob("*/*/v*"))
+    assert (len(published), len(copies)) == (15, users * 10)
+    assert allocated_bytes(tmp_path / "copies") > allocated_bytes(storage.shared)
+    assert set(storage.users_with_folder()) == {holding.user for holding in holdings(users)}
+    for_all, for_each = (run(count(storage.root, users)) for count in (shared_bytes, own_bytes))
+    assert 0 < for_all < for_each

@@ -1,0 +1,1 @@
+"""What sharing saves: memory of the objects that know a version, and disk of its files."""
