@@ -251,6 +251,7 @@ def test_the_proxy_is_told_where_the_file_is_and_never_gets_its_bytes(site: Site
     with serving(settings) as server:
         answer = ask(server, "dist/a.png")
     assert answer.body == b""
+    assert answer.headers["content-length"] == "0"  # or nginx would close the connection
     assert answer.headers["x-accel-redirect"] == "/_plugin_files/shared/Review/v1.0.0/dist/a.png"
 
 

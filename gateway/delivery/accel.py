@@ -50,7 +50,9 @@ class AccelRedirect:
             for field in whole_fields(variant, cache_control)
             if field[0] not in _LEFT_TO_THE_PROXY
         )
-        return (*kept, self._redirect(path))
+        # Without a length the answer would be chunked, and nginx, which does not read the body of
+        # an answer that redirects it, would close the connection.
+        return (*kept, (b"content-length", b"0"), self._redirect(path))
 
     def _redirect(self, path: Path) -> tuple[bytes, bytes]:
         if not self._prefix:
