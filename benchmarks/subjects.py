@@ -25,6 +25,8 @@ LASTING = {
     },
     "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
 }
+# In this process: a disk that was busy for some seconds spoils a round, and must not end the run.
+_PATIENT = {**LASTING, "GATEWAY__DATABASE__QUERY_TIMEOUT": "60"}
 # Tokens are verified in this process alone, so any secret does where the site's is not known.
 _SECRET = "for tokens that never leave this process"  # noqa: S105
 _TOKEN_TTL_S = 24 * 3600.0
@@ -89,14 +91,14 @@ class Subjects:
         return Asking(subject.user, path.encode(), script_request(token, "gzip, deflate, br"))
 
 
-def made_subjects(site: PopulatedSite, count: int, **changes: str) -> Subjects:
-    """Of a site that was made. `changes`: of settings, beside those that make answers last."""
+def made_subjects(site: PopulatedSite, count: int) -> Subjects:
+    """Of a site that was made."""
     population = site.population
     chosen = [
         Subject(population.user(number), [slug for slug, _ in population.plugins_of(number)])
         for number in sampled(population, count)
     ]
-    return Subjects(site.settings(**{**LASTING, **changes}), chosen)
+    return Subjects(site.settings(**_PATIENT), chosen)
 
 
 def own_subjects(database: str, plugins: str, count: int) -> Subjects:
@@ -107,7 +109,7 @@ def own_subjects(database: str, plugins: str, count: int) -> Subjects:
     settings = load_settings(
         None,
         {
-            **LASTING,
+            **_PATIENT,
             "GATEWAY__DATABASE__URL": database,
             "GATEWAY__STORAGE__ROOT": plugins,
             "GATEWAY__IDENTITY__JWT__SECRET": _SECRET,

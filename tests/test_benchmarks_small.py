@@ -33,6 +33,7 @@ from benchmarks.scale.figures import QUANTITIES, Sizes
 from benchmarks.scale.sizes import measure_commits, measure_size
 from benchmarks.scale.starting import has_command
 from benchmarks.soak.command import soaked
+from benchmarks.soak.counts import LEFT
 from benchmarks.soak.mix import EXPECTED
 from benchmarks.subjects import NothingToAsk, made_subjects, own_subjects
 from gateway.storage import PluginStorage
@@ -163,6 +164,7 @@ def test_a_soak_sees_every_kind_of_request_and_counts_what_is_held(tmp_path: Pat
         assert seen <= EXPECTED[kind]
     assert found.aborted.keys() == {200}
     assert found.changes.total()
+    assert found.descriptors_left <= LEFT.value
     assert all(sample.held["memory"] > 1 for sample in found.samples)
 
 

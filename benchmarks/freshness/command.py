@@ -39,9 +39,12 @@ _PAUSES_S = (0.02, 0.15)
 
 
 @click.command()
-@click.option("--repetitions", type=click.IntRange(2), help="Changes of each kind; 200, quick 20.")
+@click.option("--repetitions", type=click.IntRange(2), help="Changes of each kind; 200, quick 10.")
 @click.option(
-    "--workers", multiple=True, type=click.IntRange(1), help="Processes that serve; 1 and 4."
+    "--workers",
+    multiple=True,
+    type=click.IntRange(1),
+    help="Processes that serve; 1 and 4, quick 1.",
 )
 @click.option(
     "--load",
@@ -51,7 +54,7 @@ _PAUSES_S = (0.02, 0.15)
     show_default=True,
     help="Requests/s that the workers answer meanwhile.",
 )
-@quick_option("Half a minute, to see that it works.")
+@quick_option("A quarter of a minute, to see that it works.")
 @output_option
 def freshness(
     repetitions: int | None,
@@ -65,8 +68,8 @@ def freshness(
     The full run takes about six minutes.
     """
     options = {
-        "repetitions": repetitions or (20 if quick else 200),
-        "workers": list(workers) or [1, 4],
+        "repetitions": repetitions or (10 if quick else 200),
+        "workers": list(workers) or ([1] if quick else [1, 4]),
         "requests_per_s": requests_per_s,
     }
     console = new_console()

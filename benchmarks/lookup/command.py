@@ -16,7 +16,7 @@ from benchmarks.cores import Cores, pinned_to
 from benchmarks.fresh_process import in_fresh_process
 from benchmarks.lookup.hit_ratio import FILES_OF_A_PAGE, PAGES_PER_S, USERS, HitRatio, hit_ratios
 from benchmarks.lookup.inside import Inside, gateway_inside, settle
-from benchmarks.lookup.load import Loaded, gateway_server, load_at
+from benchmarks.lookup.load import Loaded, gateway_server, load_at, warm_up
 from benchmarks.lookup.misses import CONCURRENT, concurrent_misses
 from benchmarks.lookup.plots import hit_ratio_plot, load_plot, stage_plot
 from benchmarks.lookup.stages import LEAST, LOOKUP_COLD, LOOKUP_WARM, STAGES, NotHere
@@ -60,7 +60,7 @@ class Effort:
 
 
 _WHOLE = Effort(10_000, 20, (250, 500, 1000, 2000), 5.0, 20_000)
-_QUICK = Effort(1_000, 5, (250, 1000), 1.0, 2_000)
+_QUICK = Effort(1_000, 3, (250, 1000), 1.0, 1_000)
 
 
 @click.command()
@@ -136,9 +136,10 @@ def _measure(
             task = bar.add_task("requests by HTTP", total=len(effort.rates) * 2)
             with (
                 tempfile.TemporaryDirectory(prefix="benchmarks-") as logs,
-                gateway_server(site.folder, site.environment, cores, Path(logs)) as port,
+                gateway_server(site.folder, site.environment, cores, Path(logs)) as server,
             ):
-                for each in load_at(port, askings, effort.rates, effort.load_s):
+                warm_up(server, askings)
+                for each in load_at(server.port, askings, effort.rates, effort.load_s):
                     loaded.append(each)
                     bar.advance(task)
             bar.remove_task(task)

@@ -52,7 +52,7 @@ from benchmarks.scale.starting import (
 
 _PACKAGES = ("databases", "aiosqlite", "cachetools", "orjson", "uvicorn", "uvloop")
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
-_QUICK_SIZES = (1_000, 5_000)
+_QUICK_SIZES = (1_000, 2_000)
 _NARROW_AND_WIDE = (Population(1_000, 5, 5), Population(1_000, 50, 50))
 _ALL_COMMANDS = {LIST: "list", CHECK: "check", DOCTOR: "doctor", MIGRATE: "migrate", GC: "gc"}
 
@@ -69,7 +69,7 @@ class Effort:
 
 
 _WHOLE = Effort(10, 5, 5, 20_000, MOST_WARM)
-_QUICK = Effort(3, 2, 2, 2_000, 2_000)
+_QUICK = Effort(3, 1, 1, 1_000, 2_000)
 
 
 @click.command()
@@ -99,7 +99,7 @@ def scale(sizes: Sequence[int], site_dir: Path, quick: bool, output: Path) -> No
         show_facts(console, record.facts)
         measuring = _Measuring(site_dir, effort, cores, bar, record)
         measuring.measure_memory()
-        for population in (*populations, *_NARROW_AND_WIDE):
+        for population in (*populations, *(() if quick else _NARROW_AND_WIDE)):
             measuring.measure(population, whole=population in populations)
         measuring.conclude(populations)
     finish(console, record, output)

@@ -50,7 +50,7 @@ async def measure_size(folder: Path, population: Population, rounds: int, most_w
     """Lookups, purges and memory."""
     found = Rounds()
     site = PopulatedSite(folder, population)
-    subjects = made_subjects(site, most_warm, GATEWAY__DATABASE__QUERY_TIMEOUT="60")
+    subjects = made_subjects(site, most_warm)
     async with gateway_inside(subjects) as inside:
         await _fill(inside, found)
         askings = shuffled(inside.askings)

@@ -15,6 +15,7 @@ SERVERS = (bare.NAME, *(contestant.name for contestant in CONTESTANTS))
 _ROUNDS = 5
 _QUICK_ROUNDS = 1
 _QUICK_SIZES_BYTES = (16 * KIB,)
+_QUICK_CASES = ("identity", "304", MANIFEST.name)
 
 T = TypeVar("T")
 
@@ -44,9 +45,11 @@ def choose_options(
     sizes_bytes: Sequence[int] = _QUICK_SIZES_BYTES if quick else SIZES_BYTES
     if sizes_kib is not None:
         sizes_bytes = [size * KIB for size in sizes_kib]
-    cases = [case for case in CASES if case_names is None or case.name in case_names]
+    if case_names is None:
+        case_names = _QUICK_CASES if quick else [case.name for case in (*CASES, MANIFEST)]
+    cases = [case for case in CASES if case.name in case_names]
     cells = [Cell(size, case) for case in cases for size in sizes_bytes]
-    if case_names is None or MANIFEST.name in case_names:
+    if MANIFEST.name in case_names:
         cells.append(Cell(0, MANIFEST))
     return Options(
         rounds=rounds or (_QUICK_ROUNDS if quick else _ROUNDS),
@@ -107,7 +110,7 @@ _MEASURING_OPTIONS = (
         "case_names",
         metavar="CASE,…",
         callback=_listed(str, [case.name for case in (*CASES, MANIFEST)]),
-        help="Answers: identity,br,304,manifest; all.",
+        help="Answers: identity,br,304,manifest; all, quick without br.",
     ),
     quick_option("Half a minute, to see that it works."),
     output_option,

@@ -31,7 +31,16 @@ from benchmarks.running import (
     show_facts,
 )
 from benchmarks.soak.changing import keep_changing
-from benchmarks.soak.counts import BOUNDS, Sample, flatness, sample_counts
+from benchmarks.soak.counts import (
+    BOUNDS,
+    DESCRIPTORS,
+    LEFT,
+    Sample,
+    descriptors,
+    descriptors_left,
+    flatness,
+    sample_counts,
+)
 from benchmarks.soak.mix import (
     BIG_BYTES,
     BIG_PATH,
@@ -59,9 +68,9 @@ class Effort:
     outage_settings: dict[str, str] = field(default_factory=dict)
 
 
-_WHOLE = Effort(4_000, 180.0, 60.0)
+_WHOLE = Effort(2_000, 180.0, 60.0)
 # So short an outage means something only where what is cached would have run out meanwhile.
-_QUICK = Effort(1_000, 12.0, 4.0, {"GATEWAY__CACHE__VERSIONS__TTL": "1"})
+_QUICK = Effort(500, 8.0, 3.0, {"GATEWAY__CACHE__VERSIONS__TTL": "1"})
 
 
 @dataclass(slots=True)
@@ -74,6 +83,8 @@ class Soaked:
     """Statuses of the slow clients' answers."""
     aborted: Counter[int] = field(default_factory=Counter)
     changes: Counter[str] = field(default_factory=Counter)
+    descriptors_left: int = 0
+    """File descriptors that the server has more after the load than before."""
 
 
 @click.command()
@@ -143,6 +154,7 @@ async def _everything(
 ) -> Soaked:
     mix = make_mix(subjects)
     soaked = Soaked()
+    before = descriptors(server)
     # The holders of the big file keep it: their answers are judged by their status.
     keepers = {asking.user for asking in big}
     plugins = [
@@ -160,7 +172,7 @@ async def _everything(
     ]
     try:
         # Everybody once, so that what the caches hold of them is not taken for a leak.
-        everybody = [asking.request for asking in mix.askings]
+        everybody = [*(asking.request for asking in mix.askings), *mix.manifests]
         await open_loop(server.port, one_of_each(everybody, _RATE))
         arrivals = poisson(_RATE, duration_s, mix.choose())
         soaked.answered, soaked.samples = await asyncio.gather(
@@ -173,6 +185,7 @@ async def _everything(
     for outcome in ended:
         if isinstance(outcome, Exception):
             raise ServerFailed(f"soak: {outcome!r}")
+    soaked.descriptors_left = await descriptors_left(server, before)
     return soaked
 
 
@@ -200,6 +213,9 @@ def _outage(site: PopulatedSite, cores: Cores, effort: Effort) -> Counter[int]:
 
 def _note(record: Record, soaked: Soaked) -> None:
     record.verdicts += flatness(soaked.samples)
+    left = soaked.descriptors_left
+    figures = {"more after the load than before": Spread(left, left, left)}
+    record.verdicts.append(judge(f"soak: {DESCRIPTORS} closed", LEFT, figures))
     everything = {
         **{kind: _statuses(soaked.answered, kind) for kind in EXPECTED},
         "slow client": soaked.slow,
@@ -251,7 +267,7 @@ def _kinds_table(soaked: Soaked, everything: dict[str, Counter[int]]) -> Table:
 
 def _held_table(samples: Sequence[Sample]) -> Table:
     rows = []
-    for name in BOUNDS:
+    for name in (*BOUNDS, DESCRIPTORS):
         values = [each.held[name] for each in samples]
         shown = [values[0], values[len(values) // 2], values[-1], max(values)]
         rows.append([name, *(f"{value:,.1f}" for value in shown)])
@@ -295,4 +311,6 @@ def _held_plot(samples: Sequence[Sample]) -> Plot:
 
         return draw
 
-    return draw_plot("soak-held", "What the server holds, over time", *map(panel, BOUNDS))
+    return draw_plot(
+        "soak-held", "What the server holds, over time", *map(panel, (*BOUNDS, DESCRIPTORS))
+    )
