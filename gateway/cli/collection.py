@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from gateway.application import announcing
+from gateway.cli.reporting import PATIENCE
 from gateway.collection import DAY_S, Candidate, Collector, Fate
 from gateway.connections import connect
 from gateway.database import PluginDatabase
@@ -25,7 +26,7 @@ def gc(config_file: Path | None, apply: bool) -> None:
 
     A version that was never seen without a reference is retained from this run on.
     """
-    anyio.run(_gc, load_settings(config_file), apply)
+    anyio.run(_gc, load_settings(config_file, overrides=PATIENCE), apply)
 
 
 async def _gc(settings: Settings, apply: bool) -> None:
