@@ -131,8 +131,11 @@ class _Measuring:
             "memory of a cached user with 20 plugins", "KiB", [found.entry_bytes / 1024]
         )
         self._record.figures.append(figure)
+        # What a process holds once counts for little beside so many users, and for much beside few.
+        few = population.users < _WHOLE.memory_users
+        doubt = f"fewer than {_WHOLE.memory_users:,} users" if few else ""
         self._record.verdicts.append(
-            judge(figure.name, PROMISED_MEMORY, {people(population): figure.spread})
+            judge(figure.name, PROMISED_MEMORY, {people(population): figure.spread}, doubt=doubt)
         )
 
     def measure(self, population: Population, *, whole: bool) -> None:
