@@ -24,7 +24,7 @@ _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command("all")
 @click.option("--only", multiple=True, metavar="NAME", help="This one; may be repeated.")
 @site_dir_option
-@quick_option("Two minutes, to see that it works.")
+@quick_option("Two to three minutes, to see that it works.")
 @output_option
 def all_(only: Sequence[str], site_dir: Path, quick: bool, output: Path) -> None:
     """Every benchmark, one after the other, and one report of all: report.html, report.json.
