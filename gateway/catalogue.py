@@ -22,6 +22,7 @@ from gateway.formats import (
     verbatim_bundle_location,
 )
 from gateway.lookups import Lookups
+from gateway.metadata import DEFAULT_ENTRY
 from gateway.names import (
     AssetPath,
     Pin,
@@ -40,7 +41,6 @@ from gateway.ttl_cache import TTLCache
 
 # Some thousands of manifests; the less recently used are made anew.
 _MAX_MANIFEST_BYTES = 64 * 2**20
-_ENTRY = "dist/remoteEntry.js"
 _NO_FILES = {
     "bundle_exists": False,
     "bundle_size": 0,
@@ -213,7 +213,7 @@ class Catalogue:
             shared = None
         if shared is None:
             return dict(_NO_FILES)
-        size = shared.size_bytes(relative_bundle_location(plugin) or _ENTRY)
+        size = shared.size_bytes(relative_bundle_location(plugin) or DEFAULT_ENTRY)
         return {
             "bundle_exists": size > 0,
             "bundle_size": size,

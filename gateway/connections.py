@@ -145,7 +145,7 @@ async def _immediate(connection: Connection) -> AsyncIterator[None]:
     await raw.execute("BEGIN IMMEDIATE")
     try:
         yield
-    except BaseException:
+    except BaseException:  # cancelled too: what was begun is undone
         if raw.in_transaction:  # a full disk has rolled back already
             await raw.execute("ROLLBACK")
         raise

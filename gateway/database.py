@@ -188,7 +188,7 @@ class PluginDatabase:
                         f"database.url: table '{table}' has no column {', '.join(missing)}"
                     )
                 self._columns[table] = columns
-        except BaseException:
+        except BaseException:  # cancelled too: an open connection keeps the process alive
             await self.close()
             raise
 

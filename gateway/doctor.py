@@ -7,8 +7,7 @@ backup before. It grants nothing, deletes no row, and touches nothing in shared/
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from gateway.old_format import ConfigFields, holds_user_config, minimise
 from gateway.population import InThreads, chunks_of, stray_modules, threads, usable, with_rows
 from gateway.publishing import abandoned_staging, entry_file, read_record
 from gateway.storage import Document, PluginStorage, encoded, user_of
+from gateway.threads import entered_in_thread
 
 _MOST_NAMES = 5
 # The application's ids: 32 hex digits, with or without the dashes of a UUID.
@@ -128,7 +128,7 @@ class Doctor:
         As it was, where the lock cannot be had. Raises: StorageError, if it cannot be mended.
         """
         try:
-            async with self._holding(case.user):
+            async with entered_in_thread(self._storage.locked(case.user)):
                 (case,) = await self._cases([case.user], in_threads)
                 if self._backup is not None and case.may_pass:
                     return await anyio.to_thread.run_sync(self._mend, case, self._backup)
@@ -136,12 +136,6 @@ class Doctor:
             if self._backup is not None:
                 raise
         return case
-
-    @asynccontextmanager
-    async def _holding(self, user: UserId) -> AsyncIterator[None]:
-        with ExitStack() as stack:
-            await anyio.to_thread.run_sync(stack.enter_context, self._storage.locked(user))
-            yield
 
     def _mend(self, case: _Case, backup: Backup) -> _Case:
         """For who is inside the user's lock. Raises: StorageError."""

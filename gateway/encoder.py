@@ -151,7 +151,3 @@ class Encoder:
         """Where the variant is kept, if it is."""
         name = digest.hex()
         return self._folder / name[:2] / f"{name}.{_CODINGS[coding].suffix}"
-
-
-def encoded_name(digest: bytes) -> str:
-    return digest.hex()

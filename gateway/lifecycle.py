@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -40,15 +40,15 @@ from gateway.holdings import (
     insert_holding,
     read_holding,
 )
-from gateway.metadata import Metadata, read_metadata
+from gateway.metadata import DEFAULT_ENTRY, Metadata, read_metadata
 from gateway.names import Slug, UserId, Version, newest_version, parse_slug, parse_version
 from gateway.retention import Retention
 from gateway.settings import Settings
 from gateway.storage import Document, InstallationMetadata, PluginStorage, metadata_of
+from gateway.threads import entered_in_thread
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_ENTRY = "dist/remoteEntry.js"
 # Keys of the old format that this change makes untrue, or that the table decides.
 _TABLE_DECIDES = ("version", "shared_path", "enabled")
 # Of the installation metadata: what there was before the present version.
@@ -217,7 +217,7 @@ class Lifecycle:
     ) -> AsyncIterator["_Change"]:
         """The user's rows and JSON, for one change alone; announced when it is committed."""
         storage = self._storage
-        async with _entered_in_thread(storage.locked(user)):
+        async with entered_in_thread(storage.locked(user)):
             document = await run_sync(storage.read_document, user) if needs_json else None
             change: _Change | None = None
             try:
@@ -228,7 +228,7 @@ class Lifecycle:
                     change.document = document or {}
                     change.table_decides = document is None and self._allow_missing
                     yield change
-            except BaseException:
+            except BaseException:  # cancelled too: without a commit the JSON must be as it was
                 if change is not None:
                     change.undo()
                 raise
@@ -458,16 +458,6 @@ def _version(text: object) -> Version | None:
         return parse_version(text)
     except ValueError:
         return None
-
-
-@asynccontextmanager
-async def _entered_in_thread(context: AbstractContextManager[None]) -> AsyncIterator[None]:
-    """For a lock: entering it may wait for another process."""
-    await run_sync(context.__enter__)
-    try:
-        yield
-    finally:
-        context.__exit__(None, None, None)
 
 
 async def _whole(change: Coroutine[Any, Any, Outcome]) -> Outcome:

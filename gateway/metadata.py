@@ -15,6 +15,9 @@ from gateway.schema import MODULE_TEXTS, PLUGIN_TEXTS
 METADATA_FILES = ("package.json", "plugin.json")
 """What the later says wins."""
 
+DEFAULT_ENTRY = "dist/remoteEntry.js"
+"""The file that a page loads first, where the metadata names none."""
+
 Metadata = dict[str, Any]
 """Keys are columns of table `plugin`; `modules` is a list of objects with a `name`."""
 

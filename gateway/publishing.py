@@ -22,7 +22,7 @@ from gateway.builds import FolderState, look_at
 from gateway.encoder import MIN_BYTES, Encoder
 from gateway.errors import PublishingError
 from gateway.media_types import media_type
-from gateway.metadata import read_metadata
+from gateway.metadata import DEFAULT_ENTRY, read_metadata
 from gateway.names import (
     AssetPath,
     Build,
@@ -35,9 +35,6 @@ from gateway.names import (
 from gateway.retention import Retention
 from gateway.storage import PluginStorage, sync_folder
 from gateway.unpacking import Progress, unpack
-
-DEFAULT_ENTRY = "dist/remoteEntry.js"
-
 
 # A dotfile: never served, and no part of the build.
 RECORD_NAME = ".published.json"

@@ -365,7 +365,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         # mkstemp makes files private; these are read by other programs of the site.
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException:  # interrupted too: nothing is left half written
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

@@ -299,7 +299,7 @@ class TTLCache(Generic[K, V]):
         started_at, generation = self._clock(), self._generation
         try:
             value = await self._load(key)
-        except BaseException:
+        except BaseException:  # cancelled too: nobody may wait for a flight that has ended
             if self._flights.get(key) is this:
                 del self._flights[key]
                 self._pause_after_failure(key)

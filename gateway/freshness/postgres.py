@@ -141,7 +141,7 @@ class PostgresSource:
         changes, self._unsent = self._unsent, {}
         try:
             await self._send(connection, changes)
-        except BaseException:
+        except BaseException:  # cancelled too: what was not sent is sent later
             self._unsent = changes | self._unsent
             raise
 
