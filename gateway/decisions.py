@@ -18,7 +18,7 @@ DecisionKey = tuple[bytes, Hashable, bytes | None, bytes | None, bytes | None]
 """Raw path, credential, Accept-Encoding, If-None-Match, Origin: all that the answer to a GET
 without ranges and rarer conditions depends on."""
 
-# A key and a decision are about 1 KiB.
+# A key and a decision are about 1.5 KiB.
 _MAX_DECISIONS = 50_000
 # While one request has the sources asked again, the others are answered as before.
 _RENEWAL_S = 0.05
@@ -35,6 +35,8 @@ class Decision:
     status: int
     fields: HeaderFields
     variant: weakref.ref[Variant]
+    head: bytes = b""
+    """`fields` as they are sent; empty: not wanted yet (protocol.py)."""
 
     def renew(self, now: float) -> None:
         """Called by the request that decides anew: the others may go on meanwhile."""

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with the head of an answer written together with its first bytes.
+"""The head of an answer, written together with its first bytes.
 
 uvloop writes at once whatever it is given, and uvicorn gives it head and body separately: two
 system calls and two packets. A process that is killed between them leaves a proxy with a head
@@ -7,9 +7,7 @@ nothing, and asks another node. It also saves the system call.
 """
 
 import asyncio
-from typing import Any, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any
 
 # Beyond, copying costs more than the system call that it saves, and a kill would find an
 # answer half-way in any case.
@@ -38,13 +36,18 @@ class JoiningTransport:
                 self._head = content
         elif self._head:
             head, self._head = self._head, b""
-            if len(content) <= _MOST_COPIED_BYTES:
-                self._write(head + content)
-            else:
-                self._write(head)
-                self._write(content)
+            self.write_answer(head, content)
         else:
             self._write(content)
+
+    def write_answer(self, head: bytes, body: bytes) -> None:
+        """A whole answer."""
+        if len(body) <= _MOST_COPIED_BYTES:
+            self._write(head + body)
+        else:
+            # Not both with one vectored write: 37 µs for 128 KiB on loopback, where two take 26.
+            self._write(head)
+            self._write(body)
 
     def end_answer(self) -> None:
         """One without a body is not held back any longer."""
@@ -56,15 +59,3 @@ class JoiningTransport:
     def close(self) -> None:
         self.end_answer()
         self._transport.close()
-
-
-class JoiningProtocol(HttpToolsProtocol):
-    """A connection whose answers begin with one write."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._joining = JoiningTransport(transport)
-        super().connection_made(cast(asyncio.Transport, self._joining))
-
-    def on_response_complete(self) -> None:
-        self._joining.end_answer()
-        super().on_response_complete()

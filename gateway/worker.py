@@ -24,8 +24,8 @@ import uvicorn
 
 from gateway.application import Gateway
 from gateway.errors import ConfigurationError
-from gateway.joined_writes import JoiningProtocol
 from gateway.logs import log_config
+from gateway.protocol import protocol_for
 from gateway.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def work(listener: socket.socket, board: Board) -> None:
     try:
         settings = load_settings()
         gateway = Gateway(settings)
-        config = uvicorn.Config(gateway, **uvicorn_options(settings))
+        config = uvicorn.Config(gateway, http=protocol_for(gateway), **uvicorn_options(settings))
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
@@ -89,7 +89,6 @@ def work(listener: socket.socket, board: Board) -> None:
 def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
     server = settings.server
     return {
-        "http": JoiningProtocol,
         # uvicorn rewrites the peer from X-Forwarded-For where it trusts it; whom to believe is
         # this gateway's own decision (identity/proxy.py), taken on the real peer.
         "proxy_headers": False,

@@ -2,7 +2,8 @@
 
 Before any router or middleware. A few dictionary reads; no thread, no await but the sends, no
 query, no look at the disk. Whatever is not plainly a repetition goes the long way, which
-decides and remembers (sending.py).
+decides and remembers (sending.py). Under `gateway serve` the connection itself asks `key_of`
+and `repeat` (protocol.py), before there is a scope.
 """
 
 from collections import Counter
@@ -12,7 +13,7 @@ from time import monotonic
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.cors import CorsPolicy
-from gateway.decisions import Asked, Decisions
+from gateway.decisions import Asked, Decision, DecisionKey, Decisions
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import ASKED
 from gateway.representation import HeaderFields
@@ -41,41 +42,57 @@ class Front:
             await self._inner(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        if scope["method"] == "GET":
-            known = headers.get(b"if-none-match")
-            key = (
-                scope.get("raw_path", b""),
-                self._credential(scope, headers),
-                headers.get(b"accept-encoding"),
-                known,
-                headers.get(b"origin"),
-            )
-            plain = not (
-                b"range" in headers
-                or b"if-match" in headers
-                or b"if-unmodified-since" in headers
-                or (known is None and b"if-modified-since" in headers)
-            ) and len(headers) == len(scope["headers"])  # a repeated field is missing
-            decision = self._find(key)
-            if decision is not None and plain:
-                now = monotonic()
-                if now < decision.until:
-                    variant = decision.variant()
-                    if variant is not None:
-                        status = decision.status
-                        self.repeated[status] += 1
-                        start = {"type": "http.response.start", "status": status}
-                        start["headers"] = list(decision.fields)
-                        await send(start)
-                        body = variant.content if status == 200 else b""
-                        await send({"type": "http.response.body", "body": body})
-                        return
-                else:
-                    decision.renew(now)
-            if plain:
+        if scope["method"] == "GET" and len(headers) == len(scope["headers"]):
+            key = self.key_of(scope, headers)
+            if key is not None:
+                repetition = self.repeat(key)
+                if repetition is not None:
+                    decision, body = repetition
+                    start = {"type": "http.response.start", "status": decision.status}
+                    start["headers"] = list(decision.fields)
+                    await send(start)
+                    await send({"type": "http.response.body", "body": body})
+                    return
                 extra = () if self._cors is None else self._cors.fields(key[4])
                 scope[ASKED] = Asked(key, self._decisions.epoch, extra)
         await self._decide(scope, receive, send, headers)
+
+    def key_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> DecisionKey | None:
+        """All that the answer to a GET depends on; None, where it depends on more.
+
+        `headers`: each field once; with a repeated one it is no plain request.
+        """
+        known = headers.get(b"if-none-match")
+        if (
+            b"range" in headers
+            or b"if-match" in headers
+            or b"if-unmodified-since" in headers
+            or (known is None and b"if-modified-since" in headers)
+        ):
+            return None
+        return (
+            scope.get("raw_path", b""),
+            self._credential(scope, headers),
+            headers.get(b"accept-encoding"),
+            known,
+            headers.get(b"origin"),
+        )
+
+    def repeat(self, key: DecisionKey) -> tuple[Decision, bytes] | None:
+        """The decision and the body to send, which are counted as sent; None: to be decided."""
+        decision = self._find(key)
+        if decision is None:
+            return None
+        now = monotonic()
+        if now >= decision.until:
+            decision.renew(now)
+            return None
+        variant = decision.variant()
+        if variant is None:
+            return None
+        status = decision.status
+        self.repeated[status] += 1
+        return decision, (variant.content or b"") if status == 200 else b""
 
     async def _decide(
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
