@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -25,11 +26,11 @@ from gateway.names import UserId, parse_user_id
 from gateway.settings import Access, Cache, LookupCache
 from gateway.storage import (
     BrokenInstallations,
+    Document,
     Facts,
-    InstallationMetadata,
     PluginStorage,
 )
-from gateway.ttl_cache import TTLCache
+from gateway.ttl_cache import Flight, TTLCache
 
 # A program that truncates and rewrites the file is between the two for well under this.
 _BROKEN_PAUSE_S = 0.02
@@ -40,6 +41,12 @@ _PATIENCE_S = 0.25
 # Far less than it takes to fill a cache of thousands of users.
 _ORDER_WITHIN_S = 1.0
 
+# While so many users are being loaded, the next one's file does not wait for theirs: on a slow
+# disk, which serves many at once, they would stand in line behind the one thread of SQLite.
+_MOST_TOGETHER = 8
+
+Read = tuple[Document | None, Facts]
+"""A user's JSON and its facts; None where there is no file."""
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -71,6 +78,8 @@ class Lookups:
         self._installations_ttl_s = cache.installations.ttl
         self._read: dict[UserId, tuple[float, Facts]] = {}
         """When each user's JSON was read last, and its facts then; the oldest first."""
+        self._loading: dict[UserId, asyncio.Task[None]] = {}
+        """Loads of both entries that run."""
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
@@ -97,9 +106,46 @@ class Lookups:
         """All of them, under the names that Cache-Status shows."""
 
     async def load_user(self, user: UserId) -> None:
-        """Both of the user's entries at once: who is cold waits for the slower, not the sum."""
-        if self.records.peek(user) is None and self.installations.peek(user) is None:
-            await asyncio.gather(self.records.get(user), self.installations.get(user))
+        """Both of the user's entries, where neither is there, by one load: a thread's way there
+        and back costs more than what is read. Raises: SourceUnavailable.
+        """
+        loading = self._loading.get(user)
+        if loading is None:
+            if not (self.records.is_unknown(user) and self.installations.is_unknown(user)):
+                return
+            if len(self._loading) >= _MOST_TOGETHER:
+                await asyncio.gather(self.records.get(user), self.installations.get(user))
+                return
+            loading = asyncio.create_task(
+                self._load_both(user, self.records.begin(user), self.installations.begin(user))
+            )
+            self._loading[user] = loading
+            loading.add_done_callback(partial(self._loaded, user))
+        await asyncio.shield(loading)
+
+    async def _load_both(
+        self,
+        user: UserId,
+        records: Flight[UserId, UserRecords],
+        installations: Flight[UserId, Installations],
+    ) -> None:
+        try:
+            found, read = await self._database.read_records_and_call(
+                user, partial(self._try_reading, user)
+            )
+            records.land(found)
+            installations.land(
+                self._noted(user, *read) if read else await self._load_installations(user)
+            )
+        except BaseException as error:  # cancelled too: nobody may wait for what has ended
+            records.fail(error)
+            installations.fail(error)
+            raise
+
+    def _loaded(self, user: UserId, loading: "asyncio.Task[None]") -> None:
+        del self._loading[user]
+        if not loading.cancelled():
+            loading.exception()  # seen: there may be nobody left who waits
 
     def find_usable(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
         """The user's row, enabled and of an installed plugin, if both caches say so at once.
@@ -197,31 +243,41 @@ class Lookups:
         return {user: facts for user, (_, facts) in chosen}
 
     async def close(self) -> None:
+        for loading in self._loading.values():
+            loading.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
 
     async def _load_installations(self, user: UserId) -> Installations:
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
-                facts, content = await anyio.to_thread.run_sync(self._read_installations, user)
+                read = await anyio.to_thread.run_sync(self._read_installations, user)
             except BrokenInstallations:
                 if attempt < _BROKEN_RETRIES:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
-                continue
             except StorageError as error:
                 raise SourceUnavailable(reason=str(error)) from error
-            self._note_read(user, facts)
-            return Installations(tuple(content or ()), file_exists=content is not None)
+            else:
+                return self._noted(user, *read)
         return Installations((), file_exists=True, broken=True)
 
-    def _read_installations(
-        self, user: UserId
-    ) -> tuple[Facts, dict[str, InstallationMetadata] | None]:
-        """Blocking. Facts first: what is written after that look differs from them."""
-        facts = self._storage.installations_facts(user)
-        content = self._storage.read_installations(user)
-        if content is None and not self._allow_missing and not self._storage.users.is_dir():
+    def _read_installations(self, user: UserId) -> Read:
+        """Blocking."""
+        document, facts = self._storage.read_document_and_facts(user)
+        if document is None and not self._allow_missing and not self._storage.users.is_dir():
             raise StorageError(f"{self._storage.users}: the folder of all users is gone")
-        return facts, content
+        return document, facts
+
+    def _try_reading(self, user: UserId) -> Read | None:
+        """Blocking. None: what is wrong with the file takes a closer look."""
+        try:
+            return self._read_installations(user)
+        except StorageError:
+            return None
+
+    def _noted(self, user: UserId, document: Document | None, facts: Facts) -> Installations:
+        self._note_read(user, facts)
+        return Installations(tuple(document or ()), file_exists=document is not None)
 
     def _note_read(self, user: UserId, facts: Facts) -> None:
         now = time.monotonic()

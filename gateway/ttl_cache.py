@@ -70,6 +70,38 @@ class Entry(Generic[V]):
     """Until then its place in the order of use is good enough."""
 
 
+class Flight(Generic[K, V]):
+    """A load that is under way, in which all who want the key take part.
+
+    Whoever makes it must end it: by `land`, or by `fail`.
+    """
+
+    __slots__ = ("_cache", "future", "generation", "key", "started_at")
+
+    def __init__(self, cache: "TTLCache[K, V]", key: K, started_at: float, generation: int) -> None:
+        self._cache = cache
+        self.key = key
+        self.started_at = started_at
+        self.generation = generation
+        self.future: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
+        self.future.add_done_callback(_mark_seen)
+
+    def land(self, value: V) -> None:
+        """The value is there."""
+        self._cache._landed(self, value)
+
+    def fail(self, error: BaseException) -> None:
+        """There will be none, if there is none yet."""
+        if not self.future.done():
+            self._cache._failed(self, error)
+
+
+def _mark_seen(future: "asyncio.Future[Entry[V]]") -> None:
+    """A background refresh may have no waiter for its exception."""
+    if not future.cancelled():
+        future.exception()
+
+
 class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
     """cachetools' time-aware LRU, telling what it drops and why."""
 
@@ -138,9 +170,9 @@ class TTLCache(Generic[K, V]):
         self._order_within_s = order_within_s
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
-        self._flights: dict[K, asyncio.Task[Entry[V]]] = {}
-        self._tasks: set[asyncio.Task[Entry[V]]] = set()
-        """All loads that run, those included whose result is not wanted any more."""
+        self._flights: dict[K, Flight[K, V]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """All of its own loads that run, those included whose result is not wanted any more."""
         self._generation = 0
 
     def __len__(self) -> int:
@@ -164,6 +196,15 @@ class TTLCache(Generic[K, V]):
         Raises: what `load` raises, when no usable value is left.
         """
         return (await self.get_entry(key, max_age_s=max_age_s)).value
+
+    def is_unknown(self, key: K) -> bool:
+        """Whether there is no entry, and no load that will bring one."""
+        return key not in self._flights and key not in self._entries
+
+    def begin(self, key: K) -> Flight[K, V]:
+        """The load of a miss, which the caller makes; of a key that is unknown."""
+        self.counters.misses += 1
+        return self._begin(key)
 
     def get_fresh(self, key: K) -> Entry[V] | None:
         """The entry, while it is fresh and not due for a refresh: a hit that waits for nothing."""
@@ -284,37 +325,49 @@ class TTLCache(Generic[K, V]):
     async def _join_flight(self, key: K) -> Entry[V]:
         return await asyncio.shield(self._flight(key))
 
-    def _flight(self, key: K) -> asyncio.Task[Entry[V]]:
+    def _flight(self, key: K) -> "asyncio.Future[Entry[V]]":
         flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.create_task(self._fly(key))
-            self._flights[key] = flight
-            self._tasks.add(flight)
-            flight.add_done_callback(self._retrieve)
+            flight = self._begin(key)
+            task = asyncio.create_task(self._fly(flight))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return flight.future
+
+    def _begin(self, key: K) -> Flight[K, V]:
+        self.counters.loads += 1
+        flight = self._flights[key] = Flight(self, key, self._clock(), self._generation)
         return flight
 
-    async def _fly(self, key: K) -> Entry[V]:
-        this = asyncio.current_task()
-        self.counters.loads += 1
-        started_at, generation = self._clock(), self._generation
+    async def _fly(self, flight: Flight[K, V]) -> None:
         try:
-            value = await self._load(key)
-        except BaseException:  # cancelled too: nobody may wait for a flight that has ended
-            if self._flights.get(key) is this:
-                del self._flights[key]
-                self._pause_after_failure(key)
-            self.counters.load_errors += 1
-            raise
-        entry = self._build_entry(value, started_at, generation)
+            flight.land(await self._load(flight.key))
+        except BaseException as error:  # cancelled too: nobody may wait for what has ended
+            flight.fail(error)
+            if not isinstance(error, Exception):
+                raise
+
+    def _landed(self, flight: Flight[K, V], value: V) -> None:
+        key, entry = flight.key, self._build_entry(value, flight.started_at, flight.generation)
         # A purge or expiry in the meantime has taken the flight off the list: the value
         # answers those who waited for it, and is not stored.
-        if self._flights.get(key) is this:
+        if self._flights.get(key) is flight:
             del self._flights[key]
             before = self._entries.get(key)
             self._store(key, entry)
             if before is not None and before.value != value:
                 self._on_change()
-        return entry
+        flight.future.set_result(entry)
+
+    def _failed(self, flight: Flight[K, V], error: BaseException) -> None:
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
+            self._pause_after_failure(flight.key)
+        self.counters.load_errors += 1
+        if isinstance(error, asyncio.CancelledError):
+            flight.future.cancel()
+        else:
+            flight.future.set_exception(error)
 
     def _store(self, key: K, entry: Entry[V]) -> None:
         try:
@@ -343,9 +396,3 @@ class TTLCache(Generic[K, V]):
             stale_until=fresh_until + (0.0 if negative else self._stale_if_error_s),
             negative=negative,
         )
-
-    def _retrieve(self, flight: "asyncio.Task[Entry[V]]") -> None:
-        """Marks the exception as seen: a background refresh may have no waiter."""
-        self._tasks.discard(flight)
-        if not flight.cancelled():
-            flight.exception()

@@ -24,7 +24,7 @@ import uvicorn
 from gateway import Gateway, create_app, load_settings
 from gateway.changes import ANYTHING
 from gateway.names import UserId
-from gateway.storage import InstallationMetadata
+from gateway.storage import Document, Facts
 from tests.support.asgi import ENTRY, Client, fields, status, with_gateway
 from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populated, token
@@ -401,14 +401,14 @@ class SlowDatabase:
         self.takes_s = 0.0
         self.asked = 0
         connection = gateway.database._connection
-        fetch = connection.fetch
+        fetch = connection.fetch_and_call
 
-        async def slow(statement: str, *values: Any) -> Any:
+        async def slow(call: Any, statement: str, *values: Any) -> Any:
             self.asked += 1
             await asyncio.sleep(self.takes_s)
-            return await fetch(statement, *values)
+            return await fetch(call, statement, *values)
 
-        monkeypatch.setattr(connection, "fetch", slow)
+        monkeypatch.setattr(connection, "fetch_and_call", slow)
 
 
 def test_a_slow_database_delays_only_those_who_were_never_here(
@@ -537,20 +537,20 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
             reads: list[UserId] = []
             queries: list[str] = []
             go_on = asyncio.Event()
-            read, connection = gateway.storage.read_installations, gateway.database._connection
-            fetch = connection.fetch
+            storage, connection = gateway.storage, gateway.database._connection
+            read, fetch = storage.read_document_and_facts, connection.fetch_and_call
 
-            def counted_read(user: UserId) -> dict[str, InstallationMetadata] | None:
+            def counted_read(user: UserId) -> tuple[Document | None, Facts]:
                 reads.append(user)
                 return read(user)
 
-            async def counted_fetch(statement: str, *values: Any) -> Any:
+            async def counted_fetch(call: Any, statement: str, *values: Any) -> Any:
                 queries.append(statement)
                 await go_on.wait()
-                return await fetch(statement, *values)
+                return await fetch(call, statement, *values)
 
-            monkeypatch.setattr(gateway.storage, "read_installations", counted_read)
-            monkeypatch.setattr(connection, "fetch", counted_fetch)
+            monkeypatch.setattr(storage, "read_document_and_facts", counted_read)
+            monkeypatch.setattr(connection, "fetch_and_call", counted_fetch)
 
             async def ask() -> int:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

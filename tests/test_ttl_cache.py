@@ -812,6 +812,68 @@ async def test_a_replacement_is_measured_anew() -> None:
     assert setup.cache.size == 0
 
 
+# Loads that somebody else makes
+
+
+@in_loop
+async def test_callers_join_a_load_that_somebody_else_makes() -> None:
+    setup = Setup()
+    assert setup.cache.is_unknown("k")
+    flight = setup.cache.begin("k")
+    assert not setup.cache.is_unknown("k")
+    caller = await setup.start_get()
+    flight.land("theirs")
+    assert await caller == await setup.get() == "theirs"
+    assert setup.loads == 0
+    assert (setup.counters.loads, setup.counters.misses, setup.counters.hits) == (1, 2, 1)
+
+
+@in_loop
+async def test_a_load_of_somebody_else_ages_from_its_start() -> None:
+    setup = Setup()
+    flight = setup.cache.begin("k")
+    setup.clock.advance(TTL_S / 2)
+    flight.land("theirs")
+    entry = setup.cache.peek("k")
+    assert entry is not None
+    assert entry.fresh_until == setup.clock() + TTL_S / 2
+
+
+@in_loop
+async def test_a_failure_of_somebody_else_reaches_all_who_joined() -> None:
+    setup = Setup()
+    flight = setup.cache.begin("k")
+    caller = await setup.start_get()
+    flight.fail(SourceError())
+    with pytest.raises(SourceError):
+        await caller
+    assert setup.cache.is_unknown("k")
+    assert setup.counters.load_errors == 1
+
+
+@in_loop
+async def test_what_has_landed_cannot_fail() -> None:
+    setup = Setup()
+    flight = setup.cache.begin("k")
+    flight.land("theirs")
+    flight.fail(SourceError())
+    assert await setup.get() == "theirs"
+    assert setup.counters.load_errors == 0
+
+
+@in_loop
+@pytest.mark.parametrize("change", ["purge", "expire", "purge_all", "expire_all"])
+async def test_a_load_of_somebody_else_does_not_outlive_a_change(change: str) -> None:
+    setup = Setup()
+    flight = setup.cache.begin("k")
+    caller = await setup.start_get()
+    getattr(setup.cache, change)(*(["k"] if not change.endswith("_all") else []))
+    flight.land("before")
+    assert await caller == "before"
+    setup.source.value = "after"
+    assert await setup.get() == "after"
+
+
 # Bounds
 
 

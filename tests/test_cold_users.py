@@ -1,0 +1,191 @@
+"""A user of whom nothing is known: his rows and his JSON come by one load."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio.to_thread
+import pytest
+
+from gateway import Gateway
+from gateway.errors import SourceUnavailable
+from gateway.names import UserId
+from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.site import ADA, BEN, Site
+
+ADA_ID = UserId(ADA)
+# What is loaded is loaded because somebody asked.
+QUIET = {
+    "GATEWAY__FRESHNESS__WATCH_USERS": "false",
+    "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
+    "GATEWAY__CACHE__INSTALLATIONS__TTL": "3600",
+    "GATEWAY__CACHE__VERSIONS__TTL": "3600",
+}
+
+
+class Gate:
+    """Stands behind the gateway's queries: rows are read, and kept back while it is closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
+        self.asked = self.read = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+        connection = gateway.database._connection
+        fetch = connection.fetch_and_call
+
+        async def gated(call: Callable[[], Any], statement: str, *values: Any) -> Any:
+            self.asked += 1
+            if self.error is not None:
+                raise self.error
+            both = await fetch(call, statement, *values)
+            self.read += 1
+            await self.open.wait()
+            return both
+
+        monkeypatch.setattr(connection, "fetch_and_call", gated)
+
+    async def until_read(self, times: int) -> None:
+        async with asyncio.timeout(5):
+            while self.read < times:
+                await asyncio.sleep(0.001)
+
+
+Scenario = Callable[[Gateway, Client, Gate], Awaitable[None]]
+
+
+def gated(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
+    async def main(gateway: Gateway, client: Client) -> None:
+        await scenario(gateway, client, Gate(monkeypatch, gateway))
+
+    with_gateway(site, main, **QUIET)
+
+
+def test_whoever_leaves_takes_the_load_from_nobody(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        first = asyncio.create_task(client.request(ENTRY))
+        await gate.until_read(1)
+        second = asyncio.create_task(client.request(ENTRY))
+        await asyncio.sleep(0)
+        first.cancel()
+        gate.open.set()
+        assert status(await second) == 200
+        assert gate.asked == 1
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    gated(site, monkeypatch, scenario)
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_what_was_read_before_a_change_is_not_kept_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, hard: bool
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        early = asyncio.create_task(client.request(ENTRY))
+        await gate.until_read(1)
+        site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
+        try:
+            gateway.lookups.forget_user(ADA_ID, hard=hard)
+            gate.open.set()
+            assert b"1.0.1" in body(await early)  # he asks again
+            assert b"1.0.1" in body(await client.request(ENTRY))
+        finally:
+            site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
+        assert gate.asked == 2
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_failing_database_is_asked_once_and_leaves_nobody_waiting(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.error = SourceUnavailable(reason="for this test")
+        answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(20)))
+        assert {status(answer) for answer in answers} == {503}
+        assert gate.asked == 1
+        gate.error = None
+        assert status(await client.request(ENTRY)) == 200
+        assert gateway.lookups._loading == {}
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_file_that_is_being_written_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        path = site.installations_file(ADA)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        gate.open.clear()
+        asking = asyncio.create_task(client.request(ENTRY))
+        await gate.until_read(1)
+        path.write_bytes(whole)
+        gate.open.set()
+        assert status(await asking) == 200
+        assert gate.asked == 1
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+        await client.request(ENTRY)
+        gateway.lookups.installations.purge(ADA_ID)
+        assert status(await client.request(ENTRY)) == 200
+        assert gate.asked == 1
+        gateway.lookups.records.purge(ADA_ID)
+        assert status(await client.request(ENTRY)) == 200
+        assert gate.asked == 2
+        assert gateway.lookups.installations.counters.loads == 2
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_many_cold_users_do_not_stand_in_line_for_each_others_files(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the one thread of SQLite is busy, files are read beside it."""
+
+    async def scenario(gateway: Gateway, _client: Client, gate: Gate) -> None:
+        read: list[UserId] = []
+        run_sync = anyio.to_thread.run_sync
+
+        async def counted(function: Callable[..., Any], *arguments: Any) -> Any:
+            read.extend(arguments)
+            return await run_sync(function, *arguments)
+
+        monkeypatch.setattr(anyio.to_thread, "run_sync", counted)
+        users = [UserId(f"{number:032x}") for number in range(12)]
+        gate.open.clear()
+        loads = [asyncio.create_task(gateway.lookups.load_user(user)) for user in users]
+        await gate.until_read(12)
+        assert read == users[8:]
+        gate.open.set()
+        await asyncio.gather(*loads)
+        for user in users:
+            assert gateway.lookups.records.peek(user) is not None
+            assert gateway.lookups.installations.peek(user) is not None
+        assert gate.asked == 12
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_gateway_that_ends_waits_for_no_load(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[asyncio.Task[Any]] = []
+
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        left.append(asyncio.create_task(client.request(ENTRY, BEN)))
+        await gate.until_read(1)
+
+    gated(site, monkeypatch, scenario)
+    assert left[0].cancelled()
