@@ -20,9 +20,17 @@ REQUIRED_COLUMNS = {
 }
 
 
-_RECORDS = "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = $1"
-# Users who hold the same version share one record. Each takes 300 bytes with its key.
+# The id only where it is not the usual one: rows of users who hold the same are then the same.
+_RECORDS = (
+    "SELECT plugin_slug, version, enabled,"
+    " CASE WHEN id = user_id || '_' || plugin_slug THEN NULL ELSE id END"
+    " FROM plugin WHERE user_id = $1"
+)
+# Users who hold the same version share its record, and those who hold the same versions share all
+# of them: less memory, and what a lookup reads is in the CPU's caches. A record takes 300 bytes
+# with its key, the rows of a user with 20 plugins 4 KiB.
 _SHARED_RECORDS = 16_384
+_SHARED_ROWS = 4_096
 _USERS_AT_ONCE = 1_000
 
 
@@ -162,6 +170,8 @@ class StrayModule:
 
 
 T = TypeVar("T")
+Held = tuple[tuple[Any, ...], ...]
+"""A user's rows: slug, version and enabled as in the database; the id, where it is odd."""
 _Details = TypeVar("_Details", PluginDetails, ModuleDetails, PluginRow)
 
 
@@ -173,6 +183,7 @@ class PluginDatabase:
         self._breaker = CircuitBreaker("the database")
         self._columns: dict[str, frozenset[str]] = {}
         self._shared_record = lru_cache(_SHARED_RECORDS)(_record)
+        self._shared_rows = lru_cache(_SHARED_ROWS)(self._by_slug)
 
     async def open(self) -> None:
         """Raises: ConfigurationError, where the database or a table is not what it should be."""
@@ -225,16 +236,27 @@ class PluginDatabase:
         return self._user_records(user, rows), called
 
     def _user_records(self, user: UserId, rows: Sequence[Row]) -> UserRecords:
+        held = tuple(map(tuple, rows))
+        by_slug, is_usual = self._shared_rows(held)
+        return UserRecords(user, by_slug, None if is_usual else self._by_id(user, held))
+
+    def _by_slug(self, held: Held) -> tuple[Mapping[str, PluginRecord], bool]:
+        """Records by slug; whether slug and user name every one of them."""
         by_slug: dict[str, PluginRecord] = {}
-        by_id: dict[str, PluginRecord] = {}
-        is_odd = False
-        for database_id, *texts in rows:
+        is_usual = True
+        for *texts, odd_id in held:
             record = self._shared_record(*texts)
             if record is not None:
-                by_id[str(database_id)] = record
-                is_odd |= by_slug.setdefault(record.slug, record) is not record
-                is_odd |= database_id != f"{user}_{record.slug}"
-        return UserRecords(user, by_slug, by_id if is_odd else None)
+                is_usual &= odd_id is None
+                is_usual &= by_slug.setdefault(record.slug, record) is record
+        return by_slug, is_usual
+
+    def _by_id(self, user: UserId, held: Held) -> Mapping[str, PluginRecord]:
+        return {
+            str(f"{user}_{record.slug}" if odd_id is None else odd_id): record
+            for *texts, odd_id in held
+            if (record := self._shared_record(*texts)) is not None
+        }
 
     async def read_owner(self, database_id: str) -> UserId | None:
         """The user whose row has this id: the column decides, not the id's prefix."""

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -45,6 +45,9 @@ _ORDER_WITHIN_S = 1.0
 # disk, which serves many at once, they would stand in line behind the one thread of SQLite.
 _MOST_TOGETHER = 8
 
+# A list of 20 slugs takes about 1.5 KiB with its key.
+_SHARED_INSTALLATIONS = 4_096
+
 Read = tuple[Document | None, Facts]
 """A user's JSON and its facts; None where there is no file."""
 K = TypeVar("K", bound=Hashable)
@@ -59,6 +62,12 @@ class Installations:
     file_exists: bool
     broken: bool = False
     """The file is no JSON object: nothing is installed, whatever the setting says."""
+
+
+@lru_cache(_SHARED_INSTALLATIONS)
+def _installations(slugs: tuple[str, ...], file_exists: bool) -> Installations:
+    """One object for all users who have the same installed."""
+    return Installations(slugs, file_exists)
 
 
 class Lookups:
@@ -277,7 +286,7 @@ class Lookups:
 
     def _noted(self, user: UserId, document: Document | None, facts: Facts) -> Installations:
         self._note_read(user, facts)
-        return Installations(tuple(document or ()), file_exists=document is not None)
+        return _installations(tuple(document or ()), document is not None)
 
     def _note_read(self, user: UserId, facts: Facts) -> None:
         now = time.monotonic()

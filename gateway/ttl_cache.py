@@ -66,8 +66,8 @@ class Entry(Generic[V]):
     retry_at: float = 0.0
     """Its source failed; not asked again before this moment, while `retry_generation` lasts."""
     retry_generation: int = 0
-    used_until: float = 0.0
-    """Until then its place in the order of use is good enough."""
+    used_in: int = 0
+    """The period in which it was used last, and got its place in the order of use."""
 
 
 class Flight(Generic[K, V]):
@@ -168,6 +168,10 @@ class TTLCache(Generic[K, V]):
         self._on_change = on_change
         self._patience_s = patience_s
         self._order_within_s = order_within_s
+        # A number that all entries share: one more of their own would be one more look at
+        # memory, which is what a hit costs where there are many.
+        self._period = 0
+        self._period_until = 0.0
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
         self._flights: dict[K, Flight[K, V]] = {}
@@ -216,8 +220,11 @@ class TTLCache(Generic[K, V]):
         now = self._clock()
         if now >= entry.refresh_at or entry.generation != self._generation:
             return None
-        if now >= entry.used_until:
-            entry.used_until = now + self._order_within_s
+        if now >= self._period_until:
+            self._period += 1
+            self._period_until = now + self._order_within_s
+        if entry.used_in != self._period:
+            entry.used_in = self._period
             self._entries[key]  # the most recently used now
         if entry.negative:
             self.counters.negative_hits += 1

@@ -7,10 +7,10 @@ from typing import TypeVar
 import pytest
 
 from gateway import Gateway
-from gateway.database import PluginDatabase
+from gateway.database import PluginDatabase, UserRecords
 from gateway.names import UserId, Version
 from gateway.settings import load_settings
-from tests.support.site import ADA, BEN, Site
+from tests.support.site import ADA, BEN, CLEO, Site
 
 T = TypeVar("T")
 
@@ -39,6 +39,19 @@ def test_users_of_the_same_version_share_one_record(site: Site) -> None:
 
     adas, bens = asked(site, both)
     assert adas is bens
+
+
+def test_users_who_hold_the_same_share_all_of_it(site: Site) -> None:
+    site.add_row(CLEO, "Review", "1.0.0")
+
+    async def both(database: PluginDatabase) -> list[UserRecords]:
+        return [await database.read_records(UserId(user)) for user in (BEN, CLEO)]
+
+    bens, cleos = asked(site, both)
+    assert bens.by_slug is cleos.by_slug
+    for mine, others in ((bens, cleos), (cleos, bens)):
+        assert mine.find(f"{mine.user}_Review") is mine.find("Review") is not None
+        assert mine.find(f"{others.user}_Review") is None
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,14 @@ from benchmarks.percentiles import Latencies
 from benchmarks.population import PopulatedSite, Population
 from benchmarks.subjects import Asking, made_subjects
 from benchmarks.users import shuffled, zipf
+from gateway.basis import Basis
 from gateway.changes import ANYTHING, Change
 from gateway.freshness.sqlite import SqliteSource
 
 # As many as the caches keep by default.
 MOST_WARM = 100_000
+# Of every site the same: what the site's size alone does.
+FEW = 1_000
 _WARM_CALLS = 5_000
 _COLD_CALLS = 200
 _PURGES = 200
@@ -52,45 +55,53 @@ async def measure_size(folder: Path, population: Population, rounds: int, most_w
     site = PopulatedSite(folder, population)
     subjects = made_subjects(site, most_warm)
     async with gateway_inside(subjects) as inside:
-        await _fill(inside, found)
         askings = shuffled(inside.askings)
-        for _ in range(rounds):
-            await _measure_lookups(inside, askings, found)
+        few = askings[:FEW]
+        for number in range(rounds):
+            warm = await _warm_lookups(inside, few, number)
+            found.add("warm lookup, 1,000 warm, p50", warm.percentile_us(50))
+        inside.forget(few)
+        await _fill(inside, found)
+        for number in range(rounds):
+            warm = await _warm_lookups(inside, askings, number)
+            found.add("warm lookup, p50", warm.percentile_us(50))
+            found.add("warm lookup, p99", warm.percentile_us(99))
+            found.add("cold lookup, p50", await _cold_us(inside, askings, number))
             await _measure_purges(inside, askings, found)
     return found
 
 
 async def _fill(inside: Inside, found: Rounds) -> None:
-    """Everyone asks once."""
-    askings, lookups = inside.askings, inside.gateway.lookups
+    """Everyone asks once; the tokens are remembered before memory is measured."""
+    identify, load_user = inside.gateway.identity.identify, inside.gateway.lookups.load_user
+    users = [await identify(scope, Basis()) for scope in made(inside.askings)]
     await settle()
     before = psutil.Process().memory_info().rss
-    for start in range(0, len(askings), _LOADS_AT_ONCE):
-        together = askings[start : start + _LOADS_AT_ONCE]
-        await asyncio.gather(*(lookups.load_user(asking.user) for asking in together))
+    for start in range(0, len(users), _LOADS_AT_ONCE):
+        await asyncio.gather(*map(load_user, users[start : start + _LOADS_AT_ONCE]))
     await settle()
     grown = psutil.Process().memory_info().rss - before
-    found.warm_users = len(askings)
-    found.entry_bytes = grown / len(askings)
+    found.warm_users = len(users)
+    found.entry_bytes = grown / len(users)
 
 
-async def _measure_lookups(inside: Inside, askings: Sequence[Asking], found: Rounds) -> None:
-    """Warm by Zipf's law, then the rarest users cold."""
-    choose = zipf(len(askings), seed=len(found.us.get("warm lookup, p50", ())))
+async def _warm_lookups(inside: Inside, askings: Sequence[Asking], number: int) -> Latencies:
+    """By Zipf's law, other users in each round."""
+    choose = zipf(len(askings), seed=number)
     asked = [askings[choose()] for _ in range(_WARM_CALLS)]
     await inside.look_up_all(asked)
     await settle()
-    warm = Latencies(await timed_async(inside.look_up, made(asked)))
-    found.add("warm lookup, p50", warm.percentile_us(50))
-    found.add("warm lookup, p99", warm.percentile_us(99))
-    start = len(found.us["warm lookup, p50"]) * _COLD_CALLS
-    places = range(start, start + _COLD_CALLS)
+    return Latencies(await timed_async(inside.look_up, made(asked)))
+
+
+async def _cold_us(inside: Inside, askings: Sequence[Asking], number: int) -> float:
+    """The median of the rarest users, purged before; others in each round."""
+    places = range(number * _COLD_CALLS, (number + 1) * _COLD_CALLS)
     rarest = [askings[-1 - place % len(askings)] for place in places]
     await inside.look_up_all(rarest)
     inside.forget(rarest)
     await settle()
-    cold = Latencies(await timed_async(inside.look_up, made(rarest)))
-    found.add("cold lookup, p50", cold.percentile_us(50))
+    return Latencies(await timed_async(inside.look_up, made(rarest))).percentile_us(50)
 
 
 async def _measure_purges(inside: Inside, askings: Sequence[Asking], found: Rounds) -> None:
