@@ -131,10 +131,10 @@ def test_each_size_gets_all_of_its_figures(site: PopulatedSite) -> None:
     sizes = Sizes()
     for quantity in QUANTITIES:
         sizes.add(POPULATION, quantity, found.us.get(quantity.name, ()))
-    assert len(found.us) == len(sizes.measured) == 5
+    assert len(found.us) == len(sizes.measured) == 6
     assert {len(rounds) for rounds in found.us.values()} == {2}
     assert found.warm_users == POPULATION.users
-    assert len(sizes.table().rows) == 5
+    assert len(sizes.table().rows) == 6
     assert all(verdict.promise for verdict in sizes.verdicts([POPULATION]))
 
 

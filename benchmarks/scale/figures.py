@@ -42,8 +42,8 @@ MIGRATE = Quantity("gateway migrate", "s", False, "it reads every user's JSON")
 GC = Quantity("gateway gc", "s", False, "it looks at every row")
 
 QUANTITIES = (
-    WARM_FEW, WARM_P50, WARM_P99, COLD, PURGE, SOFT_PURGE, START, HEARD, COMMIT_CPU, LIST_ONE, LIST, CHECK,
-    DOCTOR, MIGRATE, GC,
+    WARM_FEW, WARM_P50, WARM_P99, COLD, PURGE, SOFT_PURGE, START, HEARD, COMMIT_CPU, LIST_ONE,
+    LIST, CHECK, DOCTOR, MIGRATE, GC,
 )  # fmt: skip
 
 PROMISED_START = Bound(1, "s", at_most=True)
