@@ -11,7 +11,7 @@ changes.py alone calls `forget_user`, `expire_all` and `purge_all`.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import islice
@@ -23,6 +23,7 @@ from gateway.basis import Basis
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId, parse_user_id
+from gateway.population import InThreads
 from gateway.settings import Access, Cache, LookupCache
 from gateway.storage import (
     BrokenInstallations,
@@ -64,8 +65,12 @@ class Installations:
     """The file is no JSON object: nothing is installed, whatever the setting says."""
 
 
+def _installations_of(document: Document | None) -> Installations:
+    return _shared_installations(tuple(document or ()), document is not None)
+
+
 @lru_cache(_SHARED_INSTALLATIONS)
-def _installations(slugs: tuple[str, ...], file_exists: bool) -> Installations:
+def _shared_installations(slugs: tuple[str, ...], file_exists: bool) -> Installations:
     """One object for all users who have the same installed."""
     return Installations(slugs, file_exists)
 
@@ -168,7 +173,7 @@ class Lookups:
         record = records.value.find(plugin)
         if record is None or not record.enabled:
             return None
-        if not self._allows(installations.value, record.slug):
+        if not self.allows(installations.value, record.slug):
             return None
         basis.rest_on("versions", records)
         basis.rest_on("installations", installations)
@@ -178,16 +183,29 @@ class Lookups:
         """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
         for max_age_s in (None, self._no_installation_max_age_s):
             entry = await self.installations.get_entry(user, max_age_s=max_age_s)
-            if self._allows(basis.rest_on("installations", entry), slug):
+            if self.allows(basis.rest_on("installations", entry), slug):
                 return True
         return False
 
-    def _allows(self, installations: Installations, slug: str) -> bool:
+    def allows(self, installations: Installations, slug: str) -> bool:
         return slug in installations.slugs or self.table_decides(installations)
 
     def table_decides(self, installations: Installations) -> bool:
         """Whether there is no file, and the setting says that this denies nothing."""
         return self._allow_missing and not installations.file_exists
+
+    async def read_installations(
+        self, users: Sequence[UserId], in_threads: InThreads
+    ) -> dict[UserId, Installations]:
+        """Of many users, as their files are now; for a command that looks at everybody.
+
+        Raises: SourceUnavailable, if a file cannot be read.
+        """
+        read = await in_threads(self._try_reading, users)
+        return {
+            user: _installations_of(found[0]) if found else await self._load_installations(user)
+            for user, found in zip(users, read, strict=True)
+        }
 
     async def find_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
         """The user's row, by slug or database id; a "no" is never older than negative_ttl."""
@@ -286,7 +304,7 @@ class Lookups:
 
     def _noted(self, user: UserId, document: Document | None, facts: Facts) -> Installations:
         self._note_read(user, facts)
-        return _installations(tuple(document or ()), document is not None)
+        return _installations_of(document)
 
     def _note_read(self, user: UserId, facts: Facts) -> None:
         now = time.monotonic()

@@ -12,7 +12,7 @@ import click
 from gateway.application import announce_now
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, USER, VERSION
-from gateway.cli.tables import echo_aligned
+from gateway.cli.tables import Columns
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
@@ -107,7 +107,7 @@ def _show(state: Any) -> None:
     )
     caches = state["caches"]
     counters = [name.replace("_", " ") for name in next(iter(caches.values()))]
-    echo_aligned([("cache", *counters), *((name, *of.values()) for name, of in caches.items())])
+    Columns("cache", *counters).echo((name, *of.values()) for name, of in caches.items())
     click.echo()
     versions = (tuple(version[name] for name in _VERSION_COLUMNS) for version in state["versions"])
-    echo_aligned([_VERSION_COLUMNS, *versions])
+    Columns(*_VERSION_COLUMNS).echo(versions)

@@ -1,5 +1,7 @@
 """`init`, `check`, `list`: a site, made and looked at."""
 
+from collections.abc import AsyncIterator
+from functools import lru_cache
 from pathlib import Path
 
 import anyio
@@ -9,15 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.application import Gateway
-from gateway.basis import Basis
 from gateway.checks import Finding, Level
 from gateway.checks import check as check_site
 from gateway.cli.parameters import user_option
-from gateway.cli.tables import echo_aligned
+from gateway.cli.tables import Columns
 from gateway.database import PluginRecord
 from gateway.names import UserId
+from gateway.population import threads
 from gateway.settings import Settings, load_settings
 from gateway.site import CONFIG_NAME, install_triggers, make_site
+from gateway.storage import PluginStorage
 
 _MARKS = {
     Level.OK: "[green]ok[/green]",
@@ -72,35 +75,51 @@ async def _collect(settings: Settings) -> list[Finding]:
 @click.pass_obj
 def list_(config_file: Path | None, user: UserId | None) -> None:
     """Who has what: rows of the table, held against the JSON files and the disk."""
-    rows = anyio.run(_rows, load_settings(config_file), user)
-    if not rows:
+    if not anyio.run(_list, load_settings(config_file), user):
         click.echo(f"no plugin rows{f' of user {user}' if user else ''}", err=True)
-        return
-    echo_aligned([("user", "plugin", "version", "enabled", "installed", "published"), *rows])
 
 
-async def _rows(settings: Settings, only: UserId | None) -> list[tuple[str, ...]]:
+async def _list(settings: Settings, only: UserId | None) -> bool:
+    """False: there is nothing to show."""
     gateway = Gateway(settings)
-    async with gateway.running(listening=False):
-        if only is not None:
-            records = (await gateway.database.read_records(only)).by_slug
-            return [await _row(gateway, only, records[slug]) for slug in sorted(records)]
-        return [
-            await _row(gateway, user, record)
-            async for pairs in gateway.database.read_all_records()
-            for user, record in pairs
-        ]
+    columns = Columns("user", "plugin", "version", "enabled", "installed", "published")
+    published = lru_cache(_is_published)
+    found = False
+    async with gateway.running(listening=False), threads() as in_threads:
+        async for pairs in _records(gateway, only):
+            users = list(dict.fromkeys(user for user, _ in pairs))
+            installations = await gateway.lookups.read_installations(users, in_threads)
+            found = True
+            columns.echo(
+                (
+                    user,
+                    record.slug,
+                    record.version or "unusable",
+                    _yes(record.enabled),
+                    _yes(gateway.lookups.allows(installations[user], record.slug)),
+                    _yes(published(gateway.storage, record)),
+                )
+                for user, record in pairs
+            )
+    return found
 
 
-async def _row(gateway: Gateway, user: UserId, record: PluginRecord) -> tuple[str, ...]:
-    installed = await gateway.lookups.is_installed(user, record.slug, Basis())
-    published = (
-        record.version is not None
-        and gateway.storage.construct_shared_path(record.slug, record.version).is_dir()
-    )
-    return (
-        user,
-        record.slug,
-        record.version or "unusable",
-        *("yes" if value else "no" for value in (record.enabled, installed, published)),
-    )
+async def _records(
+    gateway: Gateway, only: UserId | None
+) -> AsyncIterator[list[tuple[UserId, PluginRecord]]]:
+    if only is None:
+        async for pairs in gateway.database.read_all_records():
+            yield pairs
+    else:
+        records = (await gateway.database.read_records(only)).by_slug
+        if records:
+            yield [(only, records[slug]) for slug in sorted(records)]
+
+
+def _is_published(storage: PluginStorage, record: PluginRecord) -> bool:
+    version = record.version
+    return version is not None and storage.construct_shared_path(record.slug, version).is_dir()
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
