@@ -60,7 +60,7 @@ class Effort:
 
 
 _WHOLE = Effort(10_000, 20, (250, 500, 1000, 2000), 5.0, 20_000)
-_QUICK = Effort(1_000, 3, (250, 1000), 1.0, 1_000)
+_QUICK = Effort(1_000, 2, (500,), 1.0, 500)
 
 
 @click.command()

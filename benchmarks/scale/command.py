@@ -66,10 +66,12 @@ class Effort:
     commits: int
     memory_users: int
     most_warm: int
+    commands_from: int
+    """Users of a site; commands are not run on smaller ones."""
 
 
-_WHOLE = Effort(10, 5, 5, 20_000, MOST_WARM)
-_QUICK = Effort(3, 1, 1, 1_000, 2_000)
+_WHOLE = Effort(10, 5, 5, 20_000, MOST_WARM, 0)
+_QUICK = Effort(2, 1, 1, 1_000, 2_000, 2_000)
 
 
 @click.command()
@@ -151,7 +153,8 @@ class _Measuring:
         if whole:
             self._measure_start(population, site)
             self._measure_commits(population, site)
-            self._measure_commands(population, site)
+            if population.users >= self._effort.commands_from:
+                self._measure_commands(population, site)
 
     def conclude(self, populations: Sequence[Population]) -> None:
         record = self._record

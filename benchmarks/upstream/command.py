@@ -24,7 +24,7 @@ from benchmarks.serve.record import recorded
 from benchmarks.serve.report import note
 from benchmarks.site import Site
 from benchmarks.upstream.promises import verdicts
-from benchmarks.upstream.servers import ABOUT, STATIC, entry, start_all
+from benchmarks.upstream.servers import ABOUT, STATIC, WORKERS, Front, entry, start_all
 
 _SIZES_KIB = (1, 16, 128)
 _PACKAGES = ("starlette", "uvicorn", "uvloop", "httptools")
@@ -41,16 +41,19 @@ def upstream(**options: Any) -> None:
     missing = Nginx().missing()
     if missing:
         raise click.ClickException(missing)
-    if options["sizes_kib"] is None and not options["quick"]:
+    quick = options["quick"]
+    if options["sizes_kib"] is None and not quick:
         options["sizes_kib"] = _SIZES_KIB
     chosen = choose_options(**options, servers=())
     console = new_console()
     with on_two_cores() as cores:
-        record = _run(console, chosen, cores)
+        record = _run(console, chosen, cores, () if quick else WORKERS)
     finish(console, record, chosen.output)
 
 
-def _run(console: Console, options: Options, cores: Cores) -> Record:
+def _run(
+    console: Console, options: Options, cores: Cores, numbers_of_workers: Sequence[int]
+) -> Record:
     generator = choose_generator()
     cells = [cell for cell in options.cells if cell.size_bytes]
     facts = _facts(options, cells, cores, generator)
@@ -61,7 +64,8 @@ def _run(console: Console, options: Options, cores: Cores) -> Record:
         folder.chmod(0o755)  # nginx may be another user
         site = Site(folder, {cell.size_bytes for cell in cells})
         with console.status("starting the servers"):
-            entries = _entries(stack, site, cores, cells)
+            fronts = start_all(stack, site, cores, numbers_of_workers)
+            entries = _entries(fronts, site, cells)
         for line in skipped_lines(entries):
             record.remark(f"skipped: {line}")
         measuring = Measuring(generator, options.duration_s, cores, site, options.patience_s)
@@ -72,9 +76,9 @@ def _run(console: Console, options: Options, cores: Cores) -> Record:
     return record
 
 
-def _entries(stack: ExitStack, site: Site, cores: Cores, cells: Sequence[Cell]) -> Entries:
+def _entries(fronts: Sequence[Front], site: Site, cells: Sequence[Cell]) -> Entries:
     entries = Entries({cell: [] for cell in cells})
-    for front in start_all(stack, site, cores):
+    for front in fronts:
         for cell in cells:
             found = entry(front, site, cell)
             if isinstance(found, str):

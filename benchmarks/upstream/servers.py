@@ -57,7 +57,9 @@ class Front:
     path: Callable[[int], str]
 
 
-def start_all(stack: ExitStack, site: Site, cores: Cores) -> list[Front]:
+def start_all(
+    stack: ExitStack, site: Site, cores: Cores, numbers_of_workers: Sequence[int]
+) -> list[Front]:
     """All of them. Raises: ServerFailed."""
     own = _own_path
 
@@ -80,7 +82,7 @@ def start_all(stack: ExitStack, site: Site, cores: Cores) -> list[Front]:
             prefix = _kept_tree(site, gateway)
             fronts.append(Front(PINNED, nginx, lambda size, p=prefix: p + asset_path(size)))  # type: ignore[misc]
         fronts.append(Front(mode, nginx, own))
-    for number in WORKERS:
+    for number in numbers_of_workers:
         workers = _start(
             stack,
             site,
