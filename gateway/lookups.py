@@ -65,16 +65,6 @@ class Installations:
     """The file is no JSON object: nothing is installed, whatever the setting says."""
 
 
-def _installations_of(document: Document | None) -> Installations:
-    return _shared_installations(tuple(document or ()), document is not None)
-
-
-@lru_cache(_SHARED_INSTALLATIONS)
-def _shared_installations(slugs: tuple[str, ...], file_exists: bool) -> Installations:
-    """One object for all users who have the same installed."""
-    return Installations(slugs, file_exists)
-
-
 class Lookups:
     """The caches with their loaders, and how long a "no" is believed."""
 
@@ -92,6 +82,7 @@ class Lookups:
         self._installations_ttl_s = cache.installations.ttl
         self._read: dict[UserId, tuple[float, Facts]] = {}
         """When each user's JSON was read last, and its facts then; the oldest first."""
+        self._shared_installations = lru_cache(_SHARED_INSTALLATIONS)(Installations)
         self._loading: dict[UserId, asyncio.Task[None]] = {}
         """Loads of both entries that run."""
         self._allow_missing = access.missing_installations == "allow"
@@ -130,11 +121,12 @@ class Lookups:
             if len(self._loading) >= _MOST_TOGETHER:
                 await asyncio.gather(self.records.get(user), self.installations.get(user))
                 return
-            loading = asyncio.create_task(
-                self._load_both(user, self.records.begin(user), self.installations.begin(user))
-            )
+            records, installations = self.records.begin(user), self.installations.begin(user)
+            loading = asyncio.create_task(self._load_both(user, records, installations))
             self._loading[user] = loading
             loading.add_done_callback(partial(self._loaded, user))
+            loading.add_done_callback(records.abandon)
+            loading.add_done_callback(installations.abandon)
         await asyncio.shield(loading)
 
     async def _load_both(
@@ -151,7 +143,7 @@ class Lookups:
             installations.land(
                 self._noted(user, *read) if read else await self._load_installations(user)
             )
-        except BaseException as error:  # cancelled too: nobody may wait for what has ended
+        except Exception as error:  # whatever it is: it is for those who wait
             records.fail(error)
             installations.fail(error)
             raise
@@ -203,7 +195,9 @@ class Lookups:
         """
         read = await in_threads(self._try_reading, users)
         return {
-            user: _installations_of(found[0]) if found else await self._load_installations(user)
+            user: self._installations_of(found[0])
+            if found
+            else await self._load_installations(user)
             for user, found in zip(users, read, strict=True)
         }
 
@@ -304,7 +298,11 @@ class Lookups:
 
     def _noted(self, user: UserId, document: Document | None, facts: Facts) -> Installations:
         self._note_read(user, facts)
-        return _installations_of(document)
+        return self._installations_of(document)
+
+    def _installations_of(self, document: Document | None) -> Installations:
+        """One object for all users who have the same installed."""
+        return self._shared_installations(tuple(document or ()), document is not None)
 
     def _note_read(self, user: UserId, facts: Facts) -> None:
         now = time.monotonic()

@@ -95,6 +95,11 @@ class Flight(Generic[K, V]):
         if not self.future.done():
             self._cache._failed(self, error)
 
+    def abandon(self, _task: "asyncio.Task[None]") -> None:
+        """For the end of the task that makes the load: if it was cancelled, perhaps before it
+        began, nobody waits any longer."""
+        self.fail(asyncio.CancelledError())
+
 
 def _mark_seen(future: "asyncio.Future[Entry[V]]") -> None:
     """A background refresh may have no waiter for its exception."""
@@ -339,6 +344,7 @@ class TTLCache(Generic[K, V]):
             task = asyncio.create_task(self._fly(flight))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(flight.abandon)
         return flight.future
 
     def _begin(self, key: K) -> Flight[K, V]:
@@ -348,11 +354,11 @@ class TTLCache(Generic[K, V]):
 
     async def _fly(self, flight: Flight[K, V]) -> None:
         try:
-            flight.land(await self._load(flight.key))
-        except BaseException as error:  # cancelled too: nobody may wait for what has ended
+            value = await self._load(flight.key)
+        except Exception as error:  # whatever it is: it is for those who wait
             flight.fail(error)
-            if not isinstance(error, Exception):
-                raise
+        else:
+            flight.land(value)
 
     def _landed(self, flight: Flight[K, V], value: V) -> None:
         key, entry = flight.key, self._build_entry(value, flight.started_at, flight.generation)
