@@ -1,9 +1,9 @@
 """uvicorn's HTTP protocol, which answers repetitions by itself.
 
 A request that was decided a moment ago is answered when its head has been read: no scope is
-finished, no task is made, and the head of the answer was put into bytes before. What is left
-of a request is reading and writing. All else goes uvicorn's way, to the same application; and
-an answer is the same, byte for byte, either way.
+made, no task, and the head of the answer was put into bytes before. What is left of a request
+is reading and writing. All else is given to uvicorn as it was read, and goes its way to the
+same application; and an answer is the same, byte for byte, either way.
 
 It leans on names of uvicorn that are not promised: those that `HttpToolsProtocol` defines and
 that are used below. tests/test_protocol.py holds both ways against each other.
@@ -78,10 +78,26 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._joining = JoiningTransport(transport)
         super().connection_made(cast(asyncio.Transport, self._joining))
+        self._asked: dict[str, Any] = {"client": self.client, "server": self.server}
+
+    # What the parser has read is kept, and told to uvicorn once it is known to be wanted.
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        if not (self._may_repeat and self._repeated()):
-            super().on_headers_complete()
+        if self._may_repeat and self._repeated():
+            return
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.on_url(url)
+        for name, value in headers:
+            super().on_header(name, value)
+        super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         self._joining.end_answer()
@@ -104,9 +120,9 @@ class GatewayProtocol(HttpToolsProtocol):
         ):
             return False
         server_head = self._server_fields.head(self.server_state.default_headers)
-        scope = cast(dict[str, Any], self.scope)
-        scope["raw_path"], _, scope["query_string"] = self.url.partition(b"?")
-        key = self._front.key_of(scope, headers)
+        asked = self._asked
+        asked["raw_path"], _, asked["query_string"] = self.url.partition(b"?")
+        key = self._front.key_of(asked, headers)
         if server_head is None or key is None:
             return False
         repetition = self._front.repeat(key)
