@@ -66,9 +66,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def own_cpu_seconds() -> float:
-    """Of this process, and of those it started that have ended."""
-    times = psutil.Process().cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)
+    """Of this process and of all that it started, those too that have ended."""
+    process = psutil.Process()
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(
+        sum(each.user + each.system + each.children_user + each.children_system for each in times)
+    )
 
 
 def core_cpu_seconds(core: int) -> float:

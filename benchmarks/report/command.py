@@ -22,14 +22,19 @@ _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("all")
-@click.option("--only", multiple=True, metavar="NAME", help="This one; may be repeated.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Measures this one alone, and reports it with what is there; may be repeated.",
+)
 @site_dir_option
-@quick_option("Two to three minutes, to see that it works.")
+@quick_option("Under two minutes, to see that it works.")
 @output_option
 def all_(only: Sequence[str], site_dir: Path, quick: bool, output: Path) -> None:
     """Every benchmark, one after the other, and one report of all: report.html, report.json.
 
-    The full run takes about half an hour. Leave the machine alone meanwhile.
+    The full run takes three quarters of an hour. Leave the machine alone meanwhile.
     """
     from benchmarks.registry import BENCHMARKS  # noqa: PLC0415 (each of them may import this)
 
@@ -41,7 +46,7 @@ def all_(only: Sequence[str], site_dir: Path, quick: bool, output: Path) -> None
     for command in chosen:
         console.rule(str(command.name))
         _run(command, site_dir, output, quick=quick)
-    records = read_records(output, [str(command.name) for command in chosen])
+    records = read_records(output, names)
     write_report(output, records)
     console.rule("promises")
     console.print(_promise_table(records))

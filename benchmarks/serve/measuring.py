@@ -67,11 +67,12 @@ class Measuring:
         return Figure(entry.server, entry.cell, number, report, server_s, others_s)
 
     def _clocks(self, entry: Entry) -> tuple[float, float]:
-        """CPU time of the server; and of what is no part of the benchmark, on both cores."""
+        """CPU time of the server; and on both cores of what is no part of the benchmark, to
+        which servers that stand by belong."""
         server = entry.running
         server_s = sum(cpu_seconds(each.pid) for each in (server, *server.behind))
         both_s = core_cpu_seconds(self._cores.server) + core_cpu_seconds(self._cores.load)
-        return server_s, both_s - server_s - own_cpu_seconds()
+        return server_s, both_s - own_cpu_seconds()
 
     def _check(self, entry: Entry) -> None:
         try:
