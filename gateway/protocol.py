@@ -72,8 +72,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(**options)
         self._front = front
         self._server_fields = server_fields
-        # Decided once: what is logged or limited goes uvicorn's way.
-        self._may_repeat = not self.config.access_log and self.limit_concurrency is None
+        self._may_repeat = not self.config.access_log  # what is logged goes uvicorn's way
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._joining = JoiningTransport(transport)
@@ -117,6 +116,7 @@ class GatewayProtocol(HttpToolsProtocol):
             or parser.get_http_version() != "1.1"
             or (cycle is not None and not cycle.response_complete)
             or self.flow.write_paused
+            or (self.limit_concurrency is not None and self._is_at_limit(self.limit_concurrency))
         ):
             return False
         server_head = self._server_fields.head(self.server_state.default_headers)
@@ -135,3 +135,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._joining.write_answer(STATUS_LINE[decision.status] + server_head + decision.head, body)
         self.on_response_complete()
         return True
+
+    def _is_at_limit(self, limit: int) -> bool:
+        """Whether uvicorn will refuse the request."""
+        return len(self.connections) >= limit or len(self.tasks) >= limit

@@ -274,13 +274,24 @@ def test_an_idle_connection_is_closed_after_a_repetition_too(running: Running) -
     "environment",
     [
         {"GATEWAY__OBSERVABILITY__ACCESS_LOG": "true"},
-        {"GATEWAY__SERVER__LIMIT_CONCURRENCY": "100"},
         {"GATEWAY__OBSERVABILITY__DEBUG_HEADERS": "true"},
     ],
 )
-def test_what_is_logged_limited_or_explained_is_left_to_the_application(
+def test_what_is_logged_or_explained_is_left_to_the_application(
     site: Site, environment: dict[str, str]
 ) -> None:
     with two_ways(site, **environment) as running:
-        running.ask("ours", request(), request(), LAST)
-        assert running.app.calls == 3
+        for _ in range(3):
+            running.ask("ours", request(), LAST)
+        assert running.app.calls == 6
+
+
+def test_a_limit_of_connections_refuses_repetitions_too(site: Site) -> None:
+    with two_ways(site, GATEWAY__SERVER__LIMIT_CONCURRENCY="2") as running:
+        running.remember(request())
+        address = running.sockets["ours"].getsockname()
+        with socket.create_connection(address) as other:
+            answer = running.ask("ours", request())
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            other.sendall(request())
+            assert other.recv(65536).startswith(b"HTTP/1.1 200 ")
