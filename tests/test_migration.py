@@ -544,7 +544,7 @@ def applying(site: Site, *arguments: str) -> Callable[[], object]:
 def test_a_kill_at_any_step_leaves_old_files_or_new_and_the_next_run_goes_on(
     tmp_path: Path,
 ) -> None:
-    site = many_users(tmp_path / "site", 4)
+    site = many_users(tmp_path / "site", 20)  # more than are written at once
     site.add_row(NOBODY, "Eyes", "2.0.0")
     before = contents(site)
     missing = f"user_{NOBODY}/installed_plugins.json"
