@@ -66,7 +66,7 @@ def head_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """A connection whose answers begin with one write."""
+    """A connection that answers repetitions, and begins each answer with one write."""
 
     def __init__(self, front: Front, server_fields: ServerFields, **options: Any) -> None:
         super().__init__(**options)
