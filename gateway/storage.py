@@ -413,13 +413,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def _read_up_to(most: int, descriptor: int, expected: int) -> bytes:
-    """To the end of the file, in one go if it has the expected size."""
+    """To the end of the file, with one call if it has the expected size."""
     content = os.read(descriptor, min(expected, most) + 1)
-    while len(content) > expected and len(content) < most:
-        more = os.read(descriptor, most - len(content))
-        if not more:
-            break
-        content += more
+    if len(content) != expected:  # it grew or shrank, or the file system gives it in pieces
+        while len(content) < most and (more := os.read(descriptor, most - len(content))):
+            content += more
     return content
 
 

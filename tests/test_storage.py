@@ -697,3 +697,13 @@ def test_a_failing_disk_is_no_missing_file(
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(OSError, match="Input/output error"):
         storage.open_asset(REVIEW, V1, SCRIPT)
+
+
+def test_a_file_that_comes_in_pieces_is_read_to_its_end(
+    storage: PluginStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.register_user_plugin(ADA, REVIEW)
+    whole = storage.installations_file(ADA).read_bytes()
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 7)))
+    assert storage.read_content(ADA) == whole

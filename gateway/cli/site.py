@@ -1,7 +1,7 @@
 """`init`, `check`, `list`: a site, made and looked at."""
 
 from collections.abc import AsyncIterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import anyio
@@ -83,7 +83,7 @@ async def _list(settings: Settings, only: UserId | None) -> bool:
     """False: there is nothing to show."""
     gateway = Gateway(settings)
     columns = Columns("user", "plugin", "version", "enabled", "installed", "published")
-    published = lru_cache(_is_published)
+    published = cache(_is_published)
     found = False
     async with gateway.running(listening=False), threads() as in_threads:
         async for pairs in _records(gateway, only):
