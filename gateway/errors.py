@@ -5,6 +5,7 @@
     ├── StorageError                  a file of ours that cannot be read or written
     ├── PublishingError               a plugin that is not fit to be published
     └── RequestError                  becomes an answer: `status`, `code`, `detail`
+        ├── BadRequest                400  no HTTP/1.1
         ├── InvalidRequest            422  malformed input
         ├── NotAuthenticated          401  no credential
         │   └── PasswordRequired      a page, whose browser can ask for one
@@ -19,6 +20,7 @@
         │   ├── VersionNotPublished   a row whose version has no folder
         │   └── AssetNotFound         a folder without that file
         ├── MethodNotAllowed          405
+        ├── RequestTimeout            408  a request that does not arrive in time
         ├── AmbiguousVersion          409  a bare slug held at several versions
         ├── AlreadyInstalled          409  at another version than asked for
         ├── NoEarlierVersion          409  nothing to roll back to
@@ -27,6 +29,9 @@
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
         ├── ContentTooLarge           413
         ├── RangeNotSatisfiable       416
+        ├── HeadTooLarge              431
+        ├── TransferCodingUnknown     501  another one than chunked
+        ├── TooManyConnections        503  as many as the settings or the system allow
         └── SourceUnavailable         503  the database or the disk failed
 
 HTTP code turns a `RequestError` into an answer in one place (endpoints/answers.py). Texts
@@ -74,6 +79,10 @@ class RequestError(GatewayError):
     def headers(self) -> list[tuple[str, str]]:
         """Fields that this status requires beside the common ones."""
         return []
+
+
+class BadRequest(RequestError):
+    status, code, default_detail = 400, "bad_request", "The request is not valid HTTP/1.1"
 
 
 class InvalidRequest(RequestError):
@@ -170,6 +179,11 @@ class MethodNotAllowed(RequestError):
         return [("Allow", self.allow)]
 
 
+class RequestTimeout(RequestError):
+    status, code = 408, "request_timeout"
+    default_detail = "The request did not arrive in time"
+
+
 class AmbiguousVersion(RequestError):
     status, code = 409, "ambiguous_version"
     default_detail = "Several versions are in use; ask by database id or with a pinned URL"
@@ -219,11 +233,29 @@ class RangeNotSatisfiable(RequestError):
         return [("Content-Range", f"bytes */{self.size}")]
 
 
-class SourceUnavailable(RequestError):
-    status, code = 503, "source_unavailable"
-    default_detail = "A source of truth cannot be read just now"
+class HeadTooLarge(RequestError):
+    status, code = 431, "head_too_large"
+    default_detail = "The header fields are too large"
+
+
+class TransferCodingUnknown(RequestError):
+    status, code = 501, "transfer_coding_unknown"
+    default_detail = "The only transfer coding of requests is chunked"
+
+
+class _Unavailable(RequestError):
+    status = 503
     retry_after_s: ClassVar[int] = 1
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         return [("Retry-After", str(self.retry_after_s))]
+
+
+class TooManyConnections(_Unavailable):
+    code, default_detail = "too_many_connections", "Too many connections are open just now"
+
+
+class SourceUnavailable(_Unavailable):
+    code = "source_unavailable"
+    default_detail = "A source of truth cannot be read just now"

@@ -118,6 +118,12 @@ class Server(_Section):
     """Unix socket to listen on instead of host and port."""
     limit_concurrency: int = Field(0, ge=0)
     """Connections before new ones get 503; 0 sets no limit."""
+    max_head_bytes: int = Field(65536, ge=4096)
+    """Bytes of a request line and its header fields; a larger head gets 431."""
+    head_timeout: float = Field(10.0, gt=0)
+    """Seconds in which a head must arrive, and then its body; a slower one gets 408."""
+    send_timeout: float = Field(30.0, gt=0)
+    """Seconds after which a client is cut off that reads nothing of its answer."""
     drain_delay: float = Field(0.0, ge=0)
     """Seconds after SIGTERM in which all is still served while /-/ready says 503."""
     drain_timeout: float = Field(10.0, ge=0)

@@ -23,6 +23,7 @@ from typing import Any
 import uvicorn
 
 from gateway.application import Gateway
+from gateway.descriptors import raise_limit
 from gateway.errors import ConfigurationError
 from gateway.logs import log_config
 from gateway.protocol import protocol_for
@@ -76,10 +77,12 @@ class Board:
 def work(listener: socket.socket, board: Board) -> None:
     """Serves until told otherwise; reads all settings anew. The whole life of a process."""
     _leave_signals_to_the_supervisor()
+    raise_limit()
     try:
         settings = load_settings()
         gateway = Gateway(settings)
-        config = uvicorn.Config(gateway, http=protocol_for(gateway), **uvicorn_options(settings))
+        protocol = protocol_for(gateway, settings.server)
+        config = uvicorn.Config(gateway, http=protocol, **uvicorn_options(settings))
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
@@ -96,6 +99,7 @@ def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, An
         "log_config": log_config(settings.observability),
         "log_level": log_level,
         "server_header": False,
+        "ws": "none",
         "limit_concurrency": server.limit_concurrency or None,
         # After all connections have ended: for tasks that nobody waits for any more.
         "timeout_graceful_shutdown": 1,
@@ -185,8 +189,7 @@ class WorkerServer(uvicorn.Server):
         return [
             connection.transport.get_extra_info("socket").fileno()
             for connection in connections
-            if (connection.cycle is None or connection.cycle.response_complete)
-            and not connection.transport.is_closing()
+            if not connection.owes_an_answer and not connection.transport.is_closing()
         ]
 
     def _has_unread(self) -> bool:

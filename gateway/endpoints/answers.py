@@ -44,6 +44,10 @@ def on_request_error(_request: Request, error: Exception) -> Response:
         raise error
     if isinstance(error, SourceUnavailable):
         logger.warning("503: %s", error.reason)
+    return error_answer(error)
+
+
+def error_answer(error: RequestError) -> Response:
     content = {"detail": error.detail, "code": error.code}
     return _body(content, error.status, dict(error.headers))
 

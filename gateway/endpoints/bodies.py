@@ -8,8 +8,7 @@ from starlette.requests import Request
 
 from gateway.cors import CorsPolicy
 from gateway.errors import ContentTooLarge, InvalidRequest, OriginNotAllowed
-
-_MAX_BODY_BYTES = 16 * 1024
+from gateway.request_reader import MAX_BODY_BYTES
 
 
 class Body(BaseModel):
@@ -50,7 +49,7 @@ async def read_body(request: Request, body_type: type[B]) -> B:
     content = b""
     async for chunk in request.stream():
         content += chunk
-        if len(content) > _MAX_BODY_BYTES:
+        if len(content) > MAX_BODY_BYTES:
             raise ContentTooLarge
     try:
         return body_type.model_validate_json(content or b"{}")

@@ -18,6 +18,8 @@ from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import ASKED
 from gateway.representation import HeaderFields
 
+_WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
+
 Credential = Callable[[Scope, Mapping[bytes, bytes]], Hashable]
 
 
@@ -98,6 +100,10 @@ class Front:
         self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
     ) -> None:
         """The long way."""
+        if scope["path"] == "*":  # OPTIONS of the whole server (RFC 9110 §9.3.7)
+            await send_answer(send, 204, _WHOLE_SERVER, b"")
+            self.decided[204] += 1
+            return
         fields: HeaderFields = ()
         if self._cors is not None:
             preflight = self._cors.preflight(scope["method"], headers)

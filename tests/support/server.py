@@ -128,19 +128,26 @@ def serving(
     *arguments: str,
     command: str = "serve",
     config: Path | None = None,
+    descriptors: int | None = None,
 ) -> Iterator[Server]:
-    """`gateway serve` on a free port, until the block ends."""
+    """`gateway serve` on a free port, until the block ends.
+
+    `descriptors`: how many the system allows it.
+    """
     options = () if config is None else ("--config", str(config))
     words = ("-m", "gateway", *options, command, *_FREE_PORT, *arguments)
-    with listening(environment, *words) as server:
+    with listening(environment, *words, descriptors=descriptors) as server:
         yield server
 
 
 @contextmanager
-def listening(environment: Mapping[str, str], *arguments: str) -> Iterator[Server]:
+def listening(
+    environment: Mapping[str, str], *arguments: str, descriptors: int | None = None
+) -> Iterator[Server]:
     """`python …`, which says on which port it listens, until the block ends."""
+    limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
     process = subprocess.Popen(
-        [sys.executable, *_STRICT, *arguments],
+        [*limited, sys.executable, *_STRICT, *arguments],
         env={**clean_environment(), **environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,0 +1,326 @@
+"""Bytes in, requests out: HTTP/1.1 as RFC 9112 has it, without a socket or a clock.
+
+httptools (llhttp, strict) parses; this module decides what it is given and what is accepted.
+
+Rule 1. The parser gets one message at a time. A head ends with an empty line, and so does a
+chunked body, whose trailers come before that line; a body with a length ends by count. So
+bytes are cut there, and what follows a message is looked at when its answer is finished.
+Rule 2. What can be read in two ways is refused, and nothing after it is read. A message with
+`Upgrade` is the last one of its connection: other software may take what follows it for
+something else than requests.
+
+It holds at most one unfinished message, which `Limits` bounds, and what arrived with it.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import unquote
+
+import httptools
+
+from gateway.errors import (
+    BadRequest,
+    ContentTooLarge,
+    HeadTooLarge,
+    RequestError,
+    TransferCodingUnknown,
+)
+
+Fields = list[tuple[bytes, bytes]]
+
+MAX_BODY_BYTES = 16 * 1024
+"""No request of the gateway's has a larger body."""
+# Apache allows 100 fields, HAProxy 101; browsers send some 20.
+_MAX_FIELDS = 100
+_EMPTY_LINE = b"\r\n\r\n"
+# RFC 9112 §3.2 and RFC 3986 §3.2.2: a name, an IPv4 address or an IP literal, and a port.
+_HOST = re.compile(rb"(?:[\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?", re.ASCII)
+_ABSOLUTE_TARGET = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]+)(/[^?]*)?(\?.*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one request, in bytes."""
+
+    head_bytes: int = 64 * 1024
+    body_bytes: int = MAX_BODY_BYTES
+
+
+@dataclass(slots=True)
+class Request:
+    """A whole request."""
+
+    method: bytes
+    raw_path: bytes
+    query_string: bytes
+    version: str
+    """`1.0` or `1.1`; a later 1.x is read as 1.1 (RFC 9110 §2.5)."""
+    fields: Fields
+    """Names in lower case, in the order they came. Trailers are not among them."""
+    headers: dict[bytes, bytes]
+    """The same; of a repeated field the last."""
+    keeps_alive: bool
+    """Whether the client may send another request on this connection."""
+    has_body: bool
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """Decoded, as ASGI's `path`."""
+        return unquote(self.raw_path.decode("ascii"))
+
+
+class Phase(Enum):
+    """What the reader waits for."""
+
+    NOTHING = "the first byte of a request"
+    HEAD = "the rest of a head"
+    BODY = "the rest of a body"
+
+
+class RequestReader:
+    """Cuts what a client sends into requests.
+
+    After `next_request` has raised, or has returned a request that does not keep the
+    connection alive, nothing more may be read.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._parser = httptools.HttpRequestParser(self)
+        # Versions are checked below: the parser knows no 1.2, and lets 2.0 pass.
+        self._parser.set_dangerous_leniencies(lenient_version=True)
+        self._data = b""
+        self._start = 0
+        self._searched = 0
+        """No message ends between `_start` and here."""
+        self._known_host: bytes | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """What belongs to one message."""
+        self._url = b""
+        self._fields: Fields = []
+        self._request: Request | None = None
+        self._body = bytearray()
+        self._has_skipped_line = False
+        self._upgrades = False
+        self._missing: int | None = None
+        """Bytes of a body whose length is known; None: it ends with an empty line."""
+        self._is_complete = False
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether bytes are there that no request was made of."""
+        return self._start < len(self._data)
+
+    @property
+    def phase(self) -> Phase:
+        if self._request is not None:
+            return Phase.BODY
+        return Phase.HEAD if self.has_unread else Phase.NOTHING
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for a 100 before it sends the body (RFC 9110 §10.1.1)."""
+        request = self._request
+        return (
+            request is not None
+            and not self.has_unread
+            and not self._body
+            and request.version == "1.1"
+            and request.headers.get(b"expect", b"").lower() == b"100-continue"
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Takes what the client sent."""
+        if self._start == len(self._data):
+            self._data, self._searched = data, 0
+        else:
+            self._searched -= self._start
+            self._data = self._data[self._start :] + data
+        self._start = 0
+
+    def next_request(self) -> Request | None:
+        """The next whole request; None, where more bytes are needed.
+
+        Raises: BadRequest, HeadTooLarge, ContentTooLarge, TransferCodingUnknown.
+        """
+        while not self._is_complete:
+            stop = self._end_of_part()
+            if stop is None:
+                return None
+            if self._request is None:
+                self._read_head(self._data[self._start : stop])
+            else:
+                self._read_body(self._data[self._start : stop])
+            self._start = self._searched = stop
+        request = self._request
+        if request is not None and self._body:
+            request.body = bytes(self._body)
+        self._forget()
+        return request
+
+    def _end_of_part(self) -> int | None:
+        """Where the next bytes for the parser end; None, where they have not arrived.
+
+        Raises: HeadTooLarge, ContentTooLarge.
+        """
+        if self._request is None:
+            self._require_a_beginning()
+        elif self._missing is not None:
+            stop = min(len(self._data), self._start + self._missing)
+            return stop if stop > self._start else None
+        # An empty line may begin in what was searched already.
+        found = self._data.find(_EMPTY_LINE, max(self._start, self._searched - 3))
+        stop = len(self._data) if found < 0 else found + len(_EMPTY_LINE)
+        if stop - self._start > self._limits.head_bytes:
+            raise HeadTooLarge if self._request is None else ContentTooLarge
+        self._searched = stop
+        return None if found < 0 else stop
+
+    def _require_a_beginning(self) -> None:
+        """Refuses at its first byte what is no HTTP/1.1, such as the beginning of TLS.
+
+        One empty line before a request is ignored (RFC 9112 §2.2). Raises: BadRequest.
+        """
+        data = self._data
+        if not self._has_skipped_line:
+            if data.startswith(b"\r\n", self._start):
+                self._start += 2
+                self._has_skipped_line = True
+            elif data[self._start :] == b"\r":
+                return  # half of one
+        first = data[self._start : self._start + 1]
+        if first and not first.isalpha():
+            raise BadRequest("The request line is malformed")
+
+    def _read_head(self, head: bytes) -> None:
+        """Raises: BadRequest, HeadTooLarge, ContentTooLarge, TransferCodingUnknown."""
+        if head.count(b"\n") > _MAX_FIELDS + 2:
+            raise HeadTooLarge
+        self._parse(head)
+        request = self._request
+        if request is None:
+            raise BadRequest
+        self._check_host(request)
+        self._bound_body(request)
+
+    def _read_body(self, part: bytes) -> None:
+        """Raises: BadRequest, ContentTooLarge."""
+        self._parse(part)
+        if self._missing is not None:
+            self._missing -= len(part)
+        if len(self._body) > self._limits.body_bytes:
+            raise ContentTooLarge
+
+    def _parse(self, part: bytes) -> None:
+        """Raises: BadRequest."""
+        try:
+            self._parser.feed_data(part)
+        except httptools.HttpParserUpgrade:
+            pass  # the message is complete, and the last one
+        except httptools.HttpParserError as error:
+            refusal = error.__context__
+            raise refusal if isinstance(refusal, RequestError) else BadRequest from None
+
+    def _check_host(self, request: Request) -> None:
+        """RFC 9112 §3.2. Raises: BadRequest."""
+        host = request.headers.get(b"host")
+        if host is None:
+            if request.version == "1.1":
+                raise BadRequest("The field Host is missing")
+            return
+        if len(request.headers) != len(request.fields) and (
+            sum(name == b"host" for name, _ in request.fields) > 1
+        ):
+            raise BadRequest("The field Host stands twice")
+        if host != self._known_host:
+            if not _HOST.fullmatch(host):
+                raise BadRequest("The field Host is malformed")
+            self._known_host = host
+
+    def _bound_body(self, request: Request) -> None:
+        """RFC 9112 §6. Raises: BadRequest, ContentTooLarge, TransferCodingUnknown."""
+        if not request.has_body:
+            return
+        coding = request.headers.get(b"transfer-encoding")
+        if self._upgrades:
+            raise BadRequest("A request with Upgrade must have no body")
+        if coding is None:
+            self._missing = int(request.headers[b"content-length"])
+            if self._missing > self._limits.body_bytes:
+                raise ContentTooLarge
+        elif request.version == "1.0":
+            raise BadRequest("HTTP/1.0 has no Transfer-Encoding")  # §6.1
+        elif coding.lower() != b"chunked":
+            raise TransferCodingUnknown
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        if self._request is not None:  # Rule 1 is broken: never a request out of a body
+            raise BadRequest
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._request is None:  # else a trailer, which is no header (RFC 9110 §6.5.1)
+            self._fields.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        parser, fields = self._parser, self._fields
+        raw_path, query_string, authority = _split_target(self._url, parser.get_method())
+        if authority is not None:  # what Host says does not count then (RFC 9112 §3.2.2)
+            fields = [(name, authority if name == b"host" else value) for name, value in fields]
+        headers = dict(fields)
+        version = _version(parser.get_http_version())
+        self._upgrades = parser.should_upgrade()
+        self._request = Request(
+            parser.get_method(),
+            raw_path,
+            query_string,
+            version,
+            fields,
+            headers,
+            version == "1.1" and parser.should_keep_alive() and not self._upgrades,
+            headers.get(b"content-length", b"0").strip(b"0") != b""
+            or b"transfer-encoding" in headers,
+        )
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        self._is_complete = True
+
+
+def _version(text: str) -> str:
+    """Raises: BadRequest."""
+    if text in ("1.1", "1.0"):
+        return text
+    if text.startswith("1."):
+        return "1.1"
+    raise BadRequest("Expected HTTP/1.1")
+
+
+def _split_target(target: bytes, method: bytes) -> tuple[bytes, bytes, bytes | None]:
+    """(path, query, authority where the target names one): RFC 9112 §3.2.
+
+    Raises: BadRequest.
+    """
+    if b"#" in target:
+        raise BadRequest("A request target has no fragment")
+    authority = None
+    if not target.startswith(b"/"):
+        if target == b"*" and method == b"OPTIONS":
+            return b"*", b"", None
+        match = _ABSOLUTE_TARGET.fullmatch(target)
+        if match is None or method == b"CONNECT" or not _HOST.fullmatch(match[1]):
+            raise BadRequest("The request target is malformed")
+        authority = match[1]
+        target = (match[2] or b"/") + (match[3] or b"")
+    raw_path, _, query_string = target.partition(b"?")
+    return raw_path, query_string, authority

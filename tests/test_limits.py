@@ -1,0 +1,219 @@
+"""What a client can make the server hold, and for how long, seen from outside."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.memory import MIB, memory_bytes
+from tests.support.server import Server, serving
+from tests.support.site import ADA, Site, bearer, populated
+from tests.support.sockets import converse, statuses
+from tests.support.urls import own
+from tests.support.waiting import eventually
+
+LIVE = b"GET /-/live HTTP/1.1\r\nHost: x\r\n\r\n"
+SHORT = {"GATEWAY__SERVER__HEAD_TIMEOUT": "0.5", "GATEWAY__SERVER__SEND_TIMEOUT": "0.5"}
+LARGE = "dist/large.js"
+# More than the buffers of both sides take.
+LARGE_BYTES = 16 * MIB
+DEADLINE_S = 10.0
+MOST_MIB = 64
+"""What no attack may take (docs/security.md)."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = populated(tmp_path_factory.mktemp("site"))
+    with (site.version_folder("Review", "1.0.0") / LARGE).open("wb") as file:
+        file.truncate(LARGE_BYTES)
+    return site
+
+
+@pytest.fixture(scope="module")
+def impatient(site: Site) -> Iterator[Server]:
+    with serving({**site.environment, **SHORT}) as server:
+        yield server
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S)
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """Until the server closes. Raises: TimeoutError."""
+    received = b""
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return received
+
+
+def asked(path: str, *fields: str) -> bytes:
+    lines = (f"GET {path} HTTP/1.1", "Host: x", *fields, "", "")
+    return "\r\n".join(lines).encode()
+
+
+def file_of(user: str, path: str) -> bytes:
+    return asked(own("Review", path), f"Authorization: {bearer(user)['Authorization']}")
+
+
+# Time
+
+
+def test_a_connection_that_says_nothing_is_closed(impatient: Server) -> None:
+    with connect(impatient) as connection:
+        assert rest_of(connection) == b""
+
+
+@pytest.mark.parametrize(
+    "sent", [LIVE[:-2], b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"]
+)
+def test_a_request_that_does_not_end_gets_a_408(impatient: Server, sent: bytes) -> None:
+    assert statuses(converse(impatient.port, [sent])) == [408]
+
+
+def test_bytes_that_drip_do_not_extend_the_time(impatient: Server) -> None:
+    started = time.monotonic()
+    with connect(impatient) as connection:
+        connection.setblocking(False)
+        received = b""
+        for byte in LIVE[:-2] + b"A: " + b"b" * 1000:
+            with contextlib.suppress(BlockingIOError):
+                received += connection.recv(65536)
+            if received:
+                break
+            connection.send(bytes([byte]))
+            time.sleep(0.02)
+    assert statuses(received) == [408]
+    assert time.monotonic() - started < DEADLINE_S / 2
+
+
+def test_a_slow_client_that_keeps_within_the_time_is_served(site: Site) -> None:
+    with serving(site.environment) as server, connect(server) as connection:
+        for byte in LIVE[:-4]:
+            connection.send(bytes([byte]))
+            time.sleep(0.01)
+        connection.sendall(b"\r\nConnection: close\r\n\r\n")
+        assert statuses(rest_of(connection)) == [200]
+
+
+def test_a_client_that_reads_nothing_is_cut_off(impatient: Server) -> None:
+    with connect(impatient) as connection:
+        connection.sendall(file_of(ADA, LARGE))
+        eventually(lambda: "".join(impatient.output), lambda text: "reads nothing" in text)
+        assert len(rest_of(connection)) < LARGE_BYTES
+
+
+def test_a_client_that_reads_slowly_gets_everything(impatient: Server) -> None:
+    """For longer than the time in which one must take something."""
+    received = 0
+    with connect(impatient) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.sendall(file_of(ADA, LARGE).replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        started = time.monotonic()
+        while chunk := connection.recv(MIB):
+            received += len(chunk)
+            if time.monotonic() - started < 3 * 0.5:
+                time.sleep(0.05)
+    assert received > LARGE_BYTES
+
+
+# Memory
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Iterator[Server]:
+    with serving(site.environment) as server:
+        server.get("/-/live")
+        yield server
+
+
+@contextlib.contextmanager
+def bounded(server: Server) -> Iterator[None]:
+    before = memory_bytes(server)
+    yield
+    assert (memory_bytes(server) - before) / MIB < MOST_MIB
+    assert server.get("/-/live").status == 200
+
+
+def test_a_head_without_end(server: Server) -> None:
+    endless = [LIVE[:-2] + b"A: ", *[b"b" * MIB] * 150]
+    with bounded(server):
+        assert statuses(converse(server.port, endless)) in ([431], [])
+        assert statuses(converse(server.port, [LIVE[:-2], *[b"A: b\r\n" * 10_000] * 100])) == [431]
+
+
+def test_trailers_without_end(server: Server) -> None:
+    head = b"GET /-/live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with bounded(server):
+        assert statuses(converse(server.port, [head, *[b"A: b\r\n" * 10_000] * 100])) == [413]
+
+
+def test_bodies_without_end(server: Server) -> None:
+    head = b"POST /-/cache/purge HTTP/1.1\r\nHost: x\r\n"
+    with bounded(server):
+        long = head + b"Content-Length: 10000000000\r\n\r\n"
+        assert statuses(converse(server.port, [long, *[bytes(MIB)] * 20])) in ([413], [])
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        chunk = b"100000\r\n" + bytes(MIB) + b"\r\n"
+        assert statuses(converse(server.port, [chunked, *[chunk] * 20])) in ([413], [])
+
+
+def test_requests_whose_answers_are_not_read(server: Server) -> None:
+    """Of a hundred connections, each with more requests than the server reads of it."""
+    many = file_of(ADA, LARGE) * 2000 + LIVE * 5000
+    with bounded(server), ExitStack() as stack:
+        for _ in range(100):
+            connection = stack.enter_context(connect(server))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                connection.send(many)
+        assert server.get("/-/live").status == 200
+
+
+# Descriptors
+
+FEW = 256
+
+
+def test_idle_connections_make_room_for_those_who_ask(site: Site) -> None:
+    """The one that waits longest goes first; who is being answered stays."""
+    with serving(site.environment, descriptors=FEW) as server, ExitStack() as stack:
+        busy = stack.enter_context(connect(server))
+        busy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        busy.sendall(file_of(ADA, LARGE))
+        assert busy.recv(4096).startswith(b"HTTP/1.1 200 ")
+        idle = [stack.enter_context(connect(server)) for _ in range(2 * FEW)]
+        idle[0].settimeout(DEADLINE_S)
+        assert rest_of(idle[0]) == b""
+        for _ in range(20):
+            assert server.get("/-/live").status == 200
+        last = idle[-1]
+        last.sendall(LIVE)
+        assert last.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert len(busy.recv(65536)) > 0
+
+
+def test_a_server_without_a_free_descriptor_goes_on_when_there_is_one(site: Site) -> None:
+    """All of them are taken by answers that run."""
+    with serving(site.environment, descriptors=FEW) as server:
+        with ExitStack() as stack:
+            for _ in range(2 * FEW):
+                client = stack.enter_context(connect(server))
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                with contextlib.suppress(OSError):
+                    client.sendall(file_of(ADA, LARGE))
+        eventually(lambda: is_served(server), bool)
+        assert "Traceback" not in "".join(server.output)
+
+
+def is_served(server: Server) -> bool:
+    try:
+        return server.get("/-/live").status == 200
+    except OSError:
+        return False
