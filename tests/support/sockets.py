@@ -2,7 +2,8 @@
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 _DEADLINE_S = 10.0
 _LENGTH = b"content-length:"
@@ -10,14 +11,14 @@ _DATE = re.compile(rb"^date: [^\r]*\r\n", re.MULTILINE)
 
 
 def converse(
-    port: int, pieces: Iterable[bytes], *, shut: bool = False, timeout_s: float = _DEADLINE_S
+    port: int, pieces: Iterable[bytes], *, shut: bool = False, keep_date: bool = False
 ) -> bytes:
-    """All that comes back on one connection until the server closes it, without the date.
+    """All that comes back on one connection until the server closes it, without Date.
 
     `shut`: whether the sending side is shut down after the last piece.
     Raises: TimeoutError, if the server leaves the connection open.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=_DEADLINE_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for piece in pieces:
@@ -29,7 +30,7 @@ def converse(
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
-    return _DATE.sub(b"", received)
+    return received if keep_date else _DATE.sub(b"", received)
 
 
 def statuses(received: bytes) -> list[int]:
@@ -42,3 +43,26 @@ def statuses(received: bytes) -> list[int]:
         lengths = [int(field.partition(b":")[2]) for field in fields if field.startswith(_LENGTH)]
         received = rest[sum(lengths) :]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """One answer, byte for byte."""
+
+    status: int
+    phrase: bytes
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def exchange(
+    port: int, method: str, target: str, fields: Mapping[str, str], body: bytes = b""
+) -> RawAnswer:
+    """The answer to one request, on a connection that the fields end."""
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
+    received = converse(port, ["\r\n".join([*lines, "", ""]).encode() + body], keep_date=True)
+    head, _, content = received.partition(b"\r\n\r\n")
+    line, *rest = head.split(b"\r\n")
+    _, status, phrase = line.split(b" ", 2)
+    split = [field.partition(b": ") for field in rest]
+    return RawAnswer(int(status), phrase, [(name, value) for name, _, value in split], content)
