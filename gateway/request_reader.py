@@ -109,6 +109,8 @@ class RequestReader:
         self._missing: int | None = None
         """Bytes of a body whose length is known; None: it ends with an empty line."""
         self._is_complete = False
+        self._refusal: RequestError | None = None
+        """Why a call of the parser's to us stopped it."""
 
     @property
     def has_unread(self) -> bool:
@@ -221,9 +223,8 @@ class RequestReader:
             self._parser.feed_data(part)
         except httptools.HttpParserUpgrade:
             pass  # the message is complete, and the last one
-        except httptools.HttpParserError as error:
-            refusal = error.__context__
-            raise refusal if isinstance(refusal, RequestError) else BadRequest from None
+        except httptools.HttpParserError:
+            raise self._refusal or BadRequest from None
 
     def _check_host(self, request: Request) -> None:
         """RFC 9112 §3.2. Raises: BadRequest."""
@@ -261,7 +262,8 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         if self._request is not None:  # Rule 1 is broken: never a request out of a body
-            raise BadRequest
+            self._refusal = BadRequest()
+            raise self._refusal
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -271,22 +273,30 @@ class RequestReader:
             self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        try:
+            self._request = self._head_read()
+        except BadRequest as refusal:
+            self._refusal = refusal
+            raise
+
+    def _head_read(self) -> Request:
+        """Raises: BadRequest."""
         parser, fields = self._parser, self._fields
-        raw_path, query_string, authority = _split_target(self._url, parser.get_method())
+        method, version = parser.get_method(), _version(parser.get_http_version())
+        raw_path, query_string, authority = _split_target(self._url, method)
         if authority is not None:  # what Host says does not count then (RFC 9112 §3.2.2)
             fields = [(name, authority if name == b"host" else value) for name, value in fields]
         headers = dict(fields)
-        version = _version(parser.get_http_version())
         self._upgrades = parser.should_upgrade()
-        self._request = Request(
-            parser.get_method(),
+        return Request(
+            method,
             raw_path,
             query_string,
             version,
             fields,
             headers,
-            version == "1.1" and parser.should_keep_alive() and not self._upgrades,
-            headers.get(b"content-length", b"0").strip(b"0") != b""
+            keeps_alive=version == "1.1" and parser.should_keep_alive() and not self._upgrades,
+            has_body=headers.get(b"content-length", b"0").strip(b"0") != b""
             or b"transfer-encoding" in headers,
         )
 

@@ -88,6 +88,14 @@ def test_a_refusal_follows_the_answers_that_are_owed_and_is_like_any_error(
     assert json.loads(body).keys() == {"detail", "code"}
 
 
+def test_a_refusal_after_an_error_is_its_own(server: Server) -> None:
+    """Found by the differential test: it repeated the error before."""
+    asked = request(own("Review"), "Authorization: Bearer x") + b"nothing\r\n\r\n"
+    received = converse(server.port, [asked])
+    assert statuses(received) == [401, 400]
+    assert received.count(b"invalid_token") == 2  # its challenge and its code
+
+
 def test_http_1_2_is_read_as_1_1(server: Server) -> None:
     """RFC 9110 §2.5"""
     newer = file_of(ADA).replace(b"HTTP/1.1", b"HTTP/1.2")

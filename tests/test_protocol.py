@@ -1,138 +1,22 @@
-"""Repetitions are answered by the connection itself, exactly as the application answers them.
+"""Repetitions are answered by the connection itself, exactly as the application answers them."""
 
-One gateway behind three listeners: "ours", the protocol of `gateway serve`; "long", the same
-protocol when it repeats nothing; and "theirs", uvicorn's own, for requests that both take.
-"""
-
-import asyncio
 import re
 import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-import uvicorn
-from starlette.types import Receive, Scope, Send
 
-from gateway import Gateway, create_app
-from gateway.protocol import protocol_for
-from gateway.settings import load_settings
-from gateway.worker import uvicorn_options
-from tests.support.site import ADA, BEN, Site, bearer
+from tests.support.site import BEN, Site
 from tests.support.urls import MANIFEST, own
+from tests.support.ways import CREDENTIALS, ENTRY_URL, LAST, Running, request, two_ways
 
-# Nothing but what a test does ends an answer.
-_LASTING = {
-    "GATEWAY__CACHE__INSTALLATIONS__TTL": "3600",
-    "GATEWAY__CACHE__VERSIONS__TTL": "3600",
-    "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
-}
-_DEADLINE_S = 10.0
-_DATE = re.compile(rb"^date: [^\r]*\r\n", re.MULTILINE)
-_ENTRY = own("Review")
-_CREDENTIALS = {user: bearer(user)["Authorization"] for user in (ADA, BEN)}
-
-
-class Called:
-    """The gateway, counting how often a server calls it as an application."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-        self.calls = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.calls += 1
-        await self.gateway(scope, receive, send)
-
-
-@dataclass(slots=True)
-class Running:
-    """Both listeners' sockets, and what they share."""
-
-    app: Called
-    ours: uvicorn.Server
-    sockets: dict[str, socket.socket] = field(default_factory=dict)
-
-    def ask(self, whose: str, *pieces: bytes) -> bytes:
-        """All that comes back on one connection, without the date. The last piece closes it."""
-        with socket.create_connection(self.sockets[whose].getsockname(), timeout=10) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for piece in pieces:
-                connection.sendall(piece)
-            received = b""
-            while chunk := connection.recv(65536):
-                received += chunk
-        return _DATE.sub(b"", received)
-
-    def repeated(self) -> int:
-        return sum(self.app.gateway.repeated.values())
-
-    def remember(self, asked: bytes) -> None:
-        """Asks until the answer is a repetition: encoded variants may come in between."""
-        before, until = self.repeated(), time.monotonic() + _DEADLINE_S
-        while self.repeated() == before:
-            assert time.monotonic() < until, "never repeated"
-            self.ask("ours", asked, LAST)
-
-
-@contextmanager
-def two_ways(site: Site, **environment: str) -> Iterator[Running]:
-    settings = load_settings(environ={**site.environment, **_LASTING, **environment})
-    gateway = create_app(settings)
-    app = Called(gateway)
-    options: dict[str, Any] = {
-        **uvicorn_options(settings, "warning"),
-        "lifespan": "off",
-        "timeout_keep_alive": 1,
-    }
-    protocol = protocol_for(gateway, settings.server)
-    ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
-    # Requests that are logged are not repeated; the level keeps the lines back.
-    long = uvicorn.Server(uvicorn.Config(app, http=protocol, **{**options, "access_log": True}))
-    theirs = uvicorn.Server(uvicorn.Config(app, http="httptools", **options))
-    running = Running(app, ours)
-    for name in ("ours", "long", "theirs"):
-        running.sockets[name] = socket.create_server(("127.0.0.1", 0))
-
-    async def serve() -> None:
-        async with gateway.running(listening=False):
-            await asyncio.gather(
-                ours.serve([running.sockets["ours"]]),
-                long.serve([running.sockets["long"]]),
-                theirs.serve([running.sockets["theirs"]]),
-            )
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    try:
-        yield running
-    finally:
-        ours.should_exit = long.should_exit = theirs.should_exit = True
-        thread.join()
-        for each in running.sockets.values():
-            each.close()
+DEADLINE_S = 10.0
 
 
 @pytest.fixture(scope="module")
 def running(site: Site) -> Iterator[Running]:
     with two_ways(site) as both:
         yield both
-
-
-def request(
-    url: str = _ENTRY, *fields: str, method: str = "GET", version: str = "1.1", user: str = ADA
-) -> bytes:
-    line = f"{method} {url} HTTP/{version}"
-    lines = [line, "Host: x", f"Authorization: {_CREDENTIALS[user]}", *fields]
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
-
-
-LAST = request("/-/live", "Connection: close")
-"""Ends the connection once what came before it was answered."""
 
 
 def etag_of(answer: bytes) -> str:
@@ -145,9 +29,9 @@ def etag_of(answer: bytes) -> str:
     ("first", "again"),
     [
         (request(), request()),
-        (request(), request(f"{_ENTRY}?v=1.0.0")),  # as the application's front end asks
-        (request(), request(_ENTRY, "Connection: keep-alive")),
-        (request(), request(_ENTRY, "User-Agent: another", "Cookie: a=b")),
+        (request(), request(f"{ENTRY_URL}?v=1.0.0")),  # as the application's front end asks
+        (request(), request(ENTRY_URL, "Connection: keep-alive")),
+        (request(), request(ENTRY_URL, "User-Agent: another", "Cookie: a=b")),
         (request(MANIFEST), request(MANIFEST)),
         (request(user=BEN), request(user=BEN)),
     ],
@@ -165,7 +49,7 @@ def test_a_repetition_is_answered_without_the_application(
 
 
 def test_a_304_too(running: Running) -> None:
-    held = request(_ENTRY, f"If-None-Match: {etag_of(running.ask('ours', request(), LAST))}")
+    held = request(ENTRY_URL, f"If-None-Match: {etag_of(running.ask('ours', request(), LAST))}")
     running.remember(held)
     calls = running.app.calls
     answer = running.ask("ours", held, held, LAST)
@@ -184,19 +68,19 @@ CHUNKED = "Transfer-Encoding: chunked"
         (request(method="HEAD"), LAST),
         (request(method="POST"), LAST),
         (request(method="OPTIONS"), LAST),
-        (request(_ENTRY, "Connection: close"),),
-        (request(_ENTRY, "Connection: close, x"),),
+        (request(ENTRY_URL, "Connection: close"),),
+        (request(ENTRY_URL, "Connection: close, x"),),
         (request(version="1.0"),),
-        (request(_ENTRY, "Connection: keep-alive", version="1.0"),),
-        (request(_ENTRY, BODY) + b"body", LAST),
-        (request(_ENTRY, BODY), b"bo", b"dy", LAST),
-        (request(_ENTRY, CHUNKED) + b"1\r\nx\r\n0\r\n\r\n", LAST),
-        (request(_ENTRY, "Expect: 100-continue", BODY) + b"body", LAST),
-        (request(_ENTRY, f"Authorization: {_CREDENTIALS[BEN]}"), LAST),
-        (request(_ENTRY, "Range: bytes=0-3"), LAST),
-        (request(_ENTRY, "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"), LAST),
-        (request(f"{_ENTRY}%3Fv"), LAST),
-        (request(_ENTRY.replace("/dist/", "/dist/../dist/")), LAST),
+        (request(ENTRY_URL, "Connection: keep-alive", version="1.0"),),
+        (request(ENTRY_URL, BODY) + b"body", LAST),
+        (request(ENTRY_URL, BODY), b"bo", b"dy", LAST),
+        (request(ENTRY_URL, CHUNKED) + b"1\r\nx\r\n0\r\n\r\n", LAST),
+        (request(ENTRY_URL, "Expect: 100-continue", BODY) + b"body", LAST),
+        (request(ENTRY_URL, f"Authorization: {CREDENTIALS[BEN]}"), LAST),
+        (request(ENTRY_URL, "Range: bytes=0-3"), LAST),
+        (request(ENTRY_URL, "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT"), LAST),
+        (request(f"{ENTRY_URL}%3Fv"), LAST),
+        (request(ENTRY_URL.replace("/dist/", "/dist/../dist/")), LAST),
     ],
 )  # fmt: skip
 def test_all_else_goes_to_the_application(running: Running, pieces: tuple[bytes, ...]) -> None:
@@ -224,14 +108,14 @@ def test_answers_keep_the_order_of_pipelined_requests(running: Running) -> None:
 
 
 def test_who_does_not_read_is_not_written_to_without_end(site: Site, running: Running) -> None:
-    """His further requests are decided, one after the other, when he has read."""
+    """Further requests are decided, one after the other, when the client has read."""
     site.publish("Review", "1.0.0", {"dist/large.js": bytes(2**20)})
     large, asked = request(own("Review", "dist/large.js"), "Accept-Encoding: identity"), 100
     running.remember(large)
     before = running.repeated()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(_DEADLINE_S)
+        connection.settimeout(DEADLINE_S)
         connection.connect(running.sockets["ours"].getsockname())
         connection.sendall(large * asked + LAST)
         running.ask("ours", request(), LAST)  # all that came has been looked at

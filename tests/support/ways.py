@@ -1,0 +1,125 @@
+"""One gateway behind three listeners.
+
+"ours" is the protocol of `gateway serve`; "long" is the same protocol when it repeats nothing;
+"theirs" is uvicorn's own, for requests that both take.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from gateway import Gateway, create_app
+from gateway.protocol import protocol_for
+from gateway.settings import load_settings
+from gateway.worker import uvicorn_options
+from tests.support.site import ADA, BEN, Site, bearer
+from tests.support.sockets import converse
+from tests.support.urls import own
+
+# Nothing but what a test does ends an answer.
+_LASTING = {
+    "GATEWAY__CACHE__INSTALLATIONS__TTL": "3600",
+    "GATEWAY__CACHE__VERSIONS__TTL": "3600",
+    "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
+}
+_DEADLINE_S = 10.0
+ENTRY_URL = own("Review")
+CREDENTIALS = {user: bearer(user)["Authorization"] for user in (ADA, BEN)}
+
+
+class Called:
+    """The gateway, counting how often a server calls it as an application."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.calls = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.calls += 1
+        await self.gateway(scope, receive, send)
+
+
+@dataclass(slots=True)
+class Running:
+    """The listeners' sockets, and what they share."""
+
+    app: Called
+    ours: uvicorn.Server
+    sockets: dict[str, socket.socket] = field(default_factory=dict)
+
+    def ask(self, whose: str, *pieces: bytes) -> bytes:
+        """All that comes back on one connection, without Date. The last piece ends it."""
+        return converse(self.sockets[whose].getsockname()[1], pieces)
+
+    def ask_anew(self, *pieces: bytes) -> bytes:
+        """The long way, with nothing remembered of the requests before."""
+        self.app.gateway.decisions.clear()
+        return self.ask("long", *pieces)
+
+    def repeated(self) -> int:
+        return sum(self.app.gateway.repeated.values())
+
+    def remember(self, asked: bytes) -> None:
+        """Asks until the answer is a repetition: encoded variants may come in between."""
+        before, until = self.repeated(), time.monotonic() + _DEADLINE_S
+        while self.repeated() == before:
+            assert time.monotonic() < until, "never repeated"
+            self.ask("ours", asked, LAST)
+
+
+@contextmanager
+def two_ways(site: Site, **environment: str) -> Iterator[Running]:
+    settings = load_settings(environ={**site.environment, **_LASTING, **environment})
+    gateway = create_app(settings)
+    app = Called(gateway)
+    options: dict[str, Any] = {
+        **uvicorn_options(settings, "warning"),
+        "lifespan": "off",
+        "timeout_keep_alive": 1,
+    }
+    protocol = protocol_for(gateway, settings.server)
+    ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
+    # Requests that are logged are not repeated; the level keeps the lines back.
+    long = uvicorn.Server(uvicorn.Config(app, http=protocol, **{**options, "access_log": True}))
+    theirs = uvicorn.Server(uvicorn.Config(app, http="httptools", **options))
+    running = Running(app, ours)
+    for name in ("ours", "long", "theirs"):
+        running.sockets[name] = socket.create_server(("127.0.0.1", 0))
+
+    async def serve() -> None:
+        async with gateway.running(listening=False):
+            await asyncio.gather(
+                ours.serve([running.sockets["ours"]]),
+                long.serve([running.sockets["long"]]),
+                theirs.serve([running.sockets["theirs"]]),
+            )
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    try:
+        yield running
+    finally:
+        ours.should_exit = long.should_exit = theirs.should_exit = True
+        thread.join()
+        for listener in running.sockets.values():
+            listener.close()
+
+
+def request(
+    url: str = ENTRY_URL, *fields: str, method: str = "GET", version: str = "1.1", user: str = ADA
+) -> bytes:
+    line = f"{method} {url} HTTP/{version}"
+    lines = [line, "Host: x", f"Authorization: {CREDENTIALS[user]}", *fields]
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+LAST = request("/-/live", "Connection: close")
+"""Ends the connection once what came before it was answered."""

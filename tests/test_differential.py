@@ -1,0 +1,73 @@
+"""A request is answered the same whether it is repeated at once or decided the long way.
+
+Also the fate of the connection is the same, and so it is however the bytes arrive.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.site import ADA, BEN, Site
+from tests.support.urls import MANIFEST, own, public
+from tests.support.ways import CREDENTIALS, ENTRY_URL, LAST, Running, two_ways
+
+ORIGIN = "https://app.example"
+CREDENTIAL = f"Authorization: {CREDENTIALS[ADA]}"
+TARGETS = [
+    ENTRY_URL, f"{ENTRY_URL}?v=1.0.0", public(f"{ADA}_Review"), MANIFEST, own("Review", "none.js"),
+    own("Review", "dist/1.js"), own("Other"), "/-/live", "/nowhere", f"http://y{ENTRY_URL}",
+    f"{ENTRY_URL}#fragment", "*", ENTRY_URL.replace("/dist", "/../dist"), f"{ENTRY_URL}%00",
+    ENTRY_URL.replace("/dist", "%2fdist"), f"/{ENTRY_URL}", "", own("Review", ""),
+]  # fmt: skip
+FIELDS = [
+    CREDENTIAL, f"Authorization: {CREDENTIALS[BEN]}", "Authorization: Bearer x", "Authorization:",
+    CREDENTIAL.replace("Bearer ", "bearer   "), "Connection: close", "Connection: keep-alive",
+    "Connection: Upgrade", "Upgrade: h2c", "Upgrade: websocket", "Host: y", "Content-Length: 0",
+    "Content-Length: 4", "Content-Length: x", "Transfer-Encoding: chunked", "Expect: 100-continue",
+    "Range: bytes=0-3", "Range: bytes=9999-", "If-None-Match: *", 'If-None-Match: "x"',
+    "If-Match: *", 'If-Match: "x"', "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT",
+    "Accept-Encoding: gzip", "Accept-Encoding: br;q=0, *", "Accept-Encoding: identity",
+    f"Origin: {ORIGIN}", "Origin: https://other.example", "Cookie: a=b", f"X-User-Id: {BEN}",
+    "A" * 70_000 + ": b", "bad name: x", "no colon",
+]  # fmt: skip
+BODIES = [b"", b"", b"body", b"4\r\nbody\r\n0\r\n\r\n", b"0\r\nX-User-Id: x\r\n\r\n"]
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    """Mostly plain, and often odd in one thing or two."""
+    method = draw(st.sampled_from(["GET"] * 6 + ["HEAD", "OPTIONS", "POST", "get"]))
+    version = draw(st.sampled_from(["1.1"] * 8 + ["1.0", "1.2", "2.0"]))
+    lines = [f"{method} {draw(st.sampled_from(TARGETS))} HTTP/{version}"]
+    lines += draw(st.sampled_from([["Host: x"]] * 8 + [[], ["Host: a b"]]))
+    lines += draw(st.sampled_from([[CREDENTIAL]] * 3 + [[]]))
+    lines += draw(st.lists(st.sampled_from(FIELDS), max_size=3))
+    return "\r\n".join([*lines, "", ""]).encode() + draw(st.sampled_from(BODIES))
+
+
+@pytest.fixture(scope="module")
+def running(site: Site) -> Iterator[Running]:
+    with two_ways(site, GATEWAY__HTTP__CORS_ORIGINS=ORIGIN) as both:
+        yield both
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(requests(), min_size=1, max_size=3))
+def test_at_once_and_the_long_way_are_the_same(running: Running, asked: list[bytes]) -> None:
+    sent = b"".join(asked) + LAST
+    long = running.ask_anew(sent)
+    assert running.ask("ours", sent) == long
+    assert running.ask("ours", sent) == long  # a repetition now, where it can be one
+    if len(sent) < 5_000:
+        assert running.ask("ours", *(sent[place : place + 1] for place in range(len(sent)))) == long
+
+
+def test_repetitions_are_among_what_is_compared(running: Running) -> None:
+    plain = f"GET {ENTRY_URL} HTTP/1.1\r\nHost: x\r\n{CREDENTIAL}\r\n\r\n".encode()
+    running.remember(plain)
+    before = running.repeated()
+    repeated = running.ask("ours", plain + LAST)
+    assert repeated == running.ask_anew(plain + LAST)
+    assert running.repeated() == before + 1
