@@ -44,12 +44,12 @@ def proxy_before(
         folder.mkdir()
         config = folder / "Caddyfile"
         config.write_text("{\n    admin off\n}\n" + printed(upstream, proxy, mode, *listen))
-        with _caddy(program, config, port) as process:
+        with caddy_with(program, config, port) as process:
             yield Server(process, port, behind.output)
 
 
 @contextmanager
-def _caddy(program: str, config: Path, port: int) -> "Iterator[subprocess.Popen[str]]":
+def caddy_with(program: str, config: Path, port: int) -> "Iterator[subprocess.Popen[str]]":
     state = {name: str(config.parent) for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "HOME")}
     process = subprocess.Popen(
         [program, "run", "--adapter", "caddyfile", "--config", str(config)],
