@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         """Answers the requests that have come, as far as their turn has come."""
         self._has_turn_coming = False
         for _ in range(_AT_ONCE):
-            if self._is_over:
+            if self._is_over or self._transport.is_closing():
                 return
             if self._exchange is not None or self._is_write_paused:
                 self._pause_reading()
@@ -226,9 +226,7 @@ class Connection(asyncio.Protocol):
         if self._has_eof:
             self._close()
             return
-        if self._is_read_paused:
-            self._is_read_paused = False
-            self._transport.resume_reading()
+        self._resume_reading()
         phase, settings = self._reader.phase, self._common.settings
         if phase is self._phase:
             return  # bytes that came meanwhile do not extend the deadline
@@ -244,6 +242,11 @@ class Connection(asyncio.Protocol):
         if self._reader.has_unread and not self._is_read_paused:
             self._is_read_paused = True
             self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_read_paused:
+            self._is_read_paused = False
+            self._transport.resume_reading()
 
     def _drop(self, data: bytes) -> None:
         """What a refused client goes on sending."""
@@ -367,12 +370,10 @@ class Connection(asyncio.Protocol):
         """Closes in two steps (see above)."""
         self._is_over = True
         self._common.idle[self] = None
-        if self._has_eof or not self._transport.can_write_eof():
+        if self._has_eof or self._transport.is_closing():
             self._close()
             return
-        if self._is_read_paused:
-            self._is_read_paused = False
-            self._transport.resume_reading()
+        self._resume_reading()
         self._is_refused = True
         self._common.refused += 1
         with contextlib.suppress(OSError):  # the client is gone already
@@ -415,8 +416,10 @@ class Connection(asyncio.Protocol):
         left_s = self._deadline - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._look_at_deadline)
+        elif self._is_over and self._transport.get_write_buffer_size():
+            self._set_deadline(_LINGER_S)  # the client still reads: `_watch_stall` looks after it
         elif self._is_over:
-            self._transport.abort()
+            self._transport.close()
         elif self._phase is Phase.NOTHING:
             self._close()
         else:

@@ -20,6 +20,9 @@ SHORT = {"GATEWAY__SERVER__HEAD_TIMEOUT": "0.5", "GATEWAY__SERVER__SEND_TIMEOUT"
 LARGE = "dist/large.js"
 # More than the buffers of both sides take.
 LARGE_BYTES = 16 * MIB
+# Kept in memory, so that it is written at once; more than the buffers of the system take.
+MEDIUM = "dist/medium.js"
+MEDIUM_BYTES = 6 * MIB
 DEADLINE_S = 10.0
 MOST_MIB = 64
 """What no attack may take (docs/security.md)."""
@@ -30,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = populated(tmp_path_factory.mktemp("site"))
     with (site.version_folder("Review", "1.0.0") / LARGE).open("wb") as file:
         file.truncate(LARGE_BYTES)
+    site.publish("Review", "1.0.0", {MEDIUM: bytes(MEDIUM_BYTES)})
     return site
 
 
@@ -120,6 +124,18 @@ def test_a_client_that_reads_slowly_gets_everything(impatient: Server) -> None:
             if time.monotonic() - started < 3 * 0.5:
                 time.sleep(0.05)
     assert received > LARGE_BYTES
+
+
+def test_a_last_answer_is_not_cut_short_by_the_close(server: Server) -> None:
+    """A refused client gets a moment to close; one that still reads gets all the time it needs."""
+    closing = file_of(ADA, MEDIUM).replace(b"Host: x", b"Host: x\r\nConnection: close")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(DEADLINE_S)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(closing)
+        time.sleep(2.5)  # longer than that moment
+        assert len(rest_of(connection)) > MEDIUM_BYTES
 
 
 # Memory
