@@ -1,6 +1,5 @@
 """The composition root: settings in, ASGI application out. The only place that knows all."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -38,7 +37,7 @@ from gateway.endpoints.plugins import plugin_routes
 from gateway.endpoints.sending import ASKED, AssetServer
 from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.explain import Explainer
-from gateway.freshness import FreshnessSource, keep_running
+from gateway.freshness import FreshnessSource, following
 from gateway.freshness.pinned_trees import PinnedTreesSource
 from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource
@@ -158,9 +157,8 @@ class Gateway(Front):
                     stack.push_async_callback(self.pinned.close)
                 self._listening = True
                 await anyio.to_thread.run_sync(self._open_change_log)
-                for source in self._freshness_sources():
-                    task = asyncio.create_task(keep_running(source, self.invalidation.apply))
-                    stack.push_async_callback(_end, task)
+                following_all = following(self._freshness_sources(), self.invalidation.apply)
+                await stack.enter_async_context(following_all)
             self._started = True
             try:
                 yield
@@ -381,11 +379,6 @@ def _telling(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return send_with_fields
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
 
 
 def _identity_sources(settings: Settings) -> list[IdentitySource]:

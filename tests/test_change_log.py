@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.changes import ANYTHING, Change
+from gateway.freshness import following
 from gateway.freshness.workers import LOG_NAME, ChangeLog, WorkersSource
 from gateway.names import Slug, UserId, Version
 from tests.support.waiting import eventually
@@ -261,7 +262,7 @@ def test_after_any_damage_all_hear_that_anything_may_have_changed_and_then_go_on
         with opened(folder) as first, opened(folder) as second:
             heard: dict[str, list[Change]] = {"first": [], "second": []}
             tasks = [
-                asyncio.create_task(WorkersSource(log).run(heard[name].append))
+                asyncio.create_task(WorkersSource(log).run(heard[name].append, _nobody_waits))
                 for name, log in (("first", first), ("second", second))
             ]
             first.append(of(1))
@@ -406,12 +407,11 @@ def test_a_change_is_told_within_a_moment(folder: Path) -> None:
     async def main() -> None:
         with opened(folder) as reader, opened(folder) as writer:
             heard: list[Change] = []
-            task = asyncio.create_task(WorkersSource(reader).run(heard.append))
-            for number in range(5):
-                await asyncio.to_thread(writer.append, of(number))
-                await _until(lambda: len(heard) > number, deadline_s=1.0)  # noqa: B023
+            async with following([WorkersSource(reader)], heard.append):
+                for number in range(5):
+                    await asyncio.to_thread(writer.append, of(number))
+                    await _until(lambda: len(heard) > number, deadline_s=1.0)  # noqa: B023
             assert heard == [of(number) for number in range(5)]
-            task.cancel()
 
     asyncio.run(main())
 
@@ -420,15 +420,18 @@ def test_a_writer_that_stands_still_with_the_lock_does_not_stop_the_readers(fold
     async def main() -> None:
         with opened(folder) as reader, opened(folder) as writer, opened(folder) as third:
             heard: list[Change] = []
-            task = asyncio.create_task(WorkersSource(reader).run(heard.append))
-            writer.append(of(1))
-            with writer._lock:  # and is suspended
-                with pytest.raises(OSError, match=r"."):
-                    await asyncio.to_thread(third.append, of(2))
-                await _until(lambda: heard == [of(1)], deadline_s=1.0)
-            task.cancel()
+            async with following([WorkersSource(reader)], heard.append):
+                writer.append(of(1))
+                with writer._lock:  # and is suspended
+                    with pytest.raises(OSError, match=r"."):
+                        await asyncio.to_thread(third.append, of(2))
+                    await _until(lambda: heard == [of(1)], deadline_s=1.0)
 
     asyncio.run(main())
+
+
+def _nobody_waits() -> None:
+    pass
 
 
 async def _until(holds: Callable[[], bool], deadline_s: float = 5.0) -> None:

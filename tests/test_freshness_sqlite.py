@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from gateway.changes import Change
+from gateway.changes import ANYTHING, Change
 from gateway.connections import SqliteConnection
+from gateway.freshness import following
 from gateway.freshness.sqlite import SqliteSource
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.news import AN_HOUR, SOON_S, version_for
@@ -316,12 +317,7 @@ def test_what_was_committed_before_the_source_began_to_look_is_told(tmp_path: Pa
     told: list[Change] = []
 
     async def main() -> None:
-        source = SqliteSource(site.database, POLLS_S, 1.0)
-        task = asyncio.create_task(source.run(told.append))
-        async with asyncio.timeout(SOON_S):
-            while not told:
-                await asyncio.sleep(POLLS_S)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with following([SqliteSource(site.database, POLLS_S, 1.0)], told.append):
+            assert told == [ANYTHING]
 
     asyncio.run(main())

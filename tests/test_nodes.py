@@ -21,6 +21,7 @@ import pytest
 from gateway import Gateway, create_app, load_settings
 from gateway.application import announce_now
 from gateway.changes import Change
+from gateway.freshness import following
 from gateway.freshness.postgres import PostgresSource
 from gateway.names import Slug, UserId, Version
 from tests.conftest import require_program
@@ -211,11 +212,10 @@ def test_what_is_told_while_the_database_is_away_is_told_when_it_is_back(
         source = PostgresSource(url, "channel")
         for change in changes:
             source.announce(change)
-        running = asyncio.create_task(source.run(lambda _change: None))
-        await asyncio.to_thread(eventually, lambda: heard, bool)
-        source.announce(changes[0])
-        await asyncio.to_thread(eventually, lambda: heard[-1] == text(changes[0]), bool)
-        running.cancel()
+        async with following([source], lambda _change: None):
+            await asyncio.to_thread(eventually, lambda: heard, bool)
+            source.announce(changes[0])
+            await asyncio.to_thread(eventually, lambda: heard[-1] == text(changes[0]), bool)
         await other.close()
 
     asyncio.run(scenario())

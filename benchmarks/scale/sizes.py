@@ -137,7 +137,7 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
     )
     with closing(sqlite3.connect(site.database, isolation_level=None, timeout=30)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")
-        listening = asyncio.create_task(source.run(told.put_nowait))
+        listening = asyncio.create_task(source.run(told.put_nowait, lambda: None))
         try:
             await _next_news(told, listening)
             for _ in range(commits):

@@ -8,7 +8,7 @@ import asyncio
 
 import anyio.to_thread
 
-from gateway.freshness import Tell
+from gateway.freshness import Begun, Tell
 from gateway.pinned import PinnedTrees
 
 _PAUSE_S = 10.0
@@ -23,7 +23,8 @@ class PinnedTreesSource:
         self._trees = trees
         self._pause_s = pause_s
 
-    async def run(self, _tell: Tell) -> None:
+    async def run(self, _tell: Tell, begun: Begun) -> None:
+        begun()  # the gateway itself answers from no tree
         while True:
             await anyio.to_thread.run_sync(self._trees.look_again)
             await asyncio.sleep(self._pause_s)

@@ -16,7 +16,7 @@ from typing import Any
 
 from gateway.changes import ANYTHING, Change
 from gateway.errors import ConfigurationError
-from gateway.freshness import Tell
+from gateway.freshness import Begun, Tell
 from gateway.names import parse_user_id
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -114,7 +114,7 @@ class PostgresSource:
         except self._failures as error:
             raise OSError(f"the database failed: {error!r}") from error
 
-    async def run(self, tell: Tell) -> None:
+    async def run(self, tell: Tell, begun: Begun) -> None:
         connection = await self._connect(self._url, timeout=_CONNECT_TIMEOUT_S)
         connection.add_termination_listener(lambda _connection: self._stirred.set())
         own_pid = connection.get_server_pid()
@@ -126,6 +126,7 @@ class PostgresSource:
         try:
             await connection.add_listener(self._channel, hear)
             tell(ANYTHING)  # what changed before LISTEN took effect
+            begun()
             while not connection.is_closed():
                 self._stirred.clear()
                 await self._send_unsent(connection)

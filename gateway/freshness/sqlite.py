@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.changes import ANYTHING, DETAILS
 from gateway.connections import SqliteConnection, file_identity
-from gateway.freshness import Tell
+from gateway.freshness import Begun, Tell
 
 # group_concat runs inside SQLite and off the loop: 50,000 rows take about 50 ms.
 _CONTENT = (
@@ -36,7 +36,7 @@ class SqliteSource:
         self._poll_s = poll_s
         self._query_timeout_s = query_timeout_s
 
-    async def run(self, tell: Tell) -> None:
+    async def run(self, tell: Tell, begun: Begun) -> None:
         connection = SqliteConnection(self._file, self._query_timeout_s)
         await connection.open()
         try:
@@ -44,6 +44,7 @@ class SqliteSource:
             version = await self._version(connection)
             content = await self._content(connection)
             tell(ANYTHING)  # what was committed before this look
+            begun()
             while file_identity(self._file) == identity:
                 await asyncio.sleep(self._poll_s)
                 now = await self._version(connection)

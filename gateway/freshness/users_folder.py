@@ -12,7 +12,7 @@ from itertools import count
 import anyio.to_thread
 
 from gateway.changes import Change
-from gateway.freshness import Tell
+from gateway.freshness import Begun, Tell
 from gateway.lookups import Lookups
 from gateway.names import UserId
 from gateway.storage import Facts, PluginStorage
@@ -34,7 +34,8 @@ class UsersFolderSource:
         self._told: dict[UserId, Facts] = {}
         """Told already, and still different from what is cached: the file cannot be read."""
 
-    async def run(self, tell: Tell) -> None:
+    async def run(self, tell: Tell, begun: Begun) -> None:
+        begun()  # a file is compared with what was read of it, whenever that was
         for turn in count():
             await asyncio.sleep(_SWEEP_S)
             read = self._lookups.recently_read(turn, _MOST_LOOKS)

@@ -20,7 +20,7 @@ import anyio.to_thread
 from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
-from gateway.freshness import Tell
+from gateway.freshness import Begun, Tell
 
 LOG_NAME = "changes.log"
 
@@ -166,7 +166,8 @@ class WorkersSource:
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
 
-    async def run(self, tell: Tell) -> None:
+    async def run(self, tell: Tell, begun: Begun) -> None:
+        begun()  # the log was opened before, and is read from there
         while True:
             for _ in range(_POLLS_BETWEEN_STATS):
                 for change in self._log.read_new():

@@ -1,0 +1,117 @@
+"""What all freshness sources have in common: when they begin, and what happens when one fails."""
+
+import asyncio
+import math
+
+import pytest
+
+from gateway import Gateway, create_app, freshness, load_settings
+from gateway.changes import ANYTHING, Change
+from gateway.freshness import Begun, FreshnessSource, Tell, following
+from tests.support.asgi import ENTRY, Client, status, with_gateway
+from tests.support.postgres import Postgres, PostgresSite
+from tests.support.site import Site
+
+DEADLINE_S = 10.0
+LATE_S = 0.05
+
+
+class Late:
+    """A source that begins after a while."""
+
+    name = "late"
+
+    async def run(self, tell: Tell, begun: Begun) -> None:
+        await asyncio.sleep(LATE_S)
+        tell(ANYTHING)
+        begun()
+        await asyncio.Event().wait()
+
+
+class Failing:
+    """A source that never begins, because it fails each time."""
+
+    name = "failing"
+
+    async def run(self, tell: Tell, begun: Begun) -> None:
+        raise OSError("no such database")
+
+
+class Silent:
+    """A source that never begins, and does not fail either."""
+
+    name = "silent"
+
+    async def run(self, tell: Tell, begun: Begun) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources are waited for without end; the test's own deadline ends the wait."""
+    monkeypatch.setattr(freshness, "_LONGEST_START_S", math.inf)
+
+
+def told_at_the_start(*sources: FreshnessSource) -> list[Change]:
+    """What was told before the block of `following` began."""
+    told: list[Change] = []
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE_S), following(sources, told.append):
+            at_the_start.extend(told)
+
+    at_the_start: list[Change] = []
+    asyncio.run(main())
+    return at_the_start
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_block_begins_when_all_sources_have_begun() -> None:
+    assert told_at_the_start(Late(), Late()) == [ANYTHING, ANYTHING]
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_source_that_fails_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    assert told_at_the_start(Failing(), Late()) == [ANYTHING]
+    assert "failing: OSError('no such database'); again in 0.1 s" in caplog.text
+
+
+def test_a_source_that_is_silent_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(freshness, "_LONGEST_START_S", LATE_S)
+    assert told_at_the_start(Silent()) == []
+
+
+@pytest.mark.usefixtures("patient")
+def test_every_source_of_a_site_in_sqlite_begins(empty_site: Site) -> None:
+    assert begin_of_all(empty_site) == {"workers", "pinned trees", "users folder", "sqlite"}
+
+
+@pytest.mark.usefixtures("patient")
+def test_every_source_of_a_site_in_postgresql_begins(empty_site: Site, postgres: Postgres) -> None:
+    site = PostgresSite(empty_site.folder / "site", postgres.new_database())
+    assert begin_of_all(site) == {"workers", "pinned trees", "users folder", "postgres"}
+
+
+def begin_of_all(site: Site) -> set[str]:
+    """Names of the sources that began; fails at the deadline, if one of them did not."""
+    gateway = create_app(
+        load_settings(environ={**site.environment, "GATEWAY__DELIVERY__MODE": "accel"})
+    )
+    gateway.change_log.open()
+    sources = gateway._freshness_sources()
+    told_at_the_start(*sources)
+    gateway.change_log.close()
+    return {source.name for source in sources}
+
+
+def test_a_gateway_that_runs_expires_nothing_on_account_of_its_start(site: Site) -> None:
+    """The first look of the sources comes before the first request, not just after it."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        at_the_start = gateway.invalidation.applied
+        assert status(await client.request(ENTRY)) == 200
+        assert gateway.invalidation.applied == at_the_start == 1
+
+    with_gateway(site, scenario)
