@@ -5,8 +5,8 @@ import contextlib
 import errno
 import json
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -748,30 +748,31 @@ def test_a_commit_that_fails_leaves_everything_as_it_was(
     settled: Life, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = settled.everything()
-    fail_to_commit(settled, monkeypatch)
-    with pytest.raises(SourceUnavailable):
+    monkeypatch.setattr("gateway.connections._WRITER_WAITS_S", 0.1)
+    with commits_refused(settled.site), pytest.raises(SourceUnavailable):
         COMMANDS[command](settled)
     assert settled.everything() == before
     assert settled.told == []
 
 
-def fail_to_commit(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A constraint that holds only at the commit."""
-    if isinstance(life.site, PostgresSite):
-        life.site.execute(
+@contextmanager
+def commits_refused(site: Site) -> Iterator[None]:
+    """Statements are accepted, and the commit is not."""
+    if isinstance(site, PostgresSite):  # by a constraint that is checked at the commit
+        site.execute(
             "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN RAISE EXCEPTION USING MESSAGE = $m$refused at the commit$m$; END'"
         )
-        life.site.execute(
+        site.execute(
             "CREATE CONSTRAINT TRIGGER no AFTER INSERT OR UPDATE OR DELETE ON plugin"
             " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION no()"
         )
+        yield
         return
-    monkeypatch.setattr("gateway.connections._WRITER_WAITS_S", 0.1)
-    reader = sqlite3.connect(life.site.database)  # whose lock a commit waits for
-    reader.execute("BEGIN")
-    reader.execute("SELECT count(*) FROM plugin").fetchall()
-    monkeypatch.setattr(life, "reader", reader, raising=False)
+    with closing(sqlite3.connect(site.database)) as reader:  # whose lock a commit waits for
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM plugin").fetchall()
+        yield
 
 
 @pytest.mark.parametrize("command", COMMANDS)
