@@ -102,9 +102,7 @@ class Gateway(Front):
             self.storage, encoder, assets.revalidate, self._on_build_change, on_look=self._on_look
         )
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
-        self.catalogue = Catalogue(
-            self.lookups, self.database, self.storage, self.shared_versions, settings
-        )
+        self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
         self.invalidation = Invalidation(
             self.lookups, self.catalogue, self.shared_versions, self.assets, self.decisions
         )

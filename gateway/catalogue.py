@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from gateway.basis import Basis
 from gateway.database import ModuleDetails, PluginDatabase, PluginDetails
-from gateway.errors import GatewayError, SourceUnavailable, StorageError, UnknownPlugin
+from gateway.errors import GatewayError, SourceUnavailable, UnknownPlugin
 from gateway.formats import (
     JsonObject,
     bare_plugin,
@@ -36,7 +36,7 @@ from gateway.names import (
 from gateway.representation import Variant, json_variant
 from gateway.settings import Settings
 from gateway.shared_versions import SharedVersions
-from gateway.storage import InstallationMetadata, PluginStorage
+from gateway.storage import BrokenInstallations, InstallationMetadata, metadata_of
 from gateway.ttl_cache import TTLCache
 
 # Some thousands of manifests; the less recently used are made anew.
@@ -56,13 +56,11 @@ class Catalogue:
         self,
         lookups: Lookups,
         database: PluginDatabase,
-        storage: PluginStorage,
         versions: SharedVersions,
         settings: Settings,
     ) -> None:
         self._lookups = lookups
         self._database = database
-        self._storage = storage
         self._versions = versions
         self._pin_manifest = settings.http.pin_manifest
         lookup = settings.cache.versions
@@ -187,9 +185,10 @@ class Catalogue:
         if self._lookups.table_decides(installations):
             return None
         try:
-            return await anyio.to_thread.run_sync(self._storage.get_all_user_plugins, user)
-        except StorageError as error:
-            raise SourceUnavailable(reason=str(error)) from error
+            document, _ = await self._lookups.read_document(user)
+        except BrokenInstallations:
+            return {}
+        return {slug: metadata_of(inner) for slug, inner in (document or {}).items()}
 
     async def _bundle_location(self, plugin: PluginDetails) -> str | None:
         """Pinned where the version's folder is there to be pinned; otherwise verbatim."""

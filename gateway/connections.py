@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from anyio.to_thread import run_sync
@@ -29,7 +29,6 @@ from gateway.settings import Settings
 logger = logging.getLogger(__name__)
 
 Row = Sequence[Any]
-T = TypeVar("T")
 FileIdentity = tuple[int, int]
 
 # A writer waits for another, and for readers at its commit, at most this long.
@@ -54,15 +53,6 @@ class DatabaseConnection(Protocol):
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         """Raises: SourceUnavailable, if the database fails or is too slow."""
 
-    async def fetch_and_call(
-        self, call: Callable[[], T], statement: str, *values: Any
-    ) -> tuple[Sequence[Row], T]:
-        """The rows, and what `call` returns, which may block for a moment and must not raise.
-
-        Where queries have a thread, it is called there: both cost one way there and back, which
-        takes longer than either of them. Raises: SourceUnavailable, as `fetch`.
-        """
-
     async def columns(self, table: str) -> frozenset[str]:
         """Names of the table's columns; empty where there is no such table."""
 
@@ -75,10 +65,6 @@ def connect(settings: Settings) -> DatabaseConnection:
     if settings.database_dialect == "sqlite":
         return SqliteConnection(settings.sqlite_file, settings.database.query_timeout)
     return PostgresConnection(settings)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _text(content: bytes) -> str:
@@ -256,16 +242,10 @@ class SqliteConnection:
         threading.Thread(target=stop, daemon=True, name="close-database-at-exit").start()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        rows, _ = await self.fetch_and_call(_nothing, statement, *values)
-        return rows
-
-    async def fetch_and_call(
-        self, call: Callable[[], T], statement: str, *values: Any
-    ) -> tuple[Sequence[Row], T]:
         named = {str(number): value for number, value in enumerate(values, 1)}
         try:
             async with asyncio.timeout(self._query_timeout_s), self._turn:
-                return await self._executed(call, statement, named)
+                return await self._executed(statement, named)
         except TimeoutError:
             if self._connection is not None:  # leaving the wait does not end the statement
                 await self._connection.raw_connection.interrupt()
@@ -279,34 +259,25 @@ class SqliteConnection:
         rows = await self.fetch(_COLUMNS["sqlite"], table)
         return frozenset(row[0] for row in rows)
 
-    async def _executed(
-        self, call: Callable[[], T], statement: str, named: Mapping[str, Any]
-    ) -> tuple[Sequence[Row], T]:
+    async def _executed(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
         try:
-            return await self._executed_once(call, statement, named)
+            return await self._executed_once(statement, named)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_READONLY_ROLLBACK:
                 raise
         await run_sync(_roll_back, self._file, self._query_timeout_s)
-        return await self._executed_once(call, statement, named)
+        return await self._executed_once(statement, named)
 
-    async def _executed_once(
-        self, call: Callable[[], T], statement: str, named: Mapping[str, Any]
-    ) -> tuple[Sequence[Row], T]:
+    async def _executed_once(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
         raw = await self._current()
-
-        def in_thread() -> tuple[Sequence[Row], T]:
-            return raw._conn.execute(statement, named).fetchall(), call()
-
         try:
-            # aiosqlite has no public way of running a function of ours where it runs its own.
-            both: tuple[Sequence[Row], T] = await raw._execute(in_thread)
+            rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) not in _BUSY:
                 # Not trusted again; and a statement that failed half-way would hold its lock.
                 await self._release()
             raise
-        return both
+        return rows
 
     async def _current(self) -> Any:
         """The aiosqlite connection to the file that is there now."""
@@ -390,12 +361,6 @@ class PostgresConnection:
         except self._errors as error:
             raise SourceUnavailable(reason=f"the database query failed: {error!r}") from error
         return rows
-
-    async def fetch_and_call(
-        self, call: Callable[[], T], statement: str, *values: Any
-    ) -> tuple[Sequence[Row], T]:
-        rows, called = await asyncio.gather(self.fetch(statement, *values), run_sync(call))
-        return rows, called
 
     async def columns(self, table: str) -> frozenset[str]:
         rows = await self.fetch(_COLUMNS["postgresql"], table)

@@ -4,7 +4,7 @@ The tables belong to the application: they are read as they are, and columns tha
 migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP and no disk.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -169,7 +169,6 @@ class StrayModule:
         return self.id, self.plugin_id
 
 
-T = TypeVar("T")
 Held = tuple[tuple[Any, ...], ...]
 """A user's rows: slug, version and enabled as in the database; the id, where it is odd."""
 _Details = TypeVar("_Details", PluginDetails, ModuleDetails, PluginRow)
@@ -225,18 +224,7 @@ class PluginDatabase:
 
     async def read_records(self, user: UserId) -> UserRecords:
         """All of a user's rows that have a usable slug, enabled or not."""
-        return self._user_records(user, await self._fetch(_RECORDS, user))
-
-    async def read_records_and_call(
-        self, user: UserId, call: Callable[[], T]
-    ) -> tuple[UserRecords, T]:
-        """The same, and what `call` returns, at less than the cost of both (connections.py)."""
-        with self._breaker.guarding():
-            rows, called = await self._connection.fetch_and_call(call, _RECORDS, user)
-        return self._user_records(user, rows), called
-
-    def _user_records(self, user: UserId, rows: Sequence[Row]) -> UserRecords:
-        held = tuple(map(tuple, rows))
+        held = tuple(map(tuple, await self._fetch(_RECORDS, user)))
         by_slug, is_usual = self._shared_rows(held)
         return UserRecords(user, by_slug, None if is_usual else self._by_id(user, held))
 

@@ -13,11 +13,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
-
-import anyio.to_thread
 
 from gateway.basis import Basis
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
@@ -31,7 +29,8 @@ from gateway.storage import (
     Facts,
     PluginStorage,
 )
-from gateway.ttl_cache import Flight, TTLCache
+from gateway.threads import KeyedThreads
+from gateway.ttl_cache import TTLCache
 
 # A program that truncates and rewrites the file is between the two for well under this.
 _BROKEN_PAUSE_S = 0.02
@@ -42,9 +41,9 @@ _PATIENCE_S = 0.25
 # Far less than it takes to fill a cache of thousands of users.
 _ORDER_WITHIN_S = 1.0
 
-# While so many users are being loaded, the next one's file does not wait for theirs: on a slow
-# disk, which serves many at once, they would stand in line behind the one thread of SQLite.
-_MOST_TOGETHER = 8
+# As many files may hang before the files of other users are not read any more.
+_MOST_READERS = 16
+_READ_TIMEOUT_S = 2.0
 
 # A list of 20 slugs takes about 1.5 KiB with its key.
 _SHARED_INSTALLATIONS = 4_096
@@ -83,8 +82,7 @@ class Lookups:
         self._read: dict[UserId, tuple[float, Facts]] = {}
         """When each user's JSON was read last, and its facts then; the oldest first."""
         self._shared_installations = lru_cache(_SHARED_INSTALLATIONS)(Installations)
-        self._loading: dict[UserId, asyncio.Task[None]] = {}
-        """Loads of both entries that run."""
+        self._reading = KeyedThreads(self._read_installations, _MOST_READERS, _READ_TIMEOUT_S)
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
@@ -110,48 +108,10 @@ class Lookups:
         }
         """All of them, under the names that Cache-Status shows."""
 
-    async def load_user(self, user: UserId) -> None:
-        """Both of the user's entries, where neither is there, by one load: a thread's way there
-        and back costs more than what is read. Raises: SourceUnavailable.
-        """
-        loading = self._loading.get(user)
-        if loading is None:
-            if not (self.records.is_unknown(user) and self.installations.is_unknown(user)):
-                return
-            if len(self._loading) >= _MOST_TOGETHER:
-                await asyncio.gather(self.records.get(user), self.installations.get(user))
-                return
-            records, installations = self.records.begin(user), self.installations.begin(user)
-            loading = asyncio.create_task(self._load_both(user, records, installations))
-            self._loading[user] = loading
-            loading.add_done_callback(partial(self._loaded, user))
-            loading.add_done_callback(records.abandon)
-            loading.add_done_callback(installations.abandon)
-        await asyncio.shield(loading)
-
-    async def _load_both(
-        self,
-        user: UserId,
-        records: Flight[UserId, UserRecords],
-        installations: Flight[UserId, Installations],
-    ) -> None:
-        try:
-            found, read = await self._database.read_records_and_call(
-                user, partial(self._try_reading, user)
-            )
-            records.land(found)
-            installations.land(
-                self._noted(user, *read) if read else await self._load_installations(user)
-            )
-        except Exception as error:  # whatever it is: it is for those who wait
-            records.fail(error)
-            installations.fail(error)
-            raise
-
-    def _loaded(self, user: UserId, loading: "asyncio.Task[None]") -> None:
-        del self._loading[user]
-        if not loading.cancelled():
-            loading.exception()  # seen: there may be nobody left who waits
+    def begin_user(self, user: UserId) -> None:
+        """Begins to load what is not known of the user, so that the two loads run together."""
+        self.records.begin(user)
+        self.installations.begin(user)
 
     def find_usable(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
         """The user's row, enabled and of an installed plugin, if both caches say so at once.
@@ -264,22 +224,34 @@ class Lookups:
         return {user: facts for user, (_, facts) in chosen}
 
     async def close(self) -> None:
-        for loading in self._loading.values():
-            loading.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
+        self._reading.close()
+
+    async def read_document(self, user: UserId) -> Read:
+        """The user's JSON as it is now, and its facts.
+
+        Raises: BrokenInstallations; SourceUnavailable, if it cannot be read, or not in time.
+        """
+        try:
+            return await self._reading.call(user)
+        except BrokenInstallations:
+            raise
+        except StorageError as error:
+            raise SourceUnavailable(reason=str(error)) from error
+        except TimeoutError:
+            path = self._storage.installations_file(user)
+            raise SourceUnavailable(reason=f"{path}: not read within {_READ_TIMEOUT_S} s") from None
 
     async def _load_installations(self, user: UserId) -> Installations:
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
-                read = await anyio.to_thread.run_sync(self._read_installations, user)
+                document, facts = await self.read_document(user)
             except BrokenInstallations:
                 if attempt < _BROKEN_RETRIES:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
-            except StorageError as error:
-                raise SourceUnavailable(reason=str(error)) from error
             else:
-                return self._noted(user, *read)
+                self._note_read(user, facts)
+                return self._installations_of(document)
         return Installations((), file_exists=True, broken=True)
 
     def _read_installations(self, user: UserId) -> Read:
@@ -295,10 +267,6 @@ class Lookups:
             return self._read_installations(user)
         except StorageError:
             return None
-
-    def _noted(self, user: UserId, document: Document | None, facts: Facts) -> Installations:
-        self._note_read(user, facts)
-        return self._installations_of(document)
 
     def _installations_of(self, document: Document | None) -> Installations:
         """One object for all users who have the same installed."""

@@ -46,6 +46,8 @@ _REMEMBERED_PATHS = 4096
 # 20 plugins are about 4 KiB; a file beyond this is not one of ours.
 _MAX_INSTALLATIONS_BYTES = 8 * 2**20
 _O_BINARY = getattr(os, "O_BINARY", 0)
+# Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
+_READ_FLAGS = os.O_RDONLY | _O_BINARY | getattr(os, "O_NONBLOCK", 0)
 # Windows has neither: the check by resolved path below stands in.
 _HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
@@ -258,9 +260,11 @@ class PluginStorage:
         path = self._installations_name(user)
         try:
             # Below `open`, whose buffers cost five times as much as reading the file.
-            descriptor = os.open(path, os.O_RDONLY | _O_BINARY)
+            descriptor = os.open(path, _READ_FLAGS)
             try:
                 facts = os.fstat(descriptor)
+                if not stat.S_ISREG(facts.st_mode):
+                    raise StorageError(f"{path}: cannot be read: not a regular file")
                 content = _read_up_to(_MAX_INSTALLATIONS_BYTES + 1, descriptor, facts.st_size)
             finally:
                 os.close(descriptor)
@@ -327,12 +331,13 @@ class PluginStorage:
             raise StorageError(f"{path}: cannot be written: {error}") from error
 
     def restorer(self, user: UserId) -> Callable[[], None]:
-        """What writes the user's file as it is now. For who is inside `locked(user)`."""
-        path = self.installations_file(user)
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return lambda: path.unlink(missing_ok=True)
+        """What writes the user's file as it is now. For who is inside `locked(user)`.
+
+        Raises: BrokenInstallations, StorageError, as `read_content`.
+        """
+        content = self.read_content(user)
+        if content is None:
+            return lambda: self.installations_file(user).unlink(missing_ok=True)
         return lambda: self.write_document(user, content)
 
     def remove_document(self, user: UserId) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, fields
 from dataclasses import replace as dataclass_replace
+from functools import partial
 from typing import Generic, TypeVar
 
 from cachetools import Cache, TLRUCache
@@ -70,35 +71,17 @@ class Entry(Generic[V]):
     """The period in which it was used last, and got its place in the order of use."""
 
 
-class Flight(Generic[K, V]):
-    """A load that is under way, in which all who want the key take part.
+class _Flight(Generic[K, V]):
+    """A load that is under way, in which all who want the key take part."""
 
-    Whoever makes it must end it: by `land`, or by `fail`.
-    """
+    __slots__ = ("future", "generation", "key", "started_at")
 
-    __slots__ = ("_cache", "future", "generation", "key", "started_at")
-
-    def __init__(self, cache: "TTLCache[K, V]", key: K, started_at: float, generation: int) -> None:
-        self._cache = cache
+    def __init__(self, key: K, started_at: float, generation: int) -> None:
         self.key = key
         self.started_at = started_at
         self.generation = generation
         self.future: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
         self.future.add_done_callback(_mark_seen)
-
-    def land(self, value: V) -> None:
-        """The value is there."""
-        self._cache._landed(self, value)
-
-    def fail(self, error: BaseException) -> None:
-        """There will be none, if there is none yet."""
-        if not self.future.done():
-            self._cache._failed(self, error)
-
-    def abandon(self, _task: "asyncio.Task[None]") -> None:
-        """For the end of the task that makes the load: if it was cancelled, perhaps before it
-        began, nobody waits any longer."""
-        self.fail(asyncio.CancelledError())
 
 
 def _mark_seen(future: "asyncio.Future[Entry[V]]") -> None:
@@ -179,9 +162,9 @@ class TTLCache(Generic[K, V]):
         self._period_until = 0.0
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
-        self._flights: dict[K, Flight[K, V]] = {}
+        self._flights: dict[K, _Flight[K, V]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        """All of its own loads that run, those included whose result is not wanted any more."""
+        """All loads that run, those included whose result is not wanted any more."""
         self._generation = 0
 
     def __len__(self) -> int:
@@ -206,14 +189,10 @@ class TTLCache(Generic[K, V]):
         """
         return (await self.get_entry(key, max_age_s=max_age_s)).value
 
-    def is_unknown(self, key: K) -> bool:
-        """Whether there is no entry, and no load that will bring one."""
-        return key not in self._flights and key not in self._entries
-
-    def begin(self, key: K) -> Flight[K, V]:
-        """The load of a miss, which the caller makes; of a key that is unknown."""
-        self.counters.misses += 1
-        return self._begin(key)
+    def begin(self, key: K) -> None:
+        """Begins to load a key that has no entry, for a caller who will ask for it soon."""
+        if key not in self._entries:
+            self._flight(key)
 
     def get_fresh(self, key: K) -> Entry[V] | None:
         """The entry, while it is fresh and not due for a refresh: a hit that waits for nothing."""
@@ -340,27 +319,27 @@ class TTLCache(Generic[K, V]):
     def _flight(self, key: K) -> "asyncio.Future[Entry[V]]":
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._begin(key)
+            self.counters.loads += 1
+            flight = self._flights[key] = _Flight(key, self._clock(), self._generation)
             task = asyncio.create_task(self._fly(flight))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(flight.abandon)
+            task.add_done_callback(partial(self._over, flight))
         return flight.future
 
-    def _begin(self, key: K) -> Flight[K, V]:
-        self.counters.loads += 1
-        flight = self._flights[key] = Flight(self, key, self._clock(), self._generation)
-        return flight
-
-    async def _fly(self, flight: Flight[K, V]) -> None:
+    async def _fly(self, flight: _Flight[K, V]) -> None:
         try:
             value = await self._load(flight.key)
         except Exception as error:  # whatever it is: it is for those who wait
-            flight.fail(error)
+            self._failed(flight, error)
         else:
-            flight.land(value)
+            self._landed(flight, value)
 
-    def _landed(self, flight: Flight[K, V], value: V) -> None:
+    def _over(self, flight: _Flight[K, V], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not flight.future.done():  # the task was cancelled, perhaps before it began
+            self._failed(flight, asyncio.CancelledError())
+
+    def _landed(self, flight: _Flight[K, V], value: V) -> None:
         key, entry = flight.key, self._build_entry(value, flight.started_at, flight.generation)
         # A purge or expiry in the meantime has taken the flight off the list: the value
         # answers those who waited for it, and is not stored.
@@ -372,7 +351,7 @@ class TTLCache(Generic[K, V]):
                 self._on_change()
         flight.future.set_result(entry)
 
-    def _failed(self, flight: Flight[K, V], error: BaseException) -> None:
+    def _failed(self, flight: _Flight[K, V], error: BaseException) -> None:
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
             self._pause_after_failure(flight.key)

@@ -38,18 +38,18 @@ class Counts:
         self.calls = self.hops = self.queries = 0
         run_sync = anyio.to_thread.run_sync
         connection = gateway.database._connection
-        fetch = connection.fetch_and_call
+        fetch = connection.fetch
 
         async def counted_hop(*arguments: Any, **options: Any) -> Any:
             self.hops += 1
             return await run_sync(*arguments, **options)
 
-        async def counted_query(call: Any, statement: str, *values: Any) -> Any:
+        async def counted_query(statement: str, *values: Any) -> Any:
             self.queries += 1
-            return await fetch(call, statement, *values)
+            return await fetch(statement, *values)
 
         monkeypatch.setattr(anyio.to_thread, "run_sync", counted_hop)
-        monkeypatch.setattr(connection, "fetch_and_call", counted_query)
+        monkeypatch.setattr(connection, "fetch", counted_query)
 
     def __enter__(self) -> "Counts":
         sys.setprofile(self._count)

@@ -404,14 +404,14 @@ class SlowDatabase:
         self.takes_s = 0.0
         self.asked = 0
         connection = gateway.database._connection
-        fetch = connection.fetch_and_call
+        fetch = connection.fetch
 
-        async def slow(call: Any, statement: str, *values: Any) -> Any:
+        async def slow(statement: str, *values: Any) -> Any:
             self.asked += 1
             await asyncio.sleep(self.takes_s)
-            return await fetch(call, statement, *values)
+            return await fetch(statement, *values)
 
-        monkeypatch.setattr(connection, "fetch_and_call", slow)
+        monkeypatch.setattr(connection, "fetch", slow)
 
 
 def test_a_slow_database_delays_only_those_who_were_never_here(
@@ -544,19 +544,19 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
             queries: list[str] = []
             go_on = asyncio.Event()
             storage, connection = gateway.storage, gateway.database._connection
-            read, fetch = storage.read_document_and_facts, connection.fetch_and_call
+            read, fetch = storage.read_document_and_facts, connection.fetch
 
             def counted_read(user: UserId) -> tuple[Document | None, Facts]:
                 reads.append(user)
                 return read(user)
 
-            async def counted_fetch(call: Any, statement: str, *values: Any) -> Any:
+            async def counted_fetch(statement: str, *values: Any) -> Any:
                 queries.append(statement)
                 await go_on.wait()
-                return await fetch(call, statement, *values)
+                return await fetch(statement, *values)
 
             monkeypatch.setattr(storage, "read_document_and_facts", counted_read)
-            monkeypatch.setattr(connection, "fetch_and_call", counted_fetch)
+            monkeypatch.setattr(connection, "fetch", counted_fetch)
 
             async def ask() -> int:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)

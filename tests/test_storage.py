@@ -196,6 +196,20 @@ def test_a_folder_in_the_files_place_is_a_storage_error(storage: PluginStorage) 
 
 
 @posix_only
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_special_file_in_the_files_place_is_a_storage_error(
+    storage: PluginStorage, make: Callable[[Path], None]
+) -> None:
+    path = storage.installations_file(ADA)
+    path.parent.mkdir(parents=True)
+    make(path)
+    for read in (storage.read_installations, storage.read_content, storage.restorer):
+        with pytest.raises(StorageError, match="not a regular file") as caught:
+            read(ADA)
+        assert not isinstance(caught.value, BrokenInstallations)
+
+
+@posix_only
 def test_an_unreadable_file_is_a_storage_error_and_not_an_empty_one(
     storage: PluginStorage,
 ) -> None:

@@ -812,66 +812,27 @@ async def test_a_replacement_is_measured_anew() -> None:
     assert setup.cache.size == 0
 
 
-# Loads that somebody else makes
+# Loads that begin before they are asked for
 
 
 @in_loop
-async def test_callers_join_a_load_that_somebody_else_makes() -> None:
+async def test_a_caller_joins_a_load_that_began_before() -> None:
     setup = Setup()
-    assert setup.cache.is_unknown("k")
-    flight = setup.cache.begin("k")
-    assert not setup.cache.is_unknown("k")
-    caller = await setup.start_get()
-    flight.land("theirs")
-    assert await caller == await setup.get() == "theirs"
-    assert setup.loads == 0
-    assert (setup.counters.loads, setup.counters.misses, setup.counters.hits) == (1, 2, 1)
+    setup.cache.begin("k")
+    setup.cache.begin("k")
+    assert await setup.get() == await setup.get() == "first"
+    assert setup.loads == 1
+    assert (setup.counters.loads, setup.counters.misses, setup.counters.hits) == (1, 1, 1)
 
 
 @in_loop
-async def test_a_load_of_somebody_else_ages_from_its_start() -> None:
+async def test_nothing_begins_where_there_is_an_entry() -> None:
     setup = Setup()
-    flight = setup.cache.begin("k")
-    setup.clock.advance(TTL_S / 2)
-    flight.land("theirs")
-    entry = setup.cache.peek("k")
-    assert entry is not None
-    assert entry.fresh_until == setup.clock() + TTL_S / 2
-
-
-@in_loop
-async def test_a_failure_of_somebody_else_reaches_all_who_joined() -> None:
-    setup = Setup()
-    flight = setup.cache.begin("k")
-    caller = await setup.start_get()
-    flight.fail(SourceError())
-    with pytest.raises(SourceError):
-        await caller
-    assert setup.cache.is_unknown("k")
-    assert setup.counters.load_errors == 1
-
-
-@in_loop
-async def test_what_has_landed_cannot_fail() -> None:
-    setup = Setup()
-    flight = setup.cache.begin("k")
-    flight.land("theirs")
-    flight.fail(SourceError())
-    assert await setup.get() == "theirs"
-    assert setup.counters.load_errors == 0
-
-
-@in_loop
-@pytest.mark.parametrize("change", ["purge", "expire", "purge_all", "expire_all"])
-async def test_a_load_of_somebody_else_does_not_outlive_a_change(change: str) -> None:
-    setup = Setup()
-    flight = setup.cache.begin("k")
-    caller = await setup.start_get()
-    getattr(setup.cache, change)(*(["k"] if not change.endswith("_all") else []))
-    flight.land("before")
-    assert await caller == "before"
-    setup.source.value = "after"
-    assert await setup.get() == "after"
+    await setup.filled("value")
+    loads = setup.loads
+    setup.clock.advance(TTL_S)  # not even where it is stale: whoever asks decides
+    setup.cache.begin("k")
+    assert setup.loads == loads
 
 
 # Bounds

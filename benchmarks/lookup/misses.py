@@ -47,10 +47,10 @@ def _counting_opens(watched: Path, counted: Counted) -> Any:
 
 def _count_queries(gateway: Gateway, counted: Counted) -> None:
     connection: Any = gateway.database._connection  # the one way to any database
-    fetch = connection.fetch_and_call
+    fetch = connection.fetch
 
-    async def counting(call: Any, statement: str, *values: Any) -> Any:
+    async def counting(statement: str, *values: Any) -> Any:
         counted.queries += 1
-        return await fetch(call, statement, *values)
+        return await fetch(statement, *values)
 
-    connection.fetch_and_call = counting
+    connection.fetch = counting

@@ -73,12 +73,15 @@ async def measure_size(folder: Path, population: Population, rounds: int, most_w
 
 async def _fill(inside: Inside, found: Rounds) -> None:
     """Everyone asks once; the tokens are remembered before memory is measured."""
-    identify, load_user = inside.gateway.identity.identify, inside.gateway.lookups.load_user
+    identify, lookups = inside.gateway.identity.identify, inside.gateway.lookups
     users = [await identify(scope, Basis()) for scope in made(inside.askings)]
     await settle()
     before = psutil.Process().memory_info().rss
     for start in range(0, len(users), _LOADS_AT_ONCE):
-        await asyncio.gather(*map(load_user, users[start : start + _LOADS_AT_ONCE]))
+        chunk = users[start : start + _LOADS_AT_ONCE]
+        await asyncio.gather(
+            *map(lookups.records.get, chunk), *map(lookups.installations.get, chunk)
+        )
     await settle()
     grown = psutil.Process().memory_info().rss - before
     found.warm_users = len(users)

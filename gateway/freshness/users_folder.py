@@ -6,21 +6,43 @@ is one `stat` (3 µs), in a thread.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from itertools import count
-
-import anyio.to_thread
 
 from gateway.changes import Change
 from gateway.freshness import Begun, Tell
 from gateway.lookups import Lookups
 from gateway.names import UserId
 from gateway.storage import Facts, PluginStorage
+from gateway.threads import KeyedThreads
 
 _SWEEP_S = 0.1
 # 5,000 looks at 3 µs are 15 ms of a thread. With more users at once, each is looked at in turn: a
 # change shows within 250 ms for 12,500 users, within a second for 50,000.
 _MOST_LOOKS = 5_000
+# A single look that takes longer hangs: the sweep goes on without that user.
+_HANGS_AFTER_S = 1.0
+_MOST_HANGING = 4
+
+
+class _Sweep:
+    """One look at each of these users' files, in a thread."""
+
+    def __init__(self, users: Iterator[UserId]) -> None:
+        self._users = users
+        self.facts: dict[UserId, Facts] = {}
+        self.at: UserId | None = None
+        """The user whose file is being looked at; None before the first and after the last."""
+        self.is_given_up = False
+
+    def run(self, storage: PluginStorage) -> None:
+        """Blocking."""
+        for user in self._users:
+            self.at = user
+            self.facts[user] = storage.installations_facts(user)
+            if self.is_given_up:
+                break
+        self.at = None
 
 
 class UsersFolderSource:
@@ -29,26 +51,53 @@ class UsersFolderSource:
     name = "users folder"
 
     def __init__(self, storage: PluginStorage, lookups: Lookups) -> None:
-        self._storage = storage
         self._lookups = lookups
+        self._threads = KeyedThreads[_Sweep, None](
+            lambda sweep: sweep.run(storage), _MOST_HANGING + 1, _HANGS_AFTER_S
+        )
+        self._hanging: list[_Sweep] = []
+        """Sweeps that were given up, each at a user whose file hangs."""
         self._told: dict[UserId, Facts] = {}
         """Told already, and still different from what is cached: the file cannot be read."""
 
     async def run(self, tell: Tell, begun: Begun) -> None:
         begun()  # a file is compared with what was read of it, whenever that was
-        for turn in count():
-            await asyncio.sleep(_SWEEP_S)
-            read = self._lookups.recently_read(turn, _MOST_LOOKS)
-            looks = await anyio.to_thread.run_sync(self._look, list(read))
-            for (user, known), facts in zip(read.items(), looks, strict=True):
-                if known == facts:
-                    self._told.pop(user, None)
-                elif self._told.get(user, known) != facts:
-                    if len(self._told) > _MOST_LOOKS:
-                        self._told.clear()
-                    self._told[user] = facts
-                    # Soft: a file that is there but cannot be read must not stop a warm user.
-                    tell(Change(user=user, hard=False))
+        try:
+            for turn in count():
+                await asyncio.sleep(_SWEEP_S)
+                self._hanging = [sweep for sweep in self._hanging if sweep.at is not None]
+                if len(self._hanging) > _MOST_HANGING:
+                    continue  # the whole disk hangs: the TTLs hold
+                read = self._lookups.recently_read(turn, _MOST_LOOKS)
+                self._compare(read, await self._look(read), tell)
+        finally:
+            self._threads.close()
 
-    def _look(self, users: Sequence[UserId]) -> list[Facts]:
-        return [self._storage.installations_facts(user) for user in users]
+    async def _look(self, read: Mapping[UserId, Facts]) -> dict[UserId, Facts]:
+        """The facts of these users' files; without those whose file hangs."""
+        hanging = {sweep.at for sweep in self._hanging}
+        sweep = _Sweep(user for user in read if user not in hanging)
+        looking = self._threads.start(sweep)
+        while not looking.done():
+            at = sweep.at
+            await asyncio.wait({looking}, timeout=_HANGS_AFTER_S)
+            if not looking.done() and at is not None and sweep.at == at:
+                sweep.is_given_up = True
+                self._hanging.append(sweep)
+                return dict(sweep.facts)
+        looking.result()  # raises what the sweep raised
+        return sweep.facts
+
+    def _compare(
+        self, read: Mapping[UserId, Facts], found: Mapping[UserId, Facts], tell: Tell
+    ) -> None:
+        for user, facts in found.items():
+            known = read[user]
+            if known == facts:
+                self._told.pop(user, None)
+            elif self._told.get(user, known) != facts:
+                if len(self._told) > _MOST_LOOKS:
+                    self._told.clear()
+                self._told[user] = facts
+                # Soft: a file that is there but cannot be read must not stop a warm user.
+                tell(Change(user=user, hard=False))

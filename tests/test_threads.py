@@ -1,0 +1,186 @@
+"""Blocking calls that may hang: each delays nobody but those who ask for the same key."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from gateway.threads import KeyedThreads
+
+PATIENCE_S = 0.2
+
+
+class Disk:
+    """Reads that hang for as long as their key is held."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+        self.content = "first"
+        self._held: dict[str, threading.Event] = {}
+
+    def hold(self, key: str) -> None:
+        self._held[key] = threading.Event()
+
+    def release(self) -> None:
+        for event in self._held.values():
+            event.set()
+
+    def read(self, key: str) -> str:
+        self.reads.append(key)
+        content = self.content
+        if key in self._held:
+            self._held[key].wait()
+        if key == "broken":
+            raise OSError(key)
+        return content
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    disk = Disk()
+    yield disk
+    disk.release()
+
+
+def run(
+    disk: Disk,
+    scenario: Callable[[KeyedThreads[str, str]], Coroutine[Any, Any, None]],
+    most_threads: int = 4,
+    patience_s: float = PATIENCE_S,
+) -> None:
+    async def main() -> None:
+        threads = KeyedThreads(disk.read, most_threads, patience_s)
+        try:
+            await scenario(threads)
+        finally:
+            threads.close()
+
+    asyncio.run(main())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def test_what_the_function_returns_or_raises_reaches_the_caller(disk: Disk) -> None:
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        assert await threads.call("a") == "first"
+        with pytest.raises(OSError, match="broken"):
+            await threads.call("broken")
+
+    run(disk, scenario)
+
+
+def test_a_call_that_hangs_delays_only_those_who_ask_for_the_same(disk: Disk) -> None:
+    disk.hold("a")
+
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        hanging = [asyncio.create_task(threads.call("a")) for _ in range(20)]
+        await until(lambda: "a" in disk.reads)
+        for number in range(20):
+            assert await threads.call(f"other {number}") == "first"
+        outcomes = await asyncio.gather(*hanging, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {TimeoutError}
+        assert disk.reads.count("a") == 1
+
+    run(disk, scenario, most_threads=2)
+
+
+def test_a_key_is_called_again_after_its_call_has_ended(disk: Disk) -> None:
+    disk.hold("a")
+
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        with pytest.raises(TimeoutError):
+            await threads.call("a")
+        disk.release()
+        assert await threads.call("a") == "first"
+        assert disk.reads == ["a", "a"]
+
+    run(disk, scenario)
+
+
+def test_nobody_gets_what_was_read_before_they_asked(disk: Disk) -> None:
+    disk.hold("a")
+
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        early = asyncio.create_task(threads.call("a"))
+        await until(lambda: "a" in disk.reads)
+        disk.content = "second"
+        late = asyncio.create_task(threads.call("a"))
+        await asyncio.sleep(0)
+        disk.release()
+        assert (await early, await late) == ("first", "second")
+
+    run(disk, scenario, patience_s=5.0)
+
+
+def test_whoever_leaves_takes_the_call_from_nobody(disk: Disk) -> None:
+    disk.hold("a")
+
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        leaving = asyncio.create_task(threads.call("a"))
+        await until(lambda: "a" in disk.reads)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        disk.release()
+        assert await threads.call("a") == "first"
+
+    run(disk, scenario, patience_s=5.0)
+
+
+def test_there_are_never_more_threads_than_allowed_nor_more_than_needed(disk: Disk) -> None:
+    before = threading.active_count()
+
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        for number in range(20):
+            await threads.call(str(number))
+        assert threading.active_count() - before == 1
+        await asyncio.gather(*(threads.call(str(number)) for number in range(50)))
+        assert threading.active_count() - before <= 3
+
+    run(disk, scenario, most_threads=3, patience_s=5.0)
+
+
+def test_closing_cancels_those_who_wait_and_ends_the_threads(disk: Disk) -> None:
+    before = threading.active_count()
+    disk.hold("a")
+
+    async def scenario(threads: KeyedThreads[str, str]) -> None:
+        waiting = asyncio.create_task(threads.call("a"))
+        await until(lambda: "a" in disk.reads)
+        threads.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await threads.call("b") == "first"  # as after a restart in the same process
+
+    run(disk, scenario)
+    disk.release()
+    end = time.monotonic() + 5
+    while threading.active_count() > before:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_a_call_that_hangs_does_not_keep_the_process() -> None:
+    program = """
+import asyncio, threading
+from gateway.threads import KeyedThreads
+
+async def main():
+    threads = KeyedThreads(lambda _key: threading.Event().wait(), 1, 0.1)
+    try:
+        await threads.call("a")
+    except TimeoutError:
+        threads.close()
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
