@@ -19,7 +19,7 @@ from gateway.builds import FolderState
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
-from gateway.connections import connect
+from gateway.connections import connect, connect_one
 from gateway.cors import CorsPolicy
 from gateway.database import PluginDatabase
 from gateway.decisions import Decisions
@@ -82,7 +82,7 @@ class Gateway(Front):
         self.decisions = Decisions()
         on_change = self.decisions.clear
         self.storage = PluginStorage(settings.plugins_dir)
-        self.database = PluginDatabase(connect(settings))
+        self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
         self.lookups = Lookups(
             self.storage, self.database, settings.cache, settings.access, on_change
         )

@@ -93,6 +93,7 @@ class Invalidation:
         """The files of one version, or of all versions of a plugin."""
         self._versions.purge_files(slug, version)
         self._assets.purge_files(slug, version)
+        self._lookups.published.expire_all()
         self._catalogue.manifests.expire_all()
 
     def _everything(self, *, hard: bool) -> None:

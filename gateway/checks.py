@@ -13,6 +13,8 @@ from gateway.settings import Settings
 
 # RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it.
 _SHORT_SECRET_BYTES = 32
+# To read as many takes about 10 ms.
+_MANY_ROWS = 20_000
 
 
 class Level(Enum):
@@ -79,6 +81,9 @@ async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
         users.update(user for user, _ in pairs)
         held.update(record for _, record in pairs)
     yield Finding(Level.OK, "database", f"{held.total()} plugin rows of {len(users)} users")
+    finding = await _missing_index(gateway)
+    if finding is not None:
+        yield finding
 
     if not storage.shared.is_dir():
         yield Finding(Level.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
@@ -106,6 +111,21 @@ async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
     finding = _missing_files(gateway, users)
     if finding is not None:
         yield finding
+
+
+async def _missing_index(gateway: Gateway) -> Finding | None:
+    if not gateway.settings.access.public or await gateway.database.has_slug_index():
+        return None
+    rows = await gateway.database.count_rows()
+    if rows < _MANY_ROWS:
+        return None
+    return Finding(
+        Level.WARNING,
+        "database",
+        f"table 'plugin' has {rows} rows and no index on plugin_slug: each public request for a"
+        " bare slug that is not cached reads all of them",
+        "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)",
+    )
 
 
 def _missing_files(gateway: Gateway, users: set[UserId]) -> Finding | None:

@@ -39,6 +39,14 @@ _COLUMNS = {
     " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
 }
 """Names of a table's columns, by dialect."""
+_INDEXES = {
+    "sqlite": "SELECT 1 FROM pragma_index_list($1) AS list, pragma_index_info(list.name) AS info"
+    " WHERE list.partial = 0 AND info.seqno = 0 AND info.name = $2",
+    "postgresql": "SELECT 1 FROM pg_index JOIN pg_attribute"
+    " ON attrelid = indrelid AND attnum = indkey[0]"
+    " WHERE indrelid = to_regclass($1) AND attname = $2 AND indisvalid AND indpred IS NULL",
+}
+"""A row for each index of a table that begins with a column, by dialect."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -56,15 +64,26 @@ class DatabaseConnection(Protocol):
     async def columns(self, table: str) -> frozenset[str]:
         """Names of the table's columns; empty where there is no such table."""
 
+    async def has_index(self, table: str, column: str) -> bool:
+        """Whether an index over all rows begins with the column."""
+
     def close_at_exit(self) -> None:
         """Makes sure that the process can end although nobody will call `close`."""
 
 
 def connect(settings: Settings) -> DatabaseConnection:
     """A connection for serving, not opened yet: it can only read."""
+    section = settings.database
     if settings.database_dialect == "sqlite":
-        return SqliteConnection(settings.sqlite_file, settings.database.query_timeout)
-    return PostgresConnection(settings)
+        return SqliteConnection(settings.sqlite_file, section.query_timeout)
+    return PostgresConnection(settings, section.min_size, section.max_size)
+
+
+def connect_one(settings: Settings) -> DatabaseConnection:
+    """The same for one query at a time; PostgreSQL gets a session only when it is asked."""
+    if settings.database_dialect == "sqlite":
+        return connect(settings)
+    return PostgresConnection(settings, min_size=0, max_size=1)
 
 
 def _text(content: bytes) -> str:
@@ -259,6 +278,9 @@ class SqliteConnection:
         rows = await self.fetch(_COLUMNS["sqlite"], table)
         return frozenset(row[0] for row in rows)
 
+    async def has_index(self, table: str, column: str) -> bool:
+        return bool(await self.fetch(_INDEXES["sqlite"], table, column))
+
     async def _executed(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
         try:
             return await self._executed_once(statement, named)
@@ -323,14 +345,13 @@ def _roll_back(file: Path, timeout_s: float) -> None:
 class PostgresConnection:
     """A pool of read-only sessions."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, min_size: int, max_size: int) -> None:
         self._errors = _postgres_errors()
-        section = settings.database
-        self._query_timeout_s = section.query_timeout
+        self._query_timeout_s = settings.database.query_timeout
         self._database = Database(
-            section.url,
-            min_size=section.min_size,
-            max_size=section.max_size,
+            settings.database.url,
+            min_size=min_size,
+            max_size=max_size,
             server_settings={"default_transaction_read_only": "on"},
         )
 
@@ -365,3 +386,6 @@ class PostgresConnection:
     async def columns(self, table: str) -> frozenset[str]:
         rows = await self.fetch(_COLUMNS["postgresql"], table)
         return frozenset(row[0] for row in rows)
+
+    async def has_index(self, table: str, column: str) -> bool:
+        return bool(await self.fetch(_INDEXES["postgresql"], table, column))

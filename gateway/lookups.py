@@ -4,9 +4,11 @@
     records         user → his rows of `plugin`                    (one query for a page)
     owners          database id → the user of that row             (ids without the usual shape)
     held_versions   slug → versions over all users                 (bare slugs, public route)
+    published       names in `shared/`                             (one look for all slugs)
 
-The last three are answers of the database and share the settings of `[cache.versions]`.
-changes.py alone calls `forget_user`, `expire_all` and `purge_all`.
+All but the first share the settings of `[cache.versions]`. The last three answer the public
+route, where anybody can ask for any name: a name that is not published is asked of no table.
+changes.py alone purges and expires them.
 """
 
 import asyncio
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
+
+from anyio.to_thread import run_sync
 
 from gateway.basis import Basis
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
@@ -100,11 +104,15 @@ class Lookups:
         self.held_versions: TTLCache[str, frozenset[str]] = self._cache(
             database.read_enabled_versions, cache.versions, lambda versions: not versions
         )
+        self.published: TTLCache[None, frozenset[str]] = self._cache(
+            self._load_published, cache.versions, lambda _names: False
+        )
         self.caches: dict[str, TTLCache[Any, Any]] = {
             "installations": self.installations,
             "versions": self.records,
             "owners": self.owners,
             "held_versions": self.held_versions,
+            "published": self.published,
         }
         """All of them, under the names that Cache-Status shows."""
 
@@ -174,24 +182,30 @@ class Lookups:
     async def find_owner(self, database_id: str, basis: Basis) -> UserId | None:
         """The user of the row with this id: its `user_id` column, not the id's prefix.
 
-        The prefix is tried first only because that user's rows are wanted next anyway, and
-        are one query for all of a page's plugins.
+        The rows of the user whom the prefix names are looked at first if they are known: they
+        are wanted next anyway, and are one query for all of a page's plugins. If they are not
+        known, the prefix may be anybody's invention, and loads nothing.
         """
-        prefix, separator, _ = database_id.partition("_")
-        if separator:
-            try:
-                user = parse_user_id(prefix)
-            except ValueError:
-                pass
-            else:
-                entry = await self.records.get_entry(user)
-                if basis.rest_on("versions", entry).find_by_id(database_id) is not None:
-                    return user
+        user = _prefix_user(database_id)
+        if user is not None and self.records.peek(user) is not None:
+            entry = await self.records.get_entry(user)
+            if basis.rest_on("versions", entry).find_by_id(database_id) is not None:
+                return user
         return basis.rest_on("owners", await self.owners.get_entry(database_id))
 
     async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[str]:
-        """Versions in the enabled rows of `slug`, over all users."""
+        """Versions in the enabled rows of `slug`, over all users; none if it is not published."""
+        if not await self._is_published(slug, basis):
+            return frozenset()
         return basis.rest_on("held_versions", await self.held_versions.get_entry(slug))
+
+    async def _is_published(self, slug: str, basis: Basis) -> bool:
+        """Whether `shared/` has such a name, in any case: some disks make no difference."""
+        for max_age_s in (None, self._no_record_max_age_s):
+            entry = await self.published.get_entry(None, max_age_s=max_age_s)
+            if slug.casefold() in basis.rest_on("published", entry):
+                return True
+        return False
 
     def forget_user(self, user: UserId, *, hard: bool) -> None:
         """The user's JSON or rows changed: the next request reads them anew. Soft: what was
@@ -254,6 +268,13 @@ class Lookups:
                 return self._installations_of(document)
         return Installations((), file_exists=True, broken=True)
 
+    async def _load_published(self, _key: None) -> frozenset[str]:
+        try:
+            names = await run_sync(self._storage.published_slugs)
+        except OSError as error:
+            raise SourceUnavailable(reason=f"{self._storage.shared}: {error}") from error
+        return frozenset(name.casefold() for name in names)
+
     def _read_installations(self, user: UserId) -> Read:
         """Blocking."""
         document, facts = self._storage.read_document_and_facts(user)
@@ -298,3 +319,11 @@ class Lookups:
             order_within_s=_ORDER_WITHIN_S,
             on_change=self._on_change,
         )
+
+
+def _prefix_user(database_id: str) -> UserId | None:
+    prefix, separator, _ = database_id.partition("_")
+    try:
+        return parse_user_id(prefix) if separator else None
+    except ValueError:
+        return None

@@ -82,6 +82,8 @@ CREATE_TABLES = (
         PRIMARY KEY (id, plugin_id)
     )
     """,
+    # Which the application's table lacks: for public requests that name a slug and no user.
+    "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)",
 )
 
 PLUGIN_TEXTS = (

@@ -188,6 +188,10 @@ class PluginStorage:
     def _build_shared_path(self, slug: Slug, version: Version) -> Path:
         return self.shared / slug / f"v{version}"
 
+    def published_slugs(self) -> list[str]:
+        """Names in `shared/`, in no order; not all of them must be slugs. Raises: OSError."""
+        return os.listdir(self.shared)  # noqa: PTH208 (names are wanted, not Paths)
+
     def published_versions(self, slug: Slug) -> list[Version]:
         """In no order; folders whose name is no version's are passed over. Raises: OSError."""
         try:

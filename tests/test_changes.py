@@ -176,6 +176,7 @@ def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
         "records": lookups.records,
         "owners": lookups.owners,
         "held_versions": lookups.held_versions,
+        "published": lookups.published,
         "manifests": gateway.catalogue.manifests,
         "builds": gateway.shared_versions._looks,
         "assets": gateway.assets._cache,
@@ -190,6 +191,7 @@ WARM: Believed = {
     "records": {ADA, BEN},
     "owners": {OWN_ID, "Eyes"},
     "held_versions": {"Eyes"},
+    "published": {"shared"},
     "manifests": {ADA, BEN},
     "builds": {V1, V2, EYES_V},
     "assets": {V1, V2, EYES_V},
@@ -217,6 +219,8 @@ def all_believed(gateway: Gateway) -> Believed:
             keys = [version for _, version in keys]
         elif name == "assets":
             keys = [key.version for key in keys]
+        elif name == "published":
+            keys = ["shared" for _ in keys]
         found[name] = set(keys)
     return found
 
@@ -241,7 +245,13 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
         (Change(user=UserId("z" * 32)), {**WARM, "owners": set(), "held_versions": set()}),
         (
             Change(slug=REVIEW, version=V1),
-            {**WARM, "manifests": set(), "builds": {V2, EYES_V}, "assets": {V2, EYES_V}},
+            {
+                **WARM,
+                "published": set(),
+                "manifests": set(),
+                "builds": {V2, EYES_V},
+                "assets": {V2, EYES_V},
+            },
         ),
     ],
 )
