@@ -220,6 +220,7 @@ class Gateway(Front):
                     settings.sqlite_file,
                     settings.freshness.sqlite_poll,
                     settings.database.query_timeout,
+                    self.lookups,
                 )
             )
         if self._nodes is not None:

@@ -26,33 +26,32 @@ class Change:
     hard: bool = True
     """Hard: what was known is forgotten. Soft: it is asked for again at its next use, and
     stands in while the source fails."""
-    details: bool = False
-    """Something that no lookup holds: only answers made of whole rows are made again."""
+    read_since: float | None = None
+    """All that lookups hold is right, except for what they read of the database since this moment
+    of the monotonic clock and what was not confirmed. Answers made of whole rows may be wrong."""
 
     def encode(self) -> bytes:
-        """Compact JSON, for another process."""
-        return orjson.dumps([self.user, self.slug, self.version, self.hard, self.details])
+        """Compact JSON, for another process. Its clock is another one, so `read_since` is left
+        out: to it, anything may have changed."""
+        return orjson.dumps([self.user, self.slug, self.version, self.hard])
 
     @classmethod
     def decode(cls, text: bytes) -> "Change":
         """Raises: ValueError, if `text` was not made by `encode`."""
         values = orjson.loads(text)
-        if not isinstance(values, list) or len(values) != 5:
+        if not isinstance(values, list) or len(values) != 4:
             raise ValueError(f"not a change: {text!r}")
-        user, slug, version, hard, details = values
+        user, slug, version, hard = values
         return cls(
             None if user is None else parse_user_id(user),
             None if slug is None else parse_slug(slug),
             None if version is None else parse_version(version),
             bool(hard),
-            bool(details),
         )
 
 
 ANYTHING = Change(hard=False)
 """A source cannot say what changed, or was not heard for a while."""
-DETAILS = Change(hard=False, details=True)
-"""Rows changed, but nothing of them that decides which file is served."""
 
 
 class Invalidation:
@@ -76,9 +75,10 @@ class Invalidation:
     def apply(self, change: Change) -> None:
         """The next request after this call sees the truth, not what was known before."""
         self.applied += 1
-        if change.details:
+        if change.read_since is not None:
             # Their decisions end with them: a decision holds its variant weakly.
             self._catalogue.manifests.purge_all()
+            self._lookups.expire_read_since(change.read_since)
             return
         if change.user is not None:
             self._catalogue.forget_user(change.user)

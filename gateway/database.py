@@ -4,7 +4,7 @@ The tables belong to the application: they are read as they are, and columns tha
 migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP and no disk.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -21,11 +21,11 @@ REQUIRED_COLUMNS = {
 
 
 # The id only where it is not the usual one: rows of users who hold the same are then the same.
-_RECORDS = (
-    "SELECT plugin_slug, version, enabled,"
+RECORD_COLUMNS = (
+    "plugin_slug, version, enabled,"
     " CASE WHEN id = user_id || '_' || plugin_slug THEN NULL ELSE id END"
-    " FROM plugin WHERE user_id = $1"
 )
+"""What `PluginDatabase.user_records` wants of each row."""
 # Users who hold the same version share its record, and those who hold the same versions share all
 # of them: less memory, and what a lookup reads is in the CPU's caches. A record takes 300 bytes
 # with its key, the rows of a user with 20 plugins 4 KiB.
@@ -241,7 +241,12 @@ class PluginDatabase:
 
     async def read_records(self, user: UserId) -> UserRecords:
         """All of a user's rows that have a usable slug, enabled or not."""
-        held = tuple(map(tuple, await self._fetch(_RECORDS, user)))
+        statement = f"SELECT {RECORD_COLUMNS} FROM plugin WHERE user_id = $1"  # noqa: S608
+        return self.user_records(user, await self._fetch(statement, user))
+
+    def user_records(self, user: UserId, rows: Iterable[Row]) -> UserRecords:
+        """From the RECORD_COLUMNS of all of a user's rows."""
+        held = tuple(map(tuple, rows))
         by_slug, is_usual = self._shared_rows(held)
         return UserRecords(user, by_slug, None if is_usual else self._by_id(user, held))
 
@@ -338,7 +343,7 @@ class PluginDatabase:
         by_user: dict[str, list[PluginRow]] = {user: [] for user in users}
         for values in await self._fetch(
             f"SELECT {self._select_list(PluginRow)} FROM plugin"  # noqa: S608
-            f" WHERE user_id IN ({_parameters(users)}) ORDER BY plugin_slug, id",
+            f" WHERE user_id IN ({parameters(users)}) ORDER BY plugin_slug, id",
             *users,
         ):
             row = PluginRow(*values)
@@ -351,7 +356,7 @@ class PluginDatabase:
         if users and "config_fields" in self._columns["module"]:
             for plugin_id, config_fields in await self._fetch(
                 "SELECT plugin_id, config_fields FROM module WHERE plugin_id IN"  # noqa: S608
-                f" (SELECT id FROM plugin WHERE user_id IN ({_parameters(users)}))",
+                f" (SELECT id FROM plugin WHERE user_id IN ({parameters(users)}))",
                 *users,
             ):
                 by_plugin.setdefault(plugin_id, []).append(config_fields)
@@ -406,7 +411,7 @@ class PluginDatabase:
         )
 
 
-def _parameters(values: Sequence[object]) -> str:
+def parameters(values: Collection[object]) -> str:
     """`$1, $2, …`, one for each value."""
     return ", ".join(f"${number}" for number in range(1, len(values) + 1))
 

@@ -13,7 +13,7 @@ changes.py alone purges and expires them.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from anyio.to_thread import run_sync
 
 from gateway.basis import Basis
+from gateway.connections import Row
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId, parse_user_id
@@ -224,6 +225,24 @@ class Lookups:
         """Anything may have changed: everything is asked for again at its next use."""
         for cache in self.caches.values():
             cache.expire_all()
+
+    def users_read_since(self, moment: float) -> set[UserId]:
+        """Users whose rows came from the database at or after `moment`."""
+        return self.records.landed_since(moment)
+
+    def confirm_rows(self, rows: Mapping[UserId, Sequence[Row]]) -> None:
+        """These are the rows of these users: what was read of them before is right if it agrees.
+
+        `rows` have the RECORD_COLUMNS.
+        """
+        self.records.confirm(
+            {user: self._database.user_records(user, of_user) for user, of_user in rows.items()}
+        )
+
+    def expire_read_since(self, moment: float) -> None:
+        """What was read of the database since `moment` is asked for again, unless confirmed."""
+        for cache in (self.records, self.owners, self.held_versions):
+            cache.expire_landed_since(moment)
 
     def purge_all(self) -> None:
         for cache in self.caches.values():

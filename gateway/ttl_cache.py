@@ -9,7 +9,9 @@ It knows nothing of plugins or HTTP. What it promises:
 - while loads fail, the last value is used for `stale_if_error_s` more (RFC 5861 §4);
 - "known to be missing" is a value like any other, kept for `negative_ttl_s`;
 - no resurrection: a load that began before a purge or an expiry of its key is never stored
-  as fresh after it.
+  as fresh after it;
+- what came since a moment can be expired, unless it is confirmed: for a source that held
+  something else for a while.
 
 For one event loop; not for threads.
 """
@@ -17,10 +19,12 @@ For one event loop; not for threads.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, fields
 from dataclasses import replace as dataclass_replace
 from functools import partial
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from cachetools import Cache, TLRUCache
@@ -33,6 +37,9 @@ V = TypeVar("V")
 _REFRESH_AT = 0.75
 _FAILED_PAUSE_S = 1.0
 _NO_GENERATION = -1
+# More than land between two looks of a change source; with a key that is kept anyway each takes
+# 100 bytes.
+_MOST_LANDINGS = 2_048
 
 
 @dataclass(slots=True)
@@ -166,6 +173,9 @@ class TTLCache(Generic[K, V]):
         self._tasks: set[asyncio.Task[None]] = set()
         """All loads that run, those included whose result is not wanted any more."""
         self._generation = 0
+        self._landings: deque[tuple[float, K]] = deque()
+        """When the last loads landed, and their keys."""
+        self._landings_are_known_after = float("-inf")
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -282,11 +292,43 @@ class TTLCache(Generic[K, V]):
     def expire(self, key: K) -> None:
         """Soft: asked for again at its next use, and stands in on errors."""
         self._flights.pop(key, None)
+        self._forget_freshness(key)
+        self._on_change()
+
+    def _forget_freshness(self, key: K) -> None:
         entry = self._entries.get(key)
         if entry is not None:
             entry.generation = _NO_GENERATION
             entry.retry_at = 0.0
-        self._on_change()
+
+    def landed_since(self, moment: float) -> set[K]:
+        """Keys whose load ended at or after `moment`; all, if that is too long ago to know.
+
+        The end of a load counts, not its start: a load that began before `moment` may have read
+        its source after it.
+        """
+        if self._landings_are_known_after >= moment:
+            return set(self._entries)
+        since = takewhile(lambda landing: landing[0] >= moment, reversed(self._landings))
+        return {key for _, key in since}
+
+    def confirm(self, values: Mapping[K, V]) -> None:
+        """The source holds these values: entries that agree count as landed long ago."""
+        agreeing = {
+            key
+            for key, value in values.items()
+            if (entry := self._entries.get(key)) is not None and entry.value == value
+        }
+        self._landings = deque(each for each in self._landings if each[1] not in agreeing)
+
+    def expire_landed_since(self, moment: float) -> None:
+        """Soft: for what came at or after `moment`, and for what is being loaded now."""
+        landed = self.landed_since(moment)
+        if landed or self._flights:
+            self._flights.clear()
+            for key in landed:
+                self._forget_freshness(key)
+            self._on_change()
 
     def purge_all(self) -> None:
         self._flights.clear()
@@ -347,9 +389,15 @@ class TTLCache(Generic[K, V]):
             del self._flights[key]
             before = self._entries.get(key)
             self._store(key, entry)
+            self._note_landing(key)
             if before is not None and before.value != value:
                 self._on_change()
         flight.future.set_result(entry)
+
+    def _note_landing(self, key: K) -> None:
+        if len(self._landings) == _MOST_LANDINGS:
+            self._landings_are_known_after, _ = self._landings.popleft()
+        self._landings.append((self._clock(), key))
 
     def _failed(self, flight: _Flight[K, V], error: BaseException) -> None:
         if self._flights.get(flight.key) is flight:

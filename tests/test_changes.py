@@ -1,5 +1,6 @@
 """What may have changed: its spelling for other processes, and that it reaches every cache."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import Gateway
-from gateway.changes import ANYTHING, DETAILS, Change
+from gateway.changes import ANYTHING, Change
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
 from gateway.ttl_cache import TTLCache
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
@@ -40,7 +41,6 @@ changes = st.builds(
     slug=st.none() | slugs.map(parse_slug),
     version=st.none() | versions.map(parse_version),
     hard=st.booleans(),
-    details=st.booleans(),
 )
 
 
@@ -58,6 +58,10 @@ def _is(parse: Callable[[object], object], text: str) -> bool:
 @given(changes)
 def test_a_change_survives_the_way_to_another_process(change: Change) -> None:
     assert Change.decode(change.encode()) == change
+
+
+def test_a_moment_of_this_process_is_told_to_no_other() -> None:
+    assert Change.decode(Change(hard=False, read_since=1.0).encode()) == ANYTHING
 
 
 @given(st.binary(max_size=80) | st.recursive(
@@ -239,7 +243,17 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
     [
         (Change(), NOTHING),
         (ANYTHING, {**NOTHING, "builds": WARM["builds"], "assets": WARM["assets"]}),
-        (DETAILS, {**WARM, "manifests": set()}),
+        (Change(hard=False, read_since=math.inf), {**WARM, "manifests": set()}),
+        (
+            Change(hard=False, read_since=0.0),
+            {
+                **WARM,
+                "records": set(),
+                "owners": set(),
+                "held_versions": set(),
+                "manifests": set(),
+            },
+        ),
         (Change(user=UserId(ADA)), WITHOUT_ADA),
         (Change(user=UserId(ADA), hard=False), WITHOUT_ADA),
         (Change(user=UserId("z" * 32)), {**WARM, "owners": set(), "held_versions": set()}),

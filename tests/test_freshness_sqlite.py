@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from gateway import Gateway
+from gateway import Gateway, create_app
 from gateway.changes import ANYTHING, Change
 from gateway.connections import SqliteConnection
 from gateway.freshness import following
 from gateway.freshness.sqlite import SqliteSource
+from gateway.settings import load_settings
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.news import AN_HOUR, SOON_S, version_for
 from tests.support.server import Server, serving
@@ -308,6 +309,220 @@ def test_polling_may_be_turned_off(site: Site, monkeypatch: pytest.MonkeyPatch) 
     assert looks.versions == 0
 
 
+# What is taken back before the next look
+
+
+class Held:
+    """The source's looks at the counter, and the users' queries: each goes on when it may."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
+        self.looks_go_on = asyncio.Event()
+        self.counters_go_on = asyncio.Event()
+        self.loads_go_on = asyncio.Event()
+        self.rows_go_on = asyncio.Event()
+        for event in (self.looks_go_on, self.counters_go_on, self.loads_go_on, self.rows_go_on):
+            event.set()
+        self.looking = self.looked = self.loading = self.read = 0
+        users = gateway.database._connection
+        fetch = SqliteConnection.fetch
+
+        async def held(connection: SqliteConnection, statement: str, *values: Any) -> Any:
+            if "data_version" in statement:
+                self.looking += 1
+                await self.looks_go_on.wait()
+                counter = await fetch(connection, statement, *values)
+                self.looked += 1
+                await self.counters_go_on.wait()
+                return counter
+            if connection is not users:
+                return await fetch(connection, statement, *values)
+            self.loading += 1
+            await self.loads_go_on.wait()
+            rows = await fetch(connection, statement, *values)
+            self.read += 1
+            await self.rows_go_on.wait()
+            return rows
+
+        monkeypatch.setattr(SqliteConnection, "fetch", held)
+
+    async def until(self, what: str, times: int = 1) -> None:
+        """That many more of what is counted."""
+        after = getattr(self, what) + times
+        async with asyncio.timeout(5.0):
+            while getattr(self, what) < after:
+                await asyncio.sleep(POLLS_S / 4)
+
+    async def two_looks(self) -> None:
+        """The second of them began after this call, and what the first found was told."""
+        self.looks_go_on.set()
+        await self.until("looking", 2)
+
+    async def no_look(self) -> None:
+        """The next look waits; the one before it was told."""
+        self.looks_go_on.clear()
+        await self.until("looking")
+
+
+HeldScenario = Callable[[Gateway, Client, Held], Awaitable[None]]
+
+
+def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: HeldScenario) -> None:
+    async def prepared(gateway: Gateway, client: Client) -> None:
+        held = Held(monkeypatch, gateway)
+        await held.two_looks()
+        try:
+            await scenario(gateway, client, held)
+            await held.two_looks()
+            assert b"1.0.0" in body(await client.request(ENTRY))
+            assert b"1.0.0" in body(await client.request(ENTRY))  # no decision was remembered
+        finally:
+            commit(site, "1.0.0")
+
+    settings = {**AN_HOUR, "GATEWAY__FRESHNESS__SQLITE_POLL": str(POLLS_S)}
+    with_gateway(site, prepared, **settings)
+
+
+def test_what_was_read_and_landed_before_it_was_taken_back_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
+        await held.no_look()
+        commit(site, "1.0.1")
+        assert b"1.0.1" in body(await client.request(ENTRY))
+        commit(site, "1.0.0")
+
+    taking_back(monkeypatch, site, scenario)
+
+
+def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its load is older than the last look at which nothing had changed."""
+
+    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
+        held.loads_go_on.clear()
+        asking = asyncio.create_task(client.request(ENTRY))
+        await held.until("loading")
+        await held.two_looks()
+        await held.no_look()
+        commit(site, "1.0.1")
+        held.loads_go_on.set()
+        assert b"1.0.1" in body(await asking)
+        commit(site, "1.0.0")
+
+    taking_back(monkeypatch, site, scenario)
+
+
+def test_what_was_read_before_it_was_taken_back_and_landed_after_the_look_is_not_kept(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
+        await held.no_look()
+        commit(site, "1.0.1")
+        held.rows_go_on.clear()
+        asking = asyncio.create_task(client.request(ENTRY))
+        await held.until("read")
+        commit(site, "1.0.0")
+        await held.two_looks()
+        held.rows_go_on.set()
+        assert b"1.0.1" in body(await asking)  # asked while that was the truth
+
+    taking_back(monkeypatch, site, scenario)
+
+
+def test_what_was_read_while_a_look_found_nothing_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look read the counter before the commit, and hears of it afterwards."""
+
+    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
+        held.counters_go_on.clear()
+        await held.until("looked")
+        commit(site, "1.0.1")
+        assert b"1.0.1" in body(await client.request(ENTRY))
+        held.looks_go_on.clear()
+        held.counters_go_on.set()
+        await held.until("looking")
+        commit(site, "1.0.0")
+
+    taking_back(monkeypatch, site, scenario)
+
+
+def test_what_was_read_between_two_looks_and_is_right_is_not_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, held: Held) -> None:
+        await held.no_look()
+        login(site, "somebody@example.org")
+        assert b"1.0.0" in body(await client.request(ENTRY))
+        loads = gateway.lookups.records.counters.loads
+        await held.two_looks()
+        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert gateway.lookups.records.counters.loads == loads
+
+    taking_back(monkeypatch, site, scenario)
+
+
+def test_what_was_read_before_the_last_look_is_not_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, held: Held) -> None:
+        assert b"1.0.0" in body(await client.request(ENTRY))
+        await held.two_looks()
+        await held.no_look()
+        commit(site, "1.0.1")
+        commit(site, "1.0.0")
+        await held.two_looks()
+        loads = gateway.lookups.records.counters.loads
+        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert gateway.lookups.records.counters.loads == loads
+
+    taking_back(monkeypatch, site, scenario)
+
+
+def test_a_change_that_is_taken_back_at_once_leaves_nobody_with_it(
+    own_server: tuple[Site, Server],
+) -> None:
+    """On a real server, whose looks come when they come."""
+    site, server = own_server
+    users = [f"{number:032x}" for number in range(20)]
+    for user in users:
+        site.give(user, "Review", "1.0.0")
+    seen = set()
+    for user in users:
+        ask = version_for(server, user)
+        for version in ("1.0.1", "1.0.0"):
+            site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, user)
+            if version == "1.0.1":
+                seen.add(ask())
+        eventually(ask, lambda now: now == "1.0.0", SOON_S)
+    assert "1.0.1" in seen  # it was there to be seen
+
+
+def source_of(site: Site) -> SqliteSource:
+    lookups = create_app(load_settings(environ=site.environment)).lookups
+    return SqliteSource(site.database, POLLS_S, 1.0, lookups)
+
+
+@pytest.mark.parametrize("value", ["'true'", "CAST('true' AS BLOB)", "NULL", "0", "1.5"])
+def test_a_value_of_another_type_is_another_table(tmp_path: Path, value: str) -> None:
+    site = populated(tmp_path / "site")
+
+    async def digest() -> bytes | None:
+        connection = SqliteConnection(site.database, 1.0)
+        await connection.open()
+        try:
+            return (await source_of(site)._look(connection, ()))[0]
+        finally:
+            await connection.close()
+
+    digests = {asyncio.run(digest())}
+    for enabled in (value, "''"):
+        site.execute(f"UPDATE plugin SET enabled = {enabled}")
+        digests.add(asyncio.run(digest()))
+    assert len(digests) == 3
+
+
 # The source alone
 
 
@@ -317,7 +532,7 @@ def test_what_was_committed_before_the_source_began_to_look_is_told(tmp_path: Pa
     told: list[Change] = []
 
     async def main() -> None:
-        async with following([SqliteSource(site.database, POLLS_S, 1.0)], told.append):
+        async with following([source_of(site)], told.append):
             assert told == [ANYTHING]
 
     asyncio.run(main())

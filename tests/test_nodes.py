@@ -321,9 +321,7 @@ def test_a_commit_shows_at_all_nodes_once_there_are_triggers(
 
 
 def test_no_name_is_too_long_to_be_told() -> None:
-    change = Change(
-        UserId("u" * 100), Slug("s" * 100), Version("v" * 64), hard=False, details=False
-    )
+    change = Change(UserId("u" * 100), Slug("s" * 100), Version("v" * 64), hard=False)
     assert Change.decode(change.encode()) == change
     assert len(change.encode()) <= 300
 

@@ -19,6 +19,7 @@ from benchmarks.percentiles import Latencies
 from benchmarks.population import PopulatedSite, Population
 from benchmarks.subjects import Asking, made_subjects
 from benchmarks.users import shuffled, zipf
+from gateway.application import create_app
 from gateway.basis import Basis
 from gateway.changes import ANYTHING, Change
 from gateway.freshness.sqlite import SqliteSource
@@ -136,7 +137,10 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
     told: asyncio.Queue[Change] = asyncio.Queue()
     found = Commits()
     source = SqliteSource(
-        settings.sqlite_file, settings.freshness.sqlite_poll, settings.database.query_timeout
+        settings.sqlite_file,
+        settings.freshness.sqlite_poll,
+        settings.database.query_timeout,
+        create_app(settings).lookups,
     )
     with closing(sqlite3.connect(site.database, isolation_level=None, timeout=30)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")
