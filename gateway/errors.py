@@ -29,6 +29,7 @@
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
         ├── ContentTooLarge           413
         ├── RangeNotSatisfiable       416
+        ├── TooManyChanges            429  of one user, at the same time
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  another one than chunked
         ├── TooManyConnections        503  as many as the settings or the system allow
@@ -243,8 +244,9 @@ class TransferCodingUnknown(RequestError):
     default_detail = "The only transfer coding of requests is chunked"
 
 
-class _Unavailable(RequestError):
-    status = 503
+class _Later(RequestError):
+    """The same request may succeed after a moment (RFC 9110 §10.2.3)."""
+
     retry_after_s: ClassVar[int] = 1
 
     @property
@@ -252,10 +254,16 @@ class _Unavailable(RequestError):
         return [("Retry-After", str(self.retry_after_s))]
 
 
-class TooManyConnections(_Unavailable):
-    code, default_detail = "too_many_connections", "Too many connections are open just now"
+class TooManyChanges(_Later):
+    status, code = 429, "too_many_changes"
+    default_detail = "Too many changes of this user are waiting already"
 
 
-class SourceUnavailable(_Unavailable):
-    code = "source_unavailable"
+class TooManyConnections(_Later):
+    status, code = 503, "too_many_connections"
+    default_detail = "Too many connections are open just now"
+
+
+class SourceUnavailable(_Later):
+    status, code = 503, "source_unavailable"
     default_detail = "A source of truth cannot be read just now"

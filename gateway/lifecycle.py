@@ -1,10 +1,13 @@
 """What a user has, changed: install, update, rollback, enable, disable, uninstall.
 
 Each is one database transaction and one write of the user's JSON, under a lock per user that
-holds in all processes. The database's commit is the moment: what adds writes the JSON before
-it, what removes after it. So a process killed between the two leaves at most a JSON entry
-without a row, which grants nothing, and which the same command, or `doctor`, puts right.
-Caches are told after the commit. No HTTP.
+holds in all processes. In front of that lock a user's changes wait for their turn in this
+process, and all changes share a few threads of their own: serving never waits for them.
+
+The database's commit is the moment: what adds writes the JSON before it, what removes after it.
+So a process killed between the two leaves at most a JSON entry without a row, which grants
+nothing, and which the same command, or `doctor`, puts right. Caches are told after the commit.
+No HTTP.
 """
 
 import asyncio
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from gateway.changes import Change
@@ -46,6 +50,7 @@ from gateway.retention import Retention
 from gateway.settings import Settings
 from gateway.storage import Document, InstallationMetadata, PluginStorage, metadata_of
 from gateway.threads import entered_in_thread
+from gateway.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +59,11 @@ _TABLE_DECIDES = ("version", "shared_path", "enabled")
 # Of the installation metadata: what there was before the present version.
 _PAST = ("previous_versions", "kept_config_fields")
 _MAX_PREVIOUS = 10
+# Changes that run at once in this process. Each holds a thread while it reads, writes or waits
+# for a lock, and a connection to the database.
+_AT_ONCE = 8
+# Changes of one user that wait for their turn: a page may switch all plugins of its user at once.
+_MAX_WAITING = 32
 _ABSENT = object()
 
 
@@ -76,8 +86,8 @@ class Outcome:
 class Lifecycle:
     """The commands; `plugin` is a slug or a database id.
 
-    Each raises, beside what it says, StorageError and SourceUnavailable, and is carried through
-    when its caller is cancelled.
+    Each raises, beside what it says, TooManyChanges, StorageError and SourceUnavailable, and is
+    carried through when its caller is cancelled.
     """
 
     def __init__(
@@ -87,6 +97,8 @@ class Lifecycle:
         self._storage = storage
         self._announce = announce
         self._retention = Retention(storage.cache)
+        self._turns = Turns(_AT_ONCE, _MAX_WAITING)
+        self._threads = CapacityLimiter(_AT_ONCE)
         self._allow_missing = settings.access.missing_installations == "allow"
 
     async def install(
@@ -217,14 +229,17 @@ class Lifecycle:
     ) -> AsyncIterator["_Change"]:
         """The user's rows and JSON, for one change alone; announced when it is committed."""
         storage = self._storage
-        async with entered_in_thread(storage.locked(user)):
-            document = await run_sync(storage.read_document, user) if needs_json else None
+        async with self._turns.turn(user), entered_in_thread(storage.locked(user), self._threads):
+            document: Document | None = None
+            if needs_json:
+                document = await run_sync(storage.read_document, user, limiter=self._threads)
             change: _Change | None = None
             try:
                 async with transaction(self._settings) as rows:
                     await rows.exclude_others(user)
                     holding = await read_holding(rows, user, plugin)
-                    change = _Change(storage, user, _slug(user, holding, plugin), rows, holding)
+                    slug = _slug(user, holding, plugin)
+                    change = _Change(storage, self._threads, user, slug, rows, holding)
                     change.document = document or {}
                     change.table_decides = document is None and self._allow_missing
                     yield change
@@ -267,16 +282,21 @@ class Lifecycle:
     ) -> "_Target":
         """A version that is not collected before the change is committed."""
         await change.rows.exclude_others(change.slug)
-        target = await run_sync(_read_target, self._storage, change.slug, version, is_new)
-        await run_sync(self._retention.note_reference, change.slug, target.version)
-        return target
+
+        def read_and_note() -> _Target:
+            target = _read_target(self._storage, change.slug, version, is_new)
+            self._retention.note_reference(change.slug, target.version)
+            return target
+
+        return await run_sync(read_and_note, limiter=self._threads)
 
     async def _note_left(self, slug: Slug, version: str) -> None:
         try:
             left = parse_version(version)
         except ValueError:  # no folder can be meant
             return
-        await run_sync(self._retention.note_loss, slug, left, time.time())
+        note = self._retention.note_loss
+        await run_sync(note, slug, left, time.time(), limiter=self._threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +313,7 @@ class _Change:
     def __init__(
         self,
         storage: PluginStorage,
+        threads: CapacityLimiter,
         user: UserId,
         slug: Slug,
         rows: Transaction,
@@ -308,6 +329,7 @@ class _Change:
         one that holds a single plugin would deny the others."""
         self.now = datetime.now(UTC)
         self._storage = storage
+        self._threads = threads
         self._undo: Callable[[], None] = lambda: None
         self._removes = False
 
@@ -350,7 +372,7 @@ class _Change:
     async def write(self, metadata: InstallationMetadata) -> None:
         """The last step before the commit."""
         if not self.table_decides:
-            await run_sync(self._write, metadata)
+            await run_sync(self._write, metadata, limiter=self._threads)
 
     def _write(self, metadata: InstallationMetadata) -> None:
         entry = self.document.get(self.slug)
@@ -382,6 +404,7 @@ class _Change:
                 self._storage.change_document,
                 self.user,
                 lambda document: document.pop(self.slug, _ABSENT) is not _ABSENT,
+                limiter=self._threads,
             )
 
     def outcome(

@@ -8,6 +8,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Generic, TypeAlias, TypeVar
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 K = TypeVar("K", bound=Hashable)
@@ -16,9 +17,11 @@ _Calls: TypeAlias = "SimpleQueue[tuple[asyncio.AbstractEventLoop, K, asyncio.Fut
 
 
 @asynccontextmanager
-async def entered_in_thread(context: AbstractContextManager[None]) -> AsyncIterator[None]:
-    """For a lock: entering it may wait for another process."""
-    await run_sync(context.__enter__)
+async def entered_in_thread(
+    context: AbstractContextManager[None], limiter: CapacityLimiter | None = None
+) -> AsyncIterator[None]:
+    """For a lock: entering it may wait for another process. `limiter`: of the threads."""
+    await run_sync(context.__enter__, limiter=limiter)
     try:
         yield
     finally:

@@ -1,19 +1,24 @@
 """The lifecycle over HTTP: who may change what, what is refused, and what is answered."""
 
+import contextlib
+import http.client
 import json
+import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
+from gateway.names import UserId
+from gateway.storage import PluginStorage
 from tests.support.lives import Life, module, publish
 from tests.support.news import AN_HOUR, SOON_S
 from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, token
-from tests.support.urls import API, own
+from tests.support.urls import API, MANIFEST, own
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
 
@@ -31,6 +36,7 @@ ROUTES = [
     ("PATCH", ""),
 ]  # fmt: skip
 BODIES = {"": b'{"enabled": false}'}
+MAX_WAITING = 32
 
 
 @pytest.fixture(scope="module")
@@ -375,6 +381,64 @@ def test_a_broken_file_of_the_user_is_told_and_kept(server: Server, site: Site) 
 
 
 # Every worker
+
+
+# Many at once
+
+
+def waiting_changes(
+    stack: contextlib.ExitStack, server: Server, users: Iterable[str], number: int
+) -> list[http.client.HTTPConnection]:
+    """So many changes of each user, sent and not answered yet: their locks are taken."""
+    connections = []
+    for user in users:
+        for _ in range(number):
+            connection = stack.enter_context(contextlib.closing(server.connection()))
+            connection.request("PATCH", url("Review", ""), BODIES[""], bearer(user))
+            connections.append(connection)
+    return connections
+
+
+def unanswered(connections: list[http.client.HTTPConnection]) -> list[http.client.HTTPConnection]:
+    readable, _, _ = select.select([each.sock for each in connections], [], [], 0)
+    return [each for each in connections if each.sock not in readable]
+
+
+def test_changes_of_one_user_hold_up_nobody_else_and_too_many_are_refused(site: Site) -> None:
+    """The user's lock is taken, as by another process, so none of the changes can end."""
+    site.give(CLEO, "Review", "1.0.0")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serving({**site.environment, **ENVIRONMENT}))
+        with PluginStorage(site.plugins).locked(UserId(ADA)):
+            changes = waiting_changes(stack, server, [ADA], 1 + MAX_WAITING + 20)
+            waiting = eventually(
+                partial(unanswered, changes), lambda left: len(left) == 1 + MAX_WAITING
+            )
+            assert server.get(own("Review"), bearer(BEN)).status == 200
+            assert ask(server, "PATCH", url("Review", ""), BODIES[""], bearer(CLEO)).status == 200
+            assert unanswered(changes) == waiting
+        answers = [connection.getresponse() for connection in changes]
+        refused = [answer for answer in answers if answer.status == 429]
+        assert len(refused) == 20
+        assert {answer.getheader("retry-after") for answer in refused} == {"1"}
+        assert {json.loads(answer.read())["code"] for answer in refused} == {"too_many_changes"}
+        assert sum(answer.status == 200 for answer in answers) == 1 + MAX_WAITING
+
+
+def test_changes_of_many_users_do_not_hold_up_those_who_load_files(site: Site) -> None:
+    users = [f"{number:032x}" for number in range(60)]
+    for user in users:
+        site.give(user, "Review", "1.0.0")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serving({**site.environment, **ENVIRONMENT}))
+        with contextlib.ExitStack() as locks:
+            for user in users:
+                locks.enter_context(PluginStorage(site.plugins).locked(UserId(user)))
+            changes = waiting_changes(stack, server, users, 1)
+            for path in (own("Review"), MANIFEST, own("Review", "plugin.json")):
+                assert server.get(path, bearer(BEN)).status == 200
+            assert unanswered(changes) == changes
+        assert {connection.getresponse().status for connection in changes} == {200}
 
 
 def test_a_change_shows_in_every_worker_at_once(site: Site) -> None:

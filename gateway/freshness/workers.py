@@ -36,6 +36,8 @@ _MAX_PAYLOAD_BYTES = _RECORD_BYTES - _RECORD.size
 _RECORDS = 4096
 _FILE_BYTES = _HEADER_BYTES + _RECORDS * _RECORD_BYTES
 _LOCK_TIMEOUT_S = 2.0
+# A writer holds the lock for some 50 µs, and others wait for it in their event loop.
+_LOCK_POLL_S = 0.001
 _POLL_S = 0.02
 _POLLS_BETWEEN_STATS = 50
 
@@ -45,7 +47,9 @@ class ChangeLog:
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / LOG_NAME
-        self._lock = FileLock(f"{self._path}.lock", timeout=_LOCK_TIMEOUT_S)
+        self._lock = FileLock(
+            f"{self._path}.lock", timeout=_LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S
+        )
         self._descriptor: int | None = None
         self._file_id = (0, 0)
         self._read_up_to = 0
