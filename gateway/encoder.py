@@ -17,7 +17,7 @@ import anyio.to_thread
 import brotli
 import zstandard
 
-from gateway.storage import remove_temporary, write_atomically
+from gateway.storage import read_regular, remove_temporary, write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +99,10 @@ class Encoder:
         kept = {}
         for name, coding in _CODINGS.items():
             try:
-                encoded = self.path(digest, name).read_bytes()
+                encoded = read_regular(self.path(digest, name), len(content))
+                if encoded is None:
+                    continue
                 decoded = coding.decode(encoded, len(content))
-            except FileNotFoundError:
-                continue
             except _DECODING_ERRORS as error:
                 logger.warning("damaged, will be made anew: %s (%s)", digest.hex(), error)
                 continue

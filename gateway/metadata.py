@@ -11,9 +11,13 @@ import orjson
 
 from gateway.errors import PublishingError
 from gateway.schema import MODULE_TEXTS, PLUGIN_TEXTS
+from gateway.storage import read_regular
 
 METADATA_FILES = ("package.json", "plugin.json")
 """What the later says wins."""
+
+MAX_METADATA_BYTES = 1 << 20
+"""Of one of these files. BrainDrive's largest is some 20 KiB; parsed, a megabyte takes up to 30."""
 
 DEFAULT_ENTRY = "dist/remoteEntry.js"
 """The file that a page loads first, where the metadata names none."""
@@ -23,6 +27,9 @@ Metadata = dict[str, Any]
 
 _LISTS = ("permissions", "dependencies", "required_services_runtime", "backend_dependencies")
 _OBJECTS = ("config_fields", "messages")
+# orjson writes 254 levels, and a manifest puts some around these.
+_MAX_DEPTH = 100
+_MAX_INTEGER = 2**31 - 1  # PostgreSQL's INTEGER
 _NPM_WORDS = ("name", "description", "author")
 """What package.json says to npm; a plugin that says nothing else is called so."""
 
@@ -36,23 +43,42 @@ def read_metadata(folder: Path, *, npm_words: bool = True) -> Metadata:
     """
     merged: Metadata = {}
     for name in METADATA_FILES:
-        path = folder / name
-        if path.is_file():
-            stated = _object(name, path.read_bytes())
+        stated = _read_object(folder, name)
+        if stated is not None:
             if name == "package.json":
                 stated = _without_npm(stated, () if npm_words else _NPM_WORDS)
             merged |= _checked(name, stated)
     return merged
 
 
-def _object(name: str, content: bytes) -> Metadata:
+def _read_object(folder: Path, name: str) -> Metadata | None:
     try:
+        content = read_regular(folder / name, MAX_METADATA_BYTES)
+        if content is None:
+            return None
         stated = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise PublishingError(f"{name}: not valid JSON: {error}") from None
+    except ValueError as error:
+        raise PublishingError(str(error)) from None
     if not isinstance(stated, dict):
         raise PublishingError(f"{name}: expected a JSON object")
+    if _depth(stated) > _MAX_DEPTH:
+        raise PublishingError(f"{name}: nested in more than {_MAX_DEPTH} levels")
     return stated
+
+
+def _depth(value: Any) -> int:
+    """How many levels of lists and objects there are."""
+    depth, level = 0, [value]
+    while level := [outer for outer in level if isinstance(outer, dict | list)]:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
 
 
 def _without_npm(stated: Metadata, words: tuple[str, ...]) -> Metadata:
@@ -80,17 +106,21 @@ def _checked(name: str, stated: Metadata) -> Metadata:
 def _check_modules(name: str, modules: Any) -> None:
     if not isinstance(modules, list):
         raise PublishingError(f"{name}: modules: expected a list")
-    names = [module.get("name") if isinstance(module, dict) else None for module in modules]
-    for number, module_name in enumerate(names):
+    names: set[str] = set()
+    for number, module in enumerate(modules):
+        where = f"{name}: modules[{number}]"
+        module_name = module.get("name") if isinstance(module, dict) else None
         if not isinstance(module_name, str) or not module_name:
-            raise PublishingError(f"{name}: modules[{number}]: expected an object with a name")
-        if module_name in names[:number]:
-            raise PublishingError(f"{name}: modules[{number}]: a second {module_name!r}")
-        if not isinstance(modules[number].get("config_fields"), dict | None):
-            raise PublishingError(f"{name}: modules[{number}].config_fields: expected an object")
-        if type(modules[number].get("priority")) not in (int, type(None)):
-            raise PublishingError(f"{name}: modules[{number}].priority: expected a whole number")
-        _check_texts(f"{name}: modules[{number}].", modules[number], MODULE_TEXTS)
+            raise PublishingError(f"{where}: expected an object with a name")
+        if module_name in names:
+            raise PublishingError(f"{where}: a second {module_name!r}")
+        names.add(module_name)
+        if not isinstance(module.get("config_fields"), dict | None):
+            raise PublishingError(f"{where}.config_fields: expected an object")
+        priority = module.get("priority")
+        if type(priority) not in (int, type(None)) or abs(priority or 0) > _MAX_INTEGER:
+            raise PublishingError(f"{where}.priority: expected a whole number of 32 bits")
+        _check_texts(f"{where}.", module, MODULE_TEXTS)
 
 
 def _check_texts(where: str, stated: Metadata, keys: tuple[str, ...]) -> None:

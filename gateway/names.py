@@ -132,8 +132,11 @@ def portable_problem(name: str) -> str | None:
     """
     try:
         parse_asset_path(name)
+        name.encode()
     except (AssetNotFound, AssetTypeNotAllowed) as error:
         return error.reason
+    except UnicodeEncodeError:
+        return "the name is not UTF-8"
     for segment in name.split("/"):
         if _DEVICE.fullmatch(segment):
             return f"{segment!r} is a device on Windows"

@@ -33,11 +33,14 @@ from gateway.names import (
     portable_problem,
 )
 from gateway.retention import Retention
-from gateway.storage import PluginStorage, sync_folder
+from gateway.settings import AssetCache
+from gateway.storage import PluginStorage, read_regular, sync_folder
 from gateway.unpacking import Progress, unpack
 
 # A dotfile: never served, and no part of the build.
 RECORD_NAME = ".published.json"
+# As many files as may be published, with names as long as may be, take 5 MiB.
+_MAX_RECORD_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,12 @@ def publish(
     *,
     slug: Slug | None = None,
     version: Version | None = None,
+    max_encoded_bytes: int = AssetCache().max_file_bytes,
     progress: Progress = lambda _what, _done, _all: None,
 ) -> Published:
     """Publishes a folder, .zip or .tar.gz; what its metadata does not say must be given.
 
+    `max_encoded_bytes`: larger files get no encoded variants; they are streamed as they are.
     Raises: PublishingError; OSError, if the disk is full or fails. Nothing is left behind.
     """
     with _staging(storage) as staging:
@@ -88,7 +93,7 @@ def publish(
         with only_publisher(storage, slug, version):
             if target.is_dir():
                 return _compare(source, target, slug, version, state)
-            _encode(storage, staging, state, progress)
+            _encode(storage, staging, state, max_encoded_bytes, progress)
             _write_record(staging, state)
             _make_durable(staging, progress)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,10 +110,11 @@ def read_record(folder: Path) -> Record | None:
     Raises: OSError, if it cannot be read; ValueError, if it is damaged.
     """
     try:
-        content = orjson.loads((folder / RECORD_NAME).read_bytes())
+        text = read_regular(folder / RECORD_NAME, _MAX_RECORD_BYTES)
+        if text is None:
+            return None
+        content = orjson.loads(text)
         return Record(Build(content["build"]), content["files"], content["published_at"])
-    except FileNotFoundError:
-        return None
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / RECORD_NAME}: lacks {error}") from None
 
@@ -170,14 +176,15 @@ def _compare(
     return Published(slug, version, state.build, len(state.digests), target, is_new=False)
 
 
-def _encode(storage: PluginStorage, folder: Path, state: FolderState, progress: Progress) -> None:
+def _encode(
+    storage: PluginStorage, folder: Path, state: FolderState, most: int, progress: Progress
+) -> None:
     """Makes the encoded variants now, so that the first request finds them."""
     encoder = Encoder(storage.cache / "encoded")
     for number, (name, digest) in enumerate(state.digests.items()):
         progress("encoding", number, len(state.digests))
-        path = folder / name
-        if media_type(AssetPath(name)).compressible and path.stat().st_size >= MIN_BYTES:
-            encoder.make_now(path.read_bytes(), digest)
+        if media_type(AssetPath(name)).compressible and MIN_BYTES <= state.sizes[name] <= most:
+            encoder.make_now((folder / name).read_bytes(), digest)
     progress("encoding", len(state.digests), len(state.digests))
 
 

@@ -16,10 +16,10 @@ from gateway.basis import Basis
 from gateway.builds import FolderState, look_at
 from gateway.encoder import Encoder
 from gateway.errors import PublishingError, SourceUnavailable
-from gateway.metadata import Metadata, read_metadata
+from gateway.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
 from gateway.names import Slug, Version
 from gateway.retention import IN_USE_S, Retention
-from gateway.storage import PluginStorage
+from gateway.storage import PluginStorage, read_regular
 from gateway.ttl_cache import TTLCache
 
 OnLook = Callable[[Slug, Version, FolderState | None], None]
@@ -77,8 +77,8 @@ class SharedVersion:
         if "package.json" not in self.state.digests:
             return False
         try:
-            orjson.loads((self._folder / "package.json").read_bytes())
-        except (OSError, orjson.JSONDecodeError):
+            orjson.loads(read_regular(self._folder / "package.json", MAX_METADATA_BYTES) or b"")
+        except (OSError, ValueError):
             return False
         return True
 

@@ -48,6 +48,8 @@ _MAX_INSTALLATIONS_BYTES = 8 * 2**20
 _O_BINARY = getattr(os, "O_BINARY", 0)
 # Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
 _READ_FLAGS = os.O_RDONLY | _O_BINARY | getattr(os, "O_NONBLOCK", 0)
+# The file of that name, whatever it is: no link is followed, no FIFO waited for.
+_ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 # Windows has neither: the check by resolved path below stands in.
 _HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
@@ -378,8 +380,11 @@ def user_of(folder_name: str) -> UserId | None:
 
 
 def encoded(document: Document) -> bytes:
-    """The bytes of an installed_plugins.json."""
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    """The bytes of an installed_plugins.json. Raises: StorageError, if it cannot be JSON."""
+    try:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError as error:  # orjson reads 1024 levels and writes 254
+        raise StorageError(f"{INSTALLATIONS_NAME}: cannot be written: {error}") from None
 
 
 def fingerprint(facts: os.stat_result) -> tuple[int, ...]:
@@ -419,6 +424,31 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_regular(path: Path, most: int) -> bytes | None:
+    """The content of a regular file of at most so many bytes; None where there is none.
+
+    A link is none. Raises: ValueError, if it is larger; OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _O_BINARY | _ITSELF)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if _names_no_file(error):
+            return None
+        raise
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        content = _read_up_to(most + 1, descriptor, facts.st_size)
+    finally:
+        os.close(descriptor)
+    if len(content) > most:
+        raise ValueError(f"{path.name}: larger than {most} bytes")
+    return content
 
 
 def _read_up_to(most: int, descriptor: int, expected: int) -> bytes:
@@ -463,10 +493,10 @@ def _open_below(folder: Path, asset_path: AssetPath) -> int:
             )
             os.close(descriptor)
             descriptor = inner
-        # O_NONBLOCK: a FIFO with no writer must not hold the thread.
+
         return os.open(
             name,
-            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            os.O_RDONLY | _ITSELF,
             dir_fd=descriptor,
         )
     except PermissionError:  # one file that may not be read is no failure of the disk

@@ -4,31 +4,43 @@ Whoever made the source is not trusted: no links, devices, absolute or climbing 
 names that another system could not hold, no bombs. Blocking.
 """
 
-import lzma
+import errno
+import gzip
 import os
 import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from gateway.errors import PublishingError
-from gateway.metadata import METADATA_FILES
+from gateway.metadata import MAX_METADATA_BYTES, METADATA_FILES
 from gateway.names import portable_problem
 
 # Bounds against bombs, far above a front-end bundle: a source beyond them is a mistake or worse.
 MAX_FILES = 20_000
+"""Folders of an archive count too."""
 MAX_BYTES = 1 << 30
+# Of all names together. Python takes up to four bytes for each character, twice.
+_MAX_NAMES_LENGTH = 2 << 20
+# What an archive says of its files is read into memory whole, before a file can be looked at:
+# a zip's directory, of all files, and the headers of one file in a tar.
+_MAX_DIRECTORY_BYTES = 3 << 20
+_MAX_HEADERS_BYTES = 16 << 10
 _CHUNK_BYTES = 1 << 20
-# RuntimeError: an encrypted member; NotImplementedError: a method that zipfile lacks.
+_GZIP_MAGIC = b"\x1f\x8b"
+# zipfile takes other codings apart without a bound on what comes out.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# RuntimeError: an encrypted member; NotImplementedError: a version of zip that zipfile lacks;
+# ValueError: a name or a number that is none.
 _DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError,
-    NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
+    NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 # Left out wherever they stand: they are never served, and never needed there.
 _LEFT_OUT = frozenset({"node_modules", "__pycache__", "__MACOSX"})
@@ -72,6 +84,10 @@ def _check(source: Path, members: list[Member]) -> None:
     for member in members:
         if problem := portable_problem(member.name):
             raise PublishingError(f"{source}: {member.name!r}: {problem}")
+        if member.name in METADATA_FILES and member.size > MAX_METADATA_BYTES:
+            raise PublishingError(
+                f"{source}: {member.name}: larger than {MAX_METADATA_BYTES} bytes"
+            )
         folded = member.name.casefold()
         if folded in seen:
             raise PublishingError(
@@ -85,7 +101,11 @@ def _copy(member: Member, target: Path, room: int) -> int:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         written = 0
-        with member.open() as reading, target.open("xb") as writing:
+        with (
+            _damage_told(f"{member.name!r}: damaged, or encrypted"),
+            member.open() as reading,
+            target.open("xb") as writing,
+        ):
             while chunk := reading.read(_CHUNK_BYTES):
                 written += len(chunk)
                 if written > room:
@@ -95,9 +115,48 @@ def _copy(member: Member, target: Path, room: int) -> int:
         raise PublishingError(f"{member.name!r}: stands twice, or is a folder as well") from None
     except NotADirectoryError:
         raise PublishingError(f"{member.name!r}: lies below a file") from None
-    except _DAMAGED as error:
-        raise PublishingError(f"{member.name!r}: cannot be unpacked: {error}") from None
     return written
+
+
+@contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    """Raises: PublishingError with `what`, where the block cannot read an archive."""
+    try:
+        yield
+    except _DAMAGED:
+        raise PublishingError(what) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # EINVAL: an offset that no file has
+            raise
+        raise PublishingError(what) from None
+
+
+class _Reader:
+    """An archive, of which only so much can be read until the bound is lifted.
+
+    zipfile and tarfile read what describes a file without a bound of their own.
+    """
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file = file
+        self._room: int | None = 0
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def allow(self, room: int | None) -> None:
+        """`room`: bytes from now on; None lifts the bound."""
+        self._room = room
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises: PublishingError, if that would be more than there is room for."""
+        if self._room is None:
+            return self._file.read(size)
+        content = self._file.read(size if 0 <= size <= self._room else self._room + 1)
+        if len(content) > self._room:
+            raise PublishingError("says more about its files than a plugin needs")
+        self._room -= len(content)
+        return content
 
 
 @contextmanager
@@ -107,28 +166,35 @@ def _members(source: Path) -> Iterator[list[Member]]:
         return
     if not source.is_file():
         raise PublishingError(f"{source}: no such folder or file")
-    archive: zipfile.ZipFile | tarfile.TarFile
-    try:
-        if zipfile.is_zipfile(source):
-            archive = zipfile.ZipFile(source)
-            members = list(_bounded(source, _of_zip(source, archive)))
-        else:
-            archive = tarfile.open(source, "r:*")  # noqa: SIM115 (closed below)
-            members = list(_bounded(source, _of_tar(source, archive)))
-    except _DAMAGED:
-        raise PublishingError(f"{source}: expected a folder, a .zip or a .tar.gz") from None
-    with archive:
+    with ExitStack() as stack:
+        file = stack.enter_context(source.open("rb"))
+        with _damage_told(f"{source}: damaged, or not a folder, a .zip or a .tar.gz"):
+            listing = _of_zip if zipfile.is_zipfile(file) else _of_tar
+            members = list(_bounded(source, listing(file, stack)))
         yield members
 
 
-def _bounded(source: Path, members: Iterator[Member]) -> Iterator[Member]:
-    """Ends the listing where it says too much: a bomb need not be walked to its end."""
-    total = 0
-    for number, member in enumerate(members, 1):
-        total += member.size
-        if number > MAX_FILES or total > MAX_BYTES:
-            raise PublishingError(f"{source}: more than {MAX_FILES} files or {MAX_BYTES} bytes")
-        yield member
+def _bounded(source: Path, members: Iterator[Member | None]) -> Iterator[Member]:
+    """Ends the listing where it says too much: a bomb need not be walked to its end.
+
+    None is a folder, which counts. Puts the name of the source before what is wrong with it.
+    """
+    total, names_length = 0, 0
+    try:
+        for number, member in enumerate(members, 1):
+            if number > MAX_FILES:
+                raise PublishingError(f"more than {MAX_FILES} files and folders")
+            if member is None:
+                continue
+            total += member.size
+            names_length += len(member.name)
+            if total > MAX_BYTES or member.size < 0:
+                raise PublishingError(f"more than {MAX_BYTES} bytes")
+            if names_length > _MAX_NAMES_LENGTH:
+                raise PublishingError("longer names than a plugin needs")
+            yield member
+    except PublishingError as error:
+        raise PublishingError(f"{source}: {error}") from None
 
 
 def _of_folder(folder: Path, prefix: str) -> Iterator[Member]:
@@ -144,29 +210,54 @@ def _of_folder(folder: Path, prefix: str) -> Iterator[Member]:
             elif stat.S_ISREG(facts.st_mode):
                 yield Member(name, facts.st_size, partial(_binary, path))
             else:
-                raise PublishingError(f"{path}: is no regular file (links are not taken)")
+                raise PublishingError(f"{name!r} is no regular file (links are not taken)")
 
 
 def _binary(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _of_zip(source: Path, archive: zipfile.ZipFile) -> Iterator[Member]:
+def _of_zip(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
+    reader = _Reader(file)
+    reader.allow(_MAX_DIRECTORY_BYTES)
+    archive = stack.enter_context(zipfile.ZipFile(reader))
+    reader.allow(None)
     for info in archive.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: made where there are no modes
-            raise PublishingError(f"{source}: {info.filename!r} is no regular file")
-        if not info.is_dir():
+            raise PublishingError(f"{info.filename!r} is no regular file")
+        if info.is_dir():
+            yield None
+        elif info.compress_type not in _ZIP_METHODS:
+            raise PublishingError(f"{info.filename!r} is neither deflated nor stored")
+        else:
             yield Member(info.filename, info.file_size, partial(archive.open, info))
 
 
-def _of_tar(source: Path, archive: tarfile.TarFile) -> Iterator[Member]:
-    for info in archive:
+def _of_tar(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
+    file.seek(0)
+    is_compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    file.seek(0)
+    reader = _Reader(stack.enter_context(gzip.GzipFile(fileobj=file)) if is_compressed else file)
+    reader.allow(_MAX_HEADERS_BYTES)
+    archive = stack.enter_context(tarfile.TarFile(fileobj=cast("IO[bytes]", reader)))
+    while (info := archive.next()) is not None:
         if info.isdir():
-            continue
-        if not info.isreg():
-            raise PublishingError(f"{source}: {info.name!r} is no regular file")
-        yield Member(info.name.removeprefix("./"), info.size, partial(_tar_file, archive, info))
+            yield None
+        elif not info.isreg() or info.issparse():
+            raise PublishingError(f"{info.name!r} is no regular file")
+        else:
+            yield Member(info.name.removeprefix("./"), info.size, partial(_tar_file, archive, info))
+        _forget_the_rest(archive, info)
+        reader.allow(_MAX_HEADERS_BYTES)
+    reader.allow(None)
+
+
+def _forget_the_rest(archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+    """Of what tarfile keeps of each file, all but what is needed to read it."""
+    info.pax_headers = {}
+    info.linkname = info.uname = info.gname = ""
+    archive.pax_headers = {}
 
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

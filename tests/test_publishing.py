@@ -1,5 +1,6 @@
 """Publishing: a version appears whole or not at all, and never changes."""
 
+import gzip
 import hashlib
 import io
 import os
@@ -19,6 +20,7 @@ from gateway.errors import PublishingError
 from gateway.names import Slug, Version
 from gateway.publishing import RECORD_NAME, publish, read_record
 from gateway.storage import PluginStorage
+from gateway.unpacking import unpack
 from tests.support.server import clean_environment, run_cli, serving
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import own
@@ -233,10 +235,64 @@ def test_an_archive_that_is_cut_off_is_refused(
     assert not remains(storage)
 
 
+def as_uncompressed_tar(where: Path, files: dict[str, bytes]) -> Path:
+    path = as_tar(where, files)
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize("make", [as_zip, as_tar, as_uncompressed_tar])
+def test_an_archive_with_wrong_bytes_is_unpacked_or_refused(
+    tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]
+) -> None:
+    """Never another error; 300 archives, each with a few bytes that are others."""
+    source = make(tmp_path, {**FILES, "dist/" + "long/" * 30 + "é.js": b"x" * 700})
+    whole, chance, refused = source.read_bytes(), random.Random(1), 0
+    for number in range(300):
+        content = bytearray(whole)
+        for _ in range(chance.choice((1, 2, 5, 30))):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        source.write_bytes(content)
+        try:
+            unpack(source, tmp_path / f"staging{number}", lambda *_: None)
+        except PublishingError:
+            refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("mode", ["w:bz2", "w:xz"])
+def test_other_archives_are_refused(storage: PluginStorage, tmp_path: Path, mode: str) -> None:
+    """Neither is documented, and how much memory xz needs is the archive's word."""
+    path = tmp_path / "source"
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        archive.add(as_folder(tmp_path / "files", FILES), ".")
+    with pytest.raises(PublishingError, match=r"not a folder, a \.zip or a \.tar\.gz"):
+        publish(storage, path)
+
+
+def test_an_uncompressed_tar_is_published(storage: PluginStorage, tmp_path: Path) -> None:
+    assert contents(publish(storage, as_uncompressed_tar(tmp_path, FILES)).folder) == FILES
+
+
+def test_a_name_that_is_not_utf_8_is_refused(storage: PluginStorage, tmp_path: Path) -> None:
+    path = as_tar(tmp_path, FILES)
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo("dist/caf\udce9.js"))
+    with pytest.raises(PublishingError, match="not UTF-8"):
+        publish(storage, path)
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
         ({}, "holds no files"),
+        ({**FILES, "plugin.json": b'{"x":' * 500 + b"1" + b"}" * 500}, "more than 100 levels"),
+        ({**FILES, "plugin.json": b'{"x":' * 9999}, "plugin.json: not valid JSON"),
+        ({**FILES, "plugin.json": b" " * (1 << 20) + METADATA}, "larger than 1048576 bytes"),
+        (
+            {**FILES, "plugin.json": b'{"modules": [{"name": "a", "priority": 2147483648}]}'},
+            "priority: expected a whole number of 32 bits",
+        ),
         ({"dist/remoteEntry.js": ENTRY}, "--slug and --version"),
         ({**FILES, "plugin.json": b"{"}, "not valid JSON"),
         ({**FILES, "plugin.json": b"[]"}, "JSON object"),

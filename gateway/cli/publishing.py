@@ -41,7 +41,14 @@ def publish(
         def show(what: str, done: int, total: int) -> None:
             bars.update(tasks[what], completed=done, total=total)
 
-        published = publish_version(storage, source, slug=slug, version=version, progress=show)
+        published = publish_version(
+            storage,
+            source,
+            slug=slug,
+            version=version,
+            max_encoded_bytes=settings.cache.assets.max_file_bytes,
+            progress=show,
+        )
     names = f"{published.slug} {published.version}"
     if published.is_new:
         change = Change(slug=published.slug, version=published.version)
