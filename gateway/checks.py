@@ -1,7 +1,7 @@
 """What would stop a site from serving, found before a user finds it."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -11,10 +11,13 @@ from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.names import UserId
 from gateway.settings import Settings
 
-# RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it.
+# RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it. A token that anybody may
+# guess at needs no less.
 _SHORT_SECRET_BYTES = 32
 # To read as many takes about 10 ms.
 _MANY_ROWS = 20_000
+# Of 32 random hex digits, one in 28 million has fewer different ones; a repeated word has.
+_FEW_CHARACTERS = 8
 
 
 class Level(Enum):
@@ -55,14 +58,8 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
         return
     chain = ", ".join(settings.identity.chain)
     yield Finding(Level.OK, "configuration", f"valid; users are known by: {chain}")
-    secret = settings.identity.jwt.secret
-    if "jwt" in settings.identity.chain and 0 < len(secret.encode()) < _SHORT_SECRET_BYTES:
-        yield Finding(
-            Level.WARNING,
-            "configuration",
-            f"identity.jwt.secret has {len(secret.encode())} bytes",
-            f"RFC 7518 wants at least {_SHORT_SECRET_BYTES}",
-        )
+    for finding in _weak_secrets(settings):
+        yield finding
     try:
         async with gateway.running(listening=False):
             async for finding in _check_site(gateway):
@@ -71,6 +68,26 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding(Level.ERROR, "database", str(error))
     except SourceUnavailable as error:
         yield Finding(Level.ERROR, "database", error.reason)
+
+
+def _weak_secrets(settings: Settings) -> Iterator[Finding]:
+    """Secrets that are used and can be guessed."""
+    identity = settings.identity
+    secrets = {
+        "identity.jwt.secret": identity.jwt.secret if "jwt" in identity.chain else "",
+        "identity.signed.secret": identity.signed.secret,
+        "admin.token": settings.admin.token,
+    }
+    for name, secret in secrets.items():
+        size, different = len(secret.encode()), len(set(secret))
+        if 0 < size < _SHORT_SECRET_BYTES:
+            problem = f"has {size} bytes"
+        elif 0 < different < _FEW_CHARACTERS:
+            problem = f"repeats {different} characters"
+        else:
+            continue
+        hint = f"expected at least {_SHORT_SECRET_BYTES} random bytes: openssl rand -base64 32"
+        yield Finding(Level.WARNING, "configuration", f"{name} {problem}", hint)
 
 
 async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:

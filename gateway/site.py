@@ -1,5 +1,6 @@
 """A site of our own: configuration, folders, an empty database. Never touches what is there."""
 
+import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,8 @@ from gateway.settings import Settings, load_settings
 from gateway.storage import write_atomically
 
 CONFIG_NAME = "config.toml"
+PRIVATE = 0o600
+"""The mode of files that hold secrets, or what users have: for their owner alone."""
 
 
 async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[str]:
@@ -26,7 +29,7 @@ async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[s
         lines.append(f"kept   {config_file}")
     else:
         config_file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(config_file, default_config())
+        write_atomically(config_file, default_config(), PRIVATE)
         lines.append(f"made   {config_file}")
     settings = load_settings(config_file)
     for name in ("shared", "users", "cache"):
@@ -44,7 +47,7 @@ async def make_tables(settings: Settings) -> bool:
     Raises: ConfigurationError, if the database holds some tables, but not both of ours: it is
         an application's, and not ours to change.
     """
-    if settings.database_dialect == "sqlite" and not settings.sqlite_file.exists():
+    if settings.database_dialect == "sqlite" and _make_private(settings.sqlite_file):
         tables: set[str] = set()
     else:
         tables = await _tables(settings)
@@ -56,6 +59,23 @@ async def make_tables(settings: Settings) -> bool:
             " expected an application's database, or an empty one"
         )
     await execute_in_transaction(settings, [(statement, {}) for statement in CREATE_TABLES])
+    return True
+
+
+def _make_private(database: Path) -> bool:
+    """Makes the empty file of a database, or says that it is there.
+
+    Not left to SQLite, which would make it readable for all; its journals get the same mode.
+    Raises: ConfigurationError.
+    """
+    try:
+        os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(
+            f"database.url: {database}: cannot be made: {error.strerror}"
+        ) from None
     return True
 
 

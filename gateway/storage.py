@@ -392,16 +392,19 @@ def fingerprint(facts: os.stat_result) -> tuple[int, ...]:
     return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """After return, `path` holds `content` for good; before, whatever it held."""
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """After return, `path` holds `content` for good; before, whatever it held.
+
+    At no moment can more users read it than `mode` says.
+    """
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; these are read by other programs of the site.
-        Path(temporary).chmod(0o644)
+        # mkstemp makes files private; most of ours are read by other programs of the site.
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:  # interrupted too: nothing is left half written
         Path(temporary).unlink(missing_ok=True)

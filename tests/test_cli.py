@@ -1,7 +1,9 @@
 """The commands as an operator types them: what they do, what they say, and their exit codes."""
 
+import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -203,6 +205,46 @@ def test_init_makes_a_site_that_serves(tmp_path: Path) -> None:
         assert running.get(MANIFEST, bearer(ADA)).json == {}
 
 
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_what_init_makes_with_secrets_in_it_is_for_its_owner_alone(
+    tmp_path: Path, journal: str
+) -> None:
+    folder, previous = tmp_path / "site", os.umask(0)
+    try:
+        assert run({}, "init", str(folder)).exit_code == 0
+        with closing(sqlite3.connect(folder / "gateway.db")) as connection:
+            connection.execute(f"PRAGMA journal_mode = {journal}")
+            connection.execute("DELETE FROM plugin")  # begins, and is not committed
+            found = modes(folder)
+    finally:
+        os.umask(previous)
+    del found["plugins"]
+    assert len(found) > 2
+    assert set(found.values()) == {0o600}
+
+
+def test_the_database_of_init_is_private_before_anything_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    async def look(*_: object) -> None:
+        seen.append(modes(tmp_path))
+
+    monkeypatch.setattr("gateway.site.execute_in_transaction", look)
+    run({}, "init", str(tmp_path))
+    assert [(found["gateway.db"], found["config.toml"]) for found in seen] == [(0o600, 0o600)]
+
+
+def test_init_says_where_no_database_can_be_made(tmp_path: Path) -> None:
+    settings = {"GATEWAY__DATABASE__URL": "sqlite:///nowhere/gateway.db"}
+    assert_refused(run(settings, "init", str(tmp_path)), "database.url")
+
+
 def test_init_makes_the_applications_two_tables(tmp_path: Path) -> None:
     run({}, "init", str(tmp_path))
     with closing(sqlite3.connect(tmp_path / "gateway.db")) as connection:
@@ -327,11 +369,41 @@ def test_check_fails_where_nothing_can_be_shared(tmp_path: Path) -> None:
     assert (result.exit_code, "error" in words(result)) == (1, True)
 
 
-def test_check_warns_of_a_short_secret(site: Site) -> None:
-    result = run({**site.environment, "GATEWAY__IDENTITY__JWT__SECRET": "short"}, "check")
+@pytest.mark.parametrize(
+    ("secret", "problem"),
+    [
+        ("short", "has 5 bytes"),
+        ("x" * 31, "has 31 bytes"),
+        ("x" * 40, "repeats 1 characters"),
+        ("changeme" * 5, "repeats 7 characters"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("identity.jwt.secret", "GATEWAY__IDENTITY__JWT__SECRET"),
+        ("identity.signed.secret", "GATEWAY__IDENTITY__SIGNED__SECRET"),
+        ("admin.token", "GATEWAY__ADMIN__TOKEN"),
+    ],
+)
+def test_check_warns_of_a_secret_that_can_be_guessed(
+    tmp_path: Path, name: str, variable: str, secret: str, problem: str
+) -> None:
+    site = populated(tmp_path / "site")
+    result = run({**site.environment, variable: secret}, "check")
     assert result.exit_code == 0
-    assert "identity.jwt.secret" in words(result)
-    assert "warning" in words(result)
+    assert words(result).count("warning") == 1
+    assert f"{name} {problem}" in words(result)
+    assert secret not in result.output
+
+
+def test_check_is_content_with_long_random_secrets(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    good = {
+        "GATEWAY__IDENTITY__SIGNED__SECRET": "0f5d3c9be1a84276" * 2,
+        "GATEWAY__ADMIN__TOKEN": "J9Kc2vTqk0WmZ5sXb8RrYt1LhNf4uPeD",
+    }
+    assert "warning" not in words(run({**site.environment, **good}, "check"))
 
 
 # list

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,12 @@ def test_the_site_holds_the_plugins_and_users_of_the_checkout(tmp_path: Path) ->
     DemoSite(tmp_path / "site").make()
     for name in ("shared", "users"):
         assert snapshot(tmp_path / "site" / "plugins" / name) == snapshot(demo_plugins() / name)
+
+
+def test_the_secrets_of_the_site_are_for_its_owner_alone(tmp_path: Path) -> None:
+    DemoSite(tmp_path / "site").make()
+    for name in ("config.toml", "gateway.db"):
+        assert stat.S_IMODE((tmp_path / "site" / name).stat().st_mode) == 0o600
 
 
 def test_a_site_that_is_there_is_kept(tmp_path: Path) -> None:

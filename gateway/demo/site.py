@@ -14,7 +14,7 @@ from gateway.metadata import read_metadata
 from gateway.names import Slug, UserId, Version
 from gateway.schema import database_id, insert_statement, module_rows, plugin_row
 from gateway.settings import Settings, load_settings
-from gateway.site import make_tables
+from gateway.site import PRIVATE, make_tables
 from gateway.storage import PluginStorage, write_atomically
 
 
@@ -93,7 +93,7 @@ class DemoSite:
         config = _CONFIG.format(
             jwt_secret=secrets.token_urlsafe(32), signed_secret=secrets.token_urlsafe(32)
         )
-        write_atomically(self.config_file, config.encode())
+        write_atomically(self.config_file, config.encode(), PRIVATE)
         anyio.run(self._seed, load_settings(self.config_file, environ={}))
 
     async def _seed(self, settings: Settings) -> None:
