@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.assets import AssetStore
 from gateway.basis import BASIS_KEY, TracedBasis
 from gateway.builds import FolderState
+from gateway.cache_policy import Audience
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
@@ -103,14 +104,19 @@ class Gateway(Front):
         )
         self.assets = AssetStore(self.storage, assets, encoder, on_change)
         self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
+        self.identity = IdentityChain(_identity_sources(settings))
         self.invalidation = Invalidation(
-            self.lookups, self.catalogue, self.shared_versions, self.assets, self.decisions
+            self.lookups,
+            self.catalogue,
+            self.shared_versions,
+            self.assets,
+            self.identity,
+            self.decisions,
         )
         self.change_log = ChangeLog(self.storage.cache)
         self._nodes = _postgres_source(settings)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, self.storage, self.assets)
-        self.identity = IdentityChain(_identity_sources(settings))
         self.callers = Callers(settings, self.identity)
         self.cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
         self.lifecycle = Lifecycle(settings, self.storage, self.announce)
@@ -132,7 +138,9 @@ class Gateway(Front):
         self._starlette.router.redirect_slashes = False
         self._started = self._listening = False
         self._start_lock = anyio.Lock()
-        super().__init__(self._route, self.decisions, self.identity.credential, self.cors)
+        super().__init__(
+            self._route, self.decisions, self.identity.credential, self._public_prefixes, self.cors
+        )
 
     @asynccontextmanager
     async def running(self, *, listening: bool = True) -> AsyncIterator[None]:
@@ -288,6 +296,10 @@ class Gateway(Front):
         if signed_paths.enabled:
             signed = SignedAssets(server, self.resolver, f"{api}/signed/", signed_paths)
             routes[f"{signed.prefix}{{token}}/plugins/{rest}"] = signed
+        # What shared caches may keep depends on no credential in a header.
+        self._public_prefixes = [
+            route.prefix for route in routes.values() if route.audience is Audience.PUBLIC
+        ]
         return routes
 
     @asynccontextmanager

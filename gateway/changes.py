@@ -11,6 +11,7 @@ import orjson
 from gateway.assets import AssetStore
 from gateway.catalogue import Catalogue
 from gateway.decisions import Decisions
+from gateway.identity import IdentityChain
 from gateway.lookups import Lookups
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
 from gateway.shared_versions import SharedVersions
@@ -63,12 +64,14 @@ class Invalidation:
         catalogue: Catalogue,
         versions: SharedVersions,
         assets: AssetStore,
+        identity: IdentityChain,
         decisions: Decisions,
     ) -> None:
         self._lookups = lookups
         self._catalogue = catalogue
         self._versions = versions
         self._assets = assets
+        self._identity = identity
         self._decisions = decisions
         self.applied = 0
 
@@ -99,8 +102,9 @@ class Invalidation:
     def _everything(self, *, hard: bool) -> None:
         """Soft: the lookups. Files are looked at again by themselves, every two seconds."""
         if hard:
-            for cache in (self._catalogue.manifests, self._lookups, self._versions, self._assets):
-                cache.purge_all()
+            self._catalogue.manifests.purge_all()
+            for holder in (self._lookups, self._versions, self._assets, self._identity):
+                holder.purge_all()
         else:
             self._catalogue.manifests.expire_all()
             self._lookups.expire_all()

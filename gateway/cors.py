@@ -17,7 +17,7 @@ _HEADERS = (
 )
 EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
 _PREFLIGHT_MAX_AGE_S = 600
-_LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]+)?")
+_LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,11 @@ class CorsPolicy:
         stored answer without these fields must not be given to a page of a listed origin.
         """
         vary = (b"vary", b"Origin")
-        if origin is None:
+        if origin is None or not self.allows(origin):
             return (vary,)
-        credentials = (b"access-control-allow-credentials", b"true")
-        if not self.allows(origin):
-            return (credentials, vary)
         return (
             (b"access-control-allow-origin", origin),
-            credentials,
+            (b"access-control-allow-credentials", b"true"),
             (b"access-control-expose-headers", EXPOSED),
             vary,
         )

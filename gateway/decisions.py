@@ -2,12 +2,14 @@
 
 Derived from the TTL caches, which stay the truth, and dropped whole at any change: making one
 again costs microseconds. A decision holds no file's bytes, only a weak reference to its
-variant, so the asset store alone bounds the memory.
+variant, so the asset store alone bounds the memory of files. Keys hold text of clients: keys that
+are too long are not remembered, and all keys and decisions together are bounded in bytes.
 """
 
 import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
+from sys import getsizeof
 from time import monotonic
 
 from gateway.basis import Basis
@@ -15,11 +17,15 @@ from gateway.planning import Plan
 from gateway.representation import HeaderFields, Variant
 
 DecisionKey = tuple[bytes, Hashable, bytes | None, bytes | None, bytes | None]
-"""Raw path, credential, Accept-Encoding, If-None-Match, Origin: all that the answer to a GET
-without ranges and rarer conditions depends on."""
+"""Raw path, credential, Accept-Encoding, If-None-Match, allowed Origin: all that the answer to a
+GET without ranges and rarer conditions depends on."""
 
-# A key and a decision are about 1.5 KiB.
-_MAX_DECISIONS = 50_000
+_MAX_BYTES = 32 << 20
+# A path, a token and validators of usual length are below 1 KiB together.
+_MAX_KEY_BYTES = 4096
+# A decision with its fields, its head and its place in the dictionary: 854 bytes, by tracemalloc
+# over 10,000 of them with CORS.
+_DECISION_BYTES = 1024
 # While one request has the sources asked again, the others are answered as before.
 _RENEWAL_S = 0.05
 
@@ -59,6 +65,7 @@ class Decisions:
 
     def __init__(self) -> None:
         self._made: dict[DecisionKey, Decision] = {}
+        self._bytes = 0
         self.epoch = 0
         """Counts the changes."""
         self.get = self._made.get
@@ -73,8 +80,8 @@ class Decisions:
             return
         if basis.until <= monotonic():
             return  # being renewed: what is remembered goes on
-        if len(self._made) >= _MAX_DECISIONS:
-            self._made.clear()
+        if asked.key not in self._made and not self._make_room(_size_of(asked.key)):
+            return
         self._made[asked.key] = Decision(
             basis.until,
             basis.last,
@@ -83,6 +90,25 @@ class Decisions:
             weakref.ref(variant),
         )
 
+    def _make_room(self, key_bytes: int) -> bool:
+        """Counts one more decision; False, if its key is too long."""
+        if key_bytes > _MAX_KEY_BYTES:
+            return False
+        if self._bytes + key_bytes + _DECISION_BYTES > _MAX_BYTES:
+            self._forget()
+        self._bytes += key_bytes + _DECISION_BYTES
+        return True
+
     def clear(self) -> None:
         self.epoch += 1
+        self._forget()
+
+    def _forget(self) -> None:
         self._made.clear()
+        self._bytes = 0
+
+
+def _size_of(key: Hashable) -> int:
+    """Bytes of memory; a credential may be a tuple of its own."""
+    inner = sum(map(_size_of, key)) if isinstance(key, tuple) else 0
+    return getsizeof(key) + inner

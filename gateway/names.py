@@ -43,6 +43,8 @@ _FORBIDDEN_IN_SEGMENT = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_SEGMENT_BYTES = 255
 _MAX_PATH_BYTES = 2048
+# A database id is `<user_id>_<slug>`. What is longer is asked of no cache and no database.
+_LONGEST_PLUGIN = 288
 # A page's requests are for the same few files of the same few plugins, whoever asks: with
 # everything remembered these take 2 MiB.
 _REMEMBERED_TARGETS = 4096
@@ -207,6 +209,8 @@ def _target(raw: bytes) -> Target:
     plugin, _, rest = text.partition("/")
     if not plugin or plugin[0] == "." or _CONTROL.search(plugin):
         raise AssetNotFound(reason=f"not a plugin: {plugin!r}")
+    if len(plugin) > _LONGEST_PLUGIN:
+        raise AssetNotFound(reason="the name of the plugin is longer than any id")
     pin = None
     if rest.startswith("@"):
         segment, _, rest = rest.partition("/")

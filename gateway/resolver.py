@@ -38,6 +38,8 @@ from gateway.names import (
 from gateway.shared_versions import SharedVersions
 
 _REMEMBERED = 4096
+# Anybody may ask for long paths; with one wide character a path of 2 KiB is a str of 8 KiB.
+_LONGEST_REMEMBERED = 200
 
 
 class Resolution(NamedTuple):
@@ -79,7 +81,9 @@ class Resolver:
             return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
-        return self._unpinned(record.slug, record.version, target.asset_path)
+        is_short = len(target.asset_path) <= _LONGEST_REMEMBERED
+        build = self._unpinned if is_short else _own_unpinned
+        return build(record.slug, record.version, target.asset_path)
 
     async def resolve_public(self, target: Target, basis: Basis) -> Resolution:
         """What anyone gets: a database id names its owner's row, a pin is its own permission,
@@ -101,7 +105,8 @@ class Resolver:
         return Resolution(key, content_digest=None, owned=False)
 
     def _check_type(self, asset_path: AssetPath, basis: Basis) -> None:
-        allowed = self._allows(asset_path)
+        is_short = len(asset_path) <= _LONGEST_REMEMBERED
+        allowed = self._allows(asset_path) if is_short else self._has_allowed_suffix(asset_path)
         basis.note("file type", "allowed" if allowed else "refused", "http.allowed_suffixes")
         if not allowed:
             raise AssetTypeNotAllowed(reason=f"{suffix(asset_path) or 'no suffix'} is not served")

@@ -21,9 +21,9 @@ from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, wit
 from tests.support.site import ADA, BEN, Site
 from tests.support.urls import MANIFEST
 
-# Measured 20 on Python 3.11 for 200 and 304 alike, the client of this test included; the rest is
+# Measured 27 on Python 3.11 for 200 and 304 alike, the client of this test included; the rest is
 # room for other versions. Starlette's StaticFiles needs about 970.
-MOST_CALLS = 24
+MOST_CALLS = 31
 # What is counted is the requests' work alone.
 WITHOUT_NEWS = {
     "GATEWAY__FRESHNESS__WATCH_USERS": "false",

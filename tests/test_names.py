@@ -354,6 +354,7 @@ def test_any_bytes_become_a_target_or_an_error_of_ours(raw: bytes) -> None:
         pytest.param(b"Review/@1.0.0~xyz/x.js", id="pin with a bad build"),
         pytest.param(f"Review/@../~{BUILD}/x.js".encode(), id="pin that climbs"),
         pytest.param(b"Review/" + b"x" * 256, id="over-long name"),
+        pytest.param(b"x" * 289 + b"/x.js", id="longer than any id of a plugin"),
     ],
 )
 def test_a_path_that_no_file_can_have_is_refused_as_absent(raw: bytes) -> None:

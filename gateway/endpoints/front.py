@@ -7,8 +7,9 @@ and `repeat` (protocol.py), before there is a scope.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from time import monotonic
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,12 +28,19 @@ class Front:
     """An ASGI application in front of another, which decides."""
 
     def __init__(
-        self, inner: ASGIApp, decisions: Decisions, credential: Credential, cors: CorsPolicy
+        self,
+        inner: ASGIApp,
+        decisions: Decisions,
+        credential: Credential,
+        open_prefixes: Sequence[str],
+        cors: CorsPolicy,
     ) -> None:
+        """`open_prefixes`: of paths whose answer depends on no credential of the request."""
         self._inner = inner
         self._decisions = decisions
         self._find = decisions.get
         self._credential = credential
+        self._open_prefixes = tuple(quote(prefix).encode() for prefix in open_prefixes)
         self._cors = cors if cors.enabled else None
         self.repeated = {200: 0, 304: 0}
         """Requests answered here, by status."""
@@ -64,6 +72,7 @@ class Front:
 
         `headers`: each field once; with a repeated one it is no plain request.
         """
+        # Each part is what the field means here, not its text: other text would be another key.
         known = headers.get(b"if-none-match")
         if (
             b"range" in headers
@@ -72,12 +81,20 @@ class Front:
             or (known is None and b"if-modified-since" in headers)
         ):
             return None
+        raw_path, root_path = scope.get("raw_path"), scope.get("root_path")
+        if not raw_path:
+            return None  # ASGI lets a server leave it out
+        below = raw_path.removeprefix(quote(root_path).encode()) if root_path else raw_path
+        is_open = below.startswith(self._open_prefixes)
+        origin = headers.get(b"origin")
+        if origin is not None and (self._cors is None or not self._cors.allows(origin)):
+            origin = None
         return (
-            scope.get("raw_path", b""),
-            self._credential(scope, headers),
+            raw_path,
+            None if is_open else self._credential(scope, headers),
             headers.get(b"accept-encoding"),
             known,
-            headers.get(b"origin"),
+            origin,
         )
 
     def repeat(self, key: DecisionKey) -> tuple[Decision, bytes] | None:

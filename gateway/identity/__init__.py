@@ -24,6 +24,9 @@ class IdentitySource(Protocol):
     def credential(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
         """All of a request that `identify` looks at: equal credentials, equal users."""
 
+    def purge_all(self) -> None:
+        """Forgets what was learned from credentials, if anything is remembered."""
+
 
 class IdentityChain:
     """The configured sources, asked in order."""
@@ -43,6 +46,10 @@ class IdentityChain:
             if user is not None:
                 return user
         raise NotAuthenticated
+
+    def purge_all(self) -> None:
+        for source in self._sources:
+            source.purge_all()
 
 
 def single_header(scope: Scope, name: bytes) -> bytes | None:

@@ -34,6 +34,9 @@ class DevIdentity:
         client = scope.get("client")
         return headers.get(HEADER), scope["query_string"], client[0] if client else None
 
+    def purge_all(self) -> None:
+        """Nothing is remembered."""
+
 
 def _is_loopback(scope: Scope) -> bool:
     client = scope.get("client")

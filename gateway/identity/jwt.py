@@ -4,8 +4,10 @@ The algorithm is taken from the settings, never from the token alone, and each f
 own key: a public key can never serve as an HMAC secret.
 """
 
+import re
 import time
 from collections.abc import Callable, Hashable, Mapping
+from hashlib import sha256
 from typing import Any
 
 import jwt
@@ -25,13 +27,19 @@ from gateway.identity.key_set import KeySet
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Jwt, Settings
 
+# Servers in front of us refuse a field of more; real tokens have a few hundred bytes.
+_LONGEST_TOKEN = 8192
+# base64url without padding or anything else (RFC 7515 §2). PyJWT and some versions of Python's
+# base64 pass over padding and foreign characters: one token would have many spellings.
+_COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# 395 bytes each, by tracemalloc.
 _MAX_REMEMBERED = 100_000
 # A key that was withdrawn from a JWKS ends within this, whatever the tokens say.
 _MAX_REMEMBERED_S = 300.0
 
 
 class JwtIdentity:
-    """Verifies tokens and remembers the fields that held them, never past a token's expiry."""
+    """Verifies tokens and remembers their digests, never past a token's expiry."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         """Raises: ConfigurationError, where an accepted algorithm has no key."""
@@ -43,7 +51,7 @@ class JwtIdentity:
         self._audience = section.audience or None
         self._issuer = section.issuer or None
         self._remembered: TLRUCache[bytes, tuple[UserId, float]] = TLRUCache(
-            _MAX_REMEMBERED, ttu=lambda _field, known, _now: known[1], timer=clock
+            _MAX_REMEMBERED, ttu=lambda _digest, known, _now: known[1], timer=clock
         )
 
     async def identify(self, scope: Scope, basis: Basis) -> UserId | None:
@@ -51,28 +59,37 @@ class JwtIdentity:
             field = single_header(scope, b"authorization")
         except ValueError:
             raise InvalidToken from None
-        if field is None:
+        token = None if field is None else _bearer_token(field)
+        if token is None:
             return None
+        if len(token) > _LONGEST_TOKEN:
+            raise InvalidToken(reason=f"the token is longer than {_LONGEST_TOKEN} bytes")
         now = self._clock()
+        # Not the token: entries of one size bound the memory, and hold no credential.
+        digest = sha256(token).digest()
         try:
-            # Without a look at time and order, which costs three times as much. Each is verified
-            # anew every few minutes, and that is order enough.
-            user, expires_s = Cache.__getitem__(self._remembered, field)
+            # Bypasses TLRUCache's expiry and LRU work (3 times the cost): expiry is checked below,
+            # and verifying anew every 300 s approximates LRU.
+            user, expires_s = Cache.__getitem__(self._remembered, digest)
         except KeyError:
             expires_s = now
         if expires_s <= now:
-            token = _bearer_token(field)
-            if token is None:
-                return None
-            user, expires_s = self._remembered[field] = await self._verify(token)
+            user, expires_s = self._remembered[digest] = await self._verify(token)
         basis.limit_to(expires_s - now)
         return user
 
     def credential(self, _scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
-        return headers.get(b"authorization")
+        field = headers.get(b"authorization")
+        return None if field is None else _bearer_token(field)
+
+    def purge_all(self) -> None:
+        """Every token is verified again."""
+        self._remembered.clear()
 
     async def _verify(self, token: bytes) -> tuple[UserId, float]:
-        """(user, moment until which the token may be believed)."""
+        """(user, moment until which the token may be believed). Raises: InvalidToken."""
+        if not _COMPACT.fullmatch(token):
+            raise InvalidToken(reason="the token is not three parts in base64url")
         try:
             key, algorithm = await self._key_for(token)
             claims = jwt.decode(
@@ -86,7 +103,13 @@ class JwtIdentity:
             user = parse_user_id(claims["sub"])
             now = self._clock()
             expires = float(claims.get("exp", now + _MAX_REMEMBERED_S))
-        except (jwt.PyJWTError, ValueError, TypeError) as error:  # TypeError: a key of another kind
+        except (
+            jwt.PyJWTError,
+            ValueError,
+            TypeError,  # a key of another kind
+            OverflowError,  # a moment beyond any float
+            RecursionError,  # JSON nested too deeply
+        ) as error:
             raise InvalidToken(reason=f"the token does not verify: {error}") from None
         return user, min(expires, now + _MAX_REMEMBERED_S)
 
@@ -107,7 +130,9 @@ class JwtIdentity:
 def _bearer_token(field: bytes) -> bytes | None:
     """None, where the field holds none (RFC 6750 §2.1)."""
     scheme, _, token = field.partition(b" ")
-    return (token.strip() or None) if scheme.lower() == b"bearer" else None
+    if scheme != b"Bearer" and scheme.lower() != b"bearer":
+        return None
+    return token.strip() or None
 
 
 def _keys(settings: Settings) -> tuple[str | None, Any | None]:

@@ -36,6 +36,9 @@ class ProxyIdentity:
         client = scope.get("client")
         return headers.get(self._header), client[0] if client else None
 
+    def purge_all(self) -> None:
+        """Nothing is remembered."""
+
     def is_trusted(self, scope: Scope) -> bool:
         """Whether the connection comes from a listed address, not what a header claims."""
         client, server = scope.get("client"), scope.get("server")

@@ -1,0 +1,95 @@
+"""Long fields and many spellings: what a client sends does not stay in a worker's memory.
+
+Each attack runs against a server of its own, whose worker is measured from outside.
+"""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.server import Server, serving
+from tests.support.site import ADA, Site, token
+from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, public, signed
+from tests.support.workers import children
+
+# Below the 64 KiB that a head may have.
+LONG = 40_000
+REQUESTS = 2_500
+MOST_BYTES = 64 << 20
+ENVIRONMENT = {**SIGNED_ENVIRONMENT, "GATEWAY__HTTP__CORS_ORIGINS": "https://app.example"}
+TOKEN = token(ADA)
+SIGNED = signed(capability(ADA, "Review"), "Review")
+PUBLIC = public(f"{ADA}_Review")
+
+Request = tuple[str, dict[str, str]]
+
+
+def text(number: int, length: int = LONG) -> str:
+    """Other text for each number."""
+    return random.Random(number).randbytes(length // 2).hex()
+
+
+def codings(number: int) -> str:
+    """Many members, each of which is read."""
+    return ", ".join(re.findall("....", text(number)))
+
+
+ATTACKS: dict[str, Callable[[int], Request]] = {
+    "Authorization, public": lambda n: (PUBLIC, {"Authorization": text(n)}),
+    "Authorization, signed": lambda n: (SIGNED, {"Authorization": text(n)}),
+    "spaces before a token": lambda n: (
+        own("Review"),
+        {"Authorization": f"Bearer {' ' * (LONG - n)}{TOKEN}"},
+    ),
+    "long tokens": lambda n: (
+        own("Review"),
+        {"Authorization": f"Bearer {token(ADA, jti=text(n, LONG // 2))}"},
+    ),
+    "many tokens": lambda n: (
+        own("Review"),
+        {"Authorization": f"Bearer {token(ADA, jti=text(n, 5_000))}"},
+    ),
+    "Accept-Encoding": lambda n: (PUBLIC, {"Accept-Encoding": text(n)}),
+    "Accept-Encoding of many members": lambda n: (PUBLIC, {"Accept-Encoding": codings(n)}),
+    "If-None-Match": lambda n: (PUBLIC, {"If-None-Match": f'"{text(n)}"'}),
+    "Origin": lambda n: (PUBLIC, {"Origin": text(n)}),
+    "names of plugins": lambda n: (public(text(n), "x.js"), {}),
+    "paths": lambda n: (
+        public(
+            f"{ADA}_Review",
+            quote("/".join(["\N{OLD ITALIC LETTER A}", *[text(n, 200)] * 9, "a.js"])),
+        ),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_memory_stays_where_it_was(site: Site, attack: Callable[[int], Request]) -> None:
+    with serving({**site.environment, **ENVIRONMENT}) as server:
+        send(server, attack, range(100))  # what is loaded at the first use of it
+        before = resident_bytes(server)
+        send(server, attack, range(100, 100 + REQUESTS))
+        assert resident_bytes(server) - before < MOST_BYTES
+
+
+def send(server: Server, attack: Callable[[int], Request], numbers: range) -> None:
+    connection = server.connection()
+    try:
+        for number in numbers:
+            path, headers = attack(number)
+            connection.request("GET", path, headers=headers)
+            connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def resident_bytes(server: Server) -> int:
+    """Of the one worker."""
+    (worker,) = children(server.process.pid)
+    status = Path(f"/proc/{worker}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
