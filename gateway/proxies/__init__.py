@@ -27,8 +27,11 @@ NEVER_FROM_CLIENTS = (
     "X-Accel-Expires",
     "X-Sendfile",
     "Forwarded",
+    "Upgrade",
 )
-"""Fields of requests that name a user, a file or a peer: the proxy's to say, or nobody's."""
+"""Fields of requests that are not handed on. They name a user, a file or a peer, which only the
+proxy may do; or they ask for another protocol on the connection, which the gateway does not speak.
+"""
 
 # What nginx reads as something else inside quotes, and Caddy as a placeholder.
 _NOT_IN_QUOTES = re.compile(r'["\\$`{}\x00-\x1f]')
@@ -70,6 +73,12 @@ class Facts:
     public_unpinned: str
     private_pinned: str
     private_unpinned: str
+
+    @property
+    def open_routes(self) -> list[str]:
+        """Below `api`: those on which no credential counts."""
+        routes = {"public": self.has_public, "signed": self.has_signed}
+        return [name for name, is_there in routes.items() if is_there]
 
     @property
     def pinned(self) -> str:

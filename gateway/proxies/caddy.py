@@ -80,7 +80,7 @@ _ASKED = Text("""
         forward_auth %{upstream} {
             uri /-/authorize
             header_up X-Original-URI {http.request.orig_uri}
-            copy_headers X-Plugin-Tree
+%{anonymous}            copy_headers X-Plugin-Tree
         }
         @%{name}_kept file {
             root "%{pinned}"
@@ -101,6 +101,11 @@ _ASKED = Text("""
 _NOT_FILES = Text("""\
         not path %{api}/plugins/*/modules/* %{api}/plugins/by-slug/*
 """)
+
+# No credential counts on these routes.
+_ANONYMOUS = """\
+            header_up -Authorization
+"""
 
 _ASKED_REMARK = """
     # Caddy remembers no permission: it asks for each file, which costs the gateway about as much as
@@ -129,12 +134,11 @@ _SENT = Text("""\
 
 _CORS = Text("""\
     header +Vary Origin
-    @foreign header Origin *
-    header @foreign Access-Control-Allow-Credentials true
     @listed {
 %{origins}
     }
     header @listed Access-Control-Allow-Origin {http.request.header.Origin}
+    header @listed Access-Control-Allow-Credentials true
     header @listed Access-Control-Expose-Headers "%{exposed}"
 """)
 
@@ -233,6 +237,7 @@ def _files(facts: Facts, upstream: str) -> str:
                 pinned=facts.pinned,
                 cache_control=cache_control,
                 unless=_NOT_FILES.substitute(api=facts.api) if kind == "own" else "",
+                anonymous=_ANONYMOUS if audience == "public" else "",
             )
     return found
 

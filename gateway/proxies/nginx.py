@@ -111,7 +111,7 @@ map $plugin_origin $plugin_exposed {
     "" "";
     default "%{exposed}";
 }
-map $http_origin $plugin_credentials {
+map $plugin_origin $plugin_credentials {
     "" "";
     default "true";
 }
@@ -180,12 +180,33 @@ _ASKED_PREFIX = Text("""
 %{asked}    }
 """)
 
+_CREDENTIAL_MAP = Text("""
+# The credential that a permission is asked for with, and kept under: none on routes where none
+# counts; otherwise the token, however many spaces stand around it.
+map $request_uri $plugin_open {
+    default 0;
+%{routes}}
+map $plugin_open$http_authorization $plugin_credential {
+    default $http_authorization;
+    "~^1" "";
+    "~*^0bearer +(?<plugin_token>[A-Za-z0-9_.-]+) *$" "Bearer $plugin_token";
+}
+""")
+
+_NAMED_USER_MAP = """
+map $plugin_open $plugin_named_user {
+    default $plugin_user;
+    1 "";
+}
+"""
+
+# 64 MiB: a permission takes a block of 4 KiB, so that this remembers 16,000 of them.
 _PERMISSION_CACHE = Text("""
 # Permissions: each is remembered for as long as the gateway says (X-Accel-Expires), at most
 # delivery.authorize_ttl seconds, and never past the lifetime of what it rests on. The folder holds
 # credentials as keys: it should be in memory, and nginx lets nobody else in.
-proxy_cache_path %{folder} levels=1:2 keys_zone=plugin_permissions:16m
-    max_size=512m inactive=1m use_temp_path=off;
+proxy_cache_path %{folder} levels=1:2 keys_zone=plugin_permissions:4m
+    max_size=64m inactive=1m use_temp_path=off;
 request_pool_size 8k;
 """)
 
@@ -198,13 +219,14 @@ _PERMISSION = Text("""
         proxy_pass_request_body off;
         proxy_pass_request_headers off;
         proxy_set_header Connection "";
-        proxy_set_header Authorization $http_authorization;
+        proxy_set_header Content-Length "";     # the length of a body that is not sent
+        proxy_set_header Authorization $plugin_credential;
         proxy_set_header %{identity_header} %{user};
         proxy_set_header X-Original-URI $request_uri;
         proxy_ignore_headers Cache-Control Expires Vary Set-Cookie;
         proxy_buffer_size 4k;
         proxy_cache plugin_permissions;
-        proxy_cache_key "$plugin_question %{user_in_key}$http_authorization";
+        proxy_cache_key "$plugin_question %{user_in_key}$plugin_credential";
         proxy_cache_lock on;
         proxy_intercept_errors on;
         error_page 400 401 404 405 409 410 422 429 500 502 503 504 =403 @refused;
@@ -280,6 +302,9 @@ def _maps(facts: Facts) -> str:
         return maps
     maps += _RARE_MAP
     if facts.mode == "authorize":
+        routes = [f'    "~^{facts.api_pattern}/{name}/" 1;\n' for name in facts.open_routes]
+        maps += _CREDENTIAL_MAP.substitute(routes="".join(routes))
+        maps += _NAMED_USER_MAP if facts.proxy_identifies else ""
         maps += _pin_map("plugin_private", facts.private_pinned, facts.private_unpinned)
         if facts.has_public or facts.has_signed:
             maps += _pin_map("plugin_public", facts.public_pinned, facts.public_unpinned)
@@ -332,8 +357,8 @@ def _locations(facts: Facts, *, brotli: bool) -> str:
             )
         found += _PERMISSION.substitute(
             identity_header=facts.identity_header,
-            user=_user(facts),
-            user_in_key="$plugin_user " if facts.proxy_identifies else "",
+            user="$plugin_named_user" if facts.proxy_identifies else '""',
+            user_in_key="$plugin_named_user " if facts.proxy_identifies else "",
         )
     else:
         vary = '"Accept-Encoding, Origin"' if facts.origins else "$upstream_http_vary"
