@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 from gateway.names import AssetPath, suffix
 
+SANDBOX = "default-src 'none'; font-src data:; img-src data:; style-src 'unsafe-inline'; sandbox"
+"""Content-Security-Policy of documents that can hold scripts. Opened by its URL, such a document
+has an opaque origin and runs nothing; in a page, as an image, it looks as it did."""
+
 
 class MediaType(NamedTuple):
     content_type: str
     compressible: bool
+    policy: str = ""
+    """Content-Security-Policy; empty: none is needed."""
 
 
 _TABLE = {
@@ -23,7 +29,7 @@ _TABLE = {
     ".map": MediaType("application/json", True),
     ".webmanifest": MediaType("application/manifest+json", True),
     ".wasm": MediaType("application/wasm", True),
-    ".svg": MediaType("image/svg+xml", True),
+    ".svg": MediaType("image/svg+xml", True, SANDBOX),
     ".png": MediaType("image/png", False),
     ".jpg": MediaType("image/jpeg", False),
     ".jpeg": MediaType("image/jpeg", False),

@@ -35,7 +35,8 @@ class Variant:
     """None: made on the spot, there is no such moment."""
     content_type: bytes
     common_fields: HeaderFields
-    """What 200, 206 and 304 all carry (§15.4.5): validators, Vary."""
+    """What 200, 206 and 304 all carry (§15.4.5): validators, Vary; and the policy, so that a cache
+    that stored the answer without one learns it when it revalidates (RFC 9111 §3.2)."""
     described_fields: HeaderFields
     """What describes content that is sent: coding, nosniff, Accept-Ranges."""
 
@@ -97,6 +98,8 @@ def build_representation(
     # Also while no encoded variant is ready: a stored answer must not outlive that moment.
     if kind.compressible and content is not None:
         common = (*common, (b"vary", b"Accept-Encoding"))
+    if kind.policy:
+        common = (*common, (b"content-security-policy", kind.policy.encode()))
     identity = Variant(
         coding=IDENTITY,
         content=content,

@@ -12,7 +12,7 @@ from tests.support.browser import chromium
 from tests.support.commands import line_of, run
 from tests.support.server import Server, run_cli, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
-from tests.support.urls import MANIFEST, own
+from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
 
@@ -247,3 +247,34 @@ def test_the_console_works_in_a_browser(server: Server, browser: Browser) -> Non
     context.close()
     # What the browser itself says of the refusal above.
     assert all("422" in complaint for complaint in complaints), complaints
+
+
+# An image of a plugin, in the console's origin
+
+_DRAWING = """
+<svg xmlns='http://www.w3.org/2000/svg' width='10' height='10'>
+<style>rect { fill: rgb(255, 0, 0) }</style><rect width='10' height='10'/>
+<script>document.documentElement.setAttribute('data-ran', 'yes')</script></svg>"""
+_COLOUR_OF_IMAGE = """
+async (url) => {
+    const image = new Image();
+    image.src = url;
+    await image.decode();
+    const canvas = document.createElement("canvas").getContext("2d");
+    canvas.drawImage(image, 0, 0);
+    return [...canvas.getImageData(5, 5, 1, 1).data];
+}"""
+
+
+def test_an_svg_runs_no_script_and_is_still_a_picture(
+    server: Server, site: Site, browser: Browser
+) -> None:
+    site.publish("Drawn", "1.0.0", {"assets/a.svg": _DRAWING})
+    url = public(site.give(ADA, "Drawn", "1.0.0"), "assets/a.svg")
+    eventually(lambda: server.get(url).status, lambda status: status == 200)
+    page = browser.new_page()
+    page.goto(f"http://127.0.0.1:{server.port}{url}")
+    assert page.evaluate("document.documentElement.getAttribute('data-ran')") is None
+    page.goto(f"http://127.0.0.1:{server.port}/-/live")
+    assert page.evaluate(_COLOUR_OF_IMAGE, url) == [255, 0, 0, 255]
+    page.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.media_types import SANDBOX
 from tests.conftest import require_program
 from tests.support.commands import line_of, run
 from tests.support.proxies import DELIVERY, printed, proxy_before
@@ -61,6 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         "dist/a.js/inner.js": b"/* in a folder that is named like a file */",
         "modules/x.js": b"/* hidden behind a JSON route */",
         "package.json": b"{}",
+        "assets/logo.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>",
         "page.html": CANARY,
         "lifecycle_manager.py": CANARY,
     }
@@ -396,6 +398,24 @@ def test_who_holds_the_etag_gets_304(server: Server, files: dict[str, str]) -> N
             assert (answer.status, answer.body) == (304, b"")
             assert answer.headers["cache-control"] == first.headers["cache-control"]
             assert ask(server, url.format(path), if_none_match='"x"').status == 200
+
+
+def test_a_document_that_may_hold_scripts_is_sandboxed(
+    server: Server, files: dict[str, str]
+) -> None:
+    for url in files.values():
+        svg = url.format("assets/logo.svg")
+        first = ask(server, svg)
+        assert (first.status, first.headers["content-type"]) == (200, "image/svg+xml")
+        for answer in (
+            first,
+            ask(server, svg, "HEAD"),
+            ask(server, svg, if_none_match=first.headers["etag"]),
+            ask(server, svg, range="bytes=0-9"),
+        ):
+            policies = [value for name, value in answer.fields if name == "content-security-policy"]
+            assert policies == [SANDBOX], answer
+        assert "content-security-policy" not in ask(server, url.format(ENTRY)).headers
 
 
 def test_ranges_are_slices_of_a_big_file(server: Server, files: dict[str, str]) -> None:

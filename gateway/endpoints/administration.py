@@ -163,7 +163,8 @@ def _console() -> tuple[str, str]:
     script = page.partition("<script>")[2].partition("</script>")[0]
     style = page.partition("<style>")[2].partition("</style>")[0]
     return page, (
-        "default-src 'none'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none';"
+        "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none';"
         f" script-src '{_hash(script)}'; style-src '{_hash(style)}'"
     )
 

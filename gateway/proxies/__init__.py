@@ -62,6 +62,8 @@ class Facts:
     """Without dots; those that the proxy may send by itself."""
     content_types: dict[str, list[str]]
     """Suffixes by media type."""
+    policies: dict[str, str]
+    """Content-Security-Policy by suffix, where there is one."""
     has_public: bool
     has_signed: bool
     identity_header: str
@@ -116,9 +118,12 @@ def facts_of(settings: Settings, mode: Mode) -> Facts:
     address = f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
     upstream = str(settings.path(server.uds).absolute()) if server.uds else address
     types: dict[str, list[str]] = {}
+    policies: dict[str, str] = {}
     for suffix in settings.http.allowed_suffixes:
-        kind = media_type(AssetPath(f"x.{suffix}")).content_type
-        types.setdefault(kind, []).append(suffix)
+        kind = media_type(AssetPath(f"x.{suffix}"))
+        types.setdefault(kind.content_type, []).append(suffix)
+        if kind.policy:
+            policies[suffix] = kind.policy
 
     def cache_control(audience: Audience, *, pinned: bool) -> str:
         return asset_cache_control(
@@ -137,6 +142,7 @@ def facts_of(settings: Settings, mode: Mode) -> Facts:
         accel_prefix=plain("delivery.accel_prefix", settings.delivery.accel_prefix),
         suffixes=tuple(pinnable_suffixes(settings.http.allowed_suffixes)),
         content_types=types,
+        policies=policies,
         has_public=settings.access.public,
         has_signed=bool(settings.identity.signed.secret),
         identity_header=settings.identity.proxy.header,

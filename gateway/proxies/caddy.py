@@ -125,11 +125,17 @@ _SENT = Text("""\
         # The times of these files are made from their content.
         -Last-Modified
     }
-%{cors}    file_server {
+%{policies}%{cors}    file_server {
         precompressed zstd br gzip
     }
 }
 
+""")
+
+# Documents that can hold scripts run none of them.
+_POLICY = Text("""\
+    @%{suffix} path *.%{suffix}
+    header @%{suffix} Content-Security-Policy "%{policy}"
 """)
 
 _CORS = Text("""\
@@ -254,4 +260,8 @@ def _sent(facts: Facts) -> str:
         for kind, suffixes in facts.content_types.items()
         for suffix in suffixes
     )
-    return _SENT.substitute(types=types, cors=cors if facts.origins else "")
+    policies = "".join(
+        _POLICY.substitute(suffix=suffix, policy=policy)
+        for suffix, policy in facts.policies.items()
+    )
+    return _SENT.substitute(types=types, policies=policies, cors=cors if facts.origins else "")

@@ -123,9 +123,18 @@ add_header Access-Control-Allow-Credentials $plugin_credentials;
 add_header Access-Control-Expose-Headers $plugin_exposed;
 """
 
+_POLICY_MAP = Text("""
+# Documents that can hold scripts run none of them.
+map $uri $plugin_policy {
+    default "";
+%{policies}
+}
+""")
+
 _SENT_FIELDS = Text("""\
 add_header Cache-Control %{cache_control};
 add_header X-Content-Type-Options nosniff;
+add_header Content-Security-Policy $plugin_policy;
 add_header Last-Modified "";        # the times of these files are made from their content
 %{cors}""")
 
@@ -252,6 +261,7 @@ _ACCEL_FOLDER = Text("""\
         add_header ETag $upstream_http_etag;
         add_header Content-Encoding $upstream_http_content_encoding;
         add_header X-Content-Type-Options $upstream_http_x_content_type_options;
+        add_header Content-Security-Policy $upstream_http_content_security_policy;
 %{fields}    }
 """)
 
@@ -301,6 +311,11 @@ def _maps(facts: Facts) -> str:
     if facts.mode == "proxy":
         return maps
     maps += _RARE_MAP
+    maps += _POLICY_MAP.substitute(
+        policies="\n".join(
+            f'    "~\\.{end}$" "{policy}";' for end, policy in facts.policies.items()
+        )
+    )
     if facts.mode == "authorize":
         routes = [f'    "~^{facts.api_pattern}/{name}/" 1;\n' for name in facts.open_routes]
         maps += _CREDENTIAL_MAP.substitute(routes="".join(routes))
