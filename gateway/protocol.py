@@ -35,7 +35,8 @@ from starlette.types import Scope
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from gateway.descriptors import most_connections, unsent_bytes
+from gateway.deadlines import Deadline, StallWatch
+from gateway.descriptors import most_connections
 from gateway.endpoints.answers import error_answer
 from gateway.endpoints.front import Front
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
@@ -54,7 +55,6 @@ _MOST_COPIED_BYTES = 32 * 1024
 # How long, and how much, is read of a client that was refused, so that it sees the refusal.
 _LINGER_S = 2.0
 _LINGER_BYTES = 2**20
-_NEVER = float("inf")
 
 
 def protocol_for(front: Front, settings: Server) -> type[asyncio.Protocol]:
@@ -124,16 +124,15 @@ class Connection(asyncio.Protocol):
         self._is_refused = False
         """Closed in two steps, of which one is done."""
         self._lingering_bytes = 0
-        self._written_bytes = 0
-        self._deadline = _NEVER
-        self._timer: asyncio.TimerHandle | None = None
-        self._stall: asyncio.TimerHandle | None = None
+        self._deadline = Deadline(self._loop, self._waited_long_enough)
 
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._write = self._transport.write
+        send_timeout_s = self._common.settings.send_timeout
+        self._stall = StallWatch(self._loop, self._transport, send_timeout_s)
         self._asked: dict[str, Any] = {
             "client": get_remote_addr(self._transport),
             "server": get_local_addr(self._transport),
@@ -147,9 +146,8 @@ class Connection(asyncio.Protocol):
         self._common.idle.pop(self, None)
         self._is_over = True
         self._common.refused -= self._is_refused
-        for timer in (self._timer, self._stall):
-            if timer is not None:
-                timer.cancel()
+        self._deadline.close()
+        self._stall.close()
         self._writable.set()
         if self._exchange is not None:
             self._exchange.disconnect()
@@ -172,7 +170,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_write_paused = True
         self._writable.clear()
-        self._watch_stall()
+        self._stall.watch()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
@@ -217,6 +215,7 @@ class Connection(asyncio.Protocol):
                 self._wait()
                 return
             self._phase = None
+            self._deadline.clear()
             self._answer(request)
         self._has_turn_coming = True
         self._loop.call_soon(self._go_on)
@@ -234,7 +233,7 @@ class Connection(asyncio.Protocol):
         if phase is Phase.NOTHING:
             self._become_idle(self._config.timeout_keep_alive)
             return
-        self._set_deadline(settings.head_timeout)
+        self._deadline.set(settings.head_timeout)
         if self._reader.expects_continue:
             self._write(_CONTINUE)
 
@@ -331,7 +330,7 @@ class Connection(asyncio.Protocol):
         return self._state.default_headers
 
     def write(self, head: bytes, body: bytes) -> None:
-        self._written_bytes += len(head) + len(body)
+        self._stall.written_bytes += len(head) + len(body)
         if len(body) <= _MOST_COPIED_BYTES:
             if joined := head + body:
                 self._write(joined)
@@ -378,13 +377,13 @@ class Connection(asyncio.Protocol):
         self._common.refused += 1
         with contextlib.suppress(OSError):  # the client is gone already
             self._transport.write_eof()
-        self._set_deadline(_LINGER_S)
-        self._watch_stall()
+        self._deadline.set(_LINGER_S)
+        self._stall.watch()
 
     def _close(self) -> None:
         self._is_over = True
         self._transport.close()
-        self._watch_stall()
+        self._stall.watch()
 
     # Time and room
 
@@ -392,7 +391,7 @@ class Connection(asyncio.Protocol):
         idle = self._common.idle
         idle[self] = None
         idle.move_to_end(self)
-        self._set_deadline(for_s)
+        self._deadline.set(for_s)
 
     def _make_room(self) -> None:
         """Where no more connections fit, the one that waits longest goes, else the newest."""
@@ -401,43 +400,11 @@ class Connection(asyncio.Protocol):
         oldest, _ = self._common.idle.popitem(last=False)
         oldest._transport.abort()
 
-    def _set_deadline(self, from_now_s: float) -> None:
-        self._deadline = deadline = self._loop.time() + from_now_s
-        if self._timer is None or self._timer.when() > deadline:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = self._loop.call_later(from_now_s, self._look_at_deadline)
-
-    def _look_at_deadline(self) -> None:
-        """One timer for all deadlines: they move with each request, and a timer costs more."""
-        self._timer = None
-        if self._phase is None and not self._is_over:
-            return  # nothing is waited for; the next wait sets it again
-        left_s = self._deadline - self._loop.time()
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._look_at_deadline)
-        elif self._is_over and self._transport.get_write_buffer_size():
-            self._set_deadline(_LINGER_S)  # the client still reads: `_watch_stall` looks after it
-        elif self._is_over:
-            self._transport.close()
-        elif self._phase is Phase.NOTHING:
+    def _waited_long_enough(self) -> None:
+        """The deadline has passed."""
+        if self._is_over and self._transport.get_write_buffer_size():
+            self._deadline.set(_LINGER_S)  # the client still reads: `_stall` looks after it
+        elif self._is_over or self._phase is Phase.NOTHING:
             self._close()
         else:
             self._refuse(RequestTimeout())
-
-    def _watch_stall(self) -> None:
-        """Aborts the connection when the client has taken nothing for `send_timeout`."""
-        if self._stall is None and self._transport.get_write_buffer_size():
-            timeout_s = self._common.settings.send_timeout
-            self._stall = self._loop.call_later(timeout_s, self._look_at_stall, self._taken_bytes())
-
-    def _look_at_stall(self, taken_before: int) -> None:
-        self._stall = None
-        if self._transport.get_write_buffer_size() and self._taken_bytes() == taken_before:
-            logger.info("a client that reads nothing is cut off")
-            self._transport.abort()
-        else:
-            self._watch_stall()
-
-    def _taken_bytes(self) -> int:
-        return self._written_bytes - unsent_bytes(self._transport)
