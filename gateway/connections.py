@@ -34,11 +34,13 @@ FileIdentity = tuple[int, int]
 # A writer waits for another, and for readers at its commit, at most this long.
 _WRITER_WAITS_S = 10.0
 _COLUMNS = {
-    "sqlite": "SELECT name FROM pragma_table_info($1)",
-    "postgresql": "SELECT attname AS name FROM pg_attribute"
-    " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+    "sqlite": "SELECT name FROM pragma_table_info($1) UNION ALL SELECT 'rowid' FROM sqlite_master"
+    " WHERE name = $1 AND type = 'table' AND instr(upper(sql), 'WITHOUT ROWID') = 0",
+    "postgresql": "SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1)"
+    " AND (attnum > 0 OR attname = 'ctid') AND NOT attisdropped",
 }
-"""Names of a table's columns, by dialect."""
+"""Names of a table's columns, by dialect; of those that a table has without its makers' asking
+the one that tells its rows' places, `rowid` or `ctid`. A view has none."""
 _INDEXES = {
     "sqlite": "SELECT 1 FROM pragma_index_list($1) AS list, pragma_index_info(list.name) AS info"
     " WHERE list.partial = 0 AND info.seqno = 0 AND info.name = $2",
@@ -62,7 +64,8 @@ class DatabaseConnection(Protocol):
         """Raises: SourceUnavailable, if the database fails or is too slow."""
 
     async def columns(self, table: str) -> frozenset[str]:
-        """Names of the table's columns; empty where there is no such table."""
+        """Names of the table's columns, and `rowid` or `ctid` where its rows have a place; empty
+        where there is no such table."""
 
     async def has_index(self, table: str, column: str) -> bool:
         """Whether an index over all rows begins with the column."""

@@ -5,8 +5,9 @@ migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP 
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from numbers import Number
 from typing import Any, TypeVar
 
 from gateway.breaker import CircuitBreaker
@@ -32,6 +33,22 @@ RECORD_COLUMNS = (
 _SHARED_RECORDS = 16_384
 _SHARED_ROWS = 4_096
 _USERS_AT_ONCE = 1_000
+
+
+# As PostgreSQL reads texts as booleans.
+_TRUE_TEXTS = frozenset({"1", "t", "true", "y", "yes", "on"})
+
+
+def is_true(value: object) -> bool:
+    """What a value means in a column of yes or no, `enabled` above all.
+
+    SQLite keeps whatever is written there. A number is true unless it is 0, and a text is true
+    only if it says so; anything else, like NULL or a BLOB, is false: who may not have a
+    plugin must not get it for an odd value.
+    """
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE_TEXTS
+    return isinstance(value, Number) and bool(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,10 @@ class UserRecords:
 
 @dataclass(frozen=True, slots=True)
 class PluginDetails:
-    """A whole row of `plugin`, columns under their own names, as the database returns them."""
+    """A whole row of `plugin`, columns under their own names.
+
+    Those of type `Any` are as the database returns them.
+    """
 
     id: str
     plugin_slug: str | None
@@ -83,7 +103,7 @@ class PluginDetails:
     version: Any
     type: Any
     plugin_type: Any
-    enabled: Any
+    enabled: bool
     icon: Any
     category: Any
     status: Any
@@ -119,7 +139,7 @@ class PluginDetails:
 
 @dataclass(frozen=True, slots=True)
 class ModuleDetails:
-    """A whole row of `module`, columns under their own names, as the database returns them."""
+    """A whole row of `module`, as `PluginDetails`."""
 
     id: str
     plugin_id: str
@@ -128,7 +148,7 @@ class ModuleDetails:
     description: Any
     icon: Any
     category: Any
-    enabled: Any
+    enabled: bool
     priority: Any
     props: Any
     config_fields: Any
@@ -142,12 +162,12 @@ class ModuleDetails:
 
 @dataclass(frozen=True, slots=True)
 class PluginRow:
-    """What holding a row of `plugin` against the disk needs of it, as the database returns it."""
+    """What holding a row of `plugin` against the disk needs of it, as `PluginDetails`."""
 
     id: str
     plugin_slug: str | None
     version: Any
-    enabled: Any
+    enabled: bool
     installation_type: Any
     source_url: Any
     created_at: Any
@@ -172,6 +192,8 @@ class StrayModule:
 Held = tuple[tuple[Any, ...], ...]
 """A user's rows: slug, version and enabled as in the database; the id, where it is odd."""
 _Details = TypeVar("_Details", PluginDetails, ModuleDetails, PluginRow)
+_ROW_ORDERS = ("rowid", "ctid")
+"""Of each dialect: what `DatabaseConnection.columns` names where a table has it."""
 
 
 class PluginDatabase:
@@ -277,15 +299,16 @@ class PluginDatabase:
         except ValueError:
             return None
 
-    async def read_enabled_versions(self, slug: str) -> frozenset[str]:
+    async def read_enabled_versions(self, slug: str) -> frozenset[Version]:
         """Versions held by the enabled rows of `slug`, over all users.
 
         Without an index on `plugin_slug` this reads the whole table: 165 ms at 300,000 rows.
         """
         rows = await self._fetch_for_stranger(
-            "SELECT DISTINCT version FROM plugin WHERE plugin_slug = $1 AND enabled", slug
+            "SELECT DISTINCT version, enabled FROM plugin WHERE plugin_slug = $1", slug
         )
-        return frozenset(str(row[0]) for row in rows)
+        held = {_version(version) for version, enabled in rows if is_true(enabled)}
+        return frozenset(version for version in held if version is not None)
 
     async def read_all_versions(self) -> set[tuple[str, str]]:
         """Slug and version, as stored, that any row names, enabled or not."""
@@ -298,20 +321,25 @@ class PluginDatabase:
             f"SELECT {self._select_list(PluginDetails)} FROM plugin WHERE user_id = $1",  # noqa: S608
             user,
         )
-        plugins = [PluginDetails(*row) for row in rows]
+        plugins = [plugin for row in rows if _names_a_plugin(plugin := _read(PluginDetails, row))]
         plugins.sort(key=lambda plugin: (plugin.plugin_slug or "", plugin.id))
         return plugins
 
     async def read_modules(self, user: UserId) -> list[ModuleDetails]:
-        """The modules of all of a user's plugins, sorted by plugin and id."""
+        """The modules of all of a user's plugins, in the order of the table.
+
+        That is the order in which the application gets them, which asks for none, and its
+        designer shows them so. SQLite reads a table by rowid. PostgreSQL reads it from its
+        first page to its last, which is the order of ctid: that of inserting, but a row that
+        was changed may have moved to another place.
+        """
+        order = next((name for name in _ROW_ORDERS if name in self._columns["module"]), None)
         rows = await self._fetch(
             f"SELECT {self._select_list(ModuleDetails)} FROM module WHERE plugin_id IN"  # noqa: S608
-            " (SELECT id FROM plugin WHERE user_id = $1)",
+            f" (SELECT id FROM plugin WHERE user_id = $1){f' ORDER BY {order}' if order else ''}",
             user,
         )
-        modules = [ModuleDetails(*row) for row in rows]
-        modules.sort(key=lambda module: (module.plugin_id, module.id))
-        return modules
+        return [_read(ModuleDetails, row) for row in rows]
 
     async def count_rows(self) -> int:
         rows = await self._fetch("SELECT count(*) FROM plugin")
@@ -346,7 +374,9 @@ class PluginDatabase:
             f" WHERE user_id IN ({parameters(users)}) ORDER BY plugin_slug, id",
             *users,
         ):
-            row = PluginRow(*values)
+            row = _read(PluginRow, values)
+            if not isinstance(row.id, str):
+                row = replace(row, id=str(row.id))
             by_user[row.user_id].append(row)
         return by_user
 
@@ -416,12 +446,23 @@ def parameters(values: Collection[object]) -> str:
     return ", ".join(f"${number}" for number in range(1, len(values) + 1))
 
 
+def _read(details: type[_Details], row: Row) -> _Details:
+    values = {field.name: value for field, value in zip(fields(details), row, strict=True)}
+    values["enabled"] = is_true(values["enabled"])
+    return details(**values)
+
+
+def _names_a_plugin(plugin: PluginDetails) -> bool:
+    """SQLite keeps BLOBs in columns of text, and they name nothing."""
+    return isinstance(plugin.id, str) and isinstance(plugin.plugin_slug, str | None)
+
+
 def _record(slug_text: object, version_text: object, enabled: object) -> PluginRecord | None:
     try:
         slug = parse_slug(slug_text)
     except ValueError:  # NULL in old rows, or the empty string: no folder can be meant
         return None
-    return PluginRecord(slug, _version(version_text), bool(enabled))
+    return PluginRecord(slug, _version(version_text), is_true(enabled))
 
 
 def _version(text: object) -> Version | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway.database import ModuleDetails, PluginDetails
+from gateway.database import ModuleDetails, PluginDetails, is_true
 
 JsonObject = dict[str, Any]
 
@@ -55,7 +55,7 @@ def plugin_facts(plugin: PluginDetails) -> JsonObject:
         "id": plugin.id,
         "name": plugin.name,
         "version": plugin.version,
-        "enabled": int(bool(plugin.enabled)),
+        "enabled": int(plugin.enabled),
         "created_at": _text(plugin.created_at),
         "updated_at": _text(plugin.updated_at),
     }
@@ -87,7 +87,7 @@ def _plugin_fields(plugin: PluginDetails) -> JsonObject:
         "version": plugin.version,
         "type": plugin.type,
         "pluginType": plugin.plugin_type,
-        "enabled": bool(plugin.enabled),
+        "enabled": plugin.enabled,
         "icon": plugin.icon,
         "category": plugin.category,
         "status": plugin.status,
@@ -129,7 +129,7 @@ def _module(module: ModuleDetails, plugin_reference: str) -> JsonObject:
         "description": module.description,
         "icon": module.icon,
         "category": module.category,
-        "enabled": bool(module.enabled),
+        "enabled": module.enabled,
         "priority": module.priority,
         "userId": module.user_id,
         "props": _json(module.props, {}),
@@ -156,12 +156,12 @@ def _json(column: Any, default: Any) -> Any:
 
 
 def _flag(column: Any) -> bool | None:
-    return None if column is None else bool(column)
+    return None if column is None else is_true(column)
 
 
 def _text(column: Any) -> str | None:
     """Dates are text in the tables of the application; PostgreSQL may hold real ones."""
-    return None if column is None else str(column)
+    return None if column is None else _as_text(column)
 
 
 def _as_text(value: Any) -> str:

@@ -25,6 +25,7 @@ from anyio.to_thread import run_sync
 
 from gateway.changes import Change
 from gateway.connections import Transaction, transaction
+from gateway.database import is_true
 from gateway.errors import (
     AlreadyInstalled,
     NoEarlierVersion,
@@ -205,7 +206,7 @@ class Lifecycle:
             holding = change.holding
             if holding is None:
                 raise UnknownPlugin(owned=True, reason=f"no row of {user} for {plugin}")
-            changed = bool(holding.plugin["enabled"]) is not enabled
+            changed = is_true(holding.plugin["enabled"]) is not enabled
             if changed:
                 await change_enabled(change.rows, holding, enabled=enabled, now=change.now)
         return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
@@ -416,7 +417,7 @@ class _Change:
         enabled: bool | None = None,
     ) -> Outcome:
         if enabled is None and holding is not None and version is not None:
-            enabled = bool(holding.plugin["enabled"])
+            enabled = is_true(holding.plugin["enabled"])
         before = None if self.holding is None else self.holding.version
         return Outcome(
             self.user,

@@ -25,7 +25,7 @@ from gateway.basis import Basis
 from gateway.connections import Row
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
 from gateway.errors import SourceUnavailable, StorageError
-from gateway.names import UserId, parse_user_id
+from gateway.names import UserId, Version, parse_user_id
 from gateway.population import InThreads
 from gateway.settings import Access, Cache, LookupCache
 from gateway.storage import (
@@ -102,7 +102,7 @@ class Lookups:
         self.owners: TTLCache[str, UserId | None] = self._cache(
             database.read_owner, cache.versions, lambda owner: owner is None
         )
-        self.held_versions: TTLCache[str, frozenset[str]] = self._cache(
+        self.held_versions: TTLCache[str, frozenset[Version]] = self._cache(
             database.read_enabled_versions, cache.versions, lambda versions: not versions
         )
         self.published: TTLCache[None, frozenset[str]] = self._cache(
@@ -194,7 +194,7 @@ class Lookups:
                 return user
         return basis.rest_on("owners", await self.owners.get_entry(database_id))
 
-    async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[str]:
+    async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[Version]:
         """Versions in the enabled rows of `slug`, over all users; none if it is not published."""
         if not await self._is_published(slug, basis):
             return frozenset()

@@ -115,8 +115,8 @@ def _contradictions(
             yield Contradiction(slug, key, value, "plugin.version", row.version)
     elif key == "enabled":
         # SQLite gives back 0 and 1, and NULL counts as disabled.
-        if value not in (True, False) or bool(value) != bool(row.enabled):
-            yield Contradiction(slug, key, value, "plugin.enabled", bool(row.enabled))
+        if value not in (True, False) or bool(value) != row.enabled:
+            yield Contradiction(slug, key, value, "plugin.enabled", row.enabled)
     elif key == "shared_path":
         expected = ["shared", slug, f"v{row.version}"]
         if not isinstance(value, str) or _last_components(value, 3) != expected:

@@ -32,7 +32,6 @@ from gateway.names import (
     UserId,
     Version,
     parse_slug,
-    parse_version,
     suffix,
 )
 from gateway.shared_versions import SharedVersions
@@ -176,7 +175,7 @@ class Resolver:
             raise AmbiguousVersion(reason=f"{plugin} is held at {sorted(versions)}")
         try:
             (version,) = versions
-            return parse_slug(plugin), parse_version(version)
+            return parse_slug(plugin), version
         except ValueError:
             raise UnknownPlugin(reason=f"no enabled row of {plugin}") from None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.database import ModuleDetails, PluginDetails
+from gateway.database import ModuleDetails, PluginDetails, is_true
 from gateway.formats import (
     bare_plugin,
     manifest_key,
@@ -39,6 +39,7 @@ MODULE_KEYS = [
 def plugin(**columns: Any) -> PluginDetails:
     """A row as BrainDrive-Core has it; columns that it does not name are NULL."""
     row = dict.fromkeys(field.name for field in fields(PluginDetails))
+    enabled = is_true(columns.pop("enabled", 1))  # as database.py reads it
     return PluginDetails(
         **{
             **row,
@@ -48,7 +49,7 @@ def plugin(**columns: Any) -> PluginDetails:
             "description": "",
             "version": "1.0.0",
             "type": "frontend",
-            "enabled": 1,
+            "enabled": enabled,
             "official": 0,
             "is_local": 0,
             "update_available": 0,
@@ -61,13 +62,14 @@ def plugin(**columns: Any) -> PluginDetails:
 
 def module(**columns: Any) -> ModuleDetails:
     row = dict.fromkeys(field.name for field in fields(ModuleDetails))
+    enabled = is_true(columns.pop("enabled", 1))
     return ModuleDetails(
         **{
             **row,
             "id": f"{PLUGIN_ID}_Settings",
             "plugin_id": PLUGIN_ID,
             "name": "Settings",
-            "enabled": 1,
+            "enabled": enabled,
             "user_id": USER,
             **columns,
         }
@@ -171,7 +173,9 @@ def test_a_null_column_is_null(column: str) -> None:
         ("update_available", "updateAvailable"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize(("stored", "expected"), [(0, False), (1, True), (False, False)])
+@pytest.mark.parametrize(
+    ("stored", "expected"), [(0, False), (1, True), (False, False), ("false", False)]
+)
 def test_a_flag_is_a_boolean_whatever_the_driver_returns(
     column: str, key: str, stored: object, expected: bool
 ) -> None:
