@@ -41,6 +41,8 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNOR
 # C0 controls, DEL, and what Windows or a shell would read as something else than a name.
 _FORBIDDEN_IN_SEGMENT = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# A user id, an underscore, a slug.
+_MAX_PLUGIN_CHARACTERS = 255
 _MAX_SEGMENT_BYTES = 255
 _MAX_PATH_BYTES = 2048
 # A database id is `<user_id>_<slug>`. What is longer is asked of no cache and no database.
@@ -99,6 +101,20 @@ def parse_user_id(text: object) -> UserId:
     if not _component(_USER_ID, text):
         raise ValueError(f"not a user id: {text!r}")
     return UserId(str(text))
+
+
+def parse_plugin(text: str) -> str:
+    """A plugin as a client names it, by slug or database id, fit to be asked of a database.
+
+    Ids have no form that all applications keep to. But none has a control character, which
+    PostgreSQL takes for an error, or is longer than the two names that it is made of.
+
+    Raises: ValueError.
+    """
+    if not 0 < len(text) <= _MAX_PLUGIN_CHARACTERS or _CONTROL.search(text):
+        raise ValueError(f"not a plugin: {text[:_MAX_PLUGIN_CHARACTERS]!r}")
+    text.encode()  # raises UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    return text
 
 
 def parse_asset_path(text: str) -> AssetPath:
@@ -207,7 +223,11 @@ def _target(raw: bytes) -> Target:
     except UnicodeDecodeError:
         raise AssetNotFound(reason="the path is not UTF-8") from None
     plugin, _, rest = text.partition("/")
-    if not plugin or plugin[0] == "." or _CONTROL.search(plugin):
+    try:
+        parse_plugin(plugin)
+    except ValueError as error:
+        raise AssetNotFound(reason=str(error)) from None
+    if plugin[0] == ".":
         raise AssetNotFound(reason=f"not a plugin: {plugin!r}")
     if len(plugin) > _LONGEST_PLUGIN:
         raise AssetNotFound(reason="the name of the plugin is longer than any id")

@@ -21,7 +21,7 @@ from gateway.errors import (
 )
 from gateway.formats import JsonObject
 from gateway.lifecycle import Lifecycle, Outcome
-from gateway.names import UserId, Version, parse_slug, parse_version
+from gateway.names import UserId, Version, parse_plugin, parse_slug, parse_version
 
 
 class _ToVersion(Body):
@@ -66,7 +66,7 @@ def lifecycle_routes(
             caller = await callers.identify(request.scope)
             user = caller.acts_for(_named_user(request))
             body = await read_body(request, body_type)
-            change = command(user, request.path_params["plugin"], body)
+            change = command(user, _named_plugin(request), body)
             return plain_json(_envelope(await _disk_failures_told(change)))
 
         # Below `{plugin}/` files are read: their route would refuse a wrong method in our place.
@@ -108,6 +108,14 @@ async def _disk_failures_told(change: Awaitable[Outcome]) -> Outcome:
         return await change
     except StorageError as error:
         raise SourceUnavailable(reason=str(error)) from error
+
+
+def _named_plugin(request: Request) -> str:
+    """Raises: UnknownPlugin."""
+    try:
+        return parse_plugin(request.path_params["plugin"])
+    except ValueError as error:
+        raise UnknownPlugin(reason=str(error)) from None
 
 
 def _named_user(request: Request) -> str | None:
