@@ -65,7 +65,7 @@ class AssetStore:
 
     async def get(self, key: AssetKey, basis: Basis) -> Representation:
         """Raises: NotServed, if there is no such file; SourceUnavailable, if the disk fails."""
-        found = basis.rest_on("assets", await self._cache.get_entry(key))
+        found = await basis.ask("assets", self._cache, key)
         if isinstance(found, NotServed):
             raise type(found)(reason=found.reason)
         return found

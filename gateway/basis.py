@@ -5,10 +5,12 @@ first of its entries wants to be asked again.
 """
 
 import time
+from collections.abc import Hashable
 from typing import Any, TypeVar
 
-from gateway.ttl_cache import Entry
+from gateway.ttl_cache import HIT, Entry, Outcome, TTLCache
 
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 BASIS_KEY = "gateway.basis"
@@ -45,6 +47,15 @@ class Basis:
         self._end_by(refresh_at, last)
         return entry.value
 
+    def began(self, layer: str) -> None:
+        """A load of the cache `layer` was begun, of what will be asked for."""
+
+    async def ask(
+        self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None
+    ) -> V:
+        """The value that the cache `layer` has or gets; the decision now rests on it."""
+        return self.rest_on(layer, await cache.get_entry(key, max_age_s=max_age_s))
+
     def limit_to(self, duration_s: float) -> None:
         """The decision holds at most this much longer."""
         moment = time.monotonic() + duration_s
@@ -70,10 +81,29 @@ class TracedBasis(Basis):
         super().__init__()
         self._started_at = self._marked_at = time.monotonic()
         self._layers: dict[str, Entry[Any]] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._begun: set[str] = set()
         self._durations: list[tuple[str, float]] = []
+
+    def began(self, layer: str) -> None:
+        self._begun.add(layer)
+
+    async def ask(
+        self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None
+    ) -> V:
+        entry, outcome = await cache.trace_entry(key, max_age_s=max_age_s)
+        if layer in self._begun:  # it may have landed before it was asked for
+            self._begun.remove(layer)
+            stored = outcome.stored or not outcome.forwarded
+            outcome = outcome._replace(forwarded="miss", collapsed=False, stored=stored)
+        # A layer may be asked twice. If its source was asked once, the answer took that long.
+        if outcome.forwarded or layer not in self._outcomes:
+            self._outcomes[layer] = outcome
+        return self.rest_on(layer, entry)
 
     def rest_on(self, layer: str, entry: Entry[V]) -> V:
         self._layers[layer] = entry
+        self._outcomes.setdefault(layer, HIT)
         return super().rest_on(layer, entry)
 
     def mark(self, phase: str) -> None:
@@ -101,8 +131,15 @@ class TracedBasis(Basis):
         ]
 
     def _cache_status(self, name: str, now: float) -> str:
-        entry = self._layers[name]
-        # Loaded since this request began: for it, or for another that waited with it.
-        outcome = "fwd=miss; stored" if entry.loaded_at >= self._started_at else "hit"
-        detail = "; detail=negative" if entry.negative else ""
-        return f"{name}; {outcome}; ttl={int(entry.fresh_until - now)}{detail}"
+        entry, outcome = self._layers[name], self._outcomes[name]
+        parameters = [f"fwd={outcome.forwarded}" if outcome.forwarded else "hit"]
+        parameters += ["collapsed"] if outcome.collapsed else []
+        parameters += ["stored"] if outcome.stored else []
+        left_s = int(entry.fresh_until - now)
+        # An entry that a change made stale is so whatever was left of its lifetime.
+        parameters.append(f"ttl={min(left_s, -1) if outcome.is_stale else left_s}")
+        if outcome.is_stale:
+            parameters.append(f"detail={'source-failed' if outcome.forwarded else 'stale'}")
+        elif entry.negative:
+            parameters.append("detail=negative")
+        return "; ".join((name, *parameters))

@@ -79,7 +79,7 @@ class Catalogue:
 
         Raises: SourceUnavailable.
         """
-        return basis.rest_on("manifest", await self.manifests.get_entry((user, with_modules)))
+        return await basis.ask("manifest", self.manifests, (user, with_modules))
 
     def forget_user(self, user: UserId) -> None:
         self.manifests.purge((user, True))

@@ -117,10 +117,12 @@ class Lookups:
         }
         """All of them, under the names that Cache-Status shows."""
 
-    def begin_user(self, user: UserId) -> None:
+    def begin_user(self, user: UserId, basis: Basis) -> None:
         """Begins to load what is not known of the user, so that the two loads run together."""
-        self.records.begin(user)
-        self.installations.begin(user)
+        if self.records.begin(user):
+            basis.began("versions")
+        if self.installations.begin(user):
+            basis.began("installations")
 
     def find_usable(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
         """The user's row, enabled and of an installed plugin, if both caches say so at once.
@@ -143,8 +145,8 @@ class Lookups:
     async def is_installed(self, user: UserId, slug: str, basis: Basis) -> bool:
         """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
         for max_age_s in (None, self._no_installation_max_age_s):
-            entry = await self.installations.get_entry(user, max_age_s=max_age_s)
-            if self.allows(basis.rest_on("installations", entry), slug):
+            value = await basis.ask("installations", self.installations, user, max_age_s)
+            if self.allows(value, slug):
                 return True
         return False
 
@@ -174,8 +176,7 @@ class Lookups:
         """The user's row, by slug or database id; a "no" is never older than negative_ttl."""
         record = None
         for max_age_s in (None, self._no_record_max_age_s):
-            entry = await self.records.get_entry(user, max_age_s=max_age_s)
-            record = basis.rest_on("versions", entry).find(plugin)
+            record = (await basis.ask("versions", self.records, user, max_age_s)).find(plugin)
             if record is not None and record.enabled:
                 break
         return record
@@ -189,22 +190,21 @@ class Lookups:
         """
         user = _prefix_user(database_id)
         if user is not None and self.records.peek(user) is not None:
-            entry = await self.records.get_entry(user)
-            if basis.rest_on("versions", entry).find_by_id(database_id) is not None:
+            records = await basis.ask("versions", self.records, user)
+            if records.find_by_id(database_id) is not None:
                 return user
-        return basis.rest_on("owners", await self.owners.get_entry(database_id))
+        return await basis.ask("owners", self.owners, database_id)
 
     async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[Version]:
         """Versions in the enabled rows of `slug`, over all users; none if it is not published."""
         if not await self._is_published(slug, basis):
             return frozenset()
-        return basis.rest_on("held_versions", await self.held_versions.get_entry(slug))
+        return await basis.ask("held_versions", self.held_versions, slug)
 
     async def _is_published(self, slug: str, basis: Basis) -> bool:
         """Whether `shared/` has such a name, in any case: some disks make no difference."""
         for max_age_s in (None, self._no_record_max_age_s):
-            entry = await self.published.get_entry(None, max_age_s=max_age_s)
-            if slug.casefold() in basis.rest_on("published", entry):
+            if slug.casefold() in await basis.ask("published", self.published, None, max_age_s):
                 return True
         return False
 

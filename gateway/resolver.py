@@ -115,7 +115,7 @@ class Resolver:
 
     async def _usable_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord:
         """The user's row, having passed the installation rule and being enabled."""
-        self._lookups.begin_user(user)
+        self._lookups.begin_user(user, basis)
         record = await self._lookups.find_record(user, plugin, basis)
         installed = await self._lookups.is_installed(user, record.slug if record else plugin, basis)
         basis.note("installed", "yes" if installed else "no", f"users/user_{user}")

@@ -122,7 +122,7 @@ class SharedVersions:
 
         Raises: SourceUnavailable, if the disk fails and no earlier answer is left.
         """
-        shared = basis.rest_on("builds", await self._looks.get_entry((slug, version)))
+        shared = await basis.ask("builds", self._looks, (slug, version))
         if shared is not None:
             shared.uses += 1
         return shared

@@ -25,7 +25,7 @@ from dataclasses import dataclass, fields
 from dataclasses import replace as dataclass_replace
 from functools import partial
 from itertools import takewhile
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import Cache, TLRUCache
 
@@ -78,13 +78,32 @@ class Entry(Generic[V]):
     """The period in which it was used last, and got its place in the order of use."""
 
 
+class Outcome(NamedTuple):
+    """How a caller came by an entry, in the words of RFC 9211 §2."""
+
+    forwarded: str = ""
+    """Why the source was asked: "miss", "stale", or "request" for an entry that is fresh, but too
+    old for this caller. Empty: it was not asked."""
+    collapsed: bool = False
+    """The caller took part in a load that another had begun."""
+    stored: bool = False
+    is_stale: bool = False
+    """The entry is not fresh: the source did not answer, now or a moment ago."""
+
+
+HIT = Outcome()
+_STALE_HIT = Outcome(is_stale=True)
+
+
 class _Flight(Generic[K, V]):
     """A load that is under way, in which all who want the key take part."""
 
-    __slots__ = ("future", "generation", "key", "started_at")
+    __slots__ = ("future", "generation", "has_caller", "key", "started_at")
 
     def __init__(self, key: K, started_at: float, generation: int) -> None:
         self.key = key
+        self.has_caller = False
+        """Whether somebody counts as the one for whom it was begun."""
         self.started_at = started_at
         self.generation = generation
         self.future: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
@@ -199,10 +218,15 @@ class TTLCache(Generic[K, V]):
         """
         return (await self.get_entry(key, max_age_s=max_age_s)).value
 
-    def begin(self, key: K) -> None:
-        """Begins to load a key that has no entry, for a caller who will ask for it soon."""
-        if key not in self._entries:
-            self._flight(key)
+    def begin(self, key: K) -> bool:
+        """Begins to load a key of which nothing is known, for a caller who will ask for it soon.
+
+        False: there is an entry, or a load that another began.
+        """
+        if key in self._entries or key in self._flights:
+            return False
+        self._join(key)
+        return True
 
     def get_fresh(self, key: K) -> Entry[V] | None:
         """The entry, while it is fresh and not due for a refresh: a hit that waits for nothing."""
@@ -228,34 +252,48 @@ class TTLCache(Generic[K, V]):
 
     async def get_entry(self, key: K, *, max_age_s: float | None = None) -> Entry[V]:
         entry = self.get_fresh(key) if max_age_s is None else None
-        return await self._get_slowly(key, max_age_s) if entry is None else entry
+        return (await self._get_slowly(key, max_age_s))[0] if entry is None else entry
 
-    async def _get_slowly(self, key: K, max_age_s: float | None) -> Entry[V]:
+    async def trace_entry(
+        self, key: K, *, max_age_s: float | None = None
+    ) -> tuple[Entry[V], Outcome]:
+        """As `get_entry`, and how it was come by."""
+        entry = self.get_fresh(key) if max_age_s is None else None
+        return await self._get_slowly(key, max_age_s) if entry is None else (entry, HIT)
+
+    async def _get_slowly(self, key: K, max_age_s: float | None) -> tuple[Entry[V], Outcome]:
         entry = self._entries.get(key)
         if entry is None:
             self.counters.misses += 1
-            return await self._join_flight(key)
-        now = self._clock()
-        if self.is_fresh(entry) and (max_age_s is None or now - entry.loaded_at <= max_age_s):
+            flight, collapsed = self._join(key)
+            loaded = await asyncio.shield(flight)
+            return loaded, self._forwarded("miss", loaded, key, collapsed)
+        now, is_fresh = self._clock(), self.is_fresh(entry)
+        if is_fresh and (max_age_s is None or now - entry.loaded_at <= max_age_s):
             self._count_hit(entry)
             if now >= entry.refresh_at and not self._is_pausing(entry):
-                self._flight(key)
-            return entry
+                self._join(key)
+            return entry, HIT
         if self._is_pausing(entry):
-            return self._stale(entry)
+            return self._stale(entry), _STALE_HIT
         self.counters.misses += 1
-        flight = self._flight(key)
+        reason = "request" if is_fresh else "stale"
+        flight, collapsed = self._join(key)
         await asyncio.wait({flight}, timeout=self._patience_s)
         if not flight.done():
             self._pause_after_failure(key)
-            return self._stale(self._entries.get(key, entry))
+            return self._stale(self._entries.get(key, entry)), Outcome(reason, is_stale=True)
         try:
-            return await flight
+            loaded = await flight
         except Exception:  # whatever the source raised: the last value stands in
             last = self._entries.get(key)
             if last is None:
                 raise
-            return self._stale(last)
+            return self._stale(last), Outcome(reason, collapsed, is_stale=True)
+        return loaded, self._forwarded(reason, loaded, key, collapsed)
+
+    def _forwarded(self, reason: str, loaded: Entry[V], key: K, collapsed: bool) -> Outcome:
+        return Outcome(reason, collapsed, stored=self._entries.get(key) is loaded)
 
     def is_fresh(self, entry: Entry[V]) -> bool:
         return entry.generation == self._generation and self._clock() < entry.fresh_until
@@ -355,10 +393,13 @@ class TTLCache(Generic[K, V]):
         else:
             self.counters.hits += 1
 
-    async def _join_flight(self, key: K) -> Entry[V]:
-        return await asyncio.shield(self._flight(key))
+    def _join(self, key: K) -> "tuple[asyncio.Future[Entry[V]], bool]":
+        """The load of a key, for a caller; whether it was begun for another."""
+        flight = self._flight(key)
+        collapsed, flight.has_caller = flight.has_caller, True
+        return flight.future, collapsed
 
-    def _flight(self, key: K) -> "asyncio.Future[Entry[V]]":
+    def _flight(self, key: K) -> _Flight[K, V]:
         flight = self._flights.get(key)
         if flight is None:
             self.counters.loads += 1
@@ -366,7 +407,7 @@ class TTLCache(Generic[K, V]):
             task = asyncio.create_task(self._fly(flight))
             self._tasks.add(task)
             task.add_done_callback(partial(self._over, flight))
-        return flight.future
+        return flight
 
     async def _fly(self, flight: _Flight[K, V]) -> None:
         try:

@@ -96,12 +96,16 @@ def test_the_parser_of_this_test_is_strict(text: str) -> None:
         parse_cache_status(text)
 
 
+def members(answer: list[Message]) -> list[Member]:
+    return parse_cache_status(fields(answer)[b"cache-status"].decode())
+
+
 def layers(answer: list[Message]) -> dict[str, str]:
     """The outcome of each cache, by its name."""
-    members = parse_cache_status(fields(answer)[b"cache-status"].decode())
-    names = [member.name for member in members]
+    found = members(answer)
+    names = [member.name for member in found]
     assert len(names) == len(set(names)), names
-    return {member.name: member.outcome for member in members}
+    return {member.name: member.outcome for member in found}
 
 
 def in_process(
@@ -187,12 +191,46 @@ def test_each_layer_misses_at_first_and_hits_then(site: Site) -> None:
         assert layers(first) == dict.fromkeys(expected, "miss")
         assert layers(second) == dict.fromkeys(expected, "hit")
         for answer in (first, second):
-            for member in parse_cache_status(fields(answer)[b"cache-status"].decode()):
+            for member in members(answer):
                 assert member.parameters.get("stored") == (
                     None if member.outcome == "hit" else True
                 )
 
     in_process(site, scenario)
+
+
+def test_of_requests_that_wait_for_one_load_all_but_one_are_collapsed(site: Site) -> None:
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(5)))
+        for layer in ("versions", "installations", "assets"):
+            found = [it for answer in answers for it in members(answer) if it.name == layer]
+            began = [
+                it for it in found if it.outcome == "miss" and "collapsed" not in it.parameters
+            ]
+            assert len(began) == 1, found
+            assert began[0].parameters["stored"]
+            assert {it.outcome for it in found} <= {"miss", "hit"}
+            if layer == "versions":  # what all of them wait for first
+                assert [it.parameters.get("collapsed") for it in found].count(True) == 4
+
+    in_process(site, scenario)
+
+
+def test_a_no_that_is_too_old_to_be_believed_was_asked_for_by_the_request(site: Site) -> None:
+    """A "no" is never older than negative_ttl, though the user's other rows are fresh."""
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        await client.request(ENTRY)
+        await asyncio.sleep(0.02)
+        missing = await client.request(own("Missing"))
+        assert status(missing) == 404
+        assert layers(missing) == {"versions": "request", "installations": "request"}
+        assert set(layers(await client.request(ENTRY)).values()) == {"hit"}
+
+    settings = {
+        f"GATEWAY__CACHE__{cache}__NEGATIVE_TTL": "0.01" for cache in ("INSTALLATIONS", "VERSIONS")
+    }
+    in_process(site, scenario, **settings)
 
 
 def test_a_pinned_url_rests_on_the_builds_too(site: Site) -> None:
@@ -217,14 +255,14 @@ def test_one_users_hit_is_another_users_miss(site: Site) -> None:
     in_process(site, scenario)
 
 
-def test_what_a_change_made_forgotten_is_a_miss_again(site: Site) -> None:
+def test_what_was_forgotten_is_a_miss_and_what_was_expired_is_stale(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         for change in (Change(user=UserId(ADA)), ANYTHING):
             await client.request(ENTRY)
             gateway.invalidation.apply(change)
             found = layers(await client.request(ENTRY))
-            assert found["versions"] != "hit"
-            assert found["installations"] != "hit"
+            expected = "stale" if change == ANYTHING else "miss"
+            assert (found["versions"], found["installations"]) == (expected, expected)
             assert found["assets"] == "hit"
 
     in_process(site, scenario)
@@ -235,13 +273,10 @@ def test_a_known_no_is_told_from_a_yes(site: Site) -> None:
         extra = [(b"authorization", f"Bearer {token(NOBODY)}".encode())]
         for outcome in ("miss", "hit"):
             answer = await client.request(ENTRY, None, extra=extra)
-            members = {
-                member.name: member
-                for member in parse_cache_status(fields(answer)[b"cache-status"].decode())
-            }
-            assert members["installations"].outcome == outcome
-            assert members["installations"].parameters["detail"] == "negative"
-        yes = parse_cache_status(fields(await client.request(ENTRY))[b"cache-status"].decode())
+            found = {member.name: member for member in members(answer)}
+            assert found["installations"].outcome == outcome
+            assert found["installations"].parameters["detail"] == "negative"
+        yes = members(await client.request(ENTRY))
         assert not [member for member in yes if "detail" in member.parameters]
 
     in_process(site, scenario, GATEWAY__CACHE__INSTALLATIONS__NEGATIVE_TTL="60")
@@ -252,21 +287,26 @@ def test_ttl_counts_down_and_is_negative_for_what_stands_in(site: Site) -> None:
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
         def ttl(answer: list[Message]) -> int:
-            members = parse_cache_status(fields(answer)[b"cache-status"].decode())
-            (found,) = (it.parameters["ttl"] for it in members if it.name == "versions")
+            (found,) = (it.parameters["ttl"] for it in members(answer) if it.name == "versions")
             return int(str(found))
 
         first = await client.request(ENTRY)
         assert 0 <= ttl(first) <= 2
         away = site.database.rename(site.folder / "away.db")
+        expected = {("stale", "source-failed"), ("hit", "stale")}  # asked, and left alone
+        seen: set[tuple[str, str]] = set()
         try:
-            async with asyncio.timeout(6.0):
-                while ttl(answer := await client.request(ENTRY)) >= 0:
-                    await asyncio.sleep(0.05)
+            async with asyncio.timeout(10.0):
+                while seen != expected:
+                    answer = await client.request(ENTRY)
+                    assert status(answer) == 200
+                    (versions,) = (it for it in members(answer) if it.name == "versions")
+                    assert "stored" not in versions.parameters
+                    if ttl(answer) < 0:
+                        seen.add((versions.outcome, str(versions.parameters["detail"])))
+                    await asyncio.sleep(0.02)
         finally:
             away.rename(site.database)
-        assert status(answer) == 200
-        assert layers(answer)["versions"] in ("hit", "stale")
 
     in_process(site, scenario, GATEWAY__CACHE__VERSIONS__TTL="2")
 

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from gateway.ttl_cache import Counters, Entry, TTLCache
+from gateway.ttl_cache import Counters, Entry, Outcome, TTLCache
 
 TTL_S = 10.0
 NEGATIVE_TTL_S = 1.0
@@ -833,6 +833,103 @@ async def test_nothing_begins_where_there_is_an_entry() -> None:
     setup.clock.advance(TTL_S)  # not even where it is stale: whoever asks decides
     setup.cache.begin("k")
     assert setup.loads == loads
+
+
+# How a caller came by an entry
+
+
+@in_loop
+async def test_the_first_caller_of_a_load_is_told_from_those_who_joined_it() -> None:
+    setup = Setup()
+    setup.source.close_gate()
+    callers = [asyncio.create_task(setup.cache.trace_entry("k")) for _ in range(3)]
+    await quiet()
+    setup.source.open_gate()
+    outcomes = [outcome for _, outcome in await asyncio.gather(*callers)]
+    assert outcomes == [
+        Outcome("miss", stored=True),
+        Outcome("miss", collapsed=True, stored=True),
+        Outcome("miss", collapsed=True, stored=True),
+    ]
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome()
+
+
+@in_loop
+async def test_a_load_that_was_begun_ahead_has_its_caller() -> None:
+    setup = Setup()
+    assert setup.cache.begin("k")
+    assert not setup.cache.begin("k")  # it is another's
+    _, outcome = await setup.cache.trace_entry("k")
+    assert outcome == Outcome("miss", collapsed=True, stored=True)
+    assert not setup.cache.begin("k")
+
+
+@in_loop
+async def test_a_stale_entry_that_is_loaded_again_is_told_from_a_miss() -> None:
+    setup = Setup()
+    await setup.filled()
+    setup.cache.expire("k")
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome("stale", stored=True)
+    setup.clock.advance(TTL_S)
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome("stale", stored=True)
+
+
+@in_loop
+async def test_an_entry_that_is_too_old_for_a_caller_is_told_from_a_stale_one() -> None:
+    setup = Setup()
+    await setup.filled()
+    setup.clock.advance(2.0)
+    _, outcome = await setup.cache.trace_entry("k", max_age_s=1.0)
+    assert outcome == Outcome("request", stored=True)
+    assert (await setup.cache.trace_entry("k", max_age_s=1.0))[1] == Outcome()
+
+
+@in_loop
+async def test_what_stands_in_while_the_source_fails_is_told_from_a_hit() -> None:
+    setup = Setup()
+    await setup.filled()
+    setup.source.fail()
+    setup.clock.advance(TTL_S)
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome("stale", is_stale=True)
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome(is_stale=True)  # not asked again
+    setup.source.recover()
+    setup.clock.advance(PAUSE_S)
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome("stale", stored=True)
+
+
+@in_loop
+async def test_what_stands_in_for_a_slow_source_is_told_from_a_hit() -> None:
+    setup = Setup(patience_s=0.01)
+    await setup.filled()
+    setup.source.close_gate()
+    setup.clock.advance(TTL_S)
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome("stale", is_stale=True)
+    setup.source.open_gate()
+
+
+@in_loop
+async def test_what_was_purged_while_it_was_loaded_is_not_called_stored() -> None:
+    setup = Setup()
+    setup.source.close_gate()
+    caller = asyncio.create_task(setup.cache.trace_entry("k"))
+    await quiet()
+    setup.cache.purge("k")
+    setup.source.open_gate()
+    assert (await caller)[1] == Outcome("miss")
+
+
+@in_loop
+async def test_a_hit_that_begins_a_refresh_is_a_hit_and_whoever_joins_it_later_is_told_so() -> None:
+    setup = Setup()
+    await setup.filled()
+    setup.source.close_gate()
+    setup.clock.advance(TTL_S * 0.8)
+    assert (await setup.cache.trace_entry("k"))[1] == Outcome()
+    setup.clock.advance(TTL_S * 0.8)
+    joining = asyncio.create_task(setup.cache.trace_entry("k"))
+    await quiet()
+    setup.source.open_gate()
+    assert (await joining)[1] == Outcome("stale", collapsed=True, stored=True)
 
 
 # What came since a moment
