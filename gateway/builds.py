@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.names import Build
+from gateway.names import Build, Slug, Version
+from gateway.storage import PluginStorage, is_real_folder
 
 _NEVER_SERVED = (".py", ".pyc", ".pyo")
 
@@ -30,8 +31,11 @@ class FolderState:
 
 
 def look_at(folder: Path, known: FolderState | None) -> FolderState | None:
-    """Blocking. Content is read only where the fingerprint has changed."""
-    if not folder.is_dir():
+    """None where there is no folder. Content is read only where the fingerprint has changed.
+
+    Blocking. Raises: OSError.
+    """
+    if not is_real_folder(folder):
         return None
     files = sorted(_files(folder, ""))
     fingerprint = hashlib.sha256(
@@ -45,6 +49,15 @@ def look_at(folder: Path, known: FolderState | None) -> FolderState | None:
     for name, digest in digests.items():
         whole.update(name.encode("utf-8", "surrogateescape") + b"\0" + digest)
     return FolderState(Build(whole.hexdigest()[:16]), digests, sizes, fingerprint)
+
+
+def look_at_version(
+    storage: PluginStorage, slug: Slug, version: Version, known: FolderState | None = None
+) -> FolderState | None:
+    """The same of a published version. Blocking. Raises: OSError."""
+    if not storage.is_published(slug, version):
+        return None
+    return look_at(storage.construct_shared_path(slug, version), known)
 
 
 def _digest(path: Path) -> bytes:

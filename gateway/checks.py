@@ -105,7 +105,7 @@ async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
     if not storage.shared.is_dir():
         yield Finding(Level.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
         return
-    published = sum(1 for _ in storage.shared.glob("*/v*"))
+    published = sum(1 for _ in storage.published())
     yield Finding(Level.OK, "storage", f"{published} published versions in {storage.shared}")
 
     unusable = sum(held[record] for record in held if record.enabled and record.version is None)
@@ -116,7 +116,7 @@ async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
         for record in held
         if record.enabled
         and record.version is not None
-        and not storage.construct_shared_path(record.slug, record.version).is_dir()
+        and not storage.is_published(record.slug, record.version)
     }
     for slug, version in sorted(missing):
         yield Finding(

@@ -8,6 +8,7 @@ the rename, so an installation made meanwhile keeps its files. Blocking, but for
 
 import contextlib
 import shutil
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from gateway.changes import Change
 from gateway.connections import Transaction, transaction
 from gateway.encoder import Encoder
 from gateway.errors import StorageError
-from gateway.names import Slug, Version, parse_slug
+from gateway.names import Slug, Version
 from gateway.publishing import only_publisher
 from gateway.retention import IN_USE_S, Retention
 from gateway.settings import Settings
@@ -77,14 +78,8 @@ class Collector:
 
         `referred`: slugs and versions that rows name. Blocking. Raises: OSError.
         """
-        self._storage.require_shared()
-        for folder in sorted(self._storage.shared.iterdir()):
-            try:
-                slug = parse_slug(folder.name)
-            except ValueError:
-                continue
-            for version in sorted(self._storage.published_versions(slug)):
-                yield self._candidate(slug, version, is_referred=(slug, version) in referred)
+        for slug, version in self._storage.published():
+            yield self._candidate(slug, version, is_referred=(slug, version) in referred)
 
     async def collect(self, candidates: Collection[Candidate]) -> AsyncIterator[Candidate]:
         """Removes the collectable ones; yields each that is gone.
@@ -151,7 +146,7 @@ class Collector:
     def _move_to_trash(self, candidate: Candidate) -> Path | None:
         """None: another run did."""
         with only_publisher(self._storage, candidate.slug, candidate.version):
-            if not candidate.folder.is_dir():
+            if not self._storage.is_published(candidate.slug, candidate.version):
                 return None
             self._trash.mkdir(parents=True, exist_ok=True)
             target = Path(
@@ -187,5 +182,6 @@ def _size(folder: Path) -> int:
     size = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # the application writes and removes files
-            size += path.lstat().st_size if path.is_file() else 0
+            facts = path.lstat()
+            size += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
     return size

@@ -25,7 +25,7 @@ from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, pars
 from gateway.old_format import ConfigFields, holds_user_config, minimise
 from gateway.population import InThreads, chunks_of, stray_modules, threads, usable, with_rows
 from gateway.publishing import abandoned_staging, entry_file, read_record
-from gateway.storage import Document, PluginStorage, encoded, user_of
+from gateway.storage import Document, PluginStorage, encoded, is_real_folder, user_of
 from gateway.threads import entered_in_thread
 
 _MOST_NAMES = 5
@@ -209,7 +209,7 @@ class Doctor:
     def _is_published(self, slug: Slug, version: Version) -> bool:
         key = slug, version
         if key not in self._has_folder:
-            self._has_folder[key] = self._storage.construct_shared_path(*key).is_dir()
+            self._has_folder[key] = self._storage.is_published(*key)
         return self._has_folder[key]
 
     async def examine_modules(self) -> AsyncGenerator[Examined, None]:
@@ -243,7 +243,7 @@ class Doctor:
 def shared_folders(storage: PluginStorage) -> Iterator[Path]:
     """Whatever is where folders of versions should be, and what is no folder above them."""
     for folder in sorted(storage.shared.iterdir()) if storage.shared.is_dir() else ():
-        if folder.is_dir() and _parsed(parse_slug, folder.name):
+        if is_real_folder(folder) and _parsed(parse_slug, folder.name):
             yield from sorted(folder.iterdir())
         else:
             yield folder
@@ -293,7 +293,8 @@ def _differences(look: _Case, rows: Sequence[PluginRow], config: ConfigFields) -
 
 def _examine_folder(path: Path) -> list[Finding]:
     slug, version = path.parent.name, path.name.removeprefix("v")
-    if not (path.name.startswith("v") and _parsed(parse_version, version) and path.is_dir()):
+    is_version = path.name.startswith("v") and _parsed(parse_version, version)
+    if not (is_version and is_real_folder(path)):
         return [found(Code.FOREIGN_NAME, f"{path} is no folder of a version", path=path)]
     about: Any = {"slug": slug, "version": version, "path": path}
     try:

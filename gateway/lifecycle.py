@@ -444,7 +444,7 @@ def _read_target(
                 reason=f"no version of {slug} is published",
             )
         folder = storage.construct_shared_path(slug, chosen)
-        if not folder.is_dir():
+        if not storage.is_published(slug, chosen):
             raise VersionNotPublished(
                 "This version of the plugin is not published",
                 reason=f"{slug} {chosen} is not published: no folder {folder}",

@@ -23,7 +23,7 @@ import anyio
 import anyio.to_thread
 from filelock import FileLock, Timeout
 
-from gateway.builds import FolderState, look_at
+from gateway.builds import FolderState, look_at_version
 from gateway.encoder import MIN_BYTES, SUFFIXES, Encoder
 from gateway.errors import AssetNotFound, NotServed
 from gateway.media_types import media_type
@@ -102,8 +102,8 @@ class PinnedTrees:
         self._storage.require_shared()
         looks = {}
         for slug, version in self._kept():
-            folder = self._storage.construct_shared_path(slug, version)
-            state = look_at(folder, self._looks.get((slug, version)))
+            known = self._looks.get((slug, version))
+            state = look_at_version(self._storage, slug, version, known)
             self.keep(slug, version, state)
             if state is not None:
                 looks[slug, version] = state

@@ -91,6 +91,7 @@ def publish(
             raise PublishingError(f"{source}: holds no files")
         target = storage.construct_shared_path(slug, version)
         with only_publisher(storage, slug, version):
+            _refuse_links(target.parent, target)
             if target.is_dir():
                 return _compare(source, target, slug, version, state)
             _encode(storage, staging, state, max_encoded_bytes, progress)
@@ -161,6 +162,12 @@ def _require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None
     path = folder / entry
     if not path.is_file() or not path.stat().st_size:
         raise PublishingError(f"{source}: no entry file {entry} (bundle_location in plugin.json)")
+
+
+def _refuse_links(*folders: Path) -> None:
+    for folder in folders:
+        if folder.is_symlink():
+            raise PublishingError(f"{folder}: is a symbolic link; expected a folder, or nothing")
 
 
 def _compare(

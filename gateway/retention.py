@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from gateway.names import Slug, Version
+from gateway.storage import ITSELF
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,11 @@ class Retention:
 def _touch(note: Path, moment: float) -> None:
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
-        os.utime(note, (moment, moment))
+        descriptor = os.open(note, os.O_WRONLY | os.O_CREAT | ITSELF, 0o644)
+        try:
+            os.utime(descriptor if os.utime in os.supports_fd else note, (moment, moment))
+        finally:
+            os.close(descriptor)
     except OSError as error:  # a read-only or full disk: nothing is collected there either
         logger.debug("cannot note %s: %s", note, error)
 
@@ -80,6 +84,6 @@ def _remove(note: Path) -> None:
 
 def _moment(note: Path) -> float | None:
     try:
-        return note.stat().st_mtime
+        return note.lstat().st_mtime
     except OSError:
         return None

@@ -13,7 +13,7 @@ import anyio.to_thread
 import orjson
 
 from gateway.basis import Basis
-from gateway.builds import FolderState, look_at
+from gateway.builds import FolderState, look_at_version
 from gateway.encoder import Encoder
 from gateway.errors import PublishingError, SourceUnavailable
 from gateway.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
@@ -160,12 +160,12 @@ class SharedVersions:
         self, slug: Slug, version: Version, known: SharedVersion | None
     ) -> SharedVersion | None:
         """Blocking. The object that is known, where nothing has changed."""
-        folder = self._storage.construct_shared_path(slug, version)
-        state = look_at(folder, known.state if known else None)
+        state = look_at_version(self._storage, slug, version, known.state if known else None)
         if state is None:
             self._storage.require_shared()
             return None
         self._retention.note_use(slug, version)
         if known is not None and known.state is state:
             return known
+        folder = self._storage.construct_shared_path(slug, version)
         return SharedVersion(slug, version, folder, state, self._encoder)

@@ -27,7 +27,15 @@ import orjson
 from filelock import FileLock
 
 from gateway.errors import AssetNotFound, StorageError, VersionNotPublished
-from gateway.names import AssetPath, Slug, UserId, Version, parse_user_id, parse_version
+from gateway.names import (
+    AssetPath,
+    Slug,
+    UserId,
+    Version,
+    parse_slug,
+    parse_user_id,
+    parse_version,
+)
 
 Document = dict[str, Any]
 """An installed_plugins.json: what it says of each plugin, by slug."""
@@ -48,8 +56,8 @@ _MAX_INSTALLATIONS_BYTES = 8 * 2**20
 _O_BINARY = getattr(os, "O_BINARY", 0)
 # Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
 _READ_FLAGS = os.O_RDONLY | _O_BINARY | getattr(os, "O_NONBLOCK", 0)
-# The file of that name, whatever it is: no link is followed, no FIFO waited for.
-_ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Flags of `os.open`: the file of that name itself; no link is followed, no FIFO waited for."""
 # Windows has neither: the check by resolved path below stands in.
 _HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
@@ -194,13 +202,32 @@ class PluginStorage:
         """Names in `shared/`, in no order; not all of them must be slugs. Raises: OSError."""
         return os.listdir(self.shared)  # noqa: PTH208 (names are wanted, not Paths)
 
+    # `shared` itself may be a link, or a mount; a link below it is not followed.
+
+    def is_published(self, slug: Slug, version: Version) -> bool:
+        """Whether the version has a folder. Raises: OSError."""
+        folder = self.construct_shared_path(slug, version)
+        return is_real_folder(folder.parent) and is_real_folder(folder)
+
+    def published(self) -> Iterator[tuple[Slug, Version]]:
+        """All versions that have a folder, in order. Raises: OSError."""
+        self.require_shared()
+        for path in sorted(self.shared.iterdir()):
+            try:
+                slug = parse_slug(path.name)
+            except ValueError:
+                continue
+            for version in sorted(self.published_versions(slug)):
+                yield slug, version
+
     def published_versions(self, slug: Slug) -> list[Version]:
         """In no order; folders whose name is no version's are passed over. Raises: OSError."""
-        try:
-            names = [path.name for path in (self.shared / slug).iterdir() if path.is_dir()]
-        except (FileNotFoundError, NotADirectoryError):
+        folder = self.shared / slug
+        if not is_real_folder(folder):
             self.require_shared()
             return []
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         return [version for name in names if (version := _version_of(name)) is not None]
 
     def get_user_plugin_path(self, user: UserId, slug: Slug, version: Version) -> Path | None:
@@ -208,26 +235,28 @@ class PluginStorage:
 
         `version` comes from the database: this class cannot know it.
         """
-        folder = self.construct_shared_path(slug, version)
-        return folder if self.plugin_exists_for_user(user, slug) and folder.is_dir() else None
+        has_it = self.plugin_exists_for_user(user, slug) and self.is_published(slug, version)
+        return self.construct_shared_path(slug, version) if has_it else None
 
     def open_asset(self, slug: Slug, version: Version, asset_path: AssetPath) -> OpenedAsset:
-        """The file, opened without following a link at any step below the version's folder.
+        """The file, opened without following a link at any step below `shared`.
 
         Raises: VersionNotPublished, AssetNotFound; OSError, if the disk fails.
         """
         folder = self.construct_shared_path(slug, version)
         try:
-            descriptor = _open_below(folder, asset_path)
-        except (FileNotFoundError, NotADirectoryError):
-            if not folder.is_dir():
+            descriptor = _open_below(self.shared, f"{slug}/v{version}/{asset_path}")
+        except OSError as error:
+            if not _names_no_file(error) and not isinstance(error, PermissionError):
+                raise
+            if not self.is_published(slug, version):
                 self.require_shared()
                 raise VersionNotPublished(reason=f"no folder {folder}") from None
-            raise AssetNotFound(reason=f"no file {asset_path} in {folder}") from None
-        except OSError as error:
-            if _names_no_file(error):
-                raise AssetNotFound(reason=f"{asset_path} in {folder}: {error.strerror}") from None
-            raise
+            # One file that may not be read is no failure of the disk; the whole folder is.
+            if isinstance(error, PermissionError) and not os.access(folder, os.R_OK | os.X_OK):
+                raise
+            reason = f"no file {asset_path} in {folder}: {error.strerror}"
+            raise AssetNotFound(reason=reason) from None
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             os.close(descriptor)
@@ -429,15 +458,21 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def is_real_folder(path: Path) -> bool:
+    """Whether it is a folder, and no link to one. Raises: OSError."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def read_regular(path: Path, most: int) -> bytes | None:
     """The content of a regular file of at most so many bytes; None where there is none.
 
     A link is none. Raises: ValueError, if it is larger; OSError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _O_BINARY | _ITSELF)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        descriptor = os.open(path, os.O_RDONLY | _O_BINARY | ITSELF)
     except OSError as error:
         if _names_no_file(error):
             return None
@@ -476,16 +511,17 @@ def metadata_of(inner: object) -> InstallationMetadata:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _open_below(folder: Path, asset_path: AssetPath) -> int:
+def _open_below(folder: Path, path: str) -> int:
+    """The file with this relative path, of which no step is a link; `folder` may be one."""
     if not _HAS_DIR_FD:
         try:
-            resolved = (folder / asset_path).resolve()
+            resolved = (folder / path).resolve()
         except RuntimeError:  # a loop of links, before Python 3.13
-            raise FileNotFoundError(asset_path) from None
-        if resolved != folder.resolve() / asset_path:  # a link, or another case of the name
-            raise FileNotFoundError(asset_path)
+            raise FileNotFoundError(errno.ENOENT, "a loop of links", path) from None
+        if resolved != folder.resolve() / path:  # a link, or another case of the name
+            raise FileNotFoundError(errno.ENOENT, "a link", path)
         return os.open(resolved, os.O_RDONLY | _O_BINARY)
-    *parents, name = asset_path.split("/")
+    *parents, name = path.split("/")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for parent in parents:
@@ -499,18 +535,18 @@ def _open_below(folder: Path, asset_path: AssetPath) -> int:
 
         return os.open(
             name,
-            os.O_RDONLY | _ITSELF,
+            os.O_RDONLY | ITSELF,
             dir_fd=descriptor,
         )
-    except PermissionError:  # one file that may not be read is no failure of the disk
-        raise FileNotFoundError(errno.ENOENT, "may not be read", asset_path) from None
     finally:
         os.close(descriptor)
 
 
 def _names_no_file(error: OSError) -> bool:
-    """Errors that the path causes, not the disk: a link, a bad name, a socket."""
+    """Errors that the path causes, not the disk: no such name, a link, a bad name, a socket."""
     return error.errno in {
+        errno.ENOENT,
+        errno.ENOTDIR,
         errno.ELOOP,
         errno.EMLINK,  # FreeBSD's word for O_NOFOLLOW on a link
         errno.ENAMETOOLONG,

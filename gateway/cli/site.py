@@ -118,7 +118,7 @@ async def _records(
 
 def _is_published(storage: PluginStorage, record: PluginRecord) -> bool:
     version = record.version
-    return version is not None and storage.construct_shared_path(record.slug, version).is_dir()
+    return version is not None and storage.is_published(record.slug, version)
 
 
 def _yes(value: bool) -> str:

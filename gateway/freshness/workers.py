@@ -14,6 +14,7 @@ import asyncio
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio.to_thread
@@ -21,6 +22,7 @@ from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
 from gateway.freshness import Begun, Tell
+from gateway.storage import ITSELF
 
 LOG_NAME = "changes.log"
 
@@ -56,16 +58,21 @@ class ChangeLog:
         self._has_missed = False
 
     def open(self) -> None:
-        """Opens the file, made anew where it is missing or not ours. Blocking. Raises: OSError."""
+        """Opens the file, made anew where it is missing or not ours.
+
+        Blocking. Raises: OSError, also if something else than a file is in its place.
+        """
         self._path.parent.mkdir(exist_ok=True)  # never a plugins folder that is away just now
-        with self._lock:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with self._lock, ExitStack() as on_failure:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | ITSELF, 0o644)
+            on_failure.callback(os.close, descriptor)
             facts = os.fstat(descriptor)
             header = os.pread(descriptor, _HEADER.size, 0)
             if facts.st_size != _FILE_BYTES or not header.startswith(_MAGIC):
                 os.ftruncate(descriptor, 0)
                 os.ftruncate(descriptor, _FILE_BYTES)
                 os.pwrite(descriptor, _HEADER.pack(_MAGIC, 0), 0)
+            on_failure.pop_all()
         self._descriptor, self._file_id = descriptor, (facts.st_dev, facts.st_ino)
         self._read_up_to = self._last() or 0
 
@@ -80,7 +87,7 @@ class ChangeLog:
         Blocking. What others told meanwhile is lost: the next read says so.
         """
         try:
-            facts = self._path.stat()
+            facts = self._path.lstat()
             if (
                 self._descriptor is not None
                 and (facts.st_dev, facts.st_ino) == self._file_id
