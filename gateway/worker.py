@@ -21,9 +21,11 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from gateway.application import Gateway
 from gateway.descriptors import raise_limit
+from gateway.endpoints.front import Front
 from gateway.errors import ConfigurationError
 from gateway.logs import log_config
 from gateway.protocol import protocol_for
@@ -77,16 +79,26 @@ class Board:
 def work(listener: socket.socket, board: Board) -> None:
     """Serves until told otherwise; reads all settings anew. The whole life of a process."""
     _leave_signals_to_the_supervisor()
-    raise_limit()
     try:
         settings = load_settings()
         gateway = Gateway(settings)
-        protocol = protocol_for(gateway, settings.server)
-        config = uvicorn.Config(gateway, http=protocol, **uvicorn_options(settings))
+        config = server_config(gateway, gateway, settings)
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
     WorkerServer(config, gateway, board, settings.server.drain_timeout).run([listener])
+
+
+def server_config(
+    application: ASGIApp, front: Front, settings: Settings, log_level: str = "info"
+) -> uvicorn.Config:
+    """For a server in this process, with the protocol and the limits of the settings.
+
+    `front` answers repetitions for `application`, which decides all else.
+    """
+    raise_limit()  # before the protocol counts how many connections fit
+    protocol = protocol_for(front, settings.server)
+    return uvicorn.Config(application, http=protocol, **uvicorn_options(settings, log_level))
 
 
 def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:

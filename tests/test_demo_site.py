@@ -4,14 +4,16 @@ import json
 import signal
 import stat
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.demo.application import OwnHosts
 from gateway.demo.site import USERS, DemoSite, DemoUser, demo_plugins
 from gateway.names import parse_slug, parse_version
-from tests.support.server import STOP_DEADLINE_S, run_cli, serving
+from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT / "plugins" / "shared"
@@ -125,6 +127,66 @@ def test_a_site_that_is_there_is_kept(tmp_path: Path) -> None:
     with serving({}, "--dir", str(folder), command="demo") as server:
         assert server.get("/demo/users.json").status == 200
     assert snapshot(folder) == before
+
+
+OWN_HOSTS = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
+FOREIGN_HOSTS = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "192.0.2.1",
+                 "xlocalhost", "localhost:", "localhost:80a", "127x0x0x1"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Server]:
+    with serving({}, command="demo") as server:
+        yield server
+
+
+def test_the_demo_answers_only_under_its_own_host_names(demo: Server) -> None:
+    """Another page may point its own name at the demo's address, and read what it answers."""
+    token = demo.get("/demo/users.json").json["users"][0]["token"]
+    file = "/api/v1/plugins/NetworkReview/plugin.json"
+    headers = {"Authorization": f"Bearer {token}"}
+    for path in ("/", "/demo/users.json", file, file, "/-/live", "/nothing"):  # file: a repetition
+        for host in OWN_HOSTS:
+            assert demo.get(path, {**headers, "Host": host}).status != 421
+        for host in FOREIGN_HOSTS:
+            answer = demo.get(path, {**headers, "Host": host})
+            assert answer.status in (400, 421), (host, path)
+            assert set(answer.json) == {"detail", "code"}
+            assert answer.headers["cache-control"] == "no-store"
+    assert demo.get("/", {"Host": "evil.example"}).code == "misdirected_request"
+
+
+@pytest.mark.parametrize(
+    ("listening", "own", "foreign"),
+    [
+        ("127.0.0.1", [b"localhost", b"127.0.0.1:80"], [b"192.0.2.1", b"demo.example"]),
+        ("192.0.2.1", [b"192.0.2.1:80", b"localhost"], [b"192.0.2.2", b"192x0x2x1"]),
+        ("2001:db8::1", [b"[2001:DB8::1]:80"], [b"[2001:db8::2]", b"2001:db8::1"]),
+        ("demo.example", [b"demo.example"], [b"demoxexample", b"other.example"]),
+        ("0.0.0.0", [b"192.0.2.1", b"[2001:db8::1]:80"], [b"demo.example", b"1.example"]),
+        ("::", [b"192.0.2.1", b"[2001:db8::1]"], [b"demo.example", b""]),
+    ],
+)
+def test_the_address_that_the_demo_listens_on_is_its_own(
+    listening: str, own: list[bytes], foreign: list[bytes]
+) -> None:
+    hosts = OwnHosts(listening)
+    assert all(hosts.have({b"host": host}) for host in own)
+    assert not any(hosts.have({b"host": host}) for host in foreign)
+    assert not hosts.have({})
+
+
+def test_the_demo_has_the_protocol_of_serve(demo: Server) -> None:
+    """uvicorn's own reads the body behind an upgrade as the next request."""
+    smuggled = b"GET /-/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answers = demo.raw(
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(smuggled), smuggled)
+    )
+    assert answers.startswith(b"HTTP/1.1 400 ")
+    assert answers.count(b"HTTP/1.1 ") == 1
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n" % (b"x" * 100_000)
+    assert demo.raw(head).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "config.toml", "gateway.db"])

@@ -25,7 +25,7 @@ from gateway.listener import Listener
 from gateway.logs import log_config
 from gateway.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings, load_settings
 from gateway.supervisor import Supervisor
-from gateway.worker import DID_NOT_START, uvicorn_options
+from gateway.worker import DID_NOT_START, server_config
 
 
 @click.command()
@@ -97,9 +97,8 @@ def demo(host: str, port: int, folder: Path | None) -> None:
                 soft_wrap=True,
             )
 
-        config = uvicorn.Config(
-            create_demo_app(settings), **uvicorn_options(settings, log_level="warning")
-        )
+        application, gateway = create_demo_app(settings)
+        config = server_config(application, gateway, settings, log_level="warning")
         # uvicorn raises a signal again when it has shut down: an exit, so that the temporary
         # site is removed on the way out.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,7 +1,12 @@
-"""The demo's server: a host page, and the gateway mounted in it as a library."""
+"""The demo's server: a host page, and the gateway mounted in it as a library.
 
+It has no login and gives out tokens. So it answers only under its own host names: a page of
+another site could point its own name at this address (DNS rebinding) and read them.
+"""
+
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,18 +15,69 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.application import create_app
+from gateway.application import Gateway
+from gateway.decisions import DecisionKey
 from gateway.demo.site import USERS
 from gateway.identity.jwt import issue_token
 from gateway.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
 _TOKEN_LIFE_S = 12 * 3600
+_EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
-def create_demo_app(settings: Settings) -> Starlette:
-    gateway = create_app(settings)
+class OwnHosts:
+    """The values of Host that the demo answers to, with any port: it may be mapped."""
+
+    def __init__(self, listening: str) -> None:
+        names = ["localhost", r"127\.0\.0\.1", r"\[::1\]"]
+        if listening in _EVERY_ADDRESS:  # an address is no name that could be pointed elsewhere
+            names += [r"[0-9]+(?:\.[0-9]+){3}", r"\[[0-9a-f:.]+\]"]
+        else:
+            names.append(re.escape(f"[{listening}]" if ":" in listening else listening))
+        pattern = rf"(?:{'|'.join(names)})(?::[0-9]+)?"
+        self._pattern = re.compile(pattern.encode(), re.IGNORECASE)
+
+    def have(self, headers: Mapping[bytes, bytes]) -> bool:
+        return self._pattern.fullmatch(headers.get(b"host", b"")) is not None
+
+
+class DemoGateway(Gateway):
+    """Repeats no answer for another host."""
+
+    def __init__(self, settings: Settings, hosts: OwnHosts) -> None:
+        super().__init__(settings)
+        self._hosts = hosts
+
+    def key_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> DecisionKey | None:
+        return super().key_of(scope, headers) if self._hosts.have(headers) else None
+
+
+class HostGuard:
+    """Refuses requests for another host."""
+
+    def __init__(self, application: ASGIApp, hosts: OwnHosts) -> None:
+        self._application = application
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or self._hosts.have(dict(scope["headers"])):
+            await self._application(scope, receive, send)
+            return
+        content = {
+            "detail": "The demo answers only under its own host name, such as localhost",
+            "code": "misdirected_request",
+        }
+        refusal = JSONResponse(content, 421, headers={"Cache-Control": "no-store"})
+        await refusal(scope, receive, send)
+
+
+def create_demo_app(settings: Settings) -> tuple[ASGIApp, Gateway]:
+    """The application, and the gateway that it mounts."""
+    hosts = OwnHosts(settings.server.host)
+    gateway = DemoGateway(settings, hosts)
 
     async def page(_request: Request) -> Response:
         return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
@@ -51,7 +107,7 @@ def create_demo_app(settings: Settings) -> Starlette:
         async with gateway.running():
             yield
 
-    return Starlette(
+    pages = Starlette(
         routes=[
             Route("/", page),
             Route("/demo/users.json", users),
@@ -60,3 +116,4 @@ def create_demo_app(settings: Settings) -> Starlette:
         ],
         lifespan=lifespan,
     )
+    return HostGuard(pages, hosts), gateway
