@@ -57,8 +57,9 @@ class UsersFolderSource:
         )
         self._hanging: list[_Sweep] = []
         """Sweeps that were given up, each at a user whose file hangs."""
-        self._told: dict[UserId, Facts] = {}
-        """Told already, and still different from what is cached: the file cannot be read."""
+        self._told: dict[UserId, tuple[Facts, Facts]] = {}
+        """What was cached and what was seen when a change was told. While both stay the same, the
+        file cannot be read, and it is not told again."""
 
     async def run(self, tell: Tell, begun: Begun) -> None:
         begun()  # a file is compared with what was read of it, whenever that was
@@ -95,9 +96,9 @@ class UsersFolderSource:
             known = read[user]
             if known == facts:
                 self._told.pop(user, None)
-            elif self._told.get(user, known) != facts:
+            elif self._told.get(user) != (known, facts):
                 if len(self._told) > _MOST_LOOKS:
                     self._told.clear()
-                self._told[user] = facts
+                self._told[user] = known, facts
                 # Soft: a file that is there but cannot be read must not stop a warm user.
                 tell(Change(user=user, hard=False))
