@@ -6,6 +6,7 @@ checks, strips or normalises again. It knows no file system, no HTTP status but 
 it raises, and no database.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,15 +39,16 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _BUILD = re.compile(r"[0-9a-f]{16}")
 # Windows opens these as devices in any folder, with any extension (MS-DOS device names).
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
-# C0 controls, DEL, and what Windows or a shell would read as something else than a name.
-_FORBIDDEN_IN_SEGMENT = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# A user id, an underscore, a slug.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Windows refuses them, or reads more than a name: `a.js:stream`. Elsewhere they are characters.
+_ONLY_ELSEWHERE = ':*?"<>|'
+_FORBIDDEN_IN_SEGMENT = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\\" + (_ONLY_ELSEWHERE if os.name == "nt" else "") + "]"
+)
+# Longer than any `<user_id>_<slug>`. What is longer is asked of no cache and no database.
 _MAX_PLUGIN_CHARACTERS = 255
 _MAX_SEGMENT_BYTES = 255
 _MAX_PATH_BYTES = 2048
-# A database id is `<user_id>_<slug>`. What is longer is asked of no cache and no database.
-_LONGEST_PLUGIN = 288
 # A page's requests are for the same few files of the same few plugins, whoever asks: with
 # everything remembered these take 2 MiB.
 _REMEMBERED_TARGETS = 4096
@@ -121,8 +123,9 @@ def parse_asset_path(text: str) -> AssetPath:
     """A decoded path below a version's folder.
 
     Refuses what leaves the folder (dot segments), hides in it (dotfiles), means something
-    else on another system (backslash, colon, control characters), or cannot be a file
-    (empty segments, over-long names).
+    else to a terminal or on another system (control characters, backslash), or cannot be a
+    file (empty segments, over-long names). Another program may have put a file there whose
+    name only Windows refuses: it is a file where the system has it.
 
     Raises: AssetNotFound. A refusal looks like an absent file: it says nothing of why.
         AssetTypeNotAllowed, for a folder (the empty path, a trailing slash).
@@ -156,6 +159,8 @@ def portable_problem(name: str) -> str | None:
     except UnicodeEncodeError:
         return "the name is not UTF-8"
     for segment in name.split("/"):
+        if any(character in _ONLY_ELSEWHERE for character in segment):
+            return f"{segment!r} has a character that Windows refuses"
         if _DEVICE.fullmatch(segment):
             return f"{segment!r} is a device on Windows"
         if segment.endswith((".", " ")) or segment.startswith(" "):
@@ -229,8 +234,6 @@ def _target(raw: bytes) -> Target:
         raise AssetNotFound(reason=str(error)) from None
     if plugin[0] == ".":
         raise AssetNotFound(reason=f"not a plugin: {plugin!r}")
-    if len(plugin) > _LONGEST_PLUGIN:
-        raise AssetNotFound(reason="the name of the plugin is longer than any id")
     pin = None
     if rest.startswith("@"):
         segment, _, rest = rest.partition("/")
