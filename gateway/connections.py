@@ -83,9 +83,10 @@ def connect(settings: Settings) -> DatabaseConnection:
 
 
 def connect_one(settings: Settings) -> DatabaseConnection:
-    """The same for one query at a time; PostgreSQL gets a session only when it is asked."""
+    """The same for one query at a time; it takes up nothing before the first."""
     if settings.database_dialect == "sqlite":
-        return connect(settings)
+        timeout_s = settings.database.query_timeout
+        return SqliteConnection(settings.sqlite_file, timeout_s, opens_late=True)
     return PostgresConnection(settings, min_size=0, max_size=1)
 
 
@@ -216,8 +217,10 @@ class SqliteConnection:
     A file that was put in the place of the old one is noticed, and opened at the next query.
     """
 
-    def __init__(self, file: Path, query_timeout_s: float) -> None:
+    def __init__(self, file: Path, query_timeout_s: float, *, opens_late: bool = False) -> None:
+        """`opens_late`: the file is opened, and looked at, at the first query."""
         self._file = file
+        self._opens_late = opens_late
         self._query_timeout_s = query_timeout_s
         # Twice quoted: `databases` decodes the URL once, SQLite the file name again.
         # mode=ro creates no file; the application that owns it holds short exclusive locks,
@@ -237,6 +240,8 @@ class SqliteConnection:
         if not self._file.is_file():
             raise ConfigurationError(f"database.url: no database file {self._file}")
         await self._database.connect()
+        if self._opens_late:
+            return
         try:
             await self.fetch("SELECT count(*) FROM sqlite_master")
         except (sqlite3.Error, SourceUnavailable) as error:

@@ -79,7 +79,7 @@ class Entry(Generic[V]):
 
 
 class Outcome(NamedTuple):
-    """How a caller came by an entry, in the words of RFC 9211 §2."""
+    """How a caller got an entry, in the words of RFC 9211 §2."""
 
     forwarded: str = ""
     """Why the source was asked: "miss", "stale", or "request" for an entry that is fresh, but too
@@ -257,7 +257,7 @@ class TTLCache(Generic[K, V]):
     async def trace_entry(
         self, key: K, *, max_age_s: float | None = None
     ) -> tuple[Entry[V], Outcome]:
-        """As `get_entry`, and how it was come by."""
+        """As `get_entry`; also how the caller got the entry."""
         entry = self.get_fresh(key) if max_age_s is None else None
         return await self._get_slowly(key, max_age_s) if entry is None else (entry, HIT)
 
@@ -357,7 +357,9 @@ class TTLCache(Generic[K, V]):
             for key, value in values.items()
             if (entry := self._entries.get(key)) is not None and entry.value == value
         }
-        self._landings = deque(each for each in self._landings if each[1] not in agreeing)
+        if agreeing:
+            kept = (landing for landing in self._landings if landing[1] not in agreeing)
+            self._landings = deque(kept)
 
     def expire_landed_since(self, moment: float) -> None:
         """Soft: for what came at or after `moment`, and for what is being loaded now."""

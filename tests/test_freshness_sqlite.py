@@ -480,23 +480,25 @@ def test_what_was_read_before_the_last_look_is_not_read_again(
     taking_back(monkeypatch, site, scenario)
 
 
-def test_a_change_that_is_taken_back_at_once_leaves_nobody_with_it(
-    own_server: tuple[Site, Server],
-) -> None:
+def test_a_change_that_is_taken_back_at_once_leaves_nobody_with_it(tmp_path: Path) -> None:
     """On a real server, whose looks come when they come."""
-    site, server = own_server
+    site = populated(tmp_path / "site")
     users = [f"{number:032x}" for number in range(20)]
     for user in users:
         site.give(user, "Review", "1.0.0")
     seen = set()
-    for user in users:
-        ask = version_for(server, user)
-        for version in ("1.0.1", "1.0.0"):
-            site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, user)
-            if version == "1.0.1":
-                seen.add(ask())
-        eventually(ask, lambda now: now == "1.0.0", SOON_S)
+    with serving({**site.environment, **AN_HOUR}) as server:
+        for user in users:
+            ask = version_for(server, user)
+            commit_for(site, user, "1.0.1")
+            seen.add(ask())
+            commit_for(site, user, "1.0.0")
+            eventually(ask, lambda now: now == "1.0.0", SOON_S)
     assert "1.0.1" in seen  # it was there to be seen
+
+
+def commit_for(site: Site, user: str, version: str) -> None:
+    site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, user)
 
 
 def source_of(site: Site) -> SqliteSource:

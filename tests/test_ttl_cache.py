@@ -835,7 +835,7 @@ async def test_nothing_begins_where_there_is_an_entry() -> None:
     assert setup.loads == loads
 
 
-# How a caller came by an entry
+# How a caller got an entry
 
 
 @in_loop
