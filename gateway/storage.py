@@ -90,7 +90,8 @@ class PluginStorage:
     # Installations: the user's JSON
 
     def installations_file(self, user: UserId) -> Path:
-        return self.users / f"user_{user}" / INSTALLATIONS_NAME
+        """Raises: ValueError, if that is no user id: it would be a path elsewhere."""
+        return self.users / f"user_{parse_user_id(user)}" / INSTALLATIONS_NAME
 
     def _installations_name(self, user: UserId) -> str:
         """The same as a text: making a Path costs a third of reading the file."""
@@ -154,9 +155,12 @@ class PluginStorage:
         return self.get_all_user_plugins(user).get(slug)
 
     def get_all_user_plugins(self, user: UserId) -> dict[str, InstallationMetadata]:
-        """Installation metadata by slug; empty where the file is missing or broken."""
+        """Installation metadata by slug; empty where the file is missing or broken.
+
+        Raises: ValueError, if that is no user id; StorageError.
+        """
         try:
-            return self.read_installations(user) or {}
+            return self.read_installations(parse_user_id(user)) or {}
         except BrokenInstallations:
             return {}
 
@@ -165,8 +169,10 @@ class PluginStorage:
     ) -> None:
         """Writes `slug` into the user's file, and nothing that a table holds.
 
-        Raises: BrokenInstallations, rather than replacing what cannot be read; StorageError.
+        Raises: ValueError, if that is no user id or no slug; BrokenInstallations, rather than
+        replacing what cannot be read; StorageError.
         """
+        user, slug = parse_user_id(user), parse_slug(slug)
         metadata = {
             "installation_type": "production",
             "installed_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -182,8 +188,9 @@ class PluginStorage:
     def unregister_user_plugin(self, user: UserId, slug: Slug) -> bool:
         """Takes `slug` out of the user's file; False if it was not there.
 
-        Raises: BrokenInstallations; StorageError.
+        Raises: ValueError, if that is no user id; BrokenInstallations; StorageError.
         """
+        user = parse_user_id(user)
 
         def remove(document: Document) -> bool:
             return document.pop(slug, _ABSENT) is not _ABSENT
@@ -193,10 +200,11 @@ class PluginStorage:
     # Files: shared/
 
     def construct_shared_path(self, slug: Slug, version: Version) -> Path:
+        """Raises: ValueError, if they can name no folder."""
         return self._shared_path(slug, version)
 
     def _build_shared_path(self, slug: Slug, version: Version) -> Path:
-        return self.shared / slug / f"v{version}"
+        return self.shared / parse_slug(slug) / f"v{parse_version(version)}"
 
     def published_slugs(self) -> list[str]:
         """Names in `shared/`, in no order; not all of them must be slugs. Raises: OSError."""
@@ -222,7 +230,7 @@ class PluginStorage:
 
     def published_versions(self, slug: Slug) -> list[Version]:
         """In no order; folders whose name is no version's are passed over. Raises: OSError."""
-        folder = self.shared / slug
+        folder = self.shared / parse_slug(slug)
         if not is_real_folder(folder):
             self.require_shared()
             return []
@@ -234,9 +242,11 @@ class PluginStorage:
         """The version's folder, if the user has the plugin and the folder exists.
 
         `version` comes from the database: this class cannot know it.
+        Raises: ValueError, if that is no user id, no slug or no version; StorageError.
         """
+        folder = self.construct_shared_path(slug, version)
         has_it = self.plugin_exists_for_user(user, slug) and self.is_published(slug, version)
-        return self.construct_shared_path(slug, version) if has_it else None
+        return folder if has_it else None
 
     def open_asset(self, slug: Slug, version: Version, asset_path: AssetPath) -> OpenedAsset:
         """The file, opened without following a link at any step below `shared`.
@@ -326,10 +336,11 @@ class PluginStorage:
     def locked(self, user: UserId) -> Iterator[None]:
         """Excludes whoever else changes what the user has, in any process. Not reentrant.
 
-        Entered and left in any thread. Raises: StorageError, if another holds it for too long.
+        Entered and left in any thread. Raises: StorageError, if another holds it for too long;
+        ValueError, if that is no user id.
         """
         lock = FileLock(
-            self.cache / "locks" / f"user_{user}.lock",
+            self.cache / "locks" / f"user_{parse_user_id(user)}.lock",
             _LOCK_TIMEOUT_S,
             thread_local=False,
             poll_interval=_LOCK_POLL_S,

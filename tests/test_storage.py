@@ -310,6 +310,72 @@ def test_registering_is_for_one_user(storage: PluginStorage) -> None:
     assert storage.read_installations(BEN) is None
 
 
+BAD_USERS = ["../../evil", "a/../../evil", "..", "", "/etc", "a\0b", "a\nb", None, 7]
+
+
+@pytest.mark.parametrize("user", BAD_USERS)
+def test_no_call_leaves_the_folder_of_a_user(storage: PluginStorage, user: Any) -> None:
+    """A program that uses this class passes on what it was sent."""
+    storage.root.mkdir()
+    calls: list[Callable[[], object]] = [
+        lambda: storage.register_user_plugin(user, REVIEW),
+        lambda: storage.unregister_user_plugin(user, REVIEW),
+        lambda: storage.get_all_user_plugins(user),
+        lambda: storage.get_user_plugin_metadata(user, REVIEW),
+        lambda: storage.plugin_exists_for_user(user, REVIEW),
+        lambda: storage.get_user_plugin_path(user, REVIEW, V1),
+        lambda: storage.installations_file(user),
+        lambda: storage.locked(user).__enter__(),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="not a user id"):
+            call()
+    assert list(storage.root.parent.rglob("*")) == [storage.root]
+
+
+@pytest.mark.parametrize(
+    ("slug", "version"),
+    [
+        ("../../evil", "1.0.0"),
+        ("Review", "/../../evil"),
+        ("", "1.0.0"),
+        ("Review", ""),
+        (None, None),
+    ],
+)
+def test_no_path_leaves_the_folder_of_all_versions(
+    storage: PluginStorage, slug: Any, version: Any
+) -> None:
+    for call in (
+        lambda: storage.construct_shared_path(slug, version),
+        lambda: storage.is_published(slug, version),
+        lambda: storage.get_user_plugin_path(ADA, slug, version),
+        lambda: storage.open_asset(slug, version, SCRIPT),
+    ):
+        with pytest.raises(ValueError, match=r"not a (plugin slug|version)"):
+            call()
+
+
+def test_a_slug_that_names_no_folder_is_not_registered(storage: PluginStorage) -> None:
+    with pytest.raises(ValueError, match="not a plugin slug"):
+        storage.register_user_plugin(ADA, Slug("../../evil"))
+    assert storage.read_installations(ADA) is None
+
+
+def test_a_users_id_with_dashes_is_the_same_user(storage: PluginStorage) -> None:
+    storage.register_user_plugin(UserId("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), REVIEW)
+    assert storage.plugin_exists_for_user(ADA, REVIEW)
+
+
+def test_a_document_that_cannot_be_written_again_is_left_alone(storage: PluginStorage) -> None:
+    """orjson reads 1024 levels and writes 254."""
+    content = b'{"Review": {"installation_metadata":' + b"[" * 500 + b"]" * 500 + b"}}"
+    path = write(storage, content)
+    with pytest.raises(StorageError, match="cannot be written"):
+        storage.register_user_plugin(ADA, EYES)
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("inner", [MINIMAL["Review"], OLD["Review"], {}, None])
 def test_unregistering_takes_the_plugin_out(storage: PluginStorage, inner: object) -> None:
     # BrainDrive-Core: the inner object may be empty or null.
