@@ -9,10 +9,11 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
-from gateway.names import Build, Slug, Version
-from gateway.storage import PluginStorage, is_real_folder
+from gateway.names import MAX_PATH_BYTES, Build, Slug, Version
+from gateway.storage import ITSELF, PluginStorage, is_real_folder
 
 _NEVER_SERVED = (".py", ".pyc", ".pyo")
 
@@ -37,7 +38,7 @@ def look_at(folder: Path, known: FolderState | None) -> FolderState | None:
     """
     if not is_real_folder(folder):
         return None
-    files = sorted(_files(folder, ""))
+    files = sorted(_files(folder))
     fingerprint = hashlib.sha256(
         "\n".join(f"{name}\0{facts}" for name, facts, _ in files).encode("utf-8", "surrogateescape")
     ).digest()
@@ -61,22 +62,28 @@ def look_at_version(
 
 
 def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | ITSELF
+    with FileIO(os.open(path, flags)) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, str, int]]:
+def _files(folder: Path) -> Iterator[tuple[str, str, int]]:
     """(relative name, facts, size) of each file below `folder` that could be served."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(folder / entry.name, f"{prefix}{entry.name}/")
-            elif entry.is_file(follow_symlinks=False) and not entry.name.endswith(_NEVER_SERVED):
-                facts = entry.stat(follow_symlinks=False)
-                yield (
-                    prefix + entry.name,
-                    f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}",
-                    facts.st_size,
-                )
+    prefixes = [""]
+    while prefixes:
+        prefix = prefixes.pop()
+        with os.scandir(folder / prefix) as entries:
+            for entry in entries:
+                name = prefix + entry.name
+                # Folders may be deeper than Python recurses, and than any URL reaches.
+                if entry.name.startswith(".") or len(name) > MAX_PATH_BYTES:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    prefixes.append(f"{name}/")
+                elif entry.is_file(follow_symlinks=False) and not name.endswith(_NEVER_SERVED):
+                    facts = entry.stat(follow_symlinks=False)
+                    yield (
+                        name,
+                        f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_ino}",
+                        facts.st_size,
+                    )

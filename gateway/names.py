@@ -48,7 +48,7 @@ _FORBIDDEN_IN_SEGMENT = re.compile(
 # Longer than any `<user_id>_<slug>`. What is longer is asked of no cache and no database.
 _MAX_PLUGIN_CHARACTERS = 255
 _MAX_SEGMENT_BYTES = 255
-_MAX_PATH_BYTES = 2048
+MAX_PATH_BYTES = 2048
 # A page's requests are for the same few files of the same few plugins, whoever asks: with
 # everything remembered these take 2 MiB.
 _REMEMBERED_TARGETS = 4096
@@ -132,7 +132,7 @@ def parse_asset_path(text: str) -> AssetPath:
     """
     if not text or text.endswith("/"):
         raise AssetTypeNotAllowed(reason="the path names a folder")
-    if len(text.encode("utf-8", "surrogatepass")) > _MAX_PATH_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_PATH_BYTES:
         raise AssetNotFound(reason="the path is too long")
     for segment in text.split("/"):
         if not segment:

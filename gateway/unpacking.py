@@ -20,11 +20,11 @@ from typing import IO, cast
 
 from gateway.errors import PublishingError
 from gateway.metadata import MAX_METADATA_BYTES, METADATA_FILES
-from gateway.names import portable_problem
+from gateway.names import MAX_PATH_BYTES, portable_problem
 
 # Bounds against bombs, far above a front-end bundle: a source beyond them is a mistake or worse.
 MAX_FILES = 20_000
-"""Folders of an archive count too."""
+"""Folders count too."""
 MAX_BYTES = 1 << 30
 # Of all names together. Python takes up to four bytes for each character, twice.
 _MAX_NAMES_LENGTH = 2 << 20
@@ -162,7 +162,7 @@ class _Reader:
 @contextmanager
 def _members(source: Path) -> Iterator[list[Member]]:
     if source.is_dir():
-        yield list(_bounded(source, _of_folder(source, "")))
+        yield list(_bounded(source, _of_folder(source)))
         return
     if not source.is_file():
         raise PublishingError(f"{source}: no such folder or file")
@@ -197,18 +197,24 @@ def _bounded(source: Path, members: Iterator[Member | None]) -> Iterator[Member]
         raise PublishingError(f"{source}: {error}") from None
 
 
-def _of_folder(folder: Path, prefix: str) -> Iterator[Member]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
+def _of_folder(folder: Path) -> Iterator[Member | None]:
+    prefixes = [""]  # not by recursion: folders may be deeper than that goes
+    while prefixes:
+        prefix = prefixes.pop()
+        with os.scandir(folder / prefix) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
             name = prefix + entry.name
             if _is_left_out(name):
                 continue
+            if len(name) > MAX_PATH_BYTES:
+                raise PublishingError(f"{name[:60]!r}…: the path is too long")
             facts = entry.stat(follow_symlinks=False)
-            path = folder / entry.name
             if stat.S_ISDIR(facts.st_mode):
-                yield from _of_folder(path, f"{name}/")
+                prefixes.append(f"{name}/")
+                yield None
             elif stat.S_ISREG(facts.st_mode):
-                yield Member(name, facts.st_size, partial(_binary, path))
+                yield Member(name, facts.st_size, partial(_binary, folder / name))
             else:
                 raise PublishingError(f"{name!r} is no regular file (links are not taken)")
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from gateway.basis import Basis
-from gateway.builds import FolderState
-from gateway.errors import SourceUnavailable
+from gateway.builds import FolderState, look_at
+from gateway.errors import PublishingError, SourceUnavailable
 from gateway.names import Slug, Version
 from gateway.shared_versions import SharedVersions
 from gateway.storage import PluginStorage
+from gateway.unpacking import unpack
 
 SLUG = Slug("Review")
 V1 = Version("1.0.0")
@@ -404,3 +406,33 @@ def test_a_disk_that_fails_is_an_error_of_ours_without_an_earlier_answer(
             await Looks(storage).state()
 
     asyncio.run(main())
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Iterator[Path]:
+    """1,500 folders in each other, which is more than Python recurses; a file on every floor."""
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    for _ in range(1500):
+        os.close(os.open("a.js", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor))
+        os.mkdir("d", dir_fd=descriptor)
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    yield folder
+    subprocess.run(["rm", "-rf", folder], check=True)  # Python's way recurses
+
+
+def test_a_folder_of_any_depth_is_looked_at_as_far_as_a_url_reaches(deep: Path) -> None:
+    state = look_at(deep, None)
+    assert state is not None
+    assert {"a.js", "d/a.js", "d/" * 1000 + "a.js"} <= set(state.digests)
+    assert max(map(len, state.digests)) <= 2048
+
+
+def test_a_source_of_any_depth_is_refused_in_one_line(deep: Path, tmp_path: Path) -> None:
+    with pytest.raises(PublishingError, match="the path is too long") as refused:
+        unpack(deep, tmp_path / "staging", lambda *_: None)
+    assert len(str(refused.value)) < 500
