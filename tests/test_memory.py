@@ -7,7 +7,6 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
@@ -17,8 +16,8 @@ from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, public, sign
 from tests.support.workers import children
 
 # Below the 64 KiB that a head may have.
-LONG = 40_000
-REQUESTS = 2_500
+LONG = 50_000
+REQUESTS = 1_800
 MOST_BYTES = 64 << 20
 ENVIRONMENT = {**SIGNED_ENVIRONMENT, "GATEWAY__HTTP__CORS_ORIGINS": "https://app.example"}
 TOKEN = token(ADA)
@@ -35,7 +34,7 @@ def text(number: int, length: int = LONG) -> str:
 
 def codings(number: int) -> str:
     """Many members, each of which is read."""
-    return ", ".join(re.findall("....", text(number)))
+    return ",".join(re.findall("....", text(number, LONG * 4 // 5)))
 
 
 ATTACKS: dict[str, Callable[[int], Request]] = {
@@ -47,24 +46,12 @@ ATTACKS: dict[str, Callable[[int], Request]] = {
     ),
     "long tokens": lambda n: (
         own("Review"),
-        {"Authorization": f"Bearer {token(ADA, jti=text(n, LONG // 2))}"},
-    ),
-    "many tokens": lambda n: (
-        own("Review"),
-        {"Authorization": f"Bearer {token(ADA, jti=text(n, 5_000))}"},
+        {"Authorization": f"Bearer {token(ADA, jti=text(n, LONG * 2 // 3))}"},
     ),
     "Accept-Encoding": lambda n: (PUBLIC, {"Accept-Encoding": text(n)}),
     "Accept-Encoding of many members": lambda n: (PUBLIC, {"Accept-Encoding": codings(n)}),
     "If-None-Match": lambda n: (PUBLIC, {"If-None-Match": f'"{text(n)}"'}),
     "Origin": lambda n: (PUBLIC, {"Origin": text(n)}),
-    "names of plugins": lambda n: (public(text(n), "x.js"), {}),
-    "paths": lambda n: (
-        public(
-            f"{ADA}_Review",
-            quote("/".join(["\N{OLD ITALIC LETTER A}", *[text(n, 200)] * 9, "a.js"])),
-        ),
-        {},
-    ),
 }
 
 
@@ -83,7 +70,9 @@ def send(server: Server, attack: Callable[[int], Request], numbers: range) -> No
         for number in numbers:
             path, headers = attack(number)
             connection.request("GET", path, headers=headers)
-            connection.getresponse().read()
+            response = connection.getresponse()
+            response.read()
+            assert response.status in (200, 401)
     finally:
         connection.close()
 
