@@ -100,7 +100,8 @@ class AssetStore:
         try:
             found = await anyio.to_thread.run_sync(self._read, key, known)
         except NotServed as error:
-            return error
+            # Not the error itself, which holds the frames that it came through.
+            return type(error)(reason=error.reason)
         except OSError as error:
             raise SourceUnavailable(reason=f"{key}: {error}") from error
         self._encode_soon(key, found)

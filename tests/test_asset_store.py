@@ -188,3 +188,18 @@ def test_variants_never_outlive_the_bytes_they_were_made_from(empty_site: Site) 
         assert b"new" in (changed.identity.content or b"")
 
     run(empty_site, scenario, encode=True)
+
+
+def test_a_missing_file_is_remembered_without_the_frames_of_its_error(published: Site) -> None:
+    """They hold the path again and again, until the garbage collector comes by."""
+
+    async def scenario(store: AssetStore) -> None:
+        with pytest.raises(AssetNotFound):
+            await get(store, path="dist/nothing.js")
+        entry = store._cache.peek(key("dist/nothing.js"))
+        assert entry is not None
+        assert isinstance(entry.value, AssetNotFound)
+        assert (entry.value.__traceback__, entry.value.__context__) == (None, None)
+        assert "nothing.js" in entry.value.reason
+
+    run(published, scenario, revalidate=60.0)
