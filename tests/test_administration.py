@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import chromium
 from tests.support.commands import line_of, run
+from tests.support.news import QUIET
 from tests.support.server import Server, run_cli, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import MANIFEST, own, public
@@ -165,13 +166,9 @@ def test_a_page_of_another_site_cannot_purge(server: Server) -> None:
 
 def test_a_purge_at_one_worker_is_obeyed_by_all(tmp_path: Path) -> None:
     site = populated(tmp_path)
-    lasting = {f"GATEWAY__CACHE__{name}__TTL": "600" for name in ("VERSIONS", "INSTALLATIONS")} | {
-        "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
-        "GATEWAY__FRESHNESS__WATCH_USERS": "false",
-    }
     path = own("Review", ENTRY)
     with (
-        serving(environment(site, **lasting), "--workers", "2") as server,
+        serving(environment(site, **QUIET), "--workers", "2") as server,
         each_worker(server, 2) as workers,
     ):
         for worker in workers:

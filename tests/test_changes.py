@@ -14,20 +14,12 @@ from gateway.changes import ANYTHING, Change
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
 from gateway.ttl_cache import TTLCache
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, Site, populated
 from tests.support.urls import API, MANIFEST, public
 
 REVIEW, V1, V2 = Slug("Review"), Version("1.0.0"), Version("1.0.1")
 OWN_ID = "a-row-with-an-id-of-its-own"
-# Only what is applied by the test changes anything.
-WITHOUT_NEWS = {
-    "GATEWAY__FRESHNESS__WATCH_USERS": "false",
-    "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
-    "GATEWAY__CACHE__INSTALLATIONS__TTL": "3600",
-    "GATEWAY__CACHE__VERSIONS__TTL": "3600",
-    "GATEWAY__CACHE__VERSIONS__NEGATIVE_TTL": "3600",
-    "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
-}
 
 names = st.text("abcXYZ019_", min_size=1, max_size=40)
 user_ids = (st.uuids().map(str) | names | st.text("a", min_size=100, max_size=100)).filter(
@@ -235,7 +227,7 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
         await warmed(client)
         assert all_believed(gateway) == WARM
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +269,7 @@ def test_a_change_reaches_every_cache_that_it_concerns_and_no_other_user(
         gateway.invalidation.apply(change)
         assert all_believed(gateway) == left
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 @pytest.mark.parametrize("change", [Change(user=UserId(ADA), slug=REVIEW, version=V1)])
@@ -288,7 +280,7 @@ def test_a_change_of_a_user_and_a_version_concerns_both(site: Site, change: Chan
         assert set(believed(gateway.lookups.records)) == {BEN}
         assert V1 not in {key.version for key in gateway.assets._cache.held_keys()}
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +304,7 @@ def test_after_any_change_no_finished_decision_is_repeated(site: Site, change: C
         await client.request(ENTRY)
         assert gateway.repeated[200] == before[200] + 1
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 @pytest.mark.parametrize(("hard", "expected"), [(True, 503), (False, 200)])
@@ -325,7 +317,7 @@ def test_only_a_hard_change_forgets_what_stands_in_while_the_source_fails(
             _gateway.invalidation.apply(Change(user=UserId(ADA), hard=hard))
             assert status(await client.request(ENTRY)) == expected
 
-    with_gateway(site, scenario, **WITHOUT_NEWS, GATEWAY__DATABASE__QUERY_TIMEOUT="0.1")
+    with_gateway(site, scenario, **QUIET, GATEWAY__DATABASE__QUERY_TIMEOUT="0.1")
 
 
 def test_what_is_announced_here_is_applied_here_before_anything_is_awaited(site: Site) -> None:
@@ -337,4 +329,4 @@ def test_what_is_announced_here_is_applied_here_before_anything_is_awaited(site:
         await client.request(ENTRY)
         assert gateway.lookups.records.counters.loads == loads + 1
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)

@@ -10,16 +10,11 @@ from gateway import Gateway
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, Site
+from tests.support.waiting import until
 
 ADA_ID = UserId(ADA)
-# What is loaded is loaded because somebody asked.
-QUIET = {
-    "GATEWAY__FRESHNESS__WATCH_USERS": "false",
-    "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
-    "GATEWAY__CACHE__INSTALLATIONS__TTL": "3600",
-    "GATEWAY__CACHE__VERSIONS__TTL": "3600",
-}
 
 
 class Gate:
@@ -45,9 +40,7 @@ class Gate:
         monkeypatch.setattr(connection, "fetch", gated)
 
     async def until_read(self, times: int) -> None:
-        async with asyncio.timeout(5):
-            while self.read < times:
-                await asyncio.sleep(0.001)
+        await until(lambda: self.read >= times)
 
 
 Scenario = Callable[[Gateway, Client, Gate], Awaitable[None]]

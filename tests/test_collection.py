@@ -264,9 +264,7 @@ def test_pins_of_a_collected_version_answer_410_at_once(gc: Collecting) -> None:
             {**gc.site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}, "gc", "--apply"
         )
         assert "removed Review 1.0.0\n" in done.stdout, done
-        answer = eventually(
-            lambda: server.get(pinned, bearer(BEN)), lambda got: got.status != 200, 1.0
-        )
+        answer = eventually(lambda: server.get(pinned, bearer(BEN)), lambda got: got.status != 200)
         assert (answer.status, answer.code) == (410, "version_retired")
         assert server.get(own("Review"), bearer(BEN)).status == 200
 

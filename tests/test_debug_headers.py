@@ -13,9 +13,11 @@ from gateway import Gateway
 from gateway.changes import ANYTHING, Change
 from gateway.names import UserId
 from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
+from tests.support.news import QUIET
 from tests.support.server import serving
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, token
 from tests.support.urls import MANIFEST, own, public
+from tests.support.waiting import DEADLINE_S
 
 ON = {"GATEWAY__OBSERVABILITY__DEBUG_HEADERS": "true"}
 NAMES = {b"cache-status", b"server-timing"}
@@ -111,11 +113,7 @@ def layers(answer: list[Message]) -> dict[str, str]:
 def in_process(
     site: Site, scenario: Callable[[Gateway, Client], Awaitable[None]], **environment: str
 ) -> None:
-    quiet = {
-        "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
-        "GATEWAY__FRESHNESS__WATCH_USERS": "false",
-    }
-    with_gateway(site, scenario, **quiet, **ON, **environment)
+    with_gateway(site, scenario, **{**QUIET, **ON, **environment})
 
 
 # When they are there
@@ -296,7 +294,7 @@ def test_ttl_counts_down_and_is_negative_for_what_stands_in(site: Site) -> None:
         expected = {("stale", "source-failed"), ("hit", "stale")}  # asked, and left alone
         seen: set[tuple[str, str]] = set()
         try:
-            async with asyncio.timeout(10.0):
+            async with asyncio.timeout(DEADLINE_S):
                 while seen != expected:
                     answer = await client.request(ENTRY)
                     assert status(answer) == 200

@@ -88,7 +88,7 @@ def _pathsend(site: Site) -> Iterator[Server]:
     )
     server = Server(process, port, [])
     try:
-        eventually(lambda: _is_live(server), bool, 20.0)
+        eventually(lambda: _is_live(server), bool)
         yield server
     finally:
         process.send_signal(signal.SIGTERM)

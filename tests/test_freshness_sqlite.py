@@ -20,11 +20,11 @@ from gateway.freshness import following
 from gateway.freshness.sqlite import SqliteSource
 from gateway.settings import load_settings
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
-from tests.support.news import AN_HOUR, SOON_S, version_for
+from tests.support.news import AN_HOUR, version_for
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import MANIFEST, public
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, until
 
 POLLS_S = 0.01
 LOCKED_S = 1.2
@@ -81,18 +81,18 @@ def test_a_commit_by_another_process_shows(
     site: Site, server: Server, statement: str, user: str, before: str, after: str
 ) -> None:
     ask = version_for(server, user)
-    eventually(ask, lambda seen: seen == before, SOON_S)
+    eventually(ask, lambda seen: seen == before)
     assert ask() == before
     site.execute(f"{statement} WHERE user_id = ? AND plugin_slug = 'Review'", ADA)
-    eventually(ask, lambda seen: seen == after, SOON_S)
+    eventually(ask, lambda seen: seen == after)
 
 
 @pytest.mark.usefixtures("rows_restored")
 def test_a_row_that_is_inserted_shows_though_it_was_just_denied(site: Site, server: Server) -> None:
     ask = version_for(server, CLEO)
-    eventually(ask, lambda seen: seen == "unknown_plugin", SOON_S)
+    eventually(ask, lambda seen: seen == "unknown_plugin")
     site.add_row(CLEO, "Review", "1.0.1")
-    eventually(ask, lambda seen: seen == "1.0.1", SOON_S)
+    eventually(ask, lambda seen: seen == "1.0.1")
 
 
 @pytest.mark.usefixtures("rows_restored")
@@ -100,13 +100,13 @@ def test_many_commits_in_a_row_all_show(site: Site, server: Server) -> None:
     ask = version_for(server, ADA)
     for version in ("1.0.1", "1.0.0") * 4:
         site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, ADA)
-        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+        eventually(ask, lambda seen: seen == version)  # noqa: B023
 
 
 @pytest.mark.usefixtures("rows_restored")
 def test_only_the_commit_shows_and_not_what_is_rolled_back(site: Site, server: Server) -> None:
     ask = version_for(server, ADA)
-    eventually(ask, lambda seen: seen == "1.0.0", SOON_S)
+    eventually(ask, lambda seen: seen == "1.0.0")
     with closing(sqlite3.connect(site.database)) as connection:
         connection.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", (ADA,))
         assert ask() == "1.0.0"
@@ -121,9 +121,9 @@ def test_the_public_route_and_the_manifest_hear_of_it_too(site: Site, server: Se
         manifest = server.get(MANIFEST, bearer(ADA)).json
         return by_id, manifest["Review"]["version"], manifest["Review"]["name"]
 
-    eventually(versions, lambda seen: seen == ("1.0.0", "1.0.0", "Review"), SOON_S)
+    eventually(versions, lambda seen: seen == ("1.0.0", "1.0.0", "Review"))
     site.execute("UPDATE plugin SET version = '1.0.1', name = 'New' WHERE user_id = ?", ADA)
-    eventually(versions, lambda seen: seen == ("1.0.1", "1.0.1", "New"), SOON_S)
+    eventually(versions, lambda seen: seen == ("1.0.1", "1.0.1", "New"))
 
 
 @pytest.mark.usefixtures("rows_restored")
@@ -131,9 +131,9 @@ def test_a_name_that_decides_nothing_shows_in_the_manifest(site: Site, server: S
     def name() -> object:
         return server.get(MANIFEST, bearer(ADA)).json["Review"]["name"]
 
-    eventually(name, lambda seen: seen == "Review", SOON_S)
+    eventually(name, lambda seen: seen == "Review")
     site.execute("UPDATE plugin SET name = 'New' WHERE user_id = ?", ADA)
-    eventually(name, lambda seen: seen == "New", SOON_S)
+    eventually(name, lambda seen: seen == "New")
 
 
 @pytest.mark.usefixtures("rows_restored")
@@ -142,7 +142,7 @@ def test_a_row_that_holds_no_text_stops_no_news_of_the_others(site: Site, server
     site.execute("UPDATE plugin SET version = CAST(x'ff' AS TEXT) WHERE user_id = ?", BEN)
     for version in ("1.0.1", "1.0.0"):
         site.execute("UPDATE plugin SET version = ? WHERE user_id = ?", version, ADA)
-        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+        eventually(ask, lambda seen: seen == version)  # noqa: B023
 
 
 # What happens to the file
@@ -184,9 +184,9 @@ def test_a_file_that_was_replaced_shows_every_time_and_so_does_the_commit_after_
     assert ask() == "1.0.0"
     for _ in range(5):
         replace(site, "1.0.1")
-        eventually(ask, lambda seen: seen == "1.0.1", SOON_S)
+        eventually(ask, lambda seen: seen == "1.0.1")
         commit(site, "1.0.0")
-        eventually(ask, lambda seen: seen == "1.0.0", SOON_S)
+        eventually(ask, lambda seen: seen == "1.0.0")
 
 
 def test_a_commit_right_after_a_lock_shows(own_server: tuple[Site, Server]) -> None:
@@ -199,7 +199,7 @@ def test_a_commit_right_after_a_lock_shows(own_server: tuple[Site, Server]) -> N
         assert ask() == "1.0.0"
     for version in ("1.0.1", "1.0.0", "1.0.1"):
         commit(site, version)
-        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+        eventually(ask, lambda seen: seen == version)  # noqa: B023
 
 
 def test_a_commit_right_after_the_file_was_away_shows(own_server: tuple[Site, Server]) -> None:
@@ -212,7 +212,7 @@ def test_a_commit_right_after_the_file_was_away_shows(own_server: tuple[Site, Se
     away.rename(site.database)
     for version in ("1.0.1", "1.0.0"):
         commit(site, version)
-        eventually(ask, lambda seen: seen == version, SOON_S)  # noqa: B023
+        eventually(ask, lambda seen: seen == version)  # noqa: B023
 
 
 # What is not ours costs nothing
@@ -236,9 +236,7 @@ class Looks:
     async def two_more(self) -> None:
         """The second of them began, and its news were told, after this call."""
         after = self.versions + 2
-        async with asyncio.timeout(5.0):
-            while self.versions < after:
-                await asyncio.sleep(POLLS_S / 2)
+        await until(lambda: self.versions >= after)
 
 
 def in_process(
@@ -493,7 +491,7 @@ def test_a_change_that_is_taken_back_at_once_leaves_nobody_with_it(tmp_path: Pat
             commit_for(site, user, "1.0.1")
             seen.add(ask())
             commit_for(site, user, "1.0.0")
-            eventually(ask, lambda now: now == "1.0.0", SOON_S)
+            eventually(ask, lambda now: now == "1.0.0")
     assert "1.0.1" in seen  # it was there to be seen
 
 

@@ -2,10 +2,8 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from gateway.freshness.workers import ChangeLog
 from gateway.names import Slug, UserId, Version
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.commands import run
-from tests.support.news import AN_HOUR, SOON_S
+from tests.support.news import AN_HOUR, QUIET
 from tests.support.server import serving
 from tests.support.site import ADA, BEN, Site, bearer, populated
 from tests.support.urls import own
@@ -24,7 +22,6 @@ from tests.support.waiting import eventually
 from tests.support.workers import Worker, each_worker
 
 WORKERS = 4
-UNWATCHED = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc")
 
@@ -48,14 +45,8 @@ def workers(site: Site) -> Iterator[list[Worker]]:
 def told_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, list[Worker]]]:
     """Who notice nothing by themselves: only what they are told can change an answer."""
     site = populated(tmp_path_factory.mktemp("told"))
-    settings = {
-        **site.environment,
-        **AN_HOUR,
-        **UNWATCHED,
-        "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
-    }
     with (
-        serving(settings, "--workers", str(WORKERS)) as running,
+        serving({**site.environment, **QUIET}, "--workers", str(WORKERS)) as running,
         each_worker(running, WORKERS) as each,
     ):
         yield site, each
@@ -81,26 +72,19 @@ def telling(site: Site) -> Iterator[ChangeLog]:
 # Revoking while serving
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    asked_at: float
-    status: int
-
-
 def _ask_until(
-    worker: Worker, end: threading.Event, seen: list[Seen], headers: dict[str, str]
+    worker: Worker, end: threading.Event, statuses: list[int], headers: dict[str, str]
 ) -> None:
     while not end.is_set():
-        asked_at = time.monotonic()
-        seen.append(Seen(asked_at, worker.get(own("Review"), headers).status))
+        statuses.append(worker.get(own("Review"), headers).status)
 
 
 @pytest.mark.parametrize("source", ["json", "database"])
-def test_after_the_bound_no_worker_gives_out_a_file_that_was_revoked(
+def test_every_worker_refuses_what_was_revoked_and_never_gives_it_out_again(
     site: Site, workers: list[Worker], source: str
 ) -> None:
     end = threading.Event()
-    seen: list[list[Seen]] = [[] for _ in workers]
+    seen: list[list[int]] = [[] for _ in workers]
     threads = [
         threading.Thread(target=_ask_until, args=(worker, end, each, bearer(BEN)))
         for worker, each in zip(workers, seen, strict=True)
@@ -114,9 +98,7 @@ def test_after_the_bound_no_worker_gives_out_a_file_that_was_revoked(
             site.install(BEN)
         else:
             site.execute("UPDATE plugin SET enabled = 0 WHERE user_id = ?", BEN)
-        revoked_at = time.monotonic()
-        bound = revoked_at + SOON_S
-        eventually(lambda: min(each[-1].asked_at for each in seen), lambda last: last > bound + 0.3)
+        eventually(lambda: min(each.count(404) for each in seen), lambda least: least > 200)
     finally:
         end.set()
         for thread in threads:
@@ -124,27 +106,9 @@ def test_after_the_bound_no_worker_gives_out_a_file_that_was_revoked(
         site.install(BEN, "Review")
         site.execute("UPDATE plugin SET enabled = 1 WHERE user_id = ?", BEN)
     for each in seen:
-        assert {it.status for it in each} == {200, 404}
-        assert {it.status for it in each if it.asked_at > bound} == {404}
-        assert 200 in {it.status for it in each if it.asked_at < revoked_at}
-    eventually(lambda: versions(workers, BEN), lambda found: found == {"1.0.1"}, SOON_S)
-
-
-def test_no_worker_goes_back_to_what_was_revoked(site: Site, workers: list[Worker]) -> None:
-    """Each worker, once it has refused, refuses from then on."""
-    assert versions(workers) == {"1.0.0"}
-    site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
-    try:
-        seen: list[list[str]] = [[] for _ in workers]
-        end = time.monotonic() + SOON_S
-        while time.monotonic() < end:
-            for worker, each in zip(workers, seen, strict=True):
-                each.extend(versions([worker]))
-        for each in seen:
-            assert each[-1] == "1.0.1"
-            assert each == sorted(each)
-    finally:
-        site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
+        assert set(each) == {200, 404}
+        assert each == sorted(each)
+    eventually(lambda: versions(workers, BEN), lambda found: found == {"1.0.1"})
 
 
 # Telling
@@ -167,7 +131,7 @@ def test_what_another_process_tells_all_workers_obey(
             )
             assert versions(workers) == {before}
             log.append(change)
-            eventually(lambda: versions(workers), lambda found: found == {version}, SOON_S)  # noqa: B023
+            eventually(lambda: versions(workers), lambda found: found == {version})  # noqa: B023
 
 
 def test_files_of_a_version_are_read_again_by_all_workers_when_they_are_told(
@@ -186,10 +150,10 @@ def test_files_of_a_version_are_read_again_by_all_workers_when_they_are_told(
         assert contents() == {before}
         with telling(site) as log:
             log.append(Change(slug=Slug("Review"), version=Version("1.0.1")))
-            eventually(contents, lambda found: found == {b"/* rebuilt */"}, SOON_S)
+            eventually(contents, lambda found: found == {b"/* rebuilt */"})
             entry.write_bytes(before)
             log.append(Change())
-            eventually(contents, lambda found: found == {before}, SOON_S)
+            eventually(contents, lambda found: found == {before})
     finally:
         entry.write_bytes(before)
 
@@ -208,12 +172,12 @@ def test_more_changes_than_the_log_holds_leave_no_worker_behind(
             patch.setattr(log, "reopen_if_replaced", lambda: False)
             for number in range(5000):
                 log.append(Change(user=UserId(f"other{number}")))
-        eventually(lambda: versions(workers), lambda found: found == {"1.0.1"}, SOON_S)
+        eventually(lambda: versions(workers), lambda found: found == {"1.0.1"})
         site.execute(
             "UPDATE plugin SET version = '1.0.0' WHERE user_id = ? AND plugin_slug = 'Review'", ADA
         )
         log.append(Change(user=UserId(ADA)))
-        eventually(lambda: versions(workers), lambda found: found == {"1.0.0"}, SOON_S)
+        eventually(lambda: versions(workers), lambda found: found == {"1.0.0"})
 
 
 def test_the_cache_folder_may_be_deleted_while_they_serve(
@@ -230,7 +194,7 @@ def test_the_cache_folder_may_be_deleted_while_they_serve(
             )
             log.append(Change(user=UserId(ADA)))
             # At first not at once: the file is looked for about once a second.
-            eventually(lambda: versions(workers), lambda found: found == {version}, 3.0)  # noqa: B023
+            eventually(lambda: versions(workers), lambda found: found == {version})  # noqa: B023
 
 
 # A folder that is not ours to write to

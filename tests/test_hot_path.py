@@ -18,17 +18,14 @@ from gateway.names import AssetKey, UserId
 from gateway.representation import Representation
 from gateway.storage import Document, Facts
 from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
+from tests.support.news import AN_HOUR, QUIET
 from tests.support.site import ADA, BEN, Site
 from tests.support.urls import MANIFEST
+from tests.support.waiting import until_answer
 
 # Measured 27 on Python 3.11 for 200 and 304 alike, the client of this test included; the rest is
 # room for other versions. Starlette's StaticFiles needs about 970.
 MOST_CALLS = 31
-# What is counted is the requests' work alone.
-WITHOUT_NEWS = {
-    "GATEWAY__FRESHNESS__WATCH_USERS": "false",
-    "GATEWAY__FRESHNESS__SQLITE_POLL": "0",
-}
 
 
 class Counts:
@@ -80,7 +77,7 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
         assert counts.calls <= MOST_CALLS
         assert gateway.repeated[expected] == before + 1
 
-    with_gateway(site, scenario, **WITHOUT_NEWS, GATEWAY__DELIVERY__MODE=mode)
+    with_gateway(site, scenario, **QUIET, GATEWAY__DELIVERY__MODE=mode)
 
 
 def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
@@ -110,7 +107,7 @@ def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
         assert [status(page) for page in pages] == [200] * 10
         assert (counts.queries, reads) == (1, [ADA])
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
@@ -123,7 +120,7 @@ def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
         assert counts.queries == 1
         assert counts.hops <= 1  # the plugin's file; the JSON goes along with the query
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 def test_a_decision_is_one_users_alone(site: Site) -> None:
@@ -146,7 +143,7 @@ def test_a_decision_ends_with_what_it_rests_on(site: Site) -> None:
         await client.request(ENTRY)
         assert gateway.repeated[200] == before + 1
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +165,7 @@ def test_what_is_not_a_plain_repetition_is_decided_anew(site: Site, extra: Heade
         assert gateway.repeated == before
         assert status(messages) in (206, 304, 401, 412)
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, **QUIET)
 
 
 def test_middleware_that_edits_messages_leaves_the_cache_unharmed(site: Site) -> None:
@@ -185,7 +182,7 @@ def test_middleware_that_edits_messages_leaves_the_cache_unharmed(site: Site) ->
             assert body(plain) == whole
         assert gateway.repeated[200] == 5
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, **QUIET)
 
 
 def test_what_was_asked_before_a_change_is_not_remembered_after_it(
@@ -214,7 +211,7 @@ def test_what_was_asked_before_a_change_is_not_remembered_after_it(
         finally:
             site.install(ADA, "Review", "Eyes")
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 def test_a_warm_manifest_is_a_repetition_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +227,7 @@ def test_a_warm_manifest_is_a_repetition_too(site: Site, monkeypatch: pytest.Mon
             assert status(await client.request(MANIFEST, extra=held)) == 304
         assert gateway.repeated == {200: 1, 304: 1}
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)
 
 
 def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
@@ -240,12 +237,10 @@ def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
         await client.request(ENTRY)
         assert b"a new name" not in body(await client.request(MANIFEST))
         site.execute("UPDATE plugin SET name = 'a new name' WHERE user_id = ?", ADA)
-        async with asyncio.timeout(5):
-            while b"a new name" not in body(await client.request(MANIFEST)):
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: client.request(MANIFEST), lambda it: b"a new name" in body(it))
         assert gateway.lookups.records.counters.loads == 1
 
-    with_gateway(site, scenario)
+    with_gateway(site, scenario, **AN_HOUR)
 
 
 def test_one_request_renews_a_decision_while_the_others_repeat_it(
@@ -262,7 +257,8 @@ def test_one_request_renews_a_decision_while_the_others_repeat_it(
         assert sum(gateway.decided.values()) == decided + 1
         assert gateway.repeated[200] == repeated + 9
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    # It is the build that is due first, not the token, which is verified anew after 300 s.
+    with_gateway(site, scenario, **{**QUIET, "GATEWAY__CACHE__ASSETS__REVALIDATE": "200"})
 
 
 def test_nothing_is_repeated_after_what_it_rests_on_is_no_longer_fresh(site: Site) -> None:
@@ -280,4 +276,4 @@ def test_nothing_is_repeated_after_what_it_rests_on_is_no_longer_fresh(site: Sit
             site.install(ADA, "Review", "Eyes")
         assert gateway.repeated[200] == repeated
 
-    with_gateway(site, scenario, **WITHOUT_NEWS)
+    with_gateway(site, scenario, **QUIET)

@@ -27,7 +27,7 @@ from gateway.names import Slug, UserId, Version
 from tests.conftest import require_program
 from tests.support.commands import run
 from tests.support.load import Client, under_load
-from tests.support.news import AN_HOUR, SOON_S
+from tests.support.news import AN_HOUR
 from tests.support.nginx import free_port, nginx_before
 from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Answer, Server, serving
@@ -173,7 +173,7 @@ def announce_at_a_node(cluster: Cluster, change: Change) -> int:
             return gateway.invalidation.applied - applied
 
     async def until(holds: Callable[[], bool]) -> None:
-        await asyncio.to_thread(eventually, holds, bool, 5.0)
+        await asyncio.to_thread(eventually, holds, bool)
 
     return asyncio.run(live())
 
@@ -184,7 +184,7 @@ def restored(cluster: Cluster) -> Iterator[None]:
     yield
     cluster.set_version("1.0.0")
     asyncio.run(announce_now(load_settings(environ=cluster.environment()), Change()))
-    eventually(cluster.versions, lambda found: found == {"1.0.0"}, SOON_S)
+    eventually(cluster.versions, lambda found: found == {"1.0.0"})
 
 
 @pytest.mark.usefixtures("restored")
@@ -243,7 +243,7 @@ def test_a_purge_at_one_node_is_obeyed_by_all(cluster: Cluster, node: int) -> No
         "POST", "/-/cache/purge", {"Authorization": f"Bearer {ADMIN_TOKEN}"}, b'{"hard": true}'
     )
     assert purge.status == 200
-    eventually(cluster.versions, lambda found: found == {"1.0.1"}, SOON_S)
+    eventually(cluster.versions, lambda found: found == {"1.0.1"})
 
 
 @pytest.mark.usefixtures("restored")
@@ -257,7 +257,7 @@ def test_a_command_at_one_node_is_obeyed_by_all(cluster: Cluster, command: tuple
         cluster.set_version("1.0.1")
     done = run(cluster.environment(NODES - 1), *command)
     assert done.exit_code == 0, done.output
-    eventually(cluster.versions, lambda found: found == {"1.0.1"}, SOON_S)
+    eventually(cluster.versions, lambda found: found == {"1.0.1"})
 
 
 def test_files_that_were_rebuilt_are_read_again_by_all(cluster: Cluster) -> None:
@@ -277,7 +277,7 @@ def test_files_that_were_rebuilt_are_read_again_by_all(cluster: Cluster) -> None
             entry.write_bytes(content)
         change = Change(slug=Slug("Review"), version=Version("1.0.1"))
         asyncio.run(announce_now(settings, change))
-        eventually(contents, lambda found: found == {content}, SOON_S)  # noqa: B023
+        eventually(contents, lambda found: found == {content})  # noqa: B023
         pins = eventually(
             lambda: {pin_of(node, BEN, "Review") for node in cluster.nodes},
             lambda found: len(found) == 1,
@@ -294,17 +294,17 @@ def test_a_published_version_is_told_to_all(cluster: Cluster, tmp_path: Path) ->
     cluster.set_version("1.0.2")
     settings = load_settings(environ=cluster.environment())
     asyncio.run(announce_now(settings, Change(user=UserId(ADA))))
-    eventually(cluster.versions, lambda found: found == {"version_not_published"}, SOON_S)
+    eventually(cluster.versions, lambda found: found == {"version_not_published"})
     try:
         for node in (0, NODES - 1):  # the folder that two share, and the copy
             words = ("publish", str(source), "--slug", "Review", "--version", "1.0.2")
             done = run(cluster.environment(node), *words)
             assert done.exit_code == 0, done.output
-        eventually(cluster.versions, lambda found: found == {"1.0.2"}, SOON_S)
+        eventually(cluster.versions, lambda found: found == {"1.0.2"})
     finally:
         cluster.set_version("1.0.0")
         asyncio.run(announce_now(settings, Change()))
-        eventually(cluster.versions, lambda found: found == {"1.0.0"}, SOON_S)
+        eventually(cluster.versions, lambda found: found == {"1.0.0"})
 
 
 def test_a_commit_shows_at_all_nodes_once_there_are_triggers(
@@ -315,7 +315,7 @@ def test_a_commit_shows_at_all_nodes_once_there_are_triggers(
     try:
         for version in ("1.0.1", "1.0.0"):
             cluster.set_version(version)
-            eventually(cluster.versions, lambda found: found == {version}, SOON_S)  # noqa: B023
+            eventually(cluster.versions, lambda found: found == {version})  # noqa: B023
     finally:
         execute(cluster.site.url, "DROP FUNCTION gateway_tell_change CASCADE")
 

@@ -9,31 +9,32 @@ import os
 import resource
 import socket
 import sqlite3
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+from starlette.types import Message
 
 from gateway import Gateway, create_app, load_settings
 from gateway.changes import ANYTHING
 from gateway.names import UserId
 from gateway.storage import Document, Facts
-from tests.support.asgi import ENTRY, Client, fields, status, with_gateway
+from tests.support.asgi import ENTRY, Client, Headers, fields, status, with_gateway
+from tests.support.leaping import LEAP_S, leaping
 from tests.support.news import AN_HOUR
-from tests.support.server import Answer, Server, serving
+from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populated, token
 from tests.support.urls import MANIFEST, own, public
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, until_answer
 
 QUERY_TIMEOUT_S = 0.3
-STALE_IF_ERROR_S = 1.0
 PAUSE_S = 1.0
 """After failures a source is left alone for so long."""
 # An outage begins within this: a lifetime ends, or a source of news fails.
@@ -46,7 +47,6 @@ SETTINGS = {
 DEADLINE_S = 120.0
 """A test that takes longer hangs."""
 ENDED_BY_SIGTERM = (0, -15)
-PROMPTLY_S = 5.0
 
 Outage = Callable[[Site], contextlib.AbstractContextManager[object]]
 
@@ -171,9 +171,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, 
     with serving({**site.environment, **SETTINGS}) as running:
         yield site, running
         # What was reopened, interrupted or given up must not keep the process from ending.
-        started = time.monotonic()
         assert running.stop() in ENDED_BY_SIGTERM
-        assert time.monotonic() - started < PROMPTLY_S
         assert "Traceback" not in "".join(running.output), "".join(running.output)
 
 
@@ -189,7 +187,7 @@ def test_an_outage_of_the_database_is_seen_by_those_alone_who_were_never_here(
     site, server = disturbed
     paths = (own("Review"), own("Review", "dist/1.js"), MANIFEST, public(f"{ADA}_Review"))
     for path in paths:
-        eventually(lambda: server.get(path, bearer(ADA)).status, lambda it: it == 200, 3.0)  # noqa: B023
+        eventually(lambda: server.get(path, bearer(ADA)).status, lambda it: it == 200)  # noqa: B023
     with outage(site), Visitor(server, *paths) as ada:
         answer = eventually(
             lambda: server.get(own("Review"), bearer(cold_user())), lambda it: it.status == 503
@@ -202,37 +200,29 @@ def test_an_outage_of_the_database_is_seen_by_those_alone_who_were_never_here(
         eventually(lambda: sum(ada.statuses.values()), lambda count: count > before + 20)
     assert set(ada.statuses) == {200}
     # Ben comes first to a source that works again.
-    eventually(lambda: server.get(own("Review"), bearer(BEN)).status, lambda it: it == 200, 3.0)
-    eventually(lambda: readiness(server), lambda seen: seen == (200, "ready"), 3.0)
+    eventually(lambda: server.get(own("Review"), bearer(BEN)).status, lambda it: it == 200)
+    eventually(lambda: readiness(server), lambda seen: seen == (200, "ready"))
     for enabled, expected in ((0, 404), (1, 200)):
         site.execute("UPDATE plugin SET enabled = ? WHERE user_id = ?", enabled, ADA)
-        eventually(lambda: server.get(own("Review"), bearer(ADA)).status, expected.__eq__, 1.0)
+        eventually(lambda: server.get(own("Review"), bearer(ADA)).status, expected.__eq__)
 
 
 def test_the_known_are_served_for_as_long_as_it_was_promised_and_not_longer(tmp_path: Path) -> None:
     site = populated(tmp_path / "site")
-    settings = {
-        **SETTINGS,
-        "GATEWAY__CACHE__VERSIONS__STALE_IF_ERROR": str(STALE_IF_ERROR_S),
-    }
-    with serving({**site.environment, **settings}) as server:
-        assert server.get(own("Review"), bearer(ADA)).status == 200
-        seen: list[tuple[float, int, str]] = []
+    settings = {**SETTINGS, "GATEWAY__CACHE__VERSIONS__STALE_IF_ERROR": str(1.5 * LEAP_S)}
+    with leaping({**site.environment, **settings}) as server:
+
+        def seen() -> tuple[int, str]:
+            return server.get(own("Review"), bearer(ADA)).status, readiness(server)[1]
+
+        assert seen() == (200, "ready")
         with site.locked():
-            began = time.monotonic()
-            while time.monotonic() - began < STALE_IF_ERROR_S + 1.5:
-                answer = server.get(own("Review"), bearer(ADA))
-                _, ready = readiness(server)
-                seen.append((time.monotonic() - began, answer.status, ready))
-        for moment_s, code, _ in seen:
-            if moment_s < STALE_IF_ERROR_S:
-                assert code == 200, seen
-            elif moment_s > STALE_IF_ERROR_S + 0.2 + QUERY_TIMEOUT_S + 0.5:
-                assert code == 503, seen
-        stages = list(dict.fromkeys(ready for *_, ready in seen))
-        assert stages[-2:] == ["degraded", "unavailable"], seen
-        eventually(lambda: server.get(own("Review"), bearer(ADA)).status, lambda it: it == 200, 3.0)
-        eventually(lambda: readiness(server), lambda seen: seen == (200, "ready"), 3.0)
+            eventually(seen, (200, "degraded").__eq__)
+            server.leap()
+            assert seen() == (200, "degraded")
+            server.leap()
+            assert seen() == (503, "unavailable")
+        eventually(seen, (200, "ready").__eq__)
 
 
 def test_readiness_says_why_it_is_degraded_and_names_no_path(
@@ -251,28 +241,32 @@ def test_readiness_says_why_it_is_degraded_and_names_no_path(
 
 
 def test_new_users_do_not_pile_up_before_a_source_that_does_not_answer(
-    disturbed: tuple[Site, Server],
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site, server = disturbed
-    assert server.get(own("Review"), bearer(ADA)).status == 200
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        async def ask_all(users: range) -> list[list[Message]]:
+            asking = [client.request(ENTRY, None, extra=credential(f"{it:032x}")) for it in users]
+            return await asyncio.gather(*asking)
 
-    def ask(number: int) -> tuple[float, Answer]:
-        started = time.monotonic()
-        answer = server.get(own("Review"), bearer(f"{number:032x}"))
-        return time.monotonic() - started, answer
+        database = GatedDatabase(monkeypatch, gateway)
+        with site.locked():
+            began = time.monotonic()
+            assert {status(answer) for answer in await ask_all(range(200))} == {503}
+            # All of them waited together; one after the other, they would wait for a minute.
+            assert time.monotonic() - began < 100 * QUERY_TIMEOUT_S
+            asked, began = database.asked, time.monotonic()
+            refused = await ask_all(range(200, 400))
+            assert {status(answer) for answer in refused} == {503}
+            assert {fields(answer)[b"retry-after"] for answer in refused} == {b"1"}
+            # The circuit is open: one may ask after each pause.
+            assert database.asked - asked <= (time.monotonic() - began) / PAUSE_S + 1
+        await until_answer(lambda: ask_all(range(1)), lambda answers: status(answers[0]) == 404)
 
-    with site.locked(), ThreadPoolExecutor(50) as pool:
-        first_s, first = zip(*pool.map(ask, range(200)), strict=True)
-        assert {answer.status for answer in first} == {503}
-        # None waits for the others: all of them together, not one after the other.
-        assert max(first_s) < QUERY_TIMEOUT_S + 1.5
-        # The circuit is open now: a few may ask, the others are refused without waiting.
-        later_s, later = zip(*pool.map(ask, range(200, 400)), strict=True)
-        assert {answer.status for answer in later} == {503}
-        assert {answer.headers["retry-after"] for answer in later} == {"1"}
-        waited = sum(took_s > QUERY_TIMEOUT_S * 0.8 for took_s in later_s)
-        assert waited <= 5, sorted(later_s)[-20:]
-    eventually(lambda: ask(1)[1].status, lambda code: code == 404, 3.0)
+    with_gateway(site, scenario, **SETTINGS)
+
+
+def credential(user: str) -> Headers:
+    return [(b"authorization", f"Bearer {token(user)}".encode())]
 
 
 # The disk
@@ -303,9 +297,9 @@ def test_a_folder_that_is_gone_as_a_whole_is_an_outage_and_no_answer(
     site.give(newcomer, "Review", f"2.0.{gone}")
     paths = (own("Review"), own("Review", "dist/1.js"))
     for path in paths:
-        eventually(lambda: server.get(path, bearer(ADA)).status, lambda it: it == 200, 3.0)  # noqa: B023
+        eventually(lambda: server.get(path, bearer(ADA)).status, lambda it: it == 200)  # noqa: B023
     with DISK_OUTAGES[gone](site), Visitor(server, *paths) as ada:
-        eventually(lambda: readiness(server)[1], lambda seen: seen != "ready", 3.0)
+        eventually(lambda: readiness(server)[1], lambda seen: seen != "ready")
         began = time.monotonic()
         eventually(time.monotonic, lambda now: now > began + 0.7)  # all lifetimes are over
         answer = server.get(own("Review"), bearer(newcomer))
@@ -314,7 +308,7 @@ def test_a_folder_that_is_gone_as_a_whole_is_an_outage_and_no_answer(
     eventually(
         lambda: server.get(own("Review"), bearer(newcomer)).status, lambda it: it == 200, 3.0
     )
-    eventually(lambda: readiness(server)[1], lambda seen: seen == "ready", 3.0)
+    eventually(lambda: readiness(server)[1], lambda seen: seen == "ready")
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE])
@@ -345,17 +339,24 @@ def test_a_disk_that_fails_is_noticed_by_those_alone_who_were_never_here(
             assert (status(cold), fields(cold)[b"retry-after"]) == (503, b"1")
             ready = await client.request("/-/ready", None)
             assert status(ready) == 503
-        async with asyncio.timeout(3.0):
-            while status(await client.request(ENTRY, BEN)) != 200:
-                await asyncio.sleep(0.05)
+        await until_answer(lambda: client.request(ENTRY, BEN), lambda it: status(it) == 200)
         assert status(await client.request("/-/ready", None)) == 200
 
     with_gateway(site, scenario, **SETTINGS)
 
 
-def test_folders_that_may_not_be_read_are_an_outage_too(tmp_path: Path) -> None:
-    site = populated(tmp_path / "site")
+def test_folders_that_may_not_be_read_are_an_outage_too() -> None:
+    # Not below pytest's folders, which are private to root, and made so again by each new run.
+    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
+        Path(folder).chmod(0o711)
+        site = populated(Path(folder) / "site")
+        if os.geteuid() == 0:
+            for path in (site.folder, *site.folder.rglob("*")):
+                os.chown(path, _NOBODY, -1)
+        with_gateway(site, _folders_become_unreadable(site), **SETTINGS)
 
+
+def _folders_become_unreadable(site: Site) -> Callable[[Gateway, Client], Awaitable[None]]:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         assert status(await client.request(ENTRY)) == 200
         with _without_privileges():
@@ -369,13 +370,7 @@ def test_folders_that_may_not_be_read_are_an_outage_too(tmp_path: Path) -> None:
             finally:
                 os.chmod(site.plugins, 0o755)  # noqa: PTH101
 
-    for path in (tmp_path, *tmp_path.parents[:3]):
-        with contextlib.suppress(PermissionError):
-            path.chmod(path.stat().st_mode | 0o111)
-    for path in (site.folder, *site.folder.rglob("*")):
-        if os.geteuid() == 0:
-            os.chown(path, _NOBODY, -1)
-    with_gateway(site, scenario, **SETTINGS)
+    return scenario
 
 
 _NOBODY = 65534
@@ -397,42 +392,45 @@ def _without_privileges() -> Iterator[None]:
 # In process: how often, and how soon
 
 
-class SlowDatabase:
-    """The gateway's connection, answering after a while, and counting."""
+class GatedDatabase:
+    """The gateway's connection: it counts the queries, and answers them while it is open."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self.takes_s = 0.0
+        self.open = asyncio.Event()
+        self.open.set()
         self.asked = 0
         connection = gateway.database._connection
         fetch = connection.fetch
 
-        async def slow(statement: str, *values: Any) -> Any:
+        async def gated(statement: str, *values: Any) -> Any:
             self.asked += 1
-            await asyncio.sleep(self.takes_s)
+            await self.open.wait()
             return await fetch(statement, *values)
 
-        monkeypatch.setattr(connection, "fetch", slow)
+        monkeypatch.setattr(connection, "fetch", gated)
 
 
 def test_a_slow_database_delays_only_those_who_were_never_here(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        database = SlowDatabase(monkeypatch, gateway)
+        def is_out_of_date() -> bool:
+            entry = gateway.lookups.records.peek(UserId(ADA))
+            return entry is not None and time.monotonic() > entry.fresh_until
+
+        database = GatedDatabase(monkeypatch, gateway)
         assert status(await client.request(ENTRY)) == 200
-        database.takes_s = 0.15
-        longest_s = 0.0
-        end = time.monotonic() + 1.5  # several lifetimes of Ada's rows
-        while time.monotonic() < end:
-            started = time.monotonic()
+        database.open.clear()
+        while not is_out_of_date():
             assert status(await client.request(ENTRY)) == 200
-            longest_s = max(longest_s, time.monotonic() - started)
             await asyncio.sleep(0.005)
-        assert database.asked > 2
-        assert longest_s < 0.1
-        started = time.monotonic()
-        assert status(await client.request(ENTRY, BEN)) == 200
-        assert 0.15 <= time.monotonic() - started < 1.0
+        assert database.asked == 2
+        cold = asyncio.create_task(client.request(ENTRY, BEN))
+        for _ in range(20):
+            assert status(await client.request(ENTRY)) == 200
+        assert not cold.done()
+        database.open.set()
+        assert status(await cold) == 200
 
     with_gateway(
         site,
@@ -457,13 +455,13 @@ def test_the_known_do_not_wait_for_a_source_that_does_not_answer(
                 assert status(await client.request(ENTRY)) == 200
                 longest_s = max(longest_s, time.monotonic() - started)
                 await asyncio.sleep(0.005)
-        assert longest_s < 0.5, f"one waited for {longest_s:.2f} s"
+        assert longest_s < 2.5, f"one waited for {longest_s:.2f} s"
 
     with_gateway(
         site,
         scenario,
         GATEWAY__CACHE__VERSIONS__TTL="0.5",
-        GATEWAY__DATABASE__QUERY_TIMEOUT="1.0",
+        GATEWAY__DATABASE__QUERY_TIMEOUT="5.0",
     )
 
 
@@ -484,7 +482,7 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
             connection.execute(
                 f"INSERT INTO plugin VALUES ({', '.join('?' for _ in columns)})", list(new.values())
             )
-    headers = {user: [(b"authorization", f"Bearer {token(user)}".encode())] for user in users}
+    headers = {user: credential(user) for user in users}
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         async def all_statuses() -> set[int]:
@@ -494,7 +492,7 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
             return {status(answer) for answer in answers}
 
         assert await all_statuses() == {200}
-        database = SlowDatabase(monkeypatch, gateway)
+        database = GatedDatabase(monkeypatch, gateway)
         file_gone_ = file_gone(site)
         with file_gone_:
             gateway.invalidation.apply(ANYTHING)
@@ -504,10 +502,8 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
             while (now := time.monotonic()) < began + 1.5:
                 assert await all_statuses() == {200}
             assert database.asked - asked <= (now - began) / PAUSE_S + 2
-        async with asyncio.timeout(3.0):
-            while gateway.database.failing_for_s is not None:
-                assert await all_statuses() == {200}
-                await asyncio.sleep(0.02)
+        while gateway.database.failing_for_s is not None:
+            assert await all_statuses() == {200}
 
     with_gateway(site, scenario, GATEWAY__FRESHNESS__SQLITE_POLL="0")
 

@@ -21,6 +21,7 @@ from gateway.names import Slug, Version
 from gateway.publishing import RECORD_NAME, publish, read_record
 from gateway.storage import PluginStorage
 from gateway.unpacking import unpack
+from tests.support.news import QUIET
 from tests.support.server import clean_environment, run_cli, serving
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import own
@@ -363,12 +364,12 @@ def test_the_command_publishes_and_a_running_server_serves_it_at_once(
     empty_site: Site, tmp_path: Path
 ) -> None:
     empty_site.give(ADA, "Review", "1.0.0")
-    with serving(empty_site.environment) as server:
+    with serving({**empty_site.environment, **QUIET}) as server:
         refused = server.get(own("Review"), bearer(ADA))
         assert refused.code == "version_not_published"
         done = run_cli(empty_site.environment, "publish", str(as_folder(tmp_path, FILES)))
         assert (done.returncode, done.stdout.split(",")[0]) == (0, "published Review 1.0.0")
-        eventually(lambda: server.get(own("Review"), bearer(ADA)).status, lambda got: got == 200, 2)
+        eventually(lambda: server.get(own("Review"), bearer(ADA)).status, lambda got: got == 200)
         assert server.get(own("Review"), bearer(ADA)).body == ENTRY
     again = run_cli(empty_site.environment, "publish", str(tmp_path))
     assert (again.returncode, again.stderr.count("Error:")) == (2, 1)

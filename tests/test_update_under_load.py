@@ -128,7 +128,7 @@ def test_after_the_collection_of_a_version_its_pins_are_gone_and_the_others_are_
     with Pages(server, USERS) as pages:
         assert "removed Review 1.0.0" in run(environment, "gc", "--apply").stdout
         gone = own("Review", pins["1.0.0"])
-        eventually(lambda: server.get(gone, bearer(USERS[0])).status, lambda got: got != 200, 1.0)
+        eventually(lambda: server.get(gone, bearer(USERS[0])).status, lambda got: got != 200)
         for _ in range(10):
             answer = server.get(gone, bearer(USERS[0]))
             assert (answer.status, answer.code) == (410, "version_retired")

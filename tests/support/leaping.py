@@ -1,6 +1,7 @@
 """`gateway …` whose clocks leap a minute ahead at SIGUSR1: pauses and lifetimes, without waiting.
 
-Run as `python -m tests.support.leaping serve …`; it prints `leapt` when a worker has.
+Run as `python -m tests.support.leaping serve …`; it prints `leapt` when a worker has,
+after the supervisor.
 """
 
 import multiprocessing
@@ -9,6 +10,9 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta, tzinfo
+
+import jwt
 
 from tests.support.server import Server, listening
 from tests.support.waiting import eventually
@@ -42,15 +46,22 @@ def _main() -> None:
     leaps: list[None] = []
 
     def leap(number: int, _frame: object) -> None:
+        leaps.append(None)
         for worker in multiprocessing.active_children():
             assert worker.pid is not None
             os.kill(worker.pid, number)
         if multiprocessing.parent_process() is not None:
-            leaps.append(None)
             print("leapt", flush=True)  # noqa: T201
 
     time.monotonic = _later(time.monotonic, leaps)
     time.time = _later(time.time, leaps)
+
+    class LaterDatetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "LaterDatetime":
+            return super().now(tz) + timedelta(seconds=LEAP_S * len(leaps))
+
+    jwt.api_jwt.datetime = LaterDatetime  # type: ignore[attr-defined]
     signal.signal(signal.SIGUSR1, leap)
     from gateway.cli import main  # noqa: PLC0415 (binds the clocks when it is imported)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 START_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 15.0
+"""Half of the default drain_timeout: who ends within it has not waited for it."""
 _STRICT = ("-W", "error::ResourceWarning")
 _FREE_PORT = ("--port", "0")
 _LISTENING = re.compile(

@@ -17,28 +17,49 @@ _STARTED = "INFO:     Application startup complete.\n"
 class Worker:
     """One process of a server, spoken to on one connection that is kept."""
 
-    def __init__(self, pid: int, connection: http.client.HTTPConnection) -> None:
+    def __init__(self, server: Server, pid: int, connection: http.client.HTTPConnection) -> None:
         self.pid = pid
+        self._server = server
         self._connection = connection
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        try:
+            return self._ask(path, headers)
+        except ConnectionError:  # the server closes a connection that is idle for five seconds
+            self._connection.close()
+            self._connection = self._connected_again()
+            return self._ask(path, headers)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _ask(self, path: str, headers: Mapping[str, str] | None) -> Answer:
         self._connection.request("GET", path, headers=dict(headers or {}))
         response = self._connection.getresponse()
         fields = [(name.lower(), value) for name, value in response.getheaders()]
         return Answer(response.status, fields, response.read())
 
+    def _connected_again(self) -> http.client.HTTPConnection:
+        """Connections are made until this process has accepted one."""
+        for _ in range(_LISTEN_BACKLOG):
+            connection = _connected(self._server.port)
+            if _accepted_by(connection, self._server) == self.pid:
+                return connection
+            connection.close()
+        raise AssertionError(f"worker {self.pid} accepts no connection")
+
 
 @contextmanager
 def each_worker(server: Server, count: int) -> Iterator[list[Worker]]:
     """Connections are made until every one of `count` workers has accepted one."""
-    eventually(lambda: server.output.count(_STARTED), lambda started: started == count, 30.0)
+    eventually(lambda: server.output.count(_STARTED), lambda started: started == count)
     with contextlib.ExitStack() as stack:
         found: dict[int, Worker] = {}
         for _ in range(_LISTEN_BACKLOG):
             for connection in [_connected(server.port) for _ in range(count)]:
-                stack.callback(connection.close)
-                pid = _accepted_by(connection, server)
-                found.setdefault(pid, Worker(pid, connection))
+                worker = Worker(server, _accepted_by(connection, server), connection)
+                stack.callback(worker.close)
+                found.setdefault(worker.pid, worker)
             if len(found) == count:
                 break
         assert len(found) == count, f"only {len(found)} of {count} workers accept connections"
