@@ -8,16 +8,19 @@ BIN    := .venv/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test test-quick check clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: .venv/.project ## Serve two plugins to three users, with a page to look at. ARGS="--port 9000"
 	$(BIN)/gateway demo $(ARGS)
 
 test: .venv/.dev ## Run all tests. ARGS="-x -k storage"
 	$(BIN)/python -m pytest $(ARGS)
+
+test-quick: .venv/.dev ## Tests for while you work: under a minute, no browser, proxy or PostgreSQL.
+	QUICK=1 $(BIN)/python -m pytest -r fE $(ARGS)
 
 check: .venv/.dev ## Formatting, lint, types and import layers.
 	$(BIN)/ruff format --check .

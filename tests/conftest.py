@@ -15,9 +15,21 @@ from tests.support.site import Site, populated
 
 T = TypeVar("T")
 
+QUICK = bool(os.environ.get("QUICK"))
+"""For a run of less than a minute (`make test-quick`): without tests that are marked `slow`, and
+without those that need a program other than Python."""
+
 # A machine that is busy with something else is no reason to fail.
-settings.register_profile("default", deadline=None)
-settings.load_profile("default")
+settings.register_profile("whole", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("quick" if QUICK else "whole")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if QUICK:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
 
 
 def require_program(name: str) -> str:
@@ -27,6 +39,8 @@ def require_program(name: str) -> str:
 
 def require(found: T | None, name: str) -> T:
     """What was found; skips where it is missing, and fails in CI, where it must not be."""
+    if QUICK:
+        pytest.skip(f"the quick run uses no {name}")
     if found is None:
         if os.environ.get("CI"):
             pytest.fail(f"{name} is not installed, and CI must run this test")

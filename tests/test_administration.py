@@ -92,6 +92,7 @@ def test_the_token_of_administrators_is_nobody_s_credential_for_files(server: Se
     assert server.get(own("Review", ENTRY), HOLDER).status == 401
 
 
+@pytest.mark.slow
 def test_an_empty_token_is_held_by_nobody(site: Site) -> None:
     with serving(environment(site, GATEWAY__ADMIN__TOKEN="")) as server:
         for headers in ({"Authorization": "Bearer "}, basic("", ""), {}):
@@ -164,6 +165,7 @@ def test_a_page_of_another_site_cannot_purge(server: Server) -> None:
     assert server.request("POST", "/-/cache/purge", headers, b"{}").code == "origin_not_allowed"
 
 
+@pytest.mark.slow
 def test_a_purge_at_one_worker_is_obeyed_by_all(tmp_path: Path) -> None:
     site = populated(tmp_path)
     path = own("Review", ENTRY)

@@ -38,6 +38,8 @@ from benchmarks.soak.mix import EXPECTED
 from benchmarks.subjects import NothingToAsk, made_subjects, own_subjects
 from gateway.storage import PluginStorage
 
+pytestmark = pytest.mark.slow
+
 POPULATION = Population(40, 3, 6)
 
 

@@ -177,6 +177,7 @@ def append_for_ever(folder: Path) -> None:
             number += 1
 
 
+@pytest.mark.slow
 def test_several_processes_write_and_read_at_once_and_nothing_is_lost(folder: Path) -> None:
     ready, go, results = _SPAWN.Semaphore(0), _SPAWN.Event(), _SPAWN.Queue()
     writers = [(write_many, (folder, number, ready, go)) for number in range(_WRITERS)]
@@ -203,6 +204,7 @@ def test_several_processes_write_and_read_at_once_and_nothing_is_lost(folder: Pa
         assert own == [str(of(number, writer).user) for number in range(_EACH)]
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_stops_nobody_and_tells_nothing_by_halves(
     folder: Path, reader: ChangeLog
 ) -> None:
@@ -336,6 +338,7 @@ print("alive")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not truncate a file that is mapped")
 @pytest.mark.parametrize("size", [0, 10, HEADER_BYTES + 5 * RECORD_BYTES])
 def test_a_file_that_is_cut_short_kills_no_process(folder: Path, size: int) -> None:
@@ -414,6 +417,7 @@ def test_a_change_is_told_within_a_moment(folder: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_writer_that_stands_still_with_the_lock_does_not_stop_the_readers(folder: Path) -> None:
     async def main() -> None:
         with opened(folder) as reader, opened(folder) as writer, opened(folder) as third:

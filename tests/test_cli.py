@@ -156,6 +156,7 @@ def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert "Traceback" not in result.output
 
 
+@pytest.mark.slow
 def test_bad_input_of_a_real_process_is_one_line_and_no_traceback(site: Site) -> None:
     settings = {**site.environment, "GATEWAY__SERVER__PROT": "1"}
     assert "GATEWAY__SERVER__PROT" in the_line_of(run_cli(settings, "check"))

@@ -213,6 +213,7 @@ def test_a_version_that_is_being_published_is_not_collected(gc: Collecting) -> N
     assert gc.collect(8, days=0) == ["Review 1.0.0"]
 
 
+@pytest.mark.slow
 def test_variants_of_its_files_go_too_and_those_shared_are_made_again(
     empty_site: Site, tmp_path: Path
 ) -> None:
@@ -244,6 +245,7 @@ def test_variants_of_its_files_go_too_and_those_shared_are_made_again(
     assert len(variants()) == 3
 
 
+@pytest.mark.slow
 def test_pins_of_a_collected_version_answer_410_at_once(gc: Collecting) -> None:
     gc.site.give(BEN, "Review", "1.0.0")
     with serving({**gc.site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}) as server:

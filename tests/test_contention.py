@@ -19,7 +19,10 @@ from tests.support.lives import Life, module, publish
 from tests.support.postgres import PostgresSite
 from tests.support.site import ADA, Site
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+]
 
 PROCESSES, CHANGES = 8, 200
 USER = UserId(ADA)

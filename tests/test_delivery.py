@@ -28,6 +28,8 @@ from tests.support.site import ADA, Site, bearer
 from tests.support.urls import own, pin_of
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = b"/* a script that compresses well */ " * 3000
 IMAGE = bytes(range(256)) * 500
 BIG = os.urandom(1 << 20)

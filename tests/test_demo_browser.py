@@ -27,6 +27,8 @@ from tests.support.server import Server, serving
 from tests.support.urls import MANIFEST
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 _DEADLINE_MS = 15_000
 _PIN = r"@{version}~[0-9a-f]{{16}}"
 ADA, GRACE, LIN = USERS

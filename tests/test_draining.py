@@ -30,6 +30,8 @@ from tests.support.urls import MANIFEST, own
 from tests.support.waiting import eventually
 from tests.support.workers import children
 
+pytestmark = pytest.mark.slow
+
 A_LONG_DELAY = {"GATEWAY__SERVER__DRAIN_DELAY": str(LEAP_S)}
 LARGE = "dist/large.js"
 LARGE_BYTES = 32 * 2**20

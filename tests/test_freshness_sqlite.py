@@ -26,6 +26,8 @@ from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import MANIFEST, public
 from tests.support.waiting import eventually, until
 
+pytestmark = pytest.mark.slow
+
 POLLS_S = 0.01
 LOCKED_S = 1.2
 """Longer than a query may take, and than the first pauses after a failure."""

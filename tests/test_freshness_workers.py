@@ -23,7 +23,10 @@ from tests.support.workers import Worker, each_worker
 
 WORKERS = 4
 
-pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from tests.support.site import ADA, Site
 from tests.test_kills import State, files_of, state_of
 from tests.test_kills import template as template  # noqa: PLC0414 (a fixture)
 
+pytestmark = pytest.mark.slow
+
 PAGE = 4096
 COMMANDS: dict[str, tuple[str, ...]] = {
     "publish": ("publish", "source"),

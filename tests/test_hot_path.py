@@ -110,6 +110,7 @@ def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
     with_gateway(site, scenario, **QUIET)
 
 
+@pytest.mark.slow
 def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,8 @@ from tests.support.urls import (
 )
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = {ADA: b"Review 1.0.0", BEN: b"Review 1.0.1"}
 JWT = "GATEWAY__IDENTITY__JWT__"
 AUDIENCE, ISSUER = "the-gateway", "https://identity.example"

@@ -32,7 +32,10 @@ from tests.support.server import serving
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import own
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+]
 
 Action = Callable[[Site], object]
 USER = UserId(ADA)

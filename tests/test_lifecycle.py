@@ -858,6 +858,7 @@ def test_an_entry_that_cannot_be_removed_is_told_after_the_rows_are_gone(
     assert settled.document() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_caller_that_is_cancelled_leaves_a_whole_change(settled: Life, command: str) -> None:
     """Wherever it was, also where a thread writes the JSON: the caller waits for its end."""

@@ -197,6 +197,7 @@ def test_what_is_not_the_administrators_token_is_refused(
     assert answer.status == 401
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", "", "Bearer  "])
 def test_no_token_is_configured_and_none_matches(site: Site, authorization: str) -> None:
     with serving(site.environment) as server:
@@ -438,6 +439,7 @@ def test_changes_of_many_users_do_not_hold_up_those_who_load_files(site: Site) -
         assert {connection.getresponse().status for connection in changes} == {200}
 
 
+@pytest.mark.slow
 def test_a_change_shows_in_every_worker_at_once(site: Site) -> None:
     with (
         serving({**site.environment, **ENVIRONMENT, **AN_HOUR}, "--workers", "4") as server,

@@ -1,5 +1,6 @@
 """`/-/metrics`: what was counted, in the Prometheus text format."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.server import Server, serving
@@ -47,6 +48,7 @@ def test_caches_tell_hits_from_misses(server: Server) -> None:
     assert found["gateway_asset_bytes",] > 0
 
 
+@pytest.mark.slow
 def test_metrics_can_be_switched_off(site: Site) -> None:
     with serving({**site.environment, "GATEWAY__OBSERVABILITY__METRICS": "false"}) as server:
         assert server.get("/-/metrics").status == 404

@@ -540,6 +540,7 @@ def applying(site: Site, *arguments: str) -> Callable[[], object]:
     return lambda: migrate(site, "--apply", "--write-missing", *arguments)
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_kill_at_any_step_leaves_old_files_or_new_and_the_next_run_goes_on(
     tmp_path: Path,
@@ -585,6 +586,7 @@ def saved_users(site: Site) -> set[str]:
     }
 
 
+@pytest.mark.slow
 @needs_fork
 def test_a_restore_that_is_killed_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
     site = many_users(tmp_path / "site", 3)

@@ -55,7 +55,10 @@ PROXY = """
         }
 """
 
-pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="Linux's /proc"),
+]
 
 
 @dataclass(slots=True)

@@ -34,6 +34,8 @@ from tests.support.site import ADA, BEN, Site, bearer, populated, token
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually, until_answer
 
+pytestmark = pytest.mark.slow
+
 QUERY_TIMEOUT_S = 0.3
 PAUSE_S = 1.0
 """After failures a source is left alone for so long."""

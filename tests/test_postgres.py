@@ -22,6 +22,8 @@ from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populate
 from tests.support.urls import API, MANIFEST, own, public
 from tests.support.waiting import eventually, until, until_answer
 
+pytestmark = pytest.mark.slow
+
 QUERY_TIMEOUT_S = 5.0
 LISTENING = "query ~ '^(LISTEN|SELECT 1;?$)' AND datname = current_database()"
 

@@ -31,6 +31,8 @@ from tests.support.urls import (
 )
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 ENDED_BY_SIGTERM = (0, -signal.SIGTERM)
 """Of a server that is not ours: uvicorn raises the signal again."""
 

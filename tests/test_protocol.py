@@ -107,6 +107,7 @@ def test_answers_keep_the_order_of_pipelined_requests(running: Running) -> None:
     assert running.ask("ours", many) == running.ask("theirs", many)
 
 
+@pytest.mark.slow
 def test_who_does_not_read_is_not_written_to_without_end(site: Site, running: Running) -> None:
     """Further requests are decided, one after the other, when the client has read."""
     site.publish("Review", "1.0.0", {"dist/large.js": bytes(2**20)})

@@ -340,6 +340,7 @@ def test_a_full_disk_leaves_nothing(
     assert not remains(storage)
 
 
+@pytest.mark.slow
 def test_two_publishers_at_once_make_one_version(storage: PluginStorage, tmp_path: Path) -> None:
     source = as_folder(tmp_path, FILES)
     config = tmp_path / "config.toml"
@@ -360,6 +361,7 @@ def test_two_publishers_at_once_make_one_version(storage: PluginStorage, tmp_pat
     assert contents(storage.shared / "Review" / "v1.0.0") == FILES
 
 
+@pytest.mark.slow
 def test_the_command_publishes_and_a_running_server_serves_it_at_once(
     empty_site: Site, tmp_path: Path
 ) -> None:

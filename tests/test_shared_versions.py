@@ -107,6 +107,7 @@ def test_it_tells_metadata_and_encoded_variants(site: Site) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_two_users_of_a_version_load_it_once(site: Site) -> None:
     for user in (ADA, BEN):
         site.give(user, SLUG, V1)

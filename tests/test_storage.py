@@ -531,6 +531,7 @@ def die_at_rename(root: Path, *, after: bool) -> None:
     PluginStorage(root).register_user_plugin(ADA, EYES)
 
 
+@pytest.mark.slow
 def test_registrations_by_several_processes_lose_nothing_and_readers_see_whole_files(
     storage: PluginStorage,
 ) -> None:
@@ -560,6 +561,7 @@ def test_registrations_by_several_processes_lose_nothing_and_readers_see_whole_f
     assert names_in(storage.installations_file(ADA).parent) == ["installed_plugins.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new_and_no_lock(
     storage: PluginStorage, after: bool

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.ttl_cache import Counters, Entry, Outcome, TTLCache
+from tests.conftest import QUICK
 
 TTL_S = 10.0
 NEGATIVE_TTL_S = 1.0
@@ -153,6 +154,7 @@ class Setup:
 # Single flight
 
 
+@pytest.mark.slow
 @in_loop
 async def test_ten_thousand_callers_of_one_key_cause_one_load() -> None:
     setup = Setup()
@@ -1531,7 +1533,7 @@ def missing(value: int) -> bool:
     return value % 3 == 0
 
 
-_SETTINGS = settings(max_examples=150, stateful_step_count=50, deadline=None)
+_SETTINGS = settings(max_examples=15 if QUICK else 150, stateful_step_count=50, deadline=None)
 
 TestModel = CacheModel.TestCase
 TestModel.settings = _SETTINGS

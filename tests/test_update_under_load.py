@@ -15,6 +15,8 @@ from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
 
+pytestmark = pytest.mark.slow
+
 USERS = [f"{number:032x}" for number in range(1, 13)]
 VERSIONS = ("1.0.0", "1.0.1")
 CHUNKS = ("dist/1.js", "dist/2.js", "dist/3.js")
