@@ -17,6 +17,8 @@ from tests.support.site import ADA, SECRET, Site, bearer
 from tests.support.sockets import converse, statuses
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
 
+pytestmark = pytest.mark.slow
+
 SEED = int(os.environ.get("FUZZ_SEED", "12"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
 CREDENTIAL = f"Authorization: {bearer(ADA)['Authorization']}"

@@ -15,6 +15,8 @@ from tests.support.sockets import converse, statuses
 from tests.support.urls import own
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 LIVE = b"GET /-/live HTTP/1.1\r\nHost: x\r\n\r\n"
 SHORT = {"GATEWAY__SERVER__HEAD_TIMEOUT": "0.5", "GATEWAY__SERVER__SEND_TIMEOUT": "0.5"}
 LARGE = "dist/large.js"

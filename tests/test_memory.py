@@ -6,14 +6,15 @@ Each attack runs against a server of its own, whose worker is measured from outs
 import random
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.support.memory import memory_bytes
 from tests.support.server import Server, serving
 from tests.support.site import ADA, Site, token
 from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, public, signed
-from tests.support.workers import children
+
+pytestmark = pytest.mark.slow
 
 # Below the 64 KiB that a head may have.
 LONG = 50_000
@@ -59,9 +60,9 @@ ATTACKS: dict[str, Callable[[int], Request]] = {
 def test_memory_stays_where_it_was(site: Site, attack: Callable[[int], Request]) -> None:
     with serving({**site.environment, **ENVIRONMENT}) as server:
         send(server, attack, range(100))  # what is loaded at the first use of it
-        before = resident_bytes(server)
+        before = memory_bytes(server)
         send(server, attack, range(100, 100 + REQUESTS))
-        assert resident_bytes(server) - before < MOST_BYTES
+        assert memory_bytes(server) - before < MOST_BYTES
 
 
 def send(server: Server, attack: Callable[[int], Request], numbers: range) -> None:
@@ -75,10 +76,3 @@ def send(server: Server, attack: Callable[[int], Request], numbers: range) -> No
             assert response.status in (200, 401)
     finally:
         connection.close()
-
-
-def resident_bytes(server: Server) -> int:
-    """Of the one worker."""
-    (worker,) = children(server.process.pid)
-    status = Path(f"/proc/{worker}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
