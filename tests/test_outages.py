@@ -26,7 +26,7 @@ from gateway import Gateway, create_app, load_settings
 from gateway.changes import ANYTHING
 from gateway.names import UserId
 from gateway.storage import Document, Facts
-from tests.support.asgi import ENTRY, Client, Headers, fields, status, with_gateway
+from tests.support.asgi import ENTRY, HANGS_AFTER_S, Client, Headers, fields, status, with_gateway
 from tests.support.leaping import LEAP_S, leaping
 from tests.support.news import AN_HOUR
 from tests.support.server import Server, serving
@@ -46,8 +46,6 @@ SETTINGS = {
     "GATEWAY__CACHE__ASSETS__REVALIDATE": "0.2",
     "GATEWAY__DATABASE__QUERY_TIMEOUT": str(QUERY_TIMEOUT_S),
 }
-DEADLINE_S = 120.0
-"""A test that takes longer hangs."""
 ENDED_BY_SIGTERM = (0, -15)
 
 Outage = Callable[[Site], contextlib.AbstractContextManager[object]]
@@ -568,7 +566,7 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
                 return answers.count(b"HTTP/1.1 200 ")
 
             asking = [asyncio.create_task(ask()) for _ in range(connections)]
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(HANGS_AFTER_S):
                 while len(server.server_state.connections) < connections:
                     await asyncio.sleep(0.01)
                 go_on.set()

@@ -12,6 +12,9 @@ from tests.support.site import ADA, BEN, Site, token
 
 Headers = list[tuple[bytes, bytes]]
 
+HANGS_AFTER_S = 120.0
+"""More than any scenario takes on a busy machine."""
+
 
 class Client:
     """Calls an ASGI application directly, as a server would."""
@@ -73,7 +76,7 @@ def with_gateway(
 ) -> None:
     async def main() -> None:
         gateway = create_app(load_settings(environ={**site.environment, **environment}))
-        async with gateway.running():
+        async with gateway.running(), asyncio.timeout(HANGS_AFTER_S):
             await scenario(gateway, Client(gateway))
 
     asyncio.run(main())
