@@ -72,22 +72,30 @@ def test_a_slug_that_is_not_published_is_looked_for_in_no_table(
     listening(site, monkeypatch, scenario)
 
 
-@pytest.mark.parametrize("asked_as", ["New", "new"])
 def test_a_slug_that_is_published_shows_within_the_lifetime_of_a_no(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_as: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if the folder has another case: some disks make no difference."""
     site = populated(tmp_path / "site")
 
     async def scenario(_gateway: Gateway, client: Client, _asked: Asked) -> None:
         assert status(await client.request(public("New"), None)) == 404
-        site.publish(asked_as, "1.0.0")
-        if asked_as != "New":
-            (site.plugins / "shared" / "New").symlink_to(site.plugins / "shared" / asked_as)
+        site.publish("New", "1.0.0")
         site.add_row(BEN, "New", "1.0.0")
         async with asyncio.timeout(3):
             while status(await client.request(public("New"), None)) != 200:
                 await asyncio.sleep(0.02)
+
+    listening(site, monkeypatch, scenario)
+
+
+def test_a_slug_that_is_published_in_another_case_is_looked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some disks make no difference."""
+
+    async def scenario(_gateway: Gateway, client: Client, asked: Asked) -> None:
+        await client.request(public("EYES"), None)
+        assert [text for text in asked.for_strangers if "plugin_slug = $1" in text]
 
     listening(site, monkeypatch, scenario)
 
