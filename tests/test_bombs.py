@@ -18,9 +18,12 @@ import pytest
 from gateway.metadata import MAX_METADATA_BYTES
 from tests.support.server import clean_environment
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="the peak of memory is read as Linux tells it"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="the peak is read as Linux tells it"
+    ),
+]
 
 MOST_BYTES = 64 * 2**20
 MIB = 2**20
