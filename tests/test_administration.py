@@ -213,6 +213,7 @@ def test_the_command_says_in_one_line_what_is_missing(
     assert said in line_of(run(environment(site, **changed), "cache", *arguments))
 
 
+@pytest.mark.slow
 def test_the_command_purges_all_workers(server: Server, site: Site) -> None:
     server.get(MANIFEST, bearer(ADA))
     heard = server.get("/-/cache", HOLDER).json["changes_heard"]
@@ -226,6 +227,7 @@ def test_the_command_purges_all_workers(server: Server, site: Site) -> None:
 # The page
 
 
+@pytest.mark.slow
 def test_the_console_works_in_a_browser(server: Server, browser: Browser) -> None:
     context = browser.new_context(http_credentials={"username": "any", "password": TOKEN})
     page = context.new_page()
@@ -265,6 +267,7 @@ async (url) => {
 }"""
 
 
+@pytest.mark.slow
 def test_an_svg_runs_no_script_and_is_still_a_picture(
     server: Server, site: Site, browser: Browser
 ) -> None:

@@ -402,6 +402,7 @@ def unanswered(connections: list[http.client.HTTPConnection]) -> list[http.clien
     return [each for each in connections if each.sock not in readable]
 
 
+@pytest.mark.slow
 def test_changes_of_one_user_hold_up_nobody_else_and_too_many_are_refused(site: Site) -> None:
     """The user's lock is taken, as by another process, so none of the changes can end."""
     site.give(CLEO, "Review", "1.0.0")
@@ -423,6 +424,7 @@ def test_changes_of_one_user_hold_up_nobody_else_and_too_many_are_refused(site: 
         assert sum(answer.status == 200 for answer in answers) == 1 + MAX_WAITING
 
 
+@pytest.mark.slow
 def test_changes_of_many_users_do_not_hold_up_those_who_load_files(site: Site) -> None:
     users = [f"{number:032x}" for number in range(60)]
     for user in users:

@@ -136,6 +136,7 @@ def test_commands_see_no_version_in_a_linked_folder(site: Site) -> None:
         assert site.version_folder(slug, version).is_dir()
 
 
+@pytest.mark.slow
 def test_the_folder_of_all_versions_may_be_a_link(tmp_path: Path) -> None:
     site = populated(tmp_path / "site")
     shared = site.plugins / "shared"
@@ -192,6 +193,7 @@ def test_a_link_in_the_place_of_a_users_lock_is_not_written_through(tmp_path: Pa
     assert is_untouched(path)
 
 
+@pytest.mark.slow
 def test_a_link_in_the_place_of_a_note_is_not_written_through(tmp_path: Path) -> None:
     retention, path = Retention(tmp_path), victim(tmp_path)
     notes = tmp_path / "versions" / "Review"

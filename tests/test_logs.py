@@ -22,6 +22,7 @@ def server(site: Site, request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status", "line"),
     [

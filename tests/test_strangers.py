@@ -132,6 +132,7 @@ def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return populate(PostgresSite(tmp_path / "site", postgres.new_database()))
 
 
+@pytest.mark.slow
 def test_questions_of_strangers_that_take_too_long_delay_no_user(
     either_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
