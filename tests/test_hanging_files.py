@@ -14,10 +14,11 @@ from gateway import Gateway
 from gateway.names import UserId
 from gateway.storage import PluginStorage
 from tests.support.asgi import ENTRY, Client, status, with_gateway
-from tests.support.news import AN_HOUR
+from tests.support.news import AN_HOUR, UNWATCHED
 from tests.support.server import serving
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import MANIFEST, own
+from tests.support.waiting import until, until_answer
 
 PATIENCE_S = 0.3
 
@@ -52,28 +53,21 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[HungDisk]:
     disk.released.set()
 
 
-QUIET = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
-
-
 @pytest.mark.parametrize("path", [ENTRY, MANIFEST])
 def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
     site: Site, disk: HungDisk, path: str
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         hanging = [asyncio.create_task(client.request(path)) for _ in range(30)]
-        async with asyncio.timeout(5):
-            while not disk.calls:
-                await asyncio.sleep(0.001)
+        await until(lambda: disk.calls)
         assert status(await client.request(path, BEN)) == 200
         assert {status(answer) for answer in await asyncio.gather(*hanging)} == {503}
         assert status(await client.request(path)) == 503
         assert disk.calls == 1
         disk.released.set()
-        async with asyncio.timeout(5):
-            while status(await client.request(path)) != 200:
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: client.request(path), lambda it: status(it) == 200)
 
-    with_gateway(site, scenario, **QUIET)
+    with_gateway(site, scenario, **UNWATCHED)
 
 
 def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, disk: HungDisk) -> None:
@@ -86,13 +80,16 @@ def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, disk: Hun
             assert status(await client.request(ENTRY)) == 200
         assert disk.calls == 1
 
-    with_gateway(site, scenario, **QUIET)
+    with_gateway(site, scenario, **UNWATCHED)
 
 
 def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
     site: Site, disk: HungDisk
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
+        async def asked(user: str) -> int:
+            return status(await client.request(ENTRY, user))
+
         disk.released.set()
         for user in (ADA, BEN):
             assert status(await client.request(ENTRY, user)) == 200
@@ -102,15 +99,11 @@ def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
         try:
             for content, expected in ((b"{}", 404), (before, 200)) * 2:
                 ben.write_bytes(content)
-                async with asyncio.timeout(5):
-                    while status(await client.request(ENTRY, BEN)) != expected:
-                        await asyncio.sleep(0.01)
+                await until_answer(lambda: asked(BEN), expected.__eq__)
             assert disk.calls == 1
             disk.released.set()  # and from then on Ada's file is looked at again
             site.write_installations(ADA, b"{}")
-            async with asyncio.timeout(5):
-                while status(await client.request(ENTRY)) != 404:
-                    await asyncio.sleep(0.01)
+            await until_answer(lambda: asked(ADA), lambda it: it == 404)
         finally:
             ben.write_bytes(before)
             site.install(ADA, "Review", "Eyes")

@@ -4,13 +4,13 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
 from gateway.threads import KeyedThreads
+from tests.support.waiting import eventually, until
 
 PATIENCE_S = 0.2
 
@@ -61,12 +61,6 @@ def run(
             threads.close()
 
     asyncio.run(main())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 def test_what_the_function_returns_or_raises_reaches_the_caller(disk: Disk) -> None:
@@ -163,10 +157,7 @@ def test_closing_cancels_those_who_wait_and_ends_the_threads(disk: Disk) -> None
 
     run(disk, scenario)
     disk.release()
-    end = time.monotonic() + 5
-    while set(threading.enumerate()) - before:
-        assert time.monotonic() < end
-        time.sleep(0.001)
+    eventually(lambda: set(threading.enumerate()) - before, lambda left: not left)
 
 
 def test_a_call_that_hangs_does_not_keep_the_process() -> None:
