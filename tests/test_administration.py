@@ -17,6 +17,8 @@ from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "the-token-of-the-administrators"
 HOLDER = {"Authorization": f"Bearer {TOKEN}"}
 ENTRY = "dist/remoteEntry.js"
@@ -92,7 +94,6 @@ def test_the_token_of_administrators_is_nobody_s_credential_for_files(server: Se
     assert server.get(own("Review", ENTRY), HOLDER).status == 401
 
 
-@pytest.mark.slow
 def test_an_empty_token_is_held_by_nobody(site: Site) -> None:
     with serving(environment(site, GATEWAY__ADMIN__TOKEN="")) as server:
         for headers in ({"Authorization": "Bearer "}, basic("", ""), {}):
@@ -165,7 +166,6 @@ def test_a_page_of_another_site_cannot_purge(server: Server) -> None:
     assert server.request("POST", "/-/cache/purge", headers, b"{}").code == "origin_not_allowed"
 
 
-@pytest.mark.slow
 def test_a_purge_at_one_worker_is_obeyed_by_all(tmp_path: Path) -> None:
     site = populated(tmp_path)
     path = own("Review", ENTRY)
@@ -213,7 +213,6 @@ def test_the_command_says_in_one_line_what_is_missing(
     assert said in line_of(run(environment(site, **changed), "cache", *arguments))
 
 
-@pytest.mark.slow
 def test_the_command_purges_all_workers(server: Server, site: Site) -> None:
     server.get(MANIFEST, bearer(ADA))
     heard = server.get("/-/cache", HOLDER).json["changes_heard"]
@@ -227,7 +226,6 @@ def test_the_command_purges_all_workers(server: Server, site: Site) -> None:
 # The page
 
 
-@pytest.mark.slow
 def test_the_console_works_in_a_browser(server: Server, browser: Browser) -> None:
     context = browser.new_context(http_credentials={"username": "any", "password": TOKEN})
     page = context.new_page()
@@ -267,7 +265,6 @@ async (url) => {
 }"""
 
 
-@pytest.mark.slow
 def test_an_svg_runs_no_script_and_is_still_a_picture(
     server: Server, site: Site, browser: Browser
 ) -> None:

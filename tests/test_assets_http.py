@@ -28,6 +28,8 @@ from tests.support.urls import (
 )
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 DORA = "e" * 32
 """Whose plugins are all refused, each for a reason of its own."""
 EMIL = "f" * 32
@@ -743,7 +745,6 @@ def test_a_plugin_taken_out_of_the_json_stops_after_the_ttl(
     _eventually_every_way(quick, BEN, "Withdrawn", 404)
 
 
-@pytest.mark.slow
 def test_an_install_shows_after_the_negative_ttl(site: Site, trusting: Server) -> None:
     """Also to Ada, whose other plugins are known for an hour."""
     slug, newcomer = f"Fresh{_unique()}", _unique() * 4
@@ -759,7 +760,6 @@ def test_an_install_shows_after_the_negative_ttl(site: Site, trusting: Server) -
         _eventually_every_way(trusting, user, slug, 200)
 
 
-@pytest.mark.slow
 def test_an_enabled_plugin_shows_after_the_negative_ttl(site: Site, trusting: Server) -> None:
     slug = f"Woken{_unique()}"
     site.publish(slug, "1.0.0")

@@ -18,6 +18,8 @@ from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
 from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, pin_of, public, signed
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 TTL_S = 4
 REVIEW = Slug("Review")
 ONE = Version("1.0.0")

@@ -253,6 +253,7 @@ def _zeros(file: Path) -> None:
 
 
 @pytest.mark.parametrize("disturb", [_deleted, _folder_deleted, _replaced_by_rename, _zeros])
+@pytest.mark.slow
 def test_after_any_damage_all_hear_that_anything_may_have_changed_and_then_go_on(
     folder: Path, disturb: Callable[[Path], None]
 ) -> None:

@@ -13,6 +13,8 @@ from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, Site, bearer, token
 from tests.support.urls import ENTRY, MANIFEST, own, pin_of, public
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = "https://app.example"
 SECOND_ORIGIN = "https://staging.app.example:8443"
 STRANGERS = [

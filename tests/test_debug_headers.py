@@ -19,6 +19,8 @@ from tests.support.site import ADA, BEN, NOBODY, Site, bearer, token
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import DEADLINE_S
 
+pytestmark = pytest.mark.slow
+
 ON = {"GATEWAY__OBSERVABILITY__DEBUG_HEADERS": "true"}
 NAMES = {b"cache-status", b"server-timing"}
 
@@ -280,7 +282,6 @@ def test_a_known_no_is_told_from_a_yes(site: Site) -> None:
     in_process(site, scenario, GATEWAY__CACHE__INSTALLATIONS__NEGATIVE_TTL="60")
 
 
-@pytest.mark.slow
 def test_ttl_counts_down_and_is_negative_for_what_stands_in(site: Site) -> None:
     """RFC 9211 §2.5: a negative value is how long ago the answer was still fresh."""
 

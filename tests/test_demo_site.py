@@ -15,6 +15,8 @@ from gateway.demo.site import USERS, DemoSite, DemoUser, demo_plugins
 from gateway.names import parse_slug, parse_version
 from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT / "plugins" / "shared"
 FOLDERS = sorted(SHARED.glob("*/v*"))
@@ -118,7 +120,6 @@ def test_the_secrets_of_the_site_are_for_its_owner_alone(tmp_path: Path) -> None
         assert stat.S_IMODE((tmp_path / "site" / name).stat().st_mode) == 0o600
 
 
-@pytest.mark.slow
 def test_a_site_that_is_there_is_kept(tmp_path: Path) -> None:
     folder = tmp_path / "site"
     with serving({}, "--dir", str(folder), command="demo") as server:
@@ -200,7 +201,6 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path: Path, 
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 def test_a_signal_ends_the_demo_and_removes_its_temporary_folder(
     tmp_path: Path, number: signal.Signals

@@ -13,6 +13,8 @@ from tests.support.site import ADA, BEN, Site
 from tests.support.urls import MANIFEST, own, public
 from tests.support.ways import CREDENTIALS, ENTRY_URL, LAST, Running, two_ways
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = "https://app.example"
 CREDENTIAL = f"Authorization: {CREDENTIALS[ADA]}"
 TARGETS = [

@@ -23,6 +23,8 @@ from tests.support.killing import count_steps, kill_at, spread
 from tests.support.postgres import Postgres, PostgresSite
 from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, populate, populated
 
+pytestmark = pytest.mark.slow
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 ALLOW = {"GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow"}
@@ -528,7 +530,6 @@ def test_the_workers_of_the_host_hear_of_what_was_mended(site: Site) -> None:
         log.close()
 
 
-@pytest.mark.slow
 @needs_fork
 def test_it_mends_whatever_a_killed_installation_leaves(site: Site) -> None:
     record(site.publish("New", "1.0.0"))
@@ -567,7 +568,6 @@ def test_what_the_gateway_published_is_recorded(site: Site, tmp_path: Path) -> N
     assert finding["text"].endswith("is not what was published: dist/1.js differ")
 
 
-@pytest.mark.slow
 @needs_fork
 def test_a_fix_that_is_killed_at_any_step_leaves_old_or_new_and_loses_nothing(
     tmp_path: Path,

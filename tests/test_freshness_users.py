@@ -23,6 +23,8 @@ from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import eventually, until, until_answer
 
+pytestmark = pytest.mark.slow
+
 REVIEW_AND_EYES = json.dumps({"Review": {}, "Eyes": {}}).encode()
 ONLY_EYES = json.dumps({"Eyes": {}}).encode()
 

@@ -20,6 +20,8 @@ from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import until, until_answer
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 0.3
 
 

@@ -21,6 +21,8 @@ from tests.support.urls import API, MANIFEST, own
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
 
+pytestmark = pytest.mark.slow
+
 ADMIN_TOKEN = "the-token-of-administrators-that-is-long-enough"
 ROOT = "f" * 32
 ORIGIN = "https://app.example.org"
@@ -197,7 +199,6 @@ def test_what_is_not_the_administrators_token_is_refused(
     assert answer.status == 401
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", "", "Bearer  "])
 def test_no_token_is_configured_and_none_matches(site: Site, authorization: str) -> None:
     with serving(site.environment) as server:
@@ -402,7 +403,6 @@ def unanswered(connections: list[http.client.HTTPConnection]) -> list[http.clien
     return [each for each in connections if each.sock not in readable]
 
 
-@pytest.mark.slow
 def test_changes_of_one_user_hold_up_nobody_else_and_too_many_are_refused(site: Site) -> None:
     """The user's lock is taken, as by another process, so none of the changes can end."""
     site.give(CLEO, "Review", "1.0.0")
@@ -424,7 +424,6 @@ def test_changes_of_one_user_hold_up_nobody_else_and_too_many_are_refused(site: 
         assert sum(answer.status == 200 for answer in answers) == 1 + MAX_WAITING
 
 
-@pytest.mark.slow
 def test_changes_of_many_users_do_not_hold_up_those_who_load_files(site: Site) -> None:
     users = [f"{number:032x}" for number in range(60)]
     for user in users:
@@ -441,7 +440,6 @@ def test_changes_of_many_users_do_not_hold_up_those_who_load_files(site: Site) -
         assert {connection.getresponse().status for connection in changes} == {200}
 
 
-@pytest.mark.slow
 def test_a_change_shows_in_every_worker_at_once(site: Site) -> None:
     with (
         serving({**site.environment, **ENVIRONMENT, **AN_HOUR}, "--workers", "4") as server,

@@ -9,6 +9,8 @@ from tests.support.site import ADA, Site
 from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, public, signed
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 TOKEN = capability(ADA, "Review")
 
 
@@ -22,7 +24,6 @@ def server(site: Site, request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status", "line"),
     [

@@ -14,6 +14,8 @@ from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, populated
 from tests.support.urls import API, ENTRY, MANIFEST, own, public
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 DESIGNER = f"{MANIFEST}/designer"
 RICH = "1" * 32
 """Has a plugin whose every column is filled."""
@@ -386,7 +388,6 @@ def test_pinning_can_be_switched_off(lenient: Server, slug: str) -> None:
     assert manifest(lenient, PLACES)[slug]["bundlelocation"] == LOCATIONS[slug][1]
 
 
-@pytest.mark.slow
 def test_the_pin_is_the_same_on_every_node(
     server: Server, site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -719,7 +720,6 @@ def test_an_odd_value_in_one_row_does_not_spoil_the_answer(
     assert server.get(own("Review"), bearer(user)).status == 200
 
 
-@pytest.mark.slow
 def test_text_that_is_not_utf_8_spoils_no_answer_and_keeps_no_lock(empty_site: Site) -> None:
     """A query that fails half-way must not hold SQLite's read lock: the application writes."""
     empty_site.publish("Review", "1.0.0")

@@ -7,6 +7,8 @@ from tests.support.server import Server, serving
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import own
 
+pytestmark = pytest.mark.slow
+
 
 def samples(server: Server) -> dict[tuple[str, ...], float]:
     """Values by name and label values, labels in the order of their names."""
@@ -48,7 +50,6 @@ def test_caches_tell_hits_from_misses(server: Server) -> None:
     assert found["gateway_asset_bytes",] > 0
 
 
-@pytest.mark.slow
 def test_metrics_can_be_switched_off(site: Site) -> None:
     with serving({**site.environment, "GATEWAY__OBSERVABILITY__METRICS": "false"}) as server:
         assert server.get("/-/metrics").status == 404

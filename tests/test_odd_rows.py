@@ -17,6 +17,8 @@ from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populate, populated
 from tests.support.urls import API, MANIFEST, own, public
 
+pytestmark = pytest.mark.slow
+
 DESIGNER = f"{MANIFEST}/designer"
 
 
@@ -166,7 +168,6 @@ def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return populate(PostgresSite(tmp_path / "site", postgres.new_database()))
 
 
-@pytest.mark.slow
 def test_modules_come_in_the_order_of_the_table(either_site: Site) -> None:
     """The application asks for none, and its designer shows them as they come."""
     names = ["Zoom", "Alpha", "Middle", "Beta"]
@@ -190,7 +191,6 @@ def test_modules_come_in_the_order_of_the_table(either_site: Site) -> None:
     assert [module["name"] for module in ben] == names
 
 
-@pytest.mark.slow
 def test_a_view_in_the_tables_place_is_read_too(either_site: Site) -> None:
     """Its rows have no place of their own."""
     either_site.add_module(f"{ADA}_Review", "Only", ADA)
@@ -204,7 +204,6 @@ def test_a_view_in_the_tables_place_is_read_too(either_site: Site) -> None:
 # Names that are none
 
 
-@pytest.mark.slow
 def test_a_name_that_nothing_can_have_is_unknown_to_every_route(either_site: Site) -> None:
     """PostgreSQL takes NUL in a text for an error: it was a 503, and opened the circuit."""
     as_ada = bearer(ADA)

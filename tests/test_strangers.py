@@ -16,6 +16,8 @@ from tests.support.postgres import Postgres, PostgresSite
 from tests.support.site import ADA, BEN, NOBODY, Site, populate, populated
 from tests.support.urls import public
 
+pytestmark = pytest.mark.slow
+
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 QUIET = {
     "GATEWAY__FRESHNESS__WATCH_USERS": "false",
@@ -132,7 +134,6 @@ def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     return populate(PostgresSite(tmp_path / "site", postgres.new_database()))
 
 
-@pytest.mark.slow
 def test_questions_of_strangers_that_take_too_long_delay_no_user(
     either_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
