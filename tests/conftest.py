@@ -9,9 +9,9 @@ from typing import TypeVar
 import pytest
 from hypothesis import settings
 
-from tests.support.postgres import Postgres, find_binaries, running_postgres
+from tests.support.postgres import Postgres, PostgresSite, find_binaries, running_postgres
 from tests.support.server import Server, serving
-from tests.support.site import Site, populated
+from tests.support.site import Site, populate, populated
 
 T = TypeVar("T")
 
@@ -68,3 +68,12 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def empty_site(tmp_path: Path) -> Site:
     return Site(tmp_path / "site")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    """A populated site over each of the databases."""
+    if request.param == "sqlite":
+        return populated(tmp_path / "site")
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return populate(PostgresSite(tmp_path / "site", postgres.new_database()))

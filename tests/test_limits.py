@@ -1,10 +1,12 @@
 """What a client can make the server hold, and for how long, seen from outside."""
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.support.site import ADA, Site, bearer, populated
 from tests.support.sockets import converse, statuses
 from tests.support.urls import own
 from tests.support.waiting import eventually
+from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 
@@ -233,6 +236,13 @@ def test_a_server_without_a_free_descriptor_goes_on_when_there_is_one(site: Site
                     client.sendall(file_of(ADA, LARGE))
         eventually(lambda: is_served(server), bool)
         assert "Traceback" not in "".join(server.output)
+
+
+def test_a_worker_takes_as_many_descriptors_as_the_system_allows(site: Site) -> None:
+    with serving(site.environment, descriptors=f"{FEW}:{2 * FEW}") as server:
+        (worker,) = children(server.process.pid)
+        limits = Path(f"/proc/{worker}/limits").read_text()
+    assert re.search(rf"^Max open files +{2 * FEW} +{2 * FEW} ", limits, re.MULTILINE)
 
 
 def is_served(server: Server) -> bool:

@@ -5,16 +5,14 @@ SQLite keeps values of any type in any column.
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.database import is_true
 from tests.support.commands import run
-from tests.support.postgres import Postgres, PostgresSite
 from tests.support.server import Server, serving
-from tests.support.site import ADA, BEN, CLEO, Site, bearer, populate, populated
+from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import API, MANIFEST, own, public
 
 pytestmark = pytest.mark.slow
@@ -158,14 +156,6 @@ def test_a_version_that_no_folder_has_makes_no_slug_ambiguous(
 
 
 # The order of modules
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    if request.param == "sqlite":
-        return populated(tmp_path / "site")
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return populate(PostgresSite(tmp_path / "site", postgres.new_database()))
 
 
 def test_modules_come_in_the_order_of_the_table(either_site: Site) -> None:

@@ -12,8 +12,7 @@ from gateway.breaker import THRESHOLD
 from gateway.errors import SourceUnavailable
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.commands import run
-from tests.support.postgres import Postgres, PostgresSite
-from tests.support.site import ADA, BEN, NOBODY, Site, populate, populated
+from tests.support.site import ADA, BEN, NOBODY, Site, populated
 from tests.support.urls import public
 
 pytestmark = pytest.mark.slow
@@ -124,14 +123,6 @@ def test_the_ids_of_a_user_who_is_known_are_asked_of_nobody(
         assert (len(asked.for_users), asked.for_strangers) == (1, [])
 
     listening(site, monkeypatch, scenario)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def either_site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    if request.param == "sqlite":
-        return populated(tmp_path / "site")
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return populate(PostgresSite(tmp_path / "site", postgres.new_database()))
 
 
 def test_questions_of_strangers_that_take_too_long_delay_no_user(

@@ -129,11 +129,11 @@ def serving(
     *arguments: str,
     command: str = "serve",
     config: Path | None = None,
-    descriptors: int | None = None,
+    descriptors: int | str | None = None,
 ) -> Iterator[Server]:
     """`gateway serve` on a free port, until the block ends.
 
-    `descriptors`: how many the system allows it.
+    `descriptors`: how many the system allows it, or `soft:hard`.
     """
     options = () if config is None else ("--config", str(config))
     words = ("-m", "gateway", *options, command, *_FREE_PORT, *arguments)
@@ -143,7 +143,7 @@ def serving(
 
 @contextmanager
 def listening(
-    environment: Mapping[str, str], *arguments: str, descriptors: int | None = None
+    environment: Mapping[str, str], *arguments: str, descriptors: int | str | None = None
 ) -> Iterator[Server]:
     """`python …`, which says on which port it listens, until the block ends."""
     limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
