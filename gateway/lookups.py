@@ -129,8 +129,8 @@ class Lookups:
 
         None says nothing: one of them must be asked, or asked again.
         """
-        records = self.records.get_fresh(user)
-        installations = self.installations.get_fresh(user)
+        records = self.records.at_hand(user)
+        installations = self.installations.at_hand(user)
         if records is None or installations is None:
             return None
         record = records.value.find(plugin)
@@ -235,7 +235,7 @@ class Lookups:
 
         `rows` have the RECORD_COLUMNS.
         """
-        self.records.confirm(
+        self.records.confirm_landed(
             {user: self._database.user_records(user, of_user) for user, of_user in rows.items()}
         )
 

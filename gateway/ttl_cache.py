@@ -4,8 +4,12 @@ It knows nothing of plugins or HTTP. What it promises:
 
 - single flight: concurrent misses of one key share one load, which is a task of its own;
   a caller that is cancelled cancels nobody else;
+- together: where the source can be asked for many keys at once (`load_many`), the keys that are
+  missed while one load runs wait for the next load, and share it;
 - a value is used for `ttl_s`, less a jitter; shortly before that, a caller starts a refresh
   and is answered at once with the old value;
+- a change source can confirm values. `ttl_s` then counts from the last confirmation, up to
+  `max_age_s` after the load. A confirmation is an observation that came back;
 - while loads fail, the last value is used for `stale_if_error_s` more (RFC 5861 §4);
 - "known to be missing" is a value like any other, kept for `negative_ttl_s`;
 - no resurrection: a load that began before a purge or an expiry of its key is never stored
@@ -20,21 +24,26 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from dataclasses import replace as dataclass_replace
 from functools import partial
 from itertools import takewhile
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from cachetools import Cache, TLRUCache
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+LoadMany: TypeAlias = "Callable[[Sequence[K]], Awaitable[Mapping[K, V | asyncio.Future[V]]]]"
+"""Loads keys that all differ. Where one key takes longer than the others, or fails alone, its
+value is a future."""
 
-# A refresh begins at this share of the lifetime: one request in the last quarter pays
-# nothing and the others never wait.
-_REFRESH_AT = 0.75
+# A refresh begins in the last quarter of the lifetime: the caller who begins it is answered at
+# once, and the others never wait.
+_REFRESH_SHARE = 0.25
+# SQLite takes 999 parameters at least.
+_MOST_TOGETHER = 500
 _FAILED_PAUSE_S = 1.0
 _NO_GENERATION = -1
 # More than land between two looks of a change source; with a key that is kept anyway each takes
@@ -67,9 +76,12 @@ class Entry(Generic[V]):
     value: V
     generation: int
     loaded_at: float
+    confirmed_at: float
+    """The last moment at which the value was observed to be right."""
     refresh_at: float
     fresh_until: float
-    stale_until: float
+    last_until: float
+    """The value is loaded again after this moment, whatever confirms it."""
     negative: bool
     retry_at: float = 0.0
     """Its source failed; not asked again before this moment, while `retry_generation` lasts."""
@@ -100,12 +112,12 @@ class _Flight(Generic[K, V]):
 
     __slots__ = ("future", "generation", "has_caller", "key", "started_at")
 
-    def __init__(self, key: K, started_at: float, generation: int) -> None:
+    def __init__(self, key: K) -> None:
         self.key = key
         self.has_caller = False
         """Whether somebody counts as the one for whom it was begun."""
-        self.started_at = started_at
-        self.generation = generation
+        self.started_at = 0.0
+        self.generation = 0
         self.future: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
         self.future.add_done_callback(_mark_seen)
 
@@ -123,12 +135,13 @@ class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
         self,
         max_size: float,
         size_of: Callable[[V], int] | None,
+        useful_until: Callable[[Entry[V]], float],
         clock: Callable[[], float],
         counters: Counters,
     ) -> None:
         super().__init__(
             max_size,
-            ttu=lambda _key, entry, _now: entry.stale_until,
+            ttu=lambda _key, entry, _now: useful_until(entry),
             timer=clock,
             # Without it cachetools counts entries, and keeps no table of their sizes.
             getsizeof=None if size_of is None else lambda entry: size_of(entry.value),
@@ -146,14 +159,16 @@ class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
 
 
 class TTLCache(Generic[K, V]):
-    """Values of `load(key)`, remembered."""
+    """Values of `load(key)`, or of `load_many(keys)`, remembered."""
 
     def __init__(
         self,
-        load: Callable[[K], Awaitable[V]],
+        load: Callable[[K], Awaitable[V]] | None = None,
         *,
+        load_many: "LoadMany[K, V] | None" = None,
         ttl_s: float,
         max_size: int,
+        max_age_s: float = 0.0,
         size_of: Callable[[V], int] | None = None,
         negative_ttl_s: float = 0.0,
         stale_if_error_s: float = 0.0,
@@ -164,7 +179,12 @@ class TTLCache(Generic[K, V]):
         patience_s: float | None = None,
         order_within_s: float = 0.0,
     ) -> None:
-        """`patience_s`: how long a caller waits for a load while an older value could stand in.
+        """One of `load` and `load_many` is given.
+
+        `max_age_s`: how long confirmations can keep a value fresh, counted from its load; never
+        less than `ttl_s`.
+
+        `patience_s`: how long a caller waits for a load while an older value could stand in.
 
         `max_size` counts entries, or whatever `size_of` measures. The least recently used goes
         first, as far as that is known: to within `order_within_s`. Keeping the order costs more
@@ -173,7 +193,9 @@ class TTLCache(Generic[K, V]):
         `on_change` is called when what callers were told may no longer hold: at a purge, an
         expiry, and a load that brought another value than the one before."""
         self._load = load
+        self._load_many = load_many
         self._ttl_s = ttl_s
+        self._max_age_s = max_age_s
         self._negative_ttl_s = negative_ttl_s
         self._stale_if_error_s = stale_if_error_s
         self._is_negative = is_negative
@@ -182,16 +204,25 @@ class TTLCache(Generic[K, V]):
         self._on_change = on_change
         self._patience_s = patience_s
         self._order_within_s = order_within_s
-        # A number that all entries share: one more of their own would be one more look at
-        # memory, which is what a hit costs where there are many.
+        # One number for all entries: a moment of its own in each would be one more look at
+        # memory, which is what a hit costs where there are many entries.
         self._period = 0
         self._period_until = 0.0
+        self._used: dict[K, None] | None = None
+        """Keys that were used in this period; None while nobody takes them."""
         self.counters = Counters()
-        self._entries: _Store[K, V] = _Store(max_size, size_of, clock, self.counters)
+        self._entries: _Store[K, V] = _Store(
+            max_size, size_of, self._useful_until, clock, self.counters
+        )
         self._flights: dict[K, _Flight[K, V]] = {}
+        self._waiting: list[_Flight[K, V]] = []
+        """Flights that wait for the next load of many keys."""
+        self._is_loading_many = False
         self._tasks: set[asyncio.Task[None]] = set()
         """All loads that run, those included whose result is not wanted any more."""
         self._generation = 0
+        self._confirmed_at = float("-inf")
+        """The last moment at which all values of this generation were observed to be right."""
         self._landings: deque[tuple[float, K]] = deque()
         """When the last loads landed, and their keys."""
         self._landings_are_known_after = float("-inf")
@@ -228,8 +259,12 @@ class TTLCache(Generic[K, V]):
         self._join(key)
         return True
 
-    def get_fresh(self, key: K) -> Entry[V] | None:
-        """The entry, while it is fresh and not due for a refresh: a hit that waits for nothing."""
+    def at_hand(self, key: K, max_age_s: float | None = None) -> Entry[V] | None:
+        """The entry that answers without waiting; None: `get_entry` may have to wait.
+
+        That is a fresh one, not older than `max_age_s`, or a stale one whose source failed a
+        moment ago. An entry that is due for a refresh answers, and its refresh begins.
+        """
         try:
             # Looks at neither time nor order: a quarter of the cost of `[]`, a tenth of `.get`.
             entry = Cache.__getitem__(self._entries, key)
@@ -237,47 +272,56 @@ class TTLCache(Generic[K, V]):
             return None
         now = self._clock()
         if now >= entry.refresh_at or entry.generation != self._generation:
+            if not self._renew(entry, now):
+                return self._stale(entry) if self._is_pausing(entry, now) else None
+            if now >= entry.refresh_at and not self._is_pausing(entry, now):
+                self._join(key)
+        if max_age_s is not None and self._age_s(entry, now) > max_age_s:
             return None
         if now >= self._period_until:
-            self._period += 1
-            self._period_until = now + self._order_within_s
+            self._begin_period(now)
         if entry.used_in != self._period:
-            entry.used_in = self._period
-            self._entries[key]  # the most recently used now
+            self._note_use(key, entry)
         if entry.negative:
             self.counters.negative_hits += 1
         else:
             self.counters.hits += 1
         return entry
 
+    def _begin_period(self, now: float) -> None:
+        self._period += 1
+        self._period_until = now + self._order_within_s
+
+    def _note_use(self, key: K, entry: Entry[V]) -> None:
+        """Once in a period for each entry."""
+        entry.used_in = self._period
+        self._entries[key]  # the most recently used now
+        if self._used is not None:
+            self._used[key] = None
+
+    def take_used(self) -> list[K]:
+        """Keys that answered since the last call. The first call begins to note them."""
+        used, self._used = self._used, {}
+        self._begin_period(self._clock())
+        return list(used or ())
+
     async def get_entry(self, key: K, *, max_age_s: float | None = None) -> Entry[V]:
-        entry = self.get_fresh(key) if max_age_s is None else None
-        return (await self._get_slowly(key, max_age_s))[0] if entry is None else entry
+        return (await self.trace_entry(key, max_age_s=max_age_s))[0]
 
     async def trace_entry(
         self, key: K, *, max_age_s: float | None = None
     ) -> tuple[Entry[V], Outcome]:
         """As `get_entry`; also how the caller got the entry."""
-        entry = self.get_fresh(key) if max_age_s is None else None
-        return await self._get_slowly(key, max_age_s) if entry is None else (entry, HIT)
-
-    async def _get_slowly(self, key: K, max_age_s: float | None) -> tuple[Entry[V], Outcome]:
-        entry = self._entries.get(key)
-        if entry is None:
-            self.counters.misses += 1
+        entry = self.at_hand(key, max_age_s)
+        if entry is not None:
+            return entry, HIT if self.is_fresh(entry) else _STALE_HIT
+        entry, now = self._entries.get(key), self._clock()
+        self.counters.misses += 1
+        if entry is None or now >= self._stale_until(entry):
             flight, collapsed = self._join(key)
             loaded = await asyncio.shield(flight)
             return loaded, self._forwarded("miss", loaded, key, collapsed)
-        now, is_fresh = self._clock(), self.is_fresh(entry)
-        if is_fresh and (max_age_s is None or now - entry.loaded_at <= max_age_s):
-            self._count_hit(entry)
-            if now >= entry.refresh_at and not self._is_pausing(entry):
-                self._join(key)
-            return entry, HIT
-        if self._is_pausing(entry):
-            return self._stale(entry), _STALE_HIT
-        self.counters.misses += 1
-        reason = "request" if is_fresh else "stale"
+        reason = "request" if self.is_fresh(entry) else "stale"
         flight, collapsed = self._join(key)
         await asyncio.wait({flight}, timeout=self._patience_s)
         if not flight.done():
@@ -287,7 +331,7 @@ class TTLCache(Generic[K, V]):
             loaded = await flight
         except Exception:  # whatever the source raised: the last value stands in
             last = self._entries.get(key)
-            if last is None:
+            if last is None or self._clock() >= self._stale_until(last):
                 raise
             return self._stale(last), Outcome(reason, collapsed, is_stale=True)
         return loaded, self._forwarded(reason, loaded, key, collapsed)
@@ -296,7 +340,50 @@ class TTLCache(Generic[K, V]):
         return Outcome(reason, collapsed, stored=self._entries.get(key) is loaded)
 
     def is_fresh(self, entry: Entry[V]) -> bool:
-        return entry.generation == self._generation and self._clock() < entry.fresh_until
+        return self._renew(entry, self._clock())
+
+    def _renew(self, entry: Entry[V], now: float) -> bool:
+        """Whether the entry is fresh, also by what was confirmed since it was looked at."""
+        if entry.generation != self._generation:
+            return False
+        self._extend(entry, self._confirmed_at)
+        return now < entry.fresh_until
+
+    def _extend(self, entry: Entry[V], at: float) -> None:
+        """The value was right at the moment `at`."""
+        if at <= entry.confirmed_at:
+            return
+        entry.confirmed_at = at
+        ttl_s = self._negative_ttl_s if entry.negative else self._ttl_s
+        until = min(at + ttl_s, entry.last_until)
+        if until > entry.fresh_until:
+            entry.fresh_until = until
+            entry.refresh_at = until if entry.negative else until - ttl_s * _REFRESH_SHARE
+
+    def _age_s(self, entry: Entry[V], now: float) -> float:
+        """Since the value was last known to be right."""
+        if entry.generation != self._generation:
+            return now - entry.confirmed_at
+        return now - max(entry.confirmed_at, self._confirmed_at)
+
+    def _stale_until(self, entry: Entry[V]) -> float:
+        return entry.fresh_until + (0.0 if entry.negative else self._stale_if_error_s)
+
+    def _useful_until(self, entry: Entry[V]) -> float:
+        """The last moment at which the entry may answer, if it is confirmed as long as can be."""
+        return entry.last_until + (0.0 if entry.negative else self._stale_if_error_s)
+
+    def confirm_all(self, at: float) -> None:
+        """All values were right at the moment `at` of the clock, but for those that were purged or
+        expired by now: their source was observed, and no change of it is left untold. O(1).
+        """
+        self._confirmed_at = max(self._confirmed_at, at)
+
+    def confirm(self, key: K, at: float) -> None:
+        """The value of one key was right at the moment `at` of the clock."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.generation == self._generation:
+            self._extend(entry, at)
 
     def replace(self, key: K, expected: V, value: V) -> None:
         """Puts `value` in the place of `expected`, with its moments; nothing, if that is gone."""
@@ -306,8 +393,12 @@ class TTLCache(Generic[K, V]):
         self._store(key, dataclass_replace(entry, value=value))
         self._on_change()
 
-    def _is_pausing(self, entry: Entry[V]) -> bool:
-        return self._clock() < entry.retry_at and entry.retry_generation == self._generation
+    def _is_pausing(self, entry: Entry[V], now: float) -> bool:
+        return (
+            now < entry.retry_at
+            and entry.retry_generation == self._generation
+            and now < self._stale_until(entry)
+        )
 
     def _stale(self, entry: Entry[V]) -> Entry[V]:
         self.counters.stale_hits += 1
@@ -330,10 +421,10 @@ class TTLCache(Generic[K, V]):
     def expire(self, key: K) -> None:
         """Soft: asked for again at its next use, and stands in on errors."""
         self._flights.pop(key, None)
-        self._forget_freshness(key)
+        self._forat_handness(key)
         self._on_change()
 
-    def _forget_freshness(self, key: K) -> None:
+    def _forat_handness(self, key: K) -> None:
         entry = self._entries.get(key)
         if entry is not None:
             entry.generation = _NO_GENERATION
@@ -350,7 +441,7 @@ class TTLCache(Generic[K, V]):
         since = takewhile(lambda landing: landing[0] >= moment, reversed(self._landings))
         return {key for _, key in since}
 
-    def confirm(self, values: Mapping[K, V]) -> None:
+    def confirm_landed(self, values: Mapping[K, V]) -> None:
         """The source holds these values: entries that agree count as landed long ago."""
         agreeing = {
             key
@@ -367,7 +458,7 @@ class TTLCache(Generic[K, V]):
         if landed or self._flights:
             self._flights.clear()
             for key in landed:
-                self._forget_freshness(key)
+                self._forat_handness(key)
             self._on_change()
 
     def purge_all(self) -> None:
@@ -385,15 +476,12 @@ class TTLCache(Generic[K, V]):
     async def close(self) -> None:
         """Ends the loads that still run."""
         self._flights.clear()
+        for flight in self._waiting:
+            self._failed(flight, asyncio.CancelledError())
+        self._waiting.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _count_hit(self, entry: Entry[V]) -> None:
-        if entry.negative:
-            self.counters.negative_hits += 1
-        else:
-            self.counters.hits += 1
 
     def _join(self, key: K) -> "tuple[asyncio.Future[Entry[V]], bool]":
         """The load of a key, for a caller; whether it was begun for another."""
@@ -405,24 +493,80 @@ class TTLCache(Generic[K, V]):
         flight = self._flights.get(key)
         if flight is None:
             self.counters.loads += 1
-            flight = self._flights[key] = _Flight(key, self._clock(), self._generation)
-            task = asyncio.create_task(self._fly(flight))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._over, flight))
+            flight = self._flights[key] = _Flight(key)
+            if self._load is not None:
+                self._start([flight], self._fly(self._load, flight))
+            elif self._load_many is not None:
+                self._waiting.append(flight)
+                self._load_waiting(self._load_many)
         return flight
 
-    async def _fly(self, flight: _Flight[K, V]) -> None:
+    def _start(
+        self, flights: Sequence[_Flight[K, V]], load: Coroutine[Any, Any, None]
+    ) -> "asyncio.Task[None]":
+        """Begins a load. What is read now is of this generation."""
+        started_at = self._clock()
+        for flight in flights:
+            flight.started_at, flight.generation = started_at, self._generation
+        task = asyncio.create_task(load)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._over, flights))
+        return task
+
+    async def _fly(self, load: Callable[[K], Awaitable[V]], flight: _Flight[K, V]) -> None:
         try:
-            value = await self._load(flight.key)
+            value = await load(flight.key)
         except Exception as error:  # whatever it is: it is for those who wait
             self._failed(flight, error)
         else:
             self._landed(flight, value)
 
-    def _over(self, flight: _Flight[K, V], task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not flight.future.done():  # the task was cancelled, perhaps before it began
+    def _load_waiting(self, load_many: "LoadMany[K, V]") -> None:
+        """Begins the next load of many keys, unless one runs."""
+        if self._is_loading_many or not self._waiting:
+            return
+        flights = self._waiting[:_MOST_TOGETHER]
+        del self._waiting[:_MOST_TOGETHER]
+        self._is_loading_many = True
+
+        def over(_task: "asyncio.Task[None]") -> None:
+            self._is_loading_many = False
+            self._load_waiting(load_many)
+
+        task = self._start(flights, self._fly_together(load_many, flights))
+        task.add_done_callback(over)
+
+    async def _fly_together(
+        self, load_many: "LoadMany[K, V]", flights: Sequence[_Flight[K, V]]
+    ) -> None:
+        try:
+            values = await load_many(list({flight.key: None for flight in flights}))
+        except Exception as error:  # whatever it is: it is for those who wait
+            for flight in flights:
+                self._failed(flight, error)
+            return
+        for flight in flights:
+            value = values[flight.key]
+            if not isinstance(value, asyncio.Future):
+                self._landed(flight, value)
+            elif value.done():
+                self._landed_late(flight, value)
+            else:  # only this key's source is slow
+                value.add_done_callback(partial(self._landed_late, flight))
+
+    def _landed_late(self, flight: _Flight[K, V], value: "asyncio.Future[V]") -> None:
+        if value.cancelled():
             self._failed(flight, asyncio.CancelledError())
+        elif error := value.exception():
+            self._failed(flight, error)
+        else:
+            self._landed(flight, value.result())
+
+    def _over(self, flights: Sequence[_Flight[K, V]], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # perhaps before it began
+            for flight in flights:
+                self._failed(flight, asyncio.CancelledError())
 
     def _landed(self, flight: _Flight[K, V], value: V) -> None:
         key, entry = flight.key, self._build_entry(value, flight.started_at, flight.generation)
@@ -435,7 +579,8 @@ class TTLCache(Generic[K, V]):
             self._note_landing(key)
             if before is not None and before.value != value:
                 self._on_change()
-        flight.future.set_result(entry)
+        if not flight.future.done():  # it is done after `close`
+            flight.future.set_result(entry)
 
     def _note_landing(self, key: K) -> None:
         if len(self._landings) == _MOST_LANDINGS:
@@ -446,6 +591,8 @@ class TTLCache(Generic[K, V]):
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
             self._pause_after_failure(flight.key)
+        if flight.future.done():
+            return
         self.counters.load_errors += 1
         if isinstance(error, asyncio.CancelledError):
             flight.future.cancel()
@@ -468,14 +615,15 @@ class TTLCache(Generic[K, V]):
         """Ages count from the load's start: the truth may have changed right after it read."""
         negative = self._is_negative(value)
         ttl_s = self._negative_ttl_s if negative else self._ttl_s
-        lifetime_s = ttl_s * (1.0 - self._jitter * random.random())  # noqa: S311 (no secret)
-        fresh_until = started_at + lifetime_s
+        kept = 1.0 - self._jitter * random.random()  # noqa: S311 (no secret)
+        fresh_until = started_at + ttl_s * kept
         return Entry(
             value=value,
             generation=generation,
             loaded_at=started_at,
-            refresh_at=fresh_until if negative else started_at + lifetime_s * _REFRESH_AT,
+            confirmed_at=started_at,
+            refresh_at=fresh_until - (0.0 if negative else ttl_s * kept * _REFRESH_SHARE),
             fresh_until=fresh_until,
-            stale_until=fresh_until + (0.0 if negative else self._stale_if_error_s),
+            last_until=max(fresh_until, started_at + self._max_age_s * kept),
             negative=negative,
         )
