@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import anyio.to_thread
 
-from gateway.basis import Basis
+from gateway.basis import AtHand
 from gateway.encoder import MIN_BYTES, Encoder
 from gateway.errors import NotServed, SourceUnavailable
 from gateway.media_types import media_type
@@ -63,9 +63,9 @@ class AssetStore:
             on_change=on_change,
         )
 
-    async def get(self, key: AssetKey, basis: Basis) -> Representation:
-        """Raises: NotServed, if there is no such file; SourceUnavailable, if the disk fails."""
-        found = await basis.ask("assets", self._cache, key)
+    def get(self, basis: AtHand, key: AssetKey) -> Representation:
+        """Raises: NotServed, if there is no such file; Pending."""
+        found = basis.ask("assets", self._cache, key)
         if isinstance(found, NotServed):
             raise type(found)(reason=found.reason)
         return found

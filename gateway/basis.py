@@ -1,37 +1,80 @@
-"""What a decision rests on: the entries it was made from, and until when they hold.
+"""What a decision asks the caches, and where it waits for them.
 
-It travels with a request on the cold path. The finished decision may be repeated until the
-first of its entries wants to be asked again.
+Decisions are synchronous functions: they ask a basis for what they need, in their own order, and
+return. What is not at hand raises `Pending`. On the hot path that is the end: the request is
+decided again, from the beginning, by a basis that waits for what was missing (`settled`). So one
+sequence serves both ways, and whoever decides neither awaits nor knows how long it takes.
 """
 
 import time
-from collections.abc import Hashable
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from gateway.ttl_cache import HIT, Entry, Outcome, TTLCache
+from gateway.ttl_cache import HIT, STALE_HIT, Entry, Outcome, TTLCache
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 BASIS_KEY = "gateway.basis"
 """Where the scope carries the basis of a request whose answer is to tell of it."""
 
 
-_NEVER = float("inf")
+class Pending(Exception):
+    """Something must be waited for: a cache's answer about a key."""
+
+    def __init__(
+        self, layer: str, cache: TTLCache[Any, Any], key: Hashable, max_age_s: float | None
+    ) -> None:
+        super().__init__(layer)
+        self.layer = layer
+        self.cache = cache
+        self.key = key
+        self.max_age_s = max_age_s
 
 
-class Basis:
-    """Gathers the moment until which a decision holds."""
+class AtHand:
+    """Answers with what the caches hold. It has no state: one object serves all requests."""
 
-    __slots__ = ("last", "until")
+    __slots__ = ()
 
     is_noted = False
     """Whether somebody listens to `note`."""
 
+    def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
+        """The value of `key` in the cache that is called `layer`, not older than `max_age_s`.
+
+        Raises: Pending.
+        """
+        entry = cache.at_hand(key, max_age_s)
+        if entry is None:
+            raise Pending(layer, cache, key, max_age_s)
+        return entry.value
+
+    def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
+        """Loads what will be asked for next, beside what is waited for first."""
+
+    def limit_to(self, duration_s: float) -> None:
+        """The decision holds at most this much longer."""
+
+    def mark(self, phase: str) -> None:
+        """The time since the last mark was spent on `phase`; a traced basis writes it down."""
+
+    def note(self, step: str, outcome: str, source: str) -> None:
+        """Hears of each step while the decision is made; an explanation writes it down."""
+
+
+AT_HAND = AtHand()
+
+
+class Basis(AtHand):
+    """Waits for what is not at hand. What was waited for holds for the rest of the request."""
+
+    __slots__ = ("_waited",)
+
     def __init__(self) -> None:
-        self.until = self.last = _NEVER
-        """Until the first entry wants to be asked again, and until it is no longer fresh: in
-        seconds of the monotonic clock, which is the caches' clock too."""
+        self._waited: dict[tuple[str, Hashable, bool], Entry[Any]] = {}
 
     @classmethod
     def of(cls, scope: Any) -> "Basis":
@@ -39,39 +82,46 @@ class Basis:
         basis: Basis | None = scope.get(BASIS_KEY)
         return basis if basis is not None else cls()
 
-    def rest_on(self, layer: str, entry: Entry[V]) -> V:
-        """The value of an entry of the cache `layer`, on which the decision now rests."""
-        refresh_at, last = entry.refresh_at, entry.fresh_until
-        if last < refresh_at:  # a stale entry has no time left at all
-            last = refresh_at
-        self._end_by(refresh_at, last)
+    async def settled(
+        self, decide: "Callable[Concatenate[Basis, P], R]", *arguments: P.args, **named: P.kwargs
+    ) -> R:
+        """What `decide(basis, …)` returns when nothing is pending any more.
+
+        Raises: what `decide` raises, and what a cache raises whose source failed.
+        """
+        while True:
+            try:
+                return decide(self, *arguments, **named)
+            except Pending as pending:
+                place = self._place(pending.layer, pending.key, pending.max_age_s)
+                self._waited[place] = await self._wait_for(pending)
+            self._begin_again()
+
+    def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
+        entry = self._waited.get(self._place(layer, key, max_age_s))
+        if entry is None:
+            entry = cache.at_hand(key, max_age_s)
+            if entry is None:
+                raise Pending(layer, cache, key, max_age_s)
+        return self._rest_on(layer, cache, entry)
+
+    def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
+        cache.begin(key)
+
+    @staticmethod
+    def _place(layer: str, key: Hashable, max_age_s: float | None) -> tuple[str, Hashable, bool]:
+        """A value that was too old for one question answers another."""
+        return layer, key, max_age_s is not None
+
+    def _rest_on(self, _layer: str, _cache: TTLCache[K, V], entry: Entry[V]) -> V:
+        """The value of an entry, on which the decision now rests."""
         return entry.value
 
-    def began(self, layer: str) -> None:
-        """A load of the cache `layer` was begun, of what will be asked for."""
+    async def _wait_for(self, pending: Pending) -> Entry[Any]:
+        return await pending.cache.get_entry(pending.key, max_age_s=pending.max_age_s)
 
-    async def ask(
-        self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None
-    ) -> V:
-        """The value that the cache `layer` has or gets; the decision now rests on it."""
-        return self.rest_on(layer, await cache.get_entry(key, max_age_s=max_age_s))
-
-    def limit_to(self, duration_s: float) -> None:
-        """The decision holds at most this much longer."""
-        moment = time.monotonic() + duration_s
-        self._end_by(moment, moment)
-
-    def _end_by(self, until: float, last: float) -> None:
-        if until < self.until:
-            self.until = until
-        if last < self.last:
-            self.last = last
-
-    def mark(self, phase: str) -> None:
-        """The time since the last mark was spent on `phase`; a traced basis writes it down."""
-
-    def note(self, step: str, outcome: str, source: str) -> None:
-        """Hears of each step while the decision is made; an explanation writes it down."""
+    def _begin_again(self) -> None:
+        """The decision is made again, from its beginning."""
 
 
 class TracedBasis(Basis):
@@ -85,13 +135,22 @@ class TracedBasis(Basis):
         self._begun: set[str] = set()
         self._durations: list[tuple[str, float]] = []
 
-    def began(self, layer: str) -> None:
-        self._begun.add(layer)
+    def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
+        if cache.begin(key):
+            self._begun.add(layer)
 
-    async def ask(
-        self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None
-    ) -> V:
-        entry, outcome = await cache.trace_entry(key, max_age_s=max_age_s)
+    async def _wait_for(self, pending: Pending) -> Entry[Any]:
+        entry, outcome = await pending.cache.trace_entry(pending.key, max_age_s=pending.max_age_s)
+        self._learn(pending.layer, outcome)
+        return entry
+
+    def _rest_on(self, layer: str, cache: TTLCache[K, V], entry: Entry[V]) -> V:
+        self._layers[layer] = entry
+        if layer in self._begun or layer not in self._outcomes:
+            self._learn(layer, HIT if cache.is_fresh(entry) else STALE_HIT)
+        return entry.value
+
+    def _learn(self, layer: str, outcome: Outcome) -> None:
         if layer in self._begun:  # it may have landed before it was asked for
             self._begun.remove(layer)
             stored = outcome.stored or not outcome.forwarded
@@ -99,12 +158,6 @@ class TracedBasis(Basis):
         # A layer may be asked twice. If its source was asked once, the answer took that long.
         if outcome.forwarded or layer not in self._outcomes:
             self._outcomes[layer] = outcome
-        return self.rest_on(layer, entry)
-
-    def rest_on(self, layer: str, entry: Entry[V]) -> V:
-        self._layers[layer] = entry
-        self._outcomes.setdefault(layer, HIT)
-        return super().rest_on(layer, entry)
 
     def mark(self, phase: str) -> None:
         now = time.monotonic()

@@ -17,11 +17,11 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from anyio.to_thread import run_sync
 
-from gateway.basis import Basis
+from gateway.basis import AtHand, Pending
 from gateway.connections import Row
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
 from gateway.errors import SourceUnavailable, StorageError
@@ -69,6 +69,13 @@ class Installations:
     """The file is no JSON object: nothing is installed, whatever the setting says."""
 
 
+class ReadInstallations(NamedTuple):
+    """What a user's file said when it was read, and the file's facts at that moment."""
+
+    said: Installations
+    facts: Facts
+
+
 class Lookups:
     """The caches with their loaders, and how long a "no" is believed."""
 
@@ -91,10 +98,10 @@ class Lookups:
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
-        self.installations: TTLCache[UserId, Installations] = self._cache(
+        self.installations: TTLCache[UserId, ReadInstallations] = self._cache(
             self._load_installations,
             cache.installations,
-            lambda value: not value.slugs and not self.table_decides(value),
+            lambda read: not read.said.slugs and not self.table_decides(read.said),
         )
         self.records: TTLCache[UserId, UserRecords] = self._cache(
             database.read_records, cache.versions, lambda records: records.is_empty
@@ -117,36 +124,20 @@ class Lookups:
         }
         """All of them, under the names that Cache-Status shows."""
 
-    def begin_user(self, user: UserId, basis: Basis) -> None:
-        """Begins to load what is not known of the user, so that the two loads run together."""
-        if self.records.begin(user):
-            basis.began("versions")
-        if self.installations.begin(user):
-            basis.began("installations")
+    def of_user(self, basis: AtHand, user: UserId) -> tuple[UserRecords, Installations]:
+        """The user's rows and what is in their JSON; both are loaded at the same time."""
+        try:
+            records = basis.ask("versions", self.records, user)
+        except Pending:
+            basis.begin("installations", self.installations, user)
+            raise
+        return records, basis.ask("installations", self.installations, user).said
 
-    def find_usable(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
-        """The user's row, enabled and of an installed plugin, if both caches say so at once.
-
-        None says nothing: one of them must be asked, or asked again.
-        """
-        records = self.records.at_hand(user)
-        installations = self.installations.at_hand(user)
-        if records is None or installations is None:
-            return None
-        record = records.value.find(plugin)
-        if record is None or not record.enabled:
-            return None
-        if not self.allows(installations.value, record.slug):
-            return None
-        basis.rest_on("versions", records)
-        basis.rest_on("installations", installations)
-        return record
-
-    async def is_installed(self, user: UserId, slug: str, basis: Basis) -> bool:
+    def is_installed(self, basis: AtHand, user: UserId, slug: str) -> bool:
         """Whether the user's JSON holds the plugin; a "no" is never older than negative_ttl."""
         for max_age_s in (None, self._no_installation_max_age_s):
-            value = await basis.ask("installations", self.installations, user, max_age_s)
-            if self.allows(value, slug):
+            read = basis.ask("installations", self.installations, user, max_age_s)
+            if self.allows(read.said, slug):
                 return True
         return False
 
@@ -168,20 +159,20 @@ class Lookups:
         return {
             user: self._installations_of(found[0])
             if found
-            else await self._load_installations(user)
+            else (await self._load_installations(user)).said
             for user, found in zip(users, read, strict=True)
         }
 
-    async def find_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord | None:
+    def find_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord | None:
         """The user's row, by slug or database id; a "no" is never older than negative_ttl."""
         record = None
         for max_age_s in (None, self._no_record_max_age_s):
-            record = (await basis.ask("versions", self.records, user, max_age_s)).find(plugin)
+            record = basis.ask("versions", self.records, user, max_age_s).find(plugin)
             if record is not None and record.enabled:
                 break
         return record
 
-    async def find_owner(self, database_id: str, basis: Basis) -> UserId | None:
+    def find_owner(self, basis: AtHand, database_id: str) -> UserId | None:
         """The user of the row with this id: its `user_id` column, not the id's prefix.
 
         The rows of the user whom the prefix names are looked at first if they are known: they
@@ -190,21 +181,21 @@ class Lookups:
         """
         user = _prefix_user(database_id)
         if user is not None and self.records.peek(user) is not None:
-            records = await basis.ask("versions", self.records, user)
+            records = basis.ask("versions", self.records, user)
             if records.find_by_id(database_id) is not None:
                 return user
-        return await basis.ask("owners", self.owners, database_id)
+        return basis.ask("owners", self.owners, database_id)
 
-    async def find_held_versions(self, slug: str, basis: Basis) -> frozenset[Version]:
+    def find_held_versions(self, basis: AtHand, slug: str) -> frozenset[Version]:
         """Versions in the enabled rows of `slug`, over all users; none if it is not published."""
-        if not await self._is_published(slug, basis):
+        if not self._is_published(basis, slug):
             return frozenset()
-        return await basis.ask("held_versions", self.held_versions, slug)
+        return basis.ask("held_versions", self.held_versions, slug)
 
-    async def _is_published(self, slug: str, basis: Basis) -> bool:
+    def _is_published(self, basis: AtHand, slug: str) -> bool:
         """Whether `shared/` has such a name, in any case: some disks make no difference."""
         for max_age_s in (None, self._no_record_max_age_s):
-            if slug.casefold() in await basis.ask("published", self.published, None, max_age_s):
+            if slug.casefold() in basis.ask("published", self.published, None, max_age_s):
                 return True
         return False
 
@@ -275,7 +266,8 @@ class Lookups:
             path = self._storage.installations_file(user)
             raise SourceUnavailable(reason=f"{path}: not read within {_READ_TIMEOUT_S} s") from None
 
-    async def _load_installations(self, user: UserId) -> Installations:
+    async def _load_installations(self, user: UserId) -> ReadInstallations:
+        facts: Facts = None
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
                 document, facts = await self.read_document(user)
@@ -284,8 +276,8 @@ class Lookups:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
             else:
                 self._note_read(user, facts)
-                return self._installations_of(document)
-        return Installations((), file_exists=True, broken=True)
+                return ReadInstallations(self._installations_of(document), facts)
+        return ReadInstallations(Installations((), file_exists=True, broken=True), facts)
 
     async def _load_published(self, _key: None) -> frozenset[str]:
         try:

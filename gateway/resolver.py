@@ -8,7 +8,7 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
-from gateway.basis import Basis
+from gateway.basis import AtHand
 from gateway.builds import FolderState
 from gateway.database import PluginRecord
 from gateway.errors import (
@@ -62,114 +62,118 @@ class Resolver:
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
         # The same few files are asked for by all users.
         self._allows = lru_cache(_REMEMBERED)(self._has_allowed_suffix)
-        self._unpinned = lru_cache(_REMEMBERED)(_own_unpinned)
 
-    async def resolve(self, user: UserId, target: Target, basis: Basis) -> Resolution:
-        """What `user` gets: his own version, or the pinned one if he has the plugin.
+    def resolve(self, basis: AtHand, user: UserId, target: Target) -> Resolution:
+        """What `user` gets: their own version, or the pinned one if they have the plugin.
 
-        Raises: RequestError.
+        Raises: RequestError, Pending.
         """
-        self._check_type(target.asset_path, basis)
-        record = None
-        if not basis.is_noted:  # nearly always, and then it takes no step that could be noted
-            record = self._lookups.find_usable(user, target.plugin, basis)
-        if record is None:
-            record = await self._usable_record(user, target.plugin, basis)
+        self._check_type(basis, target.asset_path)
+        record = self._usable_record(basis, user, target.plugin)
         if target.pin is not None:
-            state = await self._pinned_state(record.slug, target.pin, basis)
+            state = self._pinned_state(basis, record.slug, target.pin)
             return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
-        is_short = len(target.asset_path) <= _LONGEST_REMEMBERED
-        build = self._unpinned if is_short else _own_unpinned
-        return build(record.slug, record.version, target.asset_path)
+        return Resolution(AssetKey(record.slug, record.version, target.asset_path), None, True)
 
-    async def resolve_public(self, target: Target, basis: Basis) -> Resolution:
+    def resolve_public(self, basis: AtHand, target: Target) -> Resolution:
         """What anyone gets: a database id names its owner's row, a pin is its own permission,
         a bare slug is served only where all its rows agree.
 
-        Raises: RequestError. All 404s about the plugin look the same.
+        Raises: RequestError, Pending. All 404s about the plugin look the same.
         """
-        self._check_type(target.asset_path, basis)
+        self._check_type(basis, target.asset_path)
         try:
             if target.pin is not None:
-                slug, state = await self._holder_of_pin(target.plugin, target.pin, basis)
+                slug, state = self._holder_of_pin(basis, target.plugin, target.pin)
                 return _pinned(slug, target.pin, target.asset_path, state, owned=False)
-            slug, version = await self._public_version(target.plugin, basis)
+            slug, version = self._public_version(basis, target.plugin)
         except AssetNotFound:
             raise
         except NotServed as error:
             raise UnknownPlugin(reason=error.reason) from None
-        key = AssetKey(slug, version, target.asset_path)
-        return Resolution(key, content_digest=None, owned=False)
+        return Resolution(AssetKey(slug, version, target.asset_path), None, False)
 
-    def _check_type(self, asset_path: AssetPath, basis: Basis) -> None:
+    def _check_type(self, basis: AtHand, asset_path: AssetPath) -> None:
         is_short = len(asset_path) <= _LONGEST_REMEMBERED
         allowed = self._allows(asset_path) if is_short else self._has_allowed_suffix(asset_path)
-        basis.note("file type", "allowed" if allowed else "refused", "http.allowed_suffixes")
+        if basis.is_noted:
+            outcome = "allowed" if allowed else "refused"
+            basis.note("file type", outcome, "http.allowed_suffixes")
         if not allowed:
             raise AssetTypeNotAllowed(reason=f"{suffix(asset_path) or 'no suffix'} is not served")
 
     def _has_allowed_suffix(self, asset_path: AssetPath) -> bool:
         return suffix(asset_path) in self._allowed_suffixes
 
-    async def _usable_record(self, user: UserId, plugin: str, basis: Basis) -> PluginRecord:
+    def _usable_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
         """The user's row, having passed the installation rule and being enabled."""
-        self._lookups.begin_user(user, basis)
-        record = await self._lookups.find_record(user, plugin, basis)
-        installed = await self._lookups.is_installed(user, record.slug if record else plugin, basis)
-        basis.note("installed", "yes" if installed else "no", f"users/user_{user}")
+        records, installations = self._lookups.of_user(basis, user)
+        record = records.find(plugin)
+        if (
+            record is not None
+            and record.enabled
+            and self._lookups.allows(installations, record.slug)
+        ):
+            if basis.is_noted:
+                _note_record(basis, user, record, installed=True)
+            return record
+        return self._refused_record(basis, user, plugin)
+
+    def _refused_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
+        """The same where the caches say no: they are asked again unless they know it of late."""
+        record = self._lookups.find_record(basis, user, plugin)
+        slug = record.slug if record else plugin
+        installed = self._lookups.is_installed(basis, user, slug)
+        _note_record(basis, user, record, installed=installed)
         if not installed:
             raise NotInstalled(owned=record is not None)
         if record is None:
-            basis.note("row", "none", "table plugin")
             raise UnknownPlugin(reason=f"no row of {user} for {plugin}")
-        basis.note(
-            "row",
-            f"{record.slug} {record.version}, {'enabled' if record.enabled else 'disabled'}",
-            "table plugin",
-        )
         if not record.enabled:
             raise PluginDisabled(owned=True)
         return record
 
-    async def _pinned_state(self, slug: Slug, pin: Pin, basis: Basis) -> FolderState:
+    def _pinned_state(self, basis: AtHand, slug: Slug, pin: Pin) -> FolderState:
         """The folder's state, which is the pinned one."""
-        shared = await self._versions.get(slug, pin.version, basis)
+        shared = self._versions.get(basis, slug, pin.version)
         state = shared.state if shared else None
         current = state is not None and state.build == pin.build
-        basis.note("pin", "on disk" if current else "retired", f"shared/{slug}/v{pin.version}")
+        if basis.is_noted:
+            folder = f"shared/{slug}/v{pin.version}"
+            basis.note("pin", "on disk" if current else "retired", folder)
         if state is None or not current:
             there = state.build if state else "no folder"
             raise VersionRetired(reason=f"{slug} {pin}: on disk is {there}")
         return state
 
-    async def _holder_of_pin(self, plugin: str, pin: Pin, basis: Basis) -> tuple[Slug, FolderState]:
+    def _holder_of_pin(self, basis: AtHand, plugin: str, pin: Pin) -> tuple[Slug, FolderState]:
         """The plugin whose version is exactly the pinned build.
 
         Usually without a query: `plugin` is a slug, or a database id that ends in one.
         """
-        for text in (plugin, plugin.partition("_")[2]):
+        for text in (plugin.partition("_")[2], plugin):
             try:
                 slug = parse_slug(text)
-                return slug, await self._pinned_state(slug, pin, basis)
+                return slug, self._pinned_state(basis, slug, pin)
             except (ValueError, VersionRetired):
                 continue
-        owner = await self._lookups.find_owner(plugin, basis)
-        record = await self._lookups.find_record(owner, plugin, basis) if owner else None
+        owner = self._lookups.find_owner(basis, plugin)
+        record = self._lookups.find_record(basis, owner, plugin) if owner else None
         if record is None:
             raise VersionRetired(reason=f"no row {plugin}, and no folder holds {pin}")
-        return record.slug, await self._pinned_state(record.slug, pin, basis)
+        return record.slug, self._pinned_state(basis, record.slug, pin)
 
-    async def _public_version(self, plugin: str, basis: Basis) -> tuple[Slug, Version]:
-        owner = await self._lookups.find_owner(plugin, basis)
+    def _public_version(self, basis: AtHand, plugin: str) -> tuple[Slug, Version]:
+        owner = self._lookups.find_owner(basis, plugin)
         if owner is not None:
             basis.note("owner", owner, "table plugin")
-            record = await self._usable_record(owner, plugin, basis)
+            record = self._usable_record(basis, owner, plugin)
             if record.version is None:
                 raise VersionNotPublished(reason="the row's version is no folder name")
             return record.slug, record.version
-        versions = await self._lookups.find_held_versions(plugin, basis)
+        versions = self._lookups.find_held_versions(basis, plugin)
         basis.note("versions of the slug", ", ".join(sorted(versions)) or "none", "table plugin")
         if len(versions) > 1:
             raise AmbiguousVersion(reason=f"{plugin} is held at {sorted(versions)}")
@@ -180,8 +184,15 @@ class Resolver:
             raise UnknownPlugin(reason=f"no enabled row of {plugin}") from None
 
 
-def _own_unpinned(slug: Slug, version: Version, asset_path: AssetPath) -> Resolution:
-    return Resolution(AssetKey(slug, version, asset_path), content_digest=None, owned=True)
+def _note_record(
+    basis: AtHand, user: UserId, record: PluginRecord | None, *, installed: bool
+) -> None:
+    basis.note("installed", "yes" if installed else "no", f"users/user_{user}")
+    if record is not None:
+        state = "enabled" if record.enabled else "disabled"
+        basis.note("row", f"{record.slug} {record.version}, {state}", "table plugin")
+    elif installed:
+        basis.note("row", "none", "table plugin")
 
 
 def _pinned(

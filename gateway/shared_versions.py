@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio.to_thread
 import orjson
 
-from gateway.basis import Basis
+from gateway.basis import AtHand
 from gateway.builds import FolderState, look_at_version
 from gateway.encoder import Encoder
 from gateway.errors import PublishingError, SourceUnavailable
@@ -117,12 +117,9 @@ class SharedVersions:
         """Where they are held, for counting."""
         return self._looks
 
-    async def get(self, slug: Slug, version: Version, basis: Basis) -> SharedVersion | None:
-        """None where the version has no folder.
-
-        Raises: SourceUnavailable, if the disk fails and no earlier answer is left.
-        """
-        shared = await basis.ask("builds", self._looks, (slug, version))
+    def get(self, basis: AtHand, slug: Slug, version: Version) -> SharedVersion | None:
+        """None where the version has no folder. Raises: Pending."""
+        shared = basis.ask("builds", self._looks, (slug, version))
         if shared is not None:
             shared.uses += 1
         return shared

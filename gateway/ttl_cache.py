@@ -104,7 +104,7 @@ class Outcome(NamedTuple):
 
 
 HIT = Outcome()
-_STALE_HIT = Outcome(is_stale=True)
+STALE_HIT = Outcome(is_stale=True)
 
 
 class _Flight(Generic[K, V]):
@@ -314,7 +314,7 @@ class TTLCache(Generic[K, V]):
         """As `get_entry`; also how the caller got the entry."""
         entry = self.at_hand(key, max_age_s)
         if entry is not None:
-            return entry, HIT if self.is_fresh(entry) else _STALE_HIT
+            return entry, HIT if self.is_fresh(entry) else STALE_HIT
         entry, now = self._entries.get(key), self._clock()
         self.counters.misses += 1
         if entry is None or now >= self._stale_until(entry):
