@@ -1,10 +1,11 @@
 """The composition root: settings in, ASGI application out. The only place that knows all."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import anyio.to_thread
@@ -16,26 +17,24 @@ from starlette.types import Message, Receive, Scope, Send
 from gateway.assets import AssetStore
 from gateway.basis import BASIS_KEY, TracedBasis
 from gateway.builds import FolderState
-from gateway.cache_policy import Audience
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
 from gateway.changes import Change, Invalidation
 from gateway.connections import connect, connect_one
 from gateway.cors import CorsPolicy
 from gateway.database import PluginDatabase
-from gateway.decisions import Decisions
 from gateway.delivery.accel import AccelRedirect
 from gateway.encoder import Encoder
 from gateway.endpoints.administration import CacheState, administration_routes
 from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import authorize_route
-from gateway.endpoints.front import Front
+from gateway.endpoints.front import AnswersAtHand, Front
 from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.operations import operation_routes
-from gateway.endpoints.plugins import plugin_routes
-from gateway.endpoints.sending import ASKED, AssetServer
+from gateway.endpoints.plugins import ManifestRoute, plugin_routes
+from gateway.endpoints.sending import AssetServer
 from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.explain import Explainer
 from gateway.freshness import FreshnessSource, following
@@ -80,13 +79,9 @@ class Gateway(Front):
         self.settings = settings
         self.draining = False
         """Set by the server that is about to end: `/-/ready` then sends others elsewhere."""
-        self.decisions = Decisions()
-        on_change = self.decisions.clear
         self.storage = PluginStorage(settings.plugins_dir)
         self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
-        self.lookups = Lookups(
-            self.storage, self.database, settings.cache, settings.access, on_change
-        )
+        self.lookups = Lookups(self.storage, self.database, settings.cache, settings.access)
         # In development a file is looked at for every request, and encoding would be in vain.
         assets = settings.cache.assets
         if settings.dev.enabled:
@@ -102,7 +97,7 @@ class Gateway(Front):
         self.shared_versions = SharedVersions(
             self.storage, encoder, assets.revalidate, self._on_build_change, on_look=self._on_look
         )
-        self.assets = AssetStore(self.storage, assets, encoder, on_change)
+        self.assets = AssetStore(self.storage, assets, encoder)
         self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
         self.identity = IdentityChain(_identity_sources(settings))
         self.invalidation = Invalidation(
@@ -111,7 +106,6 @@ class Gateway(Front):
             self.shared_versions,
             self.assets,
             self.identity,
-            self.decisions,
         )
         self.change_log = ChangeLog(self.storage.cache)
         self._nodes = _postgres_source(settings)
@@ -138,9 +132,7 @@ class Gateway(Front):
         self._starlette.router.redirect_slashes = False
         self._started = self._listening = False
         self._start_lock = anyio.Lock()
-        super().__init__(
-            self._route, self.decisions, self.identity.credential, self._public_prefixes, self.cors
-        )
+        super().__init__(self._route, *self._routes_at_hand(), self.cors)
 
     @asynccontextmanager
     async def running(self, *, listening: bool = True) -> AsyncIterator[None]:
@@ -180,7 +172,6 @@ class Gateway(Front):
     def _on_build_change(self) -> None:
         """A page that was told 410 loads again and must find the new pin in its manifest."""
         self.catalogue.manifests.expire_all()
-        self.decisions.clear()
 
     @property
     def caches(self) -> dict[str, TTLCache[Any, Any]]:
@@ -245,10 +236,12 @@ class Gateway(Front):
     def _routes(self) -> list[BaseRoute]:
         settings = self.settings
         api = settings.http.api_prefix
-        server = AssetServer(
-            settings, self.storage, self.assets, self.shared_versions, self.decisions, self._accel
-        )
-        files = self._asset_routes(server)
+        server = AssetServer(settings, self.storage, self.assets, self.shared_versions, self._accel)
+        self._files = files = self._asset_routes(server)
+        self._manifests = {
+            path: ManifestRoute(self.catalogue, self.identity, with_modules=with_modules)
+            for path, with_modules in (("/manifest", False), ("/manifest/designer", True))
+        }
         routes: list[BaseRoute] = [
             *operation_routes(
                 self.database,
@@ -268,7 +261,6 @@ class Gateway(Front):
                 CacheState(
                     self.caches,
                     self.assets,
-                    self.decisions,
                     self.shared_versions,
                     self.invalidation,
                 ),
@@ -277,7 +269,7 @@ class Gateway(Front):
                 self.callers,
                 self.cors,
             ),
-            *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self.decisions),
+            *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self._manifests),
             *lifecycle_routes(f"{api}/plugins", self.lifecycle, self.callers, self.cors),
             *(Route(path, endpoint) for path, endpoint in files.items()),
         ]
@@ -296,11 +288,18 @@ class Gateway(Front):
         if signed_paths.enabled:
             signed = SignedAssets(server, self.resolver, f"{api}/signed/", signed_paths)
             routes[f"{signed.prefix}{{token}}/plugins/{rest}"] = signed
-        # What shared caches may keep depends on no credential in a header.
-        self._public_prefixes = [
-            route.prefix for route in routes.values() if route.audience is Audience.PUBLIC
-        ]
         return routes
+
+    def _routes_at_hand(
+        self,
+    ) -> tuple[Mapping[bytes, AnswersAtHand], Sequence[tuple[bytes, AnswersAtHand]]]:
+        """Routes by whole paths and by prefixes, as sent; none where each answer tells how it was
+        decided."""
+        if self.settings.observability.debug_headers:
+            return {}, ()
+        plugins = f"{self.settings.http.api_prefix}/plugins"
+        exact = {quote(plugins + path).encode(): each for path, each in self._manifests.items()}
+        return exact, [(quote(each.prefix).encode(), each) for each in self._files.values()]
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -378,10 +377,8 @@ def _postgres_source(settings: Settings) -> PostgresSource | None:
 
 
 def _telling(scope: Scope, send: Send) -> Send:
-    """Adds what the answer rests on. It is then decided anew for each request, as a repetition
-    would have nothing to tell."""
+    """Adds what the answer rests on."""
     basis = scope[BASIS_KEY] = TracedBasis()
-    scope.pop(ASKED, None)
 
     async def send_with_fields(message: Message) -> None:
         if message["type"] == "http.response.start":

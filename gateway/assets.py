@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable
 
 import anyio.to_thread
 
@@ -43,7 +42,6 @@ class AssetStore:
         storage: PluginStorage,
         settings: AssetCache,
         encoder: Encoder | None,
-        on_change: Callable[[], None],
     ) -> None:
         """Without an `encoder` nothing is encoded."""
         self._storage = storage
@@ -60,7 +58,6 @@ class AssetStore:
             max_size=settings.max_bytes + _FACTS_BYTES,
             size_of=lambda value: value.memory_bytes if isinstance(value, Representation) else 1000,
             is_negative=lambda value: isinstance(value, NotServed),
-            on_change=on_change,
         )
 
     def get(self, basis: AtHand, key: AssetKey) -> Representation:

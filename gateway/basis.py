@@ -98,7 +98,7 @@ class Basis(AtHand):
             self._begin_again()
 
     def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
-        entry = self._waited.get(self._place(layer, key, max_age_s))
+        entry: Entry[V] | None = self._waited.get(self._place(layer, key, max_age_s))
         if entry is None:
             entry = cache.at_hand(key, max_age_s)
             if entry is None:
@@ -107,6 +107,10 @@ class Basis(AtHand):
 
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
         cache.begin(key)
+
+    def forget_waited(self) -> None:
+        """The next decision of this request rests on what the caches hold then."""
+        self._waited.clear()
 
     @staticmethod
     def _place(layer: str, key: Hashable, max_age_s: float | None) -> tuple[str, Hashable, bool]:
@@ -133,7 +137,7 @@ class TracedBasis(Basis):
         self._layers: dict[str, Entry[Any]] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._begun: set[str] = set()
-        self._durations: list[tuple[str, float]] = []
+        self._durations: dict[str, float] = {}
 
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
         if cache.begin(key):
@@ -160,8 +164,10 @@ class TracedBasis(Basis):
             self._outcomes[layer] = outcome
 
     def mark(self, phase: str) -> None:
+        if phase in self._durations:  # the decision began again: what it waits for comes later
+            return
         now = time.monotonic()
-        self._durations.append((phase, now - self._marked_at))
+        self._durations[phase] = now - self._marked_at
         self._marked_at = now
 
     def ages(self) -> dict[str, tuple[float, float]]:
@@ -176,7 +182,9 @@ class TracedBasis(Basis):
         """Cache-Status (RFC 9211), a member for each cache, and Server-Timing (W3C)."""
         now = time.monotonic()
         caches = ", ".join(self._cache_status(name, now) for name in self._layers)
-        timing = ", ".join(f"{phase};dur={1000 * spent:.3f}" for phase, spent in self._durations)
+        timing = ", ".join(
+            f"{phase};dur={1000 * spent:.3f}" for phase, spent in self._durations.items()
+        )
         total = f"total;dur={1000 * (now - self._started_at):.3f}"
         return [
             *([(b"cache-status", caches.encode())] if caches else []),

@@ -14,7 +14,7 @@ from gateway.errors import (
     NotAuthenticated,
     PasswordRequired,
 )
-from gateway.identity import IdentityChain, single_header
+from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Settings
 
@@ -62,21 +62,21 @@ class Callers:
 
         Raises: NotAuthenticated, InvalidToken, SourceUnavailable.
         """
-        if self._token and self._holds_token(scope):
+        headers = joined_headers(scope)
+        if self._token and self._holds_token(headers):
             return Caller(None, is_administrator=True)
         try:
-            user = await self._identity.identify(scope, Basis.of(scope))
+            user = await Basis.of(scope).settled(self._identity.identify, scope, headers)
         except NotAuthenticated:
             raise (
                 PasswordRequired if challenge_browser and self._token else NotAuthenticated
             ) from None
         return Caller(user, is_administrator=user in self._administrators)
 
-    def _holds_token(self, scope: Scope) -> bool:
+    def _holds_token(self, headers: Headers) -> bool:
         """As a bearer token, or as the password of any name (RFC 7617), which browsers can send."""
         try:
-            field = single_header(scope, b"authorization") or b""
-            scheme, _, sent = field.partition(b" ")
+            scheme, _, sent = headers.get(b"authorization", b"").partition(b" ")
             token = sent.strip()
             if scheme.lower() == b"basic":
                 token = b64decode(token, validate=True).partition(b":")[2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from gateway.basis import Basis
+from gateway.basis import AtHand, Basis
 from gateway.database import ModuleDetails, PluginDatabase, PluginDetails
 from gateway.errors import GatewayError, SourceUnavailable, UnknownPlugin
 from gateway.formats import (
@@ -74,12 +74,12 @@ class Catalogue:
         )
         """Finished manifests by user, with modules or without."""
 
-    async def manifest(self, user: UserId, basis: Basis, *, with_modules: bool) -> Variant:
+    def manifest(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Variant:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.
 
-        Raises: SourceUnavailable.
+        Raises: Pending.
         """
-        return await basis.ask("manifest", self.manifests, (user, with_modules))
+        return basis.ask("manifest", self.manifests, (user, with_modules))
 
     def forget_user(self, user: UserId) -> None:
         self.manifests.purge((user, True))
@@ -181,7 +181,7 @@ class Catalogue:
 
     async def _metadata(self, user: UserId) -> dict[str, InstallationMetadata] | None:
         """Installation metadata by slug; None where the table alone decides."""
-        installations = await self._lookups.installations.get(user)
+        installations = (await self._lookups.installations.get(user)).said
         if self._lookups.table_decides(installations):
             return None
         try:
@@ -198,7 +198,7 @@ class Catalogue:
             return verbatim
         try:
             slug, version, _ = _asset_names(plugin, relative)
-            shared = await self._versions.get(slug, version, Basis())
+            shared = await Basis().settled(self._versions.get, slug, version)
         except (ValueError, GatewayError):  # a name that is no path, a disk that fails
             return verbatim
         return f"{Pin(version, shared.state.build)}/{relative}" if shared else verbatim
@@ -207,7 +207,7 @@ class Catalogue:
         """What the version's files look like, of the user's own version."""
         try:
             slug, version = parse_slug(plugin.plugin_slug), parse_version(plugin.version)
-            shared = await self._versions.get(slug, version, Basis())
+            shared = await Basis().settled(self._versions.get, slug, version)
         except (ValueError, SourceUnavailable):  # a name that is no folder, a disk that fails
             shared = None
         if shared is None:

@@ -10,7 +10,6 @@ import orjson
 
 from gateway.assets import AssetStore
 from gateway.catalogue import Catalogue
-from gateway.decisions import Decisions
 from gateway.identity import IdentityChain
 from gateway.lookups import Lookups
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
@@ -65,22 +64,19 @@ class Invalidation:
         versions: SharedVersions,
         assets: AssetStore,
         identity: IdentityChain,
-        decisions: Decisions,
     ) -> None:
         self._lookups = lookups
         self._catalogue = catalogue
         self._versions = versions
         self._assets = assets
         self._identity = identity
-        self._decisions = decisions
         self.applied = 0
 
     def apply(self, change: Change) -> None:
         """The next request after this call sees the truth, not what was known before."""
         self.applied += 1
         if change.read_since is not None:
-            # Their decisions end with them: a decision holds its variant weakly.
-            self._catalogue.manifests.purge_all()
+            self._catalogue.manifests.expire_all()
             self._lookups.expire_read_since(change.read_since)
             return
         if change.user is not None:
@@ -90,7 +86,6 @@ class Invalidation:
             self._files(change.slug, change.version)
         if change.user is None and change.slug is None:
             self._everything(hard=change.hard)
-        self._decisions.clear()
 
     def _files(self, slug: Slug, version: Version | None) -> None:
         """The files of one version, or of all versions of a plugin."""

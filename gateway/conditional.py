@@ -87,14 +87,14 @@ def evaluate(
     Without a modification date (None) conditions on dates are ignored (§13.1.3, §13.1.4).
     """
     if conditions.if_match is not None:
-        if not _matches(conditions.if_match, etag, strongly=True):
+        if not matches(conditions.if_match, etag, strongly=True):
             return Outcome.FAILED
     elif (since := parse_http_date(conditions.if_unmodified_since)) is not None and (
         last_modified_s is not None and last_modified_s > since
     ):
         return Outcome.FAILED
     if conditions.if_none_match is not None:
-        if _matches(conditions.if_none_match, etag, strongly=False):
+        if matches(conditions.if_none_match, etag, strongly=False):
             return Outcome.NOT_MODIFIED if safe else Outcome.FAILED
     elif (
         safe
@@ -119,7 +119,7 @@ def parse_etags(text: str) -> list[ETag] | None:
     return etags
 
 
-def _matches(field: str, etag: ETag, *, strongly: bool) -> bool:
+def matches(field: str, etag: ETag, *, strongly: bool) -> bool:
     """§13.1.1 and §13.1.2. A malformed list matches nothing."""
     if field.strip(" \t") == ANY:
         return True

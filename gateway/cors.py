@@ -7,7 +7,9 @@ fields too, for a browser shows a JSON 404 without them as a blocked script.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
+from gateway.heads import head_of
 from gateway.representation import HeaderFields
 
 _METHODS = b"GET, POST, PUT, DELETE, OPTIONS, PATCH"
@@ -17,6 +19,7 @@ _HEADERS = (
 )
 EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
 _PREFLIGHT_MAX_AGE_S = 600
+_REMEMBERED = 256
 _LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 
 
@@ -35,10 +38,9 @@ class CorsPolicy:
     def __init__(self, origins: Collection[str], *, any_localhost: bool) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._any_localhost = any_localhost
-
-    @property
-    def enabled(self) -> bool:
-        return bool(self._origins) or self._any_localhost
+        self.enabled = bool(self._origins) or any_localhost
+        # Of origins that are not listed there is one answer; in development any port is listed.
+        self._sent = lru_cache(_REMEMBERED)(self._build_sent)
 
     def allows(self, origin: bytes) -> bool:
         return origin in self._origins or (
@@ -63,6 +65,16 @@ class CorsPolicy:
             (b"access-control-expose-headers", EXPOSED),
             vary,
         )
+
+    def sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
+        """The same, and as they are sent; nothing where CORS is off."""
+        if not self.enabled:
+            return (), b""
+        return self._sent(origin if origin is not None and self.allows(origin) else None)
+
+    def _build_sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
+        fields = self.fields(origin)
+        return fields, head_of(fields)
 
     def preflight(self, method: str, headers: Mapping[bytes, bytes]) -> Preflight | None:
         """The answer to a preflight request; None where the request is none."""

@@ -59,3 +59,16 @@ def choose(available: Iterable[str], weights: Mapping[str, float]) -> str:
         if weight > best_weight:
             best, best_weight = coding, weight
     return best
+
+
+def choose_for(available: tuple[str, ...], field: bytes | None) -> str:
+    """As `choose`, for an Accept-Encoding as it came. Browsers send few different ones."""
+    if field is None or len(field) > _LONGEST_FIELD or not available:
+        return IDENTITY
+    return _choose_for(available, field)
+
+
+@lru_cache(maxsize=1024)  # half a KiB each
+def _choose_for(available: tuple[str, ...], field: bytes) -> str:
+    weights = parse_accept_encoding(field.decode("latin-1"))
+    return choose(available, weights) if weights else IDENTITY

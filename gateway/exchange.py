@@ -9,17 +9,15 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
+from gateway.heads import STATUS_LINES, Field, head_of
 from gateway.request_reader import Request
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("uvicorn.access")
-
-Field = tuple[bytes, bytes]
 
 _BAD_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -43,22 +41,6 @@ class Client(Protocol):
         """The answer broke off in the middle."""
 
     def answer_complete(self, *, keeps_alive: bool) -> None: ...
-
-
-def status_line(status: int) -> bytes:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = ""
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode()
-
-
-STATUS_LINES = {status: status_line(status) for status in range(100, 600)}
-
-
-def head_of(fields: Iterable[Field]) -> bytes:
-    """Lines of a head (RFC 9112 §5)."""
-    return b"".join(piece for name, value in fields for piece in (name, b": ", value, b"\r\n"))
 
 
 class Exchange:

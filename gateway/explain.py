@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gateway.assets import AssetStore
-from gateway.basis import TracedBasis
+from gateway.basis import AtHand, TracedBasis
 from gateway.errors import RequestError
 from gateway.names import UserId, parse_target
 from gateway.resolver import Resolver
@@ -31,6 +31,9 @@ class Explanation(TracedBasis):
         self.answer = ""
         self.served = False
 
+    def _begin_again(self) -> None:
+        self.steps.clear()
+
     def note(self, step: str, outcome: str, source: str) -> None:
         self.steps.append(Step(step, outcome, source))
 
@@ -47,19 +50,21 @@ class Explainer:
         """The decision for `user` on the authenticated route, as it would be made now."""
         explanation = Explanation()
         try:
-            await self._decide(explanation, user, plugin, path)
+            await explanation.settled(self._decide, explanation, user, plugin, path)
         except RequestError as error:
             explanation.answer = f"{error.status} {error.code}: {error.reason}"
         return explanation
 
-    async def _decide(self, explanation: Explanation, user: UserId, plugin: str, path: str) -> None:
+    def _decide(
+        self, basis: AtHand, explanation: Explanation, user: UserId, plugin: str, path: str
+    ) -> None:
         target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
-        resolution = await self._resolver.resolve(user, target, explanation)
+        resolution = self._resolver.resolve(basis, user, target)
         key = resolution.key
         file_path = self._storage.construct_shared_path(key.slug, key.version) / key.path
-        explanation.note("path", str(file_path), "constructed")
-        representation = await self._assets.get(key, explanation)
-        explanation.note(
+        basis.note("path", str(file_path), "constructed")
+        representation = self._assets.get(basis, key)
+        basis.note(
             "file", f"{representation.identity.size} bytes", str(representation.identity.etag)
         )
         explanation.answer = f"200: {key.path} of {key.slug} {key.version}"

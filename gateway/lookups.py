@@ -85,11 +85,9 @@ class Lookups:
         database: PluginDatabase,
         cache: Cache,
         access: Access,
-        on_change: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._database = database
-        self._on_change = on_change
         self._installations_ttl_s = cache.installations.ttl
         self._read: dict[UserId, tuple[float, Facts]] = {}
         """When each user's JSON was read last, and its facts then; the oldest first."""
@@ -328,7 +326,6 @@ class Lookups:
             is_negative=is_negative,
             patience_s=_PATIENCE_S,
             order_within_s=_ORDER_WITHIN_S,
-            on_change=self._on_change,
         )
 
 

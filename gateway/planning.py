@@ -17,8 +17,9 @@ from gateway.conditional import (
     parse_http_date,
 )
 from gateway.errors import PreconditionFailed
+from gateway.heads import STATUS_LINES, head_of
 from gateway.ranges import ByteRange, content_range, parse_range, part_heads
-from gateway.representation import HeaderFields, Variant
+from gateway.representation import HeaderFields, Prepared, Variant
 
 Part = bytes | ByteRange
 """Bytes of ours, or bytes of the variant."""
@@ -55,6 +56,21 @@ def plan_answer(
             return _partial(ranges, variant, cache_control)
     whole: tuple[Part, ...] = ((0, variant.size),) if method == "GET" and variant.size else ()
     return Plan(200, whole_fields(variant, cache_control), whole)
+
+
+def prepared(variant: Variant, cache_control: bytes, if_none_match: bytes | None) -> Prepared:
+    """The answer to a GET that has no range and no other condition: 200 or 304."""
+    is_known = if_none_match is not None and variant.is_known_to(if_none_match)
+    status = 304 if is_known else 200
+    found = variant.prepared.get((status, cache_control))
+    if found is None:
+        fields = (not_modified_fields if is_known else whole_fields)(variant, cache_control)
+        found = variant.prepared[status, cache_control] = prepare(status, fields)
+    return found
+
+
+def prepare(status: int, fields: HeaderFields) -> Prepared:
+    return Prepared(status, fields, STATUS_LINES[status] + head_of(fields))
 
 
 def whole_fields(variant: Variant, cache_control: bytes) -> HeaderFields:

@@ -1,6 +1,6 @@
 """A client's connection under `gateway serve`: HTTP/1.1, one request after the other.
 
-    bytes -> request_reader.py -> request -> repetition: answered here, at once
+    bytes -> request_reader.py -> request -> what is in memory: answered here, at once
                                           -> otherwise: exchange.py -> the application
 
 uvicorn runs the loop, the lifespan and the shutdown, and calls this class for connections. Its
@@ -40,7 +40,8 @@ from gateway.descriptors import most_connections
 from gateway.endpoints.answers import error_answer
 from gateway.endpoints.front import Front
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
-from gateway.exchange import STATUS_LINES, Exchange, Field, head_of
+from gateway.exchange import Exchange
+from gateway.heads import STATUS_LINES, Field, head_of
 from gateway.request_reader import Limits, Phase, Request, RequestReader
 from gateway.settings import Server
 
@@ -108,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._may_repeat = not config.access_log  # what is logged takes the long way
+        self._may_answer_at_once = not config.access_log  # what is logged takes the long way
         self._reader = RequestReader(common.limits)
         self._exchange: Exchange | None = None
         self._phase: Phase | None = Phase.NOTHING
@@ -258,7 +259,7 @@ class Connection(asyncio.Protocol):
     def _answer(self, request: Request) -> None:
         if self._config.limit_concurrency is not None and self._is_beyond_limit():
             self._refuse(TooManyConnections())
-        elif not (self._may_repeat and self._repeat(request)):
+        elif not (self._may_answer_at_once and self._answered_at_once(request)):
             self._begin(request)
 
     def _is_beyond_limit(self) -> bool:
@@ -266,9 +267,9 @@ class Connection(asyncio.Protocol):
         served = len(self._state.connections) - self._common.refused
         return served >= limit or len(self._state.tasks) >= limit
 
-    def _repeat(self, request: Request) -> bool:
-        """Answers a request that was decided a moment ago, and is nothing else: no body, no
-        repeated field, no wish about the connection.
+    def _answered_at_once(self, request: Request) -> bool:
+        """Answers from memory a request that is nothing but a GET: no body, no repeated field, no
+        wish about the connection.
         """
         headers = request.headers
         if (
@@ -279,18 +280,15 @@ class Connection(asyncio.Protocol):
         ):
             return False
         server_head = self._common.server_head(self._state.default_headers)
+        if server_head is None:
+            return False
         asked = self._asked
         asked["raw_path"], asked["query_string"] = request.raw_path, request.query_string
-        key = self._front.key_of(asked, headers)
-        if server_head is None or key is None:
+        answer = self._front.answer_at_once(asked, headers)
+        if answer is None:
             return False
-        repetition = self._front.repeat(key)
-        if repetition is None:
-            return False
-        decision, body = repetition
-        if not decision.head:
-            decision.head = head_of(decision.fields) + b"\r\n"
-        self.write(STATUS_LINES[decision.status] + server_head + decision.head, body)
+        head = b"".join((answer.prepared.head, server_head, answer.cors_head, b"\r\n"))
+        self.write(head, answer.body)
         self._state.total_requests += 1
         return True
 
@@ -357,7 +355,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: RequestError) -> None:
         """Answers what is no request of ours, as the last thing on this connection."""
-        self._front.decided[refusal.status] += 1
+        self._front.answered_later[refusal.status] += 1
         answer = error_answer(refusal)
         fields = [*self._state.default_headers, *answer.raw_headers]
         if _CLOSE not in fields:

@@ -6,10 +6,10 @@ so a request only picks.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from gateway.conditional import ETag, format_http_date
-from gateway.encodings import IDENTITY, choose
+from gateway.conditional import ETag, format_http_date, matches
+from gateway.encodings import IDENTITY, choose_for
 from gateway.media_types import media_type
 from gateway.names import AssetPath
 
@@ -21,7 +21,7 @@ _ENTRY_BYTES = 1412
 _VARIANT_BYTES = 588
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class Variant:
     """A representation in one content coding."""
 
@@ -39,6 +39,27 @@ class Variant:
     that stored the answer without one learns it when it revalidates (RFC 9111 §3.2)."""
     described_fields: HeaderFields
     """What describes content that is sent: coding, nosniff, Accept-Ranges."""
+    prepared: "dict[tuple[int, bytes], Prepared]" = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
+    """Answers that were sent before, by status and Cache-Control (planning.py)."""
+
+    def is_known_to(self, if_none_match: bytes) -> bool:
+        """Whether the client holds this variant (§13.1.2)."""
+        # Nearly always it sends what it was sent.
+        return if_none_match == self.common_fields[0][1] or matches(
+            if_none_match.decode("latin-1"), self.etag, strongly=False
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Status and fields of an answer, made once and sent many times."""
+
+    status: int
+    fields: HeaderFields
+    head: bytes
+    """Status line and fields as they are sent, without the empty line that ends a head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,10 @@ class Representation:
     """Smallest first: of equally welcome codings the first is taken."""
     encoded_final: bool = False
     """Whether no variant is left to be made."""
+    _codings: tuple[str, ...] = field(init=False, repr=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_codings", tuple(self.encoded))
 
     @property
     def memory_bytes(self) -> int:
@@ -63,11 +88,11 @@ class Representation:
             + sum(_VARIANT_BYTES + variant.size for variant in self.encoded.values())
         )
 
-    def select(self, weights: Mapping[str, float]) -> Variant:
-        """The variant for an Accept-Encoding, as `encodings.parse_accept_encoding` reads it."""
-        if not self.encoded or not weights:
+    def select(self, accept_encoding: bytes | None) -> Variant:
+        """The variant for an Accept-Encoding as it came; None: the field is absent."""
+        if not self.encoded:
             return self.identity
-        return self.encoded.get(choose(self.encoded, weights), self.identity)
+        return self.encoded.get(choose_for(self._codings, accept_encoding), self.identity)
 
     def with_encoded(self, contents: Mapping[str, bytes], *, final: bool) -> "Representation":
         """The same, with variants in these codings."""
@@ -129,10 +154,6 @@ def json_variant(body: bytes) -> Variant:
         common_fields=((b"etag", str(etag).encode()), (b"vary", b"Authorization")),
         described_fields=((b"x-content-type-options", b"nosniff"),),
     )
-
-
-NOTHING = json_variant(b"")
-"""The content of an answer that names a file instead of holding its bytes."""
 
 
 def _coded(identity: Variant, coding: str, content: bytes) -> Variant:

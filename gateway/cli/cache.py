@@ -101,7 +101,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _show(state: Any) -> None:
     click.echo(
-        f"worker {state['worker']}: {state['decisions']} finished answers,"
+        f"worker {state['worker']}:"
         f" {state['asset_bytes'] / 2**20:.1f} MiB of files,"
         f" {state['changes_heard']} changes heard\n"
     )

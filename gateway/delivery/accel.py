@@ -8,12 +8,17 @@ path, for servers that know that. The proxy answers ranges; conditions are answe
 from pathlib import Path
 from urllib.parse import quote
 
+from cachetools import TTLCache
+
 from gateway.encoder import Encoder
 from gateway.names import AssetKey
 from gateway.planning import whole_fields
 from gateway.representation import HeaderFields, Representation, Variant
 from gateway.storage import PluginStorage
 
+# The proxy finds nothing for this long at the most where an encoded file was deleted.
+_SEEN_S = 0.5
+_MOST_SEEN = 10_000
 # The proxy measures what it sends.
 _LEFT_TO_THE_PROXY = frozenset({b"content-length", b"accept-ranges"})
 
@@ -25,12 +30,22 @@ class AccelRedirect:
         self._storage = storage
         self._encoder = encoder
         self._prefix = prefix
+        self._seen: TTLCache[tuple[bytes, str], bool] = TTLCache(_MOST_SEEN, _SEEN_S)
 
     def sendable(self, representation: Representation, variant: Variant) -> Variant:
         """The variant, if its file is there: plugins/cache may be deleted at any time."""
-        if variant is representation.identity or self._kept(representation, variant).is_file():
+        if self.was_sendable(representation, variant):
             return variant
-        return representation.identity
+        if not self._kept(representation, variant).is_file():
+            return representation.identity
+        self._seen[representation.digest, variant.coding] = True
+        return variant
+
+    def was_sendable(self, representation: Representation, variant: Variant) -> bool:
+        """The same as it was a moment ago; without a look at the disk."""
+        if variant is representation.identity:
+            return True
+        return (representation.digest, variant.coding) in self._seen
 
     def fields(
         self,

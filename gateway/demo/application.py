@@ -18,8 +18,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
-from gateway.decisions import DecisionKey
 from gateway.demo.site import USERS
+from gateway.endpoints.front import AtOnce
+from gateway.identity import Headers
 from gateway.identity.jwt import issue_token
 from gateway.settings import Settings
 
@@ -45,14 +46,14 @@ class OwnHosts:
 
 
 class DemoGateway(Gateway):
-    """Repeats no answer for another host."""
+    """Answers nothing at once for another host."""
 
     def __init__(self, settings: Settings, hosts: OwnHosts) -> None:
         super().__init__(settings)
         self._hosts = hosts
 
-    def key_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> DecisionKey | None:
-        return super().key_of(scope, headers) if self._hosts.have(headers) else None
+    def answer_at_once(self, scope: Scope, headers: Headers) -> AtOnce | None:
+        return super().answer_at_once(scope, headers) if self._hosts.have(headers) else None
 
 
 class HostGuard:

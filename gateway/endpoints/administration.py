@@ -21,7 +21,6 @@ from gateway.cache_policy import NO_STORE
 from gateway.callers import Callers
 from gateway.changes import Change, Invalidation
 from gateway.cors import CorsPolicy
-from gateway.decisions import Decisions
 from gateway.endpoints.answers import plain_json
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import InvalidRequest
@@ -41,13 +40,11 @@ class CacheState:
         self,
         caches: Mapping[str, TTLCache[Any, Any]],
         assets: AssetStore,
-        decisions: Decisions,
         versions: SharedVersions,
         invalidation: Invalidation,
     ) -> None:
         self._caches = caches
         self._assets = assets
-        self._decisions = decisions
         self._versions = versions
         self._invalidation = invalidation
 
@@ -60,7 +57,6 @@ class CacheState:
                 for name, cache in self._caches.items()
             },
             "asset_bytes": self._assets.memory_bytes,
-            "decisions": len(self._decisions),
             "changes_heard": self._invalidation.applied,
             "versions": [_version(shared) for shared in self._versions],
         }

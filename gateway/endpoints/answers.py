@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from gateway.cache_policy import JSON_ANSWER, NO_STORE
 from gateway.delivery.memory import body_of
-from gateway.endpoints.sending import joined_headers
 from gateway.errors import RequestError, SourceUnavailable
+from gateway.identity import joined_headers
 from gateway.planning import Plan, plan_answer
 from gateway.representation import Variant
 

@@ -9,14 +9,15 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.basis import Basis
+from gateway.basis import AT_HAND, AtHand, Basis
 from gateway.cache_policy import NO_STORE, Audience
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import AssetServer, Exchange
 from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
-from gateway.identity import IdentityChain
+from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
+from gateway.representation import Prepared
 from gateway.resolver import Resolution, Resolver
 
 ALLOW = "GET, HEAD, OPTIONS"
@@ -34,18 +35,34 @@ class AssetRoute:
         self.prefix = prefix
         self._quoted_prefix = quote(prefix).encode()
 
+    def answer_at_hand(
+        self, scope: Scope, headers: Headers, below: bytes
+    ) -> tuple[Prepared, bytes] | None:
+        """See AssetServer. `below`: the path as received, without the prefix.
+
+        Raises: Pending, RequestError.
+        """
+        resolution = self.resolve(AT_HAND, scope, headers, below)
+        return self._server.answer_at_hand(headers, resolution, self.audience)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await answered_by_method(scope, send):
             return
         exchange = Exchange(scope, receive, send)
-        resolution = await self.resolve(scope, exchange.basis)
+        below = self._path_below(scope)
+        resolution = await exchange.basis.settled(self.resolve, scope, exchange.headers, below)
         await self._server.answer(exchange, resolution, self.audience)
 
-    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
+    async def resolve_scope(self, basis: Basis, scope: Scope) -> Resolution:
         """The file that the scope's path and credential name. Raises: RequestError."""
+        below = self._path_below(scope)
+        return await basis.settled(self.resolve, scope, joined_headers(scope), below)
+
+    def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
+        """Raises: RequestError, Pending."""
         raise NotImplementedError
 
-    def path_below(self, scope: Scope) -> bytes:
+    def _path_below(self, scope: Scope) -> bytes:
         """The path as received, without the prefix; empty if it is written in some other way."""
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         root_path = scope.get("root_path")
@@ -64,11 +81,18 @@ class OwnAssets(AssetRoute):
         super().__init__(server, resolver, prefix)
         self._identity = identity
 
-    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        user = await self._identity.identify(scope, basis)
+    def answer_at_hand(
+        self, scope: Scope, headers: Headers, below: bytes
+    ) -> tuple[Prepared, bytes] | None:
+        target = parse_target(below)
+        if target.plugin == "by-slug" or target.asset_path.startswith("modules/"):
+            return None  # perhaps a JSON endpoint (plugins.py), which the router knows
+        return super().answer_at_hand(scope, headers, below)
+
+    def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
+        user = self._identity.identify(basis, scope, headers)
         basis.mark("identify")
-        target = parse_target(self.path_below(scope))
-        return await self._resolver.resolve(user, target, basis)
+        return self._resolver.resolve(basis, user, parse_target(below))
 
 
 class PublicAssets(AssetRoute):
@@ -76,9 +100,8 @@ class PublicAssets(AssetRoute):
 
     audience = Audience.PUBLIC
 
-    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        target = parse_target(self.path_below(scope))
-        return await self._resolver.resolve_public(target, basis)
+    def resolve(self, basis: AtHand, _scope: Scope, _headers: Headers, below: bytes) -> Resolution:
+        return self._resolver.resolve_public(basis, parse_target(below))
 
 
 class SignedAssets(AssetRoute):
@@ -92,15 +115,15 @@ class SignedAssets(AssetRoute):
         super().__init__(server, resolver, prefix)
         self._signed = signed
 
-    async def resolve(self, scope: Scope, basis: Basis) -> Resolution:
-        token, _, rest = self.path_below(scope).partition(b"/plugins/")
+    def resolve(self, basis: AtHand, _scope: Scope, _headers: Headers, below: bytes) -> Resolution:
+        token, _, rest = below.partition(b"/plugins/")
         now = time.time()
         capability = self._signed.verify(token.decode("latin-1"), now)
         basis.limit_to(capability.expires_s - now)
         target = parse_target(rest)
         foreign = InvalidToken(reason=f"the signed path is for {capability.slug} alone")
         try:
-            resolution = await self._resolver.resolve(capability.user, target, basis)
+            resolution = self._resolver.resolve(basis, capability.user, target)
         except NotServed:
             if target.plugin == capability.slug:
                 raise

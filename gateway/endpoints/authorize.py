@@ -7,7 +7,7 @@ says, and must not remember a refusal. Decided by the code that answers requests
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -25,13 +25,14 @@ from gateway.errors import (
     InvalidRequest,
     VersionNotPublished,
 )
-from gateway.identity import single_header
+from gateway.identity import joined_headers
 from gateway.identity.proxy import ProxyIdentity
 from gateway.names import Pin
 from gateway.pinned import PinnedTrees, tree_name
 from gateway.shared_versions import SharedVersions
-from gateway.ttl_cache import Entry
+from gateway.ttl_cache import Entry, TTLCache
 
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _NO_TREE = "-"
@@ -45,8 +46,18 @@ class _Permission(Basis):
     tree which is gone finds no file there, and asks.
     """
 
-    def rest_on(self, layer: str, entry: Entry[V]) -> V:
-        return entry.value if layer == "builds" else super().rest_on(layer, entry)
+    def __init__(self) -> None:
+        super().__init__()
+        self.until = float("inf")
+        """Seconds of the monotonic clock, which is the caches' clock too."""
+
+    def _rest_on(self, layer: str, _cache: TTLCache[K, V], entry: Entry[V]) -> V:
+        if layer != "builds":
+            self.until = min(self.until, entry.fresh_until)
+        return entry.value
+
+    def limit_to(self, duration_s: float) -> None:
+        self.until = min(self.until, time.monotonic() + duration_s)
 
 
 def authorize_route(
@@ -64,13 +75,13 @@ def authorize_route(
             raise AdministratorRequired
         scope, route = _asked_for(request.scope, routes)
         basis = _Permission()
-        key = (await route.resolve(scope, basis)).key
-        shared = await versions.get(key.slug, key.version, basis)
+        key = (await route.resolve_scope(basis, scope)).key
+        shared = await basis.settled(versions.get, key.slug, key.version)
         if shared is None:
             raise VersionNotPublished(owned=True)
         pin = Pin(key.version, shared.state.build)
         has_tree = trees is not None and trees.path(key.slug, pin).is_dir()
-        remaining_s = min(basis.last - time.monotonic() - _CLOCK_S, ttl_s)
+        remaining_s = min(basis.until - time.monotonic() - _CLOCK_S, ttl_s)
         return Response(
             headers={
                 "X-Plugin-Root": f"{key.slug}/v{key.version}",
@@ -99,12 +110,9 @@ def _asked_for(scope: Scope, routes: Sequence[AssetRoute]) -> tuple[Scope, Asset
 
     Raises: InvalidRequest; AssetNotFound, where no route of files begins like that.
     """
-    try:
-        uri = single_header(scope, b"x-original-uri")
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from None
-    if uri is None:
-        raise InvalidRequest("X-Original-URI: expected the path that is asked for")
+    uri = joined_headers(scope).get(b"x-original-uri")
+    if uri is None or b" " in uri:  # as two fields that are joined
+        raise InvalidRequest("X-Original-URI: expected one, the path that is asked for")
     raw_path = uri.partition(b"?")[0]
     for route in routes:
         if raw_path.startswith((scope.get("root_path", "") + route.prefix).encode()):

@@ -1,51 +1,117 @@
-"""The hot path: a request that was decided a moment ago is answered by two sends.
+"""The hot path: what the caches hold is answered at once, before any router or middleware.
 
-Before any router or middleware. A few dictionary reads; no thread, no await but the sends, no
-query, no look at the disk. Whatever is not plainly a repetition goes the long way, which
-decides and remembers (sending.py). Under `gateway serve` the connection itself asks `key_of`
-and `repeat` (protocol.py), before there is a scope.
+Theory of operation. A decision is a sequence of questions to caches: who asks (the token was
+verified before), what is in their JSON, what do their rows say, is the pinned build on disk, what
+are the bytes of the file. Each question is one synchronous function of the long way (basis.py),
+and `answer_at_once` calls the same functions with a basis that does not wait. If all is at hand,
+the answer is: no await, no thread, no query, no look at the disk. If anything is not, or the
+answer would be an error, nothing has happened, and the request takes the long way, which waits.
+What is hot is therefore a user and a file, not a request: the first request of a known user for
+a file that anybody asked for is answered like the hundredth.
+
+`gateway serve` asks `answer_at_once` in the connection itself (protocol.py), before there is a
+scope or a task; another server calls the ASGI application, which asks it first.
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from time import monotonic
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.basis import Pending
 from gateway.cors import CorsPolicy
-from gateway.decisions import Asked, Decision, DecisionKey, Decisions
 from gateway.delivery.memory import send_answer
-from gateway.endpoints.sending import ASKED
-from gateway.representation import HeaderFields
+from gateway.errors import RequestError
+from gateway.identity import Headers
+from gateway.representation import HeaderFields, Prepared
 
 _WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
+# Ranges and rarer conditions are planned on the long way.
+_RARE = (b"range", b"if-match", b"if-unmodified-since")
+_quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
-Credential = Callable[[Scope, Mapping[bytes, bytes]], Hashable]
+
+class AnswersAtHand(Protocol):
+    """A route that can answer from memory."""
+
+    def answer_at_hand(
+        self, scope: Scope, headers: Headers, below: bytes
+    ) -> tuple[Prepared, bytes] | None:
+        """`below`: the path as received, without the route's prefix.
+
+        Raises: Pending, RequestError.
+        """
+
+
+class AtOnce(NamedTuple):
+    """An answer that is ready to be sent."""
+
+    prepared: Prepared
+    body: bytes
+    cors_fields: HeaderFields
+    cors_head: bytes
+    """The same fields as they are sent."""
 
 
 class Front:
-    """An ASGI application in front of another, which decides."""
+    """An ASGI application in front of another, which decides what must be waited for."""
 
     def __init__(
         self,
         inner: ASGIApp,
-        decisions: Decisions,
-        credential: Credential,
-        open_prefixes: Sequence[str],
+        exact: Mapping[bytes, AnswersAtHand],
+        prefixes: Sequence[tuple[bytes, AnswersAtHand]],
         cors: CorsPolicy,
     ) -> None:
-        """`open_prefixes`: of paths whose answer depends on no credential of the request."""
+        """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as sent."""
         self._inner = inner
-        self._decisions = decisions
-        self._find = decisions.get
-        self._credential = credential
-        self._open_prefixes = tuple(quote(prefix).encode() for prefix in open_prefixes)
-        self._cors = cors if cors.enabled else None
-        self.repeated = {200: 0, 304: 0}
-        """Requests answered here, by status."""
-        self.decided: Counter[int] = Counter()
+        self._exact = exact
+        self._prefixes = tuple(prefixes)
+        self._cors = cors
+        self.answered_at_once: Counter[int] = Counter()
+        """Requests answered from memory, by status."""
+        self.answered_later: Counter[int] = Counter()
         """Requests that went the long way, by status."""
+
+    def answer_at_once(self, scope: Scope, headers: Headers) -> AtOnce | None:
+        """The answer to a GET, which is counted as sent; None: it takes the long way.
+
+        `scope`: `raw_path`, `query_string`, `client` and `server` are there. `headers`: of a
+        request that repeats no field.
+        """
+        for name in _RARE:
+            if name in headers:
+                return None
+        if b"if-modified-since" in headers and b"if-none-match" not in headers:
+            return None
+        path = scope.get("raw_path")
+        if not path:
+            return None  # ASGI lets a server leave it out
+        if root_path := scope.get("root_path"):
+            path = path.removeprefix(_quoted(root_path))
+        try:
+            found = self._at_hand(scope, headers, path)
+        except (Pending, RequestError):
+            return None
+        if found is None:
+            return None
+        answer = AtOnce(*found, *self._cors.sent(headers.get(b"origin")))
+        self.answered_at_once[answer.prepared.status] += 1
+        return answer
+
+    def _at_hand(
+        self, scope: Scope, headers: Headers, path: bytes
+    ) -> tuple[Prepared, bytes] | None:
+        route = self._exact.get(path)
+        if route is not None:
+            return route.answer_at_hand(scope, headers, b"")
+        for prefix, route in self._prefixes:
+            if path.startswith(prefix):
+                return route.answer_at_hand(scope, headers, path[len(prefix) :])
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,85 +119,31 @@ class Front:
             return
         headers = dict(scope["headers"])
         if scope["method"] == "GET" and len(headers) == len(scope["headers"]):
-            key = self.key_of(scope, headers)
-            if key is not None:
-                repetition = self.repeat(key)
-                if repetition is not None:
-                    decision, body = repetition
-                    start = {"type": "http.response.start", "status": decision.status}
-                    start["headers"] = list(decision.fields)
-                    await send(start)
-                    await send({"type": "http.response.body", "body": body})
-                    return
-                extra = () if self._cors is None else self._cors.fields(key[4])
-                scope[ASKED] = Asked(key, self._decisions.epoch, extra)
-        await self._decide(scope, receive, send, headers)
+            answer = self.answer_at_once(scope, headers)
+            if answer is not None:
+                prepared = answer.prepared
+                fields = prepared.fields + answer.cors_fields
+                await send_answer(send, prepared.status, fields, answer.body)
+                return
+        await self._answer_later(scope, receive, send, headers)
 
-    def key_of(self, scope: Scope, headers: Mapping[bytes, bytes]) -> DecisionKey | None:
-        """All that the answer to a GET depends on; None, where it depends on more.
-
-        `headers`: each field once; with a repeated one it is no plain request.
-        """
-        # Each part is what the field means here, not its text: other text would be another key.
-        known = headers.get(b"if-none-match")
-        if (
-            b"range" in headers
-            or b"if-match" in headers
-            or b"if-unmodified-since" in headers
-            or (known is None and b"if-modified-since" in headers)
-        ):
-            return None
-        raw_path, root_path = scope.get("raw_path"), scope.get("root_path")
-        if not raw_path:
-            return None  # ASGI lets a server leave it out
-        below = raw_path.removeprefix(quote(root_path).encode()) if root_path else raw_path
-        is_open = below.startswith(self._open_prefixes)
-        origin = headers.get(b"origin")
-        if origin is not None and (self._cors is None or not self._cors.allows(origin)):
-            origin = None
-        return (
-            raw_path,
-            None if is_open else self._credential(scope, headers),
-            headers.get(b"accept-encoding"),
-            known,
-            origin,
-        )
-
-    def repeat(self, key: DecisionKey) -> tuple[Decision, bytes] | None:
-        """The decision and the body to send, which are counted as sent; None: to be decided."""
-        decision = self._find(key)
-        if decision is None:
-            return None
-        now = monotonic()
-        if now >= decision.until:
-            decision.renew(now)
-            return None
-        variant = decision.variant()
-        if variant is None:
-            return None
-        status = decision.status
-        self.repeated[status] += 1
-        return decision, (variant.content or b"") if status == 200 else b""
-
-    async def _decide(
-        self, scope: Scope, receive: Receive, send: Send, headers: Mapping[bytes, bytes]
+    async def _answer_later(
+        self, scope: Scope, receive: Receive, send: Send, headers: Headers
     ) -> None:
         """The long way."""
         if scope["path"] == "*":  # OPTIONS of the whole server (RFC 9110 §9.3.7)
             await send_answer(send, 204, _WHOLE_SERVER, b"")
-            self.decided[204] += 1
+            self.answered_later[204] += 1
             return
-        fields: HeaderFields = ()
-        if self._cors is not None:
-            preflight = self._cors.preflight(scope["method"], headers)
-            if preflight is not None:
-                await send_answer(send, preflight.status, preflight.fields, preflight.body)
-                return
-            fields = self._cors.fields(headers.get(b"origin"))
+        preflight = self._cors.preflight(scope["method"], headers) if self._cors.enabled else None
+        if preflight is not None:
+            await send_answer(send, preflight.status, preflight.fields, preflight.body)
+            return
+        fields, _ = self._cors.sent(headers.get(b"origin"))
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.decided[message["status"]] += 1
+                self.answered_later[message["status"]] += 1
                 message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 

@@ -37,9 +37,9 @@ class GatewayCollector(Collector):
         requests = CounterMetricFamily(
             "gateway_requests", "Requests answered, by status and path.", labels=["status", "path"]
         )
-        for status, count in self._front.repeated.items():
+        for status, count in self._front.answered_at_once.items():
             requests.add_metric([str(status), "hot"], count)
-        for status, count in self._front.decided.items():
+        for status, count in self._front.answered_later.items():
             requests.add_metric([str(status), "cold"], count)
         yield requests
         lookups = CounterMetricFamily(

@@ -1,48 +1,71 @@
 """The JSON endpoints of a user's plugins: manifest, info, modules, status."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
-from gateway.basis import Basis
+from gateway.basis import AT_HAND, AtHand, Basis
+from gateway.cache_policy import JSON_ANSWER
 from gateway.catalogue import Catalogue
-from gateway.decisions import Decisions
 from gateway.endpoints.answers import json_answer, plan_json
-from gateway.endpoints.sending import ASKED
 from gateway.formats import JsonObject, to_json
-from gateway.identity import IdentityChain
+from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.names import UserId
-from gateway.representation import json_variant
+from gateway.planning import prepared
+from gateway.representation import Prepared, Variant, json_variant
 
 Question = Callable[[UserId, Request], Awaitable[JsonObject]]
 
 
+class ManifestRoute:
+    """`{api}/plugins/manifest`, with modules or without."""
+
+    def __init__(
+        self, catalogue: Catalogue, identity: IdentityChain, *, with_modules: bool
+    ) -> None:
+        self._catalogue = catalogue
+        self._identity = identity
+        self._with_modules = with_modules
+
+    def answer_at_hand(
+        self, scope: Scope, headers: Headers, _below: bytes
+    ) -> tuple[Prepared, bytes] | None:
+        """See front.py. Raises: Pending, RequestError."""
+        variant = self._manifest(AT_HAND, scope, headers)
+        found = prepared(variant, JSON_ANSWER.encode(), headers.get(b"if-none-match"))
+        return found, ((variant.content or b"") if found.status == 200 else b"")
+
+    async def answer(self, request: Request) -> Response:
+        basis, headers = Basis.of(request.scope), joined_headers(request.scope)
+        variant = await basis.settled(self._manifest, request.scope, headers)
+        return json_answer(plan_json(request, variant), variant)
+
+    def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> Variant:
+        user = self._identity.identify(basis, scope, headers)
+        return self._catalogue.manifest(basis, user, with_modules=self._with_modules)
+
+
 def plugin_routes(
-    prefix: str, catalogue: Catalogue, identity: IdentityChain, decisions: Decisions
+    prefix: str,
+    catalogue: Catalogue,
+    identity: IdentityChain,
+    manifests: Mapping[str, ManifestRoute],
 ) -> list[Route]:
     """Routes below `{api}/plugins`; all want a credential. They precede the files' routes:
-    `…/{plugin}/info` is no file.
+    `…/{plugin}/info` is no file. `manifests`: by path.
     """
 
     def route(path: str, question: Question) -> Route:
         async def answer(request: Request) -> Response:
-            user = await identity.identify(request.scope, Basis.of(request.scope))
+            headers = joined_headers(request.scope)
+            basis = Basis.of(request.scope)
+            user = await basis.settled(identity.identify, request.scope, headers)
             content = await question(user, request)
             variant = json_variant(to_json(content))
             return json_answer(plan_json(request, variant), variant)
-
-        return Route(prefix + path, answer, methods=["GET"])
-
-    def manifest_route(path: str, *, with_modules: bool) -> Route:
-        async def answer(request: Request) -> Response:
-            basis = Basis.of(request.scope)
-            user = await identity.identify(request.scope, basis)
-            variant = await catalogue.manifest(user, basis, with_modules=with_modules)
-            plan = plan_json(request, variant)
-            decisions.remember(request.scope.get(ASKED), plan, variant, basis)
-            return json_answer(plan, variant)
 
         return Route(prefix + path, answer, methods=["GET"])
 
@@ -50,8 +73,7 @@ def plugin_routes(
         return str(request.path_params[name])
 
     return [
-        manifest_route("/manifest", with_modules=False),
-        manifest_route("/manifest/designer", with_modules=True),
+        *(Route(prefix + path, each.answer, methods=["GET"]) for path, each in manifests.items()),
         route(
             "/by-slug/{slug}",
             lambda user, request: catalogue.by_slug(user, parameter(request, "slug")),

@@ -1,19 +1,16 @@
 """From a resolution to an answer: the representation, its variant, its plan, its delivery."""
 
-from dataclasses import dataclass, field
 from typing import NoReturn
 
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from gateway.assets import AssetStore
-from gateway.basis import Basis
+from gateway.basis import AT_HAND, Basis
 from gateway.cache_policy import Audience, asset_cache_control
-from gateway.decisions import Decisions
 from gateway.delivery.accel import AccelRedirect
 from gateway.delivery.file import PlannedFileResponse
 from gateway.delivery.memory import send_answer, send_held
-from gateway.encodings import parse_accept_encoding
 from gateway.errors import (
     NotServed,
     SourceUnavailable,
@@ -21,42 +18,29 @@ from gateway.errors import (
     VersionNotPublished,
     VersionRetired,
 )
+from gateway.identity import Headers, joined_headers
 from gateway.names import AssetKey
-from gateway.planning import Plan, plan_answer
-from gateway.representation import NOTHING, Representation, Variant
+from gateway.planning import Plan, plan_answer, prepare, prepared
+from gateway.representation import Prepared, Representation, Variant
 from gateway.resolver import Resolution
 from gateway.settings import Settings
 from gateway.shared_versions import SharedVersions
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
 
-ASKED = "gateway.asked"
-"""Where the scope carries what front.py needs to find the decision again: an `Asked`."""
-
 _ATTEMPTS = 3
-# A proxy is sent to an encoded file below plugins/cache, which may be deleted at any time: it
-# finds nothing there for this long at the most.
-_ENCODED_REDIRECT_S = 0.5
 
 
-@dataclass(slots=True)
 class Exchange:
-    """A request on the cold path, and what its decision rests on."""
+    """A request that may have to wait, and what its decision rests on."""
 
-    scope: Scope
-    receive: Receive
-    send: Send
-    basis: Basis = field(init=False)
+    __slots__ = ("basis", "headers", "receive", "scope", "send")
 
-    def __post_init__(self) -> None:
-        self.basis = Basis.of(self.scope)
-
-
-def joined_headers(scope: Scope) -> dict[bytes, bytes]:
-    """Repeated fields joined (RFC 9110 §5.3)."""
-    joined: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        joined[name] = joined[name] + b", " + value if name in joined else value
-    return joined
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.headers = joined_headers(scope)
+        self.basis = Basis.of(scope)
 
 
 class AssetServer:
@@ -68,13 +52,11 @@ class AssetServer:
         storage: PluginStorage,
         store: AssetStore,
         versions: SharedVersions,
-        decisions: Decisions,
         accel: AccelRedirect | None,
     ) -> None:
         self._storage = storage
         self._store = store
         self._versions = versions
-        self._decisions = decisions
         self._accel = accel
         self._cache_control = {
             (audience, pinned): asset_cache_control(
@@ -87,26 +69,64 @@ class AssetServer:
             for pinned in (False, True)
         }
 
+    def answer_at_hand(
+        self, headers: Headers, resolution: Resolution, audience: Audience
+    ) -> tuple[Prepared, bytes] | None:
+        """The answer to a GET that has no range and no condition but If-None-Match, with its body.
+
+        None, where it is not in memory, or is not the pinned one. Raises: Pending, NotServed.
+        """
+        key, wanted = resolution.key, resolution.content_digest
+        representation = self._store.get(AT_HAND, key)
+        if wanted is not None and representation.digest != wanted:
+            return None
+        variant = representation.select(headers.get(b"accept-encoding"))
+        cache_control = self._cache_control[audience, wanted is not None]
+        known = headers.get(b"if-none-match")
+        if self._accel is not None:
+            return self._redirect_at_hand(
+                self._accel, key, representation, variant, cache_control, known
+            )
+        if variant.content is None:
+            return None
+        found = prepared(variant, cache_control, known)
+        return found, (variant.content if found.status == 200 else b"")
+
+    def _redirect_at_hand(
+        self,
+        accel: AccelRedirect,
+        key: AssetKey,
+        representation: Representation,
+        variant: Variant,
+        cache_control: bytes,
+        known: bytes | None,
+    ) -> tuple[Prepared, bytes] | None:
+        if not accel.was_sendable(representation, variant):
+            return None
+        if known is not None and variant.is_known_to(known):
+            return prepared(variant, cache_control, known), b""
+        found = variant.prepared.get((200, cache_control))
+        if found is None:
+            fields = accel.fields(key, representation, variant, cache_control)
+            found = variant.prepared[200, cache_control] = prepare(200, fields)
+        return found, b""
+
     async def answer(self, exchange: Exchange, resolution: Resolution, audience: Audience) -> None:
         """Raises: RequestError, before anything is sent."""
         cache_control = self._cache_control[audience, resolution.content_digest is not None]
-        headers = joined_headers(exchange.scope)
-        field = headers.get(b"accept-encoding")
-        weights = parse_accept_encoding(None if field is None else field.decode("latin-1"))
+        headers = exchange.headers
         exchange.basis.mark("resolve")
         for _ in range(_ATTEMPTS):
             representation = await self._representation(resolution, exchange.basis)
             exchange.basis.mark("asset")
-            variant = representation.select(weights)
+            variant = representation.select(headers.get(b"accept-encoding"))
             if self._accel is not None:
                 await self._redirect(
-                    self._accel, exchange, headers, resolution.key, representation, variant,
-                    cache_control,
-                )  # fmt: skip
+                    self._accel, exchange, resolution.key, representation, variant, cache_control
+                )
                 return
             plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
             if variant.content is not None:
-                self._decisions.remember(exchange.scope.get(ASKED), plan, variant, exchange.basis)
                 await send_held(exchange.send, plan, variant.content)
                 return
             if await self._sent_from_disk(exchange, plan, resolution.key, representation):
@@ -117,7 +137,6 @@ class AssetServer:
         self,
         accel: AccelRedirect,
         exchange: Exchange,
-        headers: dict[bytes, bytes],
         key: AssetKey,
         representation: Representation,
         variant: Variant,
@@ -125,14 +144,11 @@ class AssetServer:
     ) -> None:
         """Names the file to the proxy, which sends ranges; all refusals are answered here."""
         variant = accel.sendable(representation, variant)
-        plan = plan_answer(exchange.scope["method"], headers, variant, cache_control)
-        if plan.status != 304:
-            fields = accel.fields(key, representation, variant, cache_control)
-            plan = Plan(200, fields, ())
-            if variant is not representation.identity:
-                exchange.basis.limit_to(_ENCODED_REDIRECT_S)
-        self._decisions.remember(exchange.scope.get(ASKED), plan, NOTHING, exchange.basis)
-        await send_answer(exchange.send, plan.status, plan.fields, b"")
+        plan = plan_answer(exchange.scope["method"], exchange.headers, variant, cache_control)
+        status, fields = plan.status, plan.fields
+        if status != 304:
+            status, fields = 200, accel.fields(key, representation, variant, cache_control)
+        await send_answer(exchange.send, status, fields, b"")
 
     async def _sent_from_disk(
         self, exchange: Exchange, plan: Plan, key: AssetKey, representation: Representation
@@ -171,10 +187,12 @@ class AssetServer:
         """
         key, wanted = resolution.key, resolution.content_digest
         try:
-            found = await self._store.get(key, basis)
+            basis.forget_waited()
+            found = await basis.settled(self._store.get, key)
             if wanted is not None and found.digest != wanted:
                 self._store.purge(key)
-                found = await self._store.get(key, basis)
+                basis.forget_waited()
+                found = await basis.settled(self._store.get, key)
         except NotServed as error:
             self._raise_missing(error, resolution)
         if wanted is not None and found.digest != wanted:

@@ -5,24 +5,28 @@ raises InvalidToken, where it carries one that proves nothing: a bad credential 
 never passed over to a weaker source.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from starlette.types import Scope
 
-from gateway.basis import Basis
+from gateway.basis import AtHand
 from gateway.errors import NotAuthenticated
 from gateway.names import UserId
+
+Headers = Mapping[bytes, bytes]
+"""Header fields by name in lower case; a repeated field's values are joined by ", " (RFC 9110
+§5.3). No user id and no token has such a separator, so a repeated credential proves nothing."""
 
 
 class IdentitySource(Protocol):
     """One way of knowing the user."""
 
-    async def identify(self, scope: Scope, basis: Basis) -> UserId | None:
-        """Raises: InvalidToken; SourceUnavailable, if keys cannot be had."""
+    def identify(self, basis: AtHand, scope: Scope, headers: Headers) -> UserId | None:
+        """`scope`: `client`, `server` and `query_string` of ASGI's scope are there.
 
-    def credential(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
-        """All of a request that `identify` looks at: equal credentials, equal users."""
+        Raises: InvalidToken; Pending, if keys must be waited for; SourceUnavailable.
+        """
 
     def purge_all(self) -> None:
         """Forgets what was learned from credentials, if anything is remembered."""
@@ -33,16 +37,11 @@ class IdentityChain:
 
     def __init__(self, sources: Sequence[IdentitySource]) -> None:
         self._sources = tuple(sources)
-        # Decided once: a chain of one, the usual case, costs no tuple on the hot path.
-        self.credential = sources[0].credential if len(sources) == 1 else self._credential_of_all
 
-    def _credential_of_all(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
-        return tuple(source.credential(scope, headers) for source in self._sources)
-
-    async def identify(self, scope: Scope, basis: Basis) -> UserId:
-        """Raises: NotAuthenticated, InvalidToken, SourceUnavailable."""
+    def identify(self, basis: AtHand, scope: Scope, headers: Headers) -> UserId:
+        """Raises: NotAuthenticated, InvalidToken, SourceUnavailable, Pending."""
         for source in self._sources:
-            user = await source.identify(scope, basis)
+            user = source.identify(basis, scope, headers)
             if user is not None:
                 return user
         raise NotAuthenticated
@@ -52,15 +51,9 @@ class IdentityChain:
             source.purge_all()
 
 
-def single_header(scope: Scope, name: bytes) -> bytes | None:
-    """The field's value; None where it is absent.
-
-    Raises: ValueError, if it is repeated: which of two names the user is anyone's guess.
-    """
-    found: bytes | None = None
-    for key, value in scope["headers"]:
-        if key == name:
-            if found is not None:
-                raise ValueError(f"repeated header {name.decode()}")
-            found = value
-    return found
+def joined_headers(scope: Scope) -> dict[bytes, bytes]:
+    """The header fields of an ASGI scope, repeated ones joined (RFC 9110 §5.3)."""
+    joined: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        joined[name] = joined[name] + b", " + value if name in joined else value
+    return joined

@@ -6,7 +6,7 @@ own key: a public key can never serve as an HMAC secret.
 
 import re
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from starlette.types import Scope
 
-from gateway.basis import Basis
+from gateway.basis import AtHand
 from gateway.errors import ConfigurationError, InvalidToken
-from gateway.identity import single_header
+from gateway.identity import Headers
 from gateway.identity.key_set import KeySet
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Jwt, Settings
@@ -54,11 +54,8 @@ class JwtIdentity:
             _MAX_REMEMBERED, ttu=lambda _digest, known, _now: known[1], timer=clock
         )
 
-    async def identify(self, scope: Scope, basis: Basis) -> UserId | None:
-        try:
-            field = single_header(scope, b"authorization")
-        except ValueError:
-            raise InvalidToken from None
+    def identify(self, basis: AtHand, _scope: Scope, headers: Headers) -> UserId | None:
+        field = headers.get(b"authorization")
         token = None if field is None else _bearer_token(field)
         if token is None:
             return None
@@ -74,24 +71,20 @@ class JwtIdentity:
         except KeyError:
             expires_s = now
         if expires_s <= now:
-            user, expires_s = self._remembered[digest] = await self._verify(token)
+            user, expires_s = self._remembered[digest] = self._verify(basis, token)
         basis.limit_to(expires_s - now)
         return user
-
-    def credential(self, _scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
-        field = headers.get(b"authorization")
-        return None if field is None else _bearer_token(field)
 
     def purge_all(self) -> None:
         """Every token is verified again."""
         self._remembered.clear()
 
-    async def _verify(self, token: bytes) -> tuple[UserId, float]:
-        """(user, moment until which the token may be believed). Raises: InvalidToken."""
+    def _verify(self, basis: AtHand, token: bytes) -> tuple[UserId, float]:
+        """(user, moment until which the token may be believed). Raises: InvalidToken, Pending."""
         if not _COMPACT.fullmatch(token):
             raise InvalidToken(reason="the token is not three parts in base64url")
         try:
-            key, algorithm = await self._key_for(token)
+            key, algorithm = self._key_for(basis, token)
             claims = jwt.decode(
                 token,
                 key,
@@ -113,7 +106,7 @@ class JwtIdentity:
             raise InvalidToken(reason=f"the token does not verify: {error}") from None
         return user, min(expires, now + _MAX_REMEMBERED_S)
 
-    async def _key_for(self, token: bytes) -> tuple[Any, str]:
+    def _key_for(self, basis: AtHand, token: bytes) -> tuple[Any, str]:
         header = jwt.get_unverified_header(token)
         algorithm = header.get("alg")
         if algorithm not in self._algorithms:
@@ -124,7 +117,7 @@ class JwtIdentity:
             return self._public_key, algorithm
         if self._key_set is None:
             raise InvalidToken(reason=f"there is no key for {algorithm}")
-        return await self._key_set.find(header.get("kid")), algorithm
+        return self._key_set.find(basis, header.get("kid")), algorithm
 
 
 def _bearer_token(field: bytes) -> bytes | None:

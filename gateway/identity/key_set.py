@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import jwt
 
+from gateway.basis import AtHand
 from gateway.errors import InvalidToken, SourceUnavailable
 from gateway.ttl_cache import TTLCache
 
@@ -42,18 +43,18 @@ class KeySet:
             clock=clock,
         )
 
-    async def find(self, key_id: str | None) -> Any:
+    def find(self, basis: AtHand, key_id: str | None) -> Any:
         """The key with this `kid`; without one, the only key there is.
 
-        Raises: InvalidToken, if there is no such key; SourceUnavailable, if that is not known.
+        Raises: InvalidToken, if there is no such key; SourceUnavailable, if that is not known;
+            Pending.
         """
+        for max_age_s in (None, _UNKNOWN_KEY_MAX_AGE_S):
+            found = basis.ask("keys", self._keys, self._url, max_age_s).get(key_id)
+            if found is not None:
+                return found.key
         entry = self._keys.peek(self._url)
-        if entry is None or not self._keys.is_fresh(entry) or key_id not in entry.value:
-            entry = await self._keys.get_entry(self._url, max_age_s=_UNKNOWN_KEY_MAX_AGE_S)
-        found = entry.value.get(key_id)
-        if found is not None:
-            return found.key
-        if self._clock() - entry.loaded_at > _UNKNOWN_KEY_MAX_AGE_S:
+        if entry is None or self._clock() - entry.loaded_at > _UNKNOWN_KEY_MAX_AGE_S:
             raise SourceUnavailable(reason="the key set cannot be fetched, the key is not held")
         raise InvalidToken(reason=f"the key set has no key {key_id!r}")
 

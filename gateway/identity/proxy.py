@@ -1,13 +1,12 @@
 """A header set by a proxy that has authenticated the user, believed from that proxy alone."""
 
-from collections.abc import Hashable, Mapping
 from ipaddress import ip_address, ip_network
 
 from starlette.types import Scope
 
-from gateway.basis import Basis
+from gateway.basis import AtHand
 from gateway.errors import InvalidToken
-from gateway.identity import single_header
+from gateway.identity import Headers
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Proxy
 
@@ -23,18 +22,16 @@ class ProxyIdentity:
         self._trusts_socket = UNIX_SOCKET in settings.trusted
         self._networks = [ip_network(text) for text in settings.trusted if text != UNIX_SOCKET]
 
-    async def identify(self, scope: Scope, _basis: Basis) -> UserId | None:
+    def identify(self, _basis: AtHand, scope: Scope, headers: Headers) -> UserId | None:
         if not self.is_trusted(scope):
             return None  # an untrusted peer's header says nothing, not even something wrong
+        value = headers.get(self._header)
+        if value is None:
+            return None
         try:
-            value = single_header(scope, self._header)
-            return None if value is None else parse_user_id(value.decode("latin-1").strip())
+            return parse_user_id(value.decode("latin-1").strip())
         except ValueError as error:
             raise InvalidToken(reason=str(error)) from None
-
-    def credential(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Hashable:
-        client = scope.get("client")
-        return headers.get(self._header), client[0] if client else None
 
     def purge_all(self) -> None:
         """Nothing is remembered."""
