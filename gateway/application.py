@@ -26,10 +26,10 @@ from gateway.database import PluginDatabase
 from gateway.delivery.accel import AccelRedirect
 from gateway.encoder import Encoder
 from gateway.endpoints.administration import CacheState, administration_routes
-from gateway.endpoints.answers import on_bug, on_http_exception, on_request_error
+from gateway.endpoints.answers import on_bug, on_http_exception, on_routed_error
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import authorize_route
-from gateway.endpoints.front import AnswersAtHand, Front
+from gateway.endpoints.front import DirectRoute, Front
 from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.operations import operation_routes
@@ -122,7 +122,7 @@ class Gateway(Front):
         self._starlette = Starlette(
             routes=self._routes(),
             exception_handlers={
-                RequestError: on_request_error,
+                RequestError: on_routed_error,
                 HTTPException: on_http_exception,
                 Exception: on_bug,
             },
@@ -130,7 +130,7 @@ class Gateway(Front):
         )
         # A redirect would name a Host that is the client's word, and no URL of ours needs one.
         self._starlette.router.redirect_slashes = False
-        self._started = self._listening = False
+        self._listening = False
         self._start_lock = anyio.Lock()
         super().__init__(self._route, *self._routes_at_hand(), self.cors)
 
@@ -157,11 +157,11 @@ class Gateway(Front):
                 await anyio.to_thread.run_sync(self._open_change_log)
                 following_all = following(self._freshness_sources(), self.invalidation.apply)
                 await stack.enter_async_context(following_all)
-            self._started = True
+            self.has_started = True
             try:
                 yield
             finally:
-                self._started = self._listening = False
+                self.has_started = self._listening = False
 
     def _folders(self) -> list[Path]:
         """Folders of the site without which nobody can be served."""
@@ -227,7 +227,7 @@ class Gateway(Front):
         return sources
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._started:
+        if scope["type"] == "http" and not self.has_started:
             await self._start_unasked()
         if self.settings.observability.debug_headers and scope["type"] == "http":
             send = _telling(scope, send)
@@ -292,7 +292,7 @@ class Gateway(Front):
 
     def _routes_at_hand(
         self,
-    ) -> tuple[Mapping[bytes, AnswersAtHand], Sequence[tuple[bytes, AnswersAtHand]]]:
+    ) -> tuple[Mapping[bytes, DirectRoute], Sequence[tuple[bytes, DirectRoute]]]:
         """Routes by whole paths and by prefixes, as sent; none where each answer tells how it was
         decided."""
         if self.settings.observability.debug_headers:
@@ -308,14 +308,14 @@ class Gateway(Front):
 
     async def _start_unasked(self) -> None:
         async with self._start_lock:
-            if not self._started:
+            if not self.has_started:
                 logger.warning(
                     "nobody ran the gateway's lifespan: started at the first request; an"
                     " application that mounts it should enter gateway.running() in its own"
                 )
                 await self.database.open()
                 self.database.close_at_exit()
-                self._started = True
+                self.has_started = True
 
 
 def create_app(settings: Settings | None = None) -> Gateway:

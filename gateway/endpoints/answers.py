@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway.cache_policy import JSON_ANSWER, NO_STORE
 from gateway.delivery.memory import body_of
 from gateway.errors import RequestError, SourceUnavailable
-from gateway.identity import joined_headers
+from gateway.identity import Headers
 from gateway.planning import Plan, plan_answer
 from gateway.representation import Variant
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 JSON = "application/json"
 
 
-def plan_json(request: Request, variant: Variant) -> Plan:
+def plan_json(method: str, headers: Headers, variant: Variant) -> Plan:
     """200, or 304 where the caller holds it already. Raises: PreconditionFailed."""
-    headers = joined_headers(request.scope)
-    headers.pop(b"range", None)  # parts of a JSON answer are of use to nobody
-    return plan_answer(request.method, headers, variant, JSON_ANSWER.encode())
+    # Parts of a JSON answer are of use to nobody.
+    whole = {name: value for name, value in headers.items() if name != b"range"}
+    return plan_answer(method, whole, variant, JSON_ANSWER.encode())
 
 
 def json_answer(plan: Plan, variant: Variant) -> Response:
@@ -39,9 +39,14 @@ def plain_json(content: Any, status: int = 200) -> Response:
     return _body(content, status, {})
 
 
-def on_request_error(_request: Request, error: Exception) -> Response:
+def on_routed_error(_request: Request, error: Exception) -> Response:
+    """For Starlette, which wants this signature."""
     if not isinstance(error, RequestError):  # registered for that class alone
         raise error
+    return on_request_error(error)
+
+
+def on_request_error(error: RequestError) -> Response:
     if isinstance(error, SourceUnavailable):
         logger.warning("503: %s", error.reason)
     return error_answer(error)

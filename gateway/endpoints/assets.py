@@ -13,7 +13,7 @@ from gateway.basis import AT_HAND, AtHand, Basis
 from gateway.cache_policy import NO_STORE, Audience
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import AssetServer, Exchange
-from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
+from gateway.errors import InvalidToken, MethodNotAllowed, NotServed, RequestError
 from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
@@ -21,6 +21,7 @@ from gateway.representation import Prepared
 from gateway.resolver import Resolution, Resolver
 
 ALLOW = "GET, HEAD, OPTIONS"
+_ENDPOINTS = ("info", "status", "modules")
 
 
 class AssetRoute:
@@ -35,13 +36,13 @@ class AssetRoute:
         self.prefix = prefix
         self._quoted_prefix = quote(prefix).encode()
 
+    def takes(self, _below: bytes) -> bool:
+        return True
+
     def answer_at_hand(
         self, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Prepared, bytes] | None:
-        """See AssetServer. `below`: the path as received, without the prefix.
-
-        Raises: Pending, RequestError.
-        """
+        """See front.py."""
         resolution = self.resolve(AT_HAND, scope, headers, below)
         return self._server.answer_at_hand(headers, resolution, self.audience)
 
@@ -81,13 +82,15 @@ class OwnAssets(AssetRoute):
         super().__init__(server, resolver, prefix)
         self._identity = identity
 
-    def answer_at_hand(
-        self, scope: Scope, headers: Headers, below: bytes
-    ) -> tuple[Prepared, bytes] | None:
-        target = parse_target(below)
-        if target.plugin == "by-slug" or target.asset_path.startswith("modules/"):
-            return None  # perhaps a JSON endpoint (plugins.py), which the router knows
-        return super().answer_at_hand(scope, headers, below)
+    def takes(self, below: bytes) -> bool:
+        """The router knows the JSON endpoints whose paths begin in the same way (plugins.py)."""
+        try:
+            target = parse_target(below)
+        except RequestError:
+            return False
+        path = target.asset_path
+        is_endpoint = path in _ENDPOINTS or path.startswith("modules/")
+        return not is_endpoint and target.plugin != "by-slug"
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         user = self._identity.identify(basis, scope, headers)

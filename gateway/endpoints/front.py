@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.basis import Pending
 from gateway.cors import CorsPolicy
 from gateway.delivery.memory import send_answer
+from gateway.endpoints.answers import on_request_error
 from gateway.errors import RequestError
 from gateway.identity import Headers
 from gateway.representation import HeaderFields, Prepared
@@ -34,16 +35,21 @@ _RARE = (b"range", b"if-match", b"if-unmodified-since")
 _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 
-class AnswersAtHand(Protocol):
-    """A route that can answer from memory."""
+class DirectRoute(Protocol):
+    """A route that can answer from memory, and that no router is needed for."""
+
+    def takes(self, below: bytes) -> bool:
+        """Whether a path is this route's. `below`: the path as received, without the prefix."""
 
     def answer_at_hand(
         self, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Prepared, bytes] | None:
-        """`below`: the path as received, without the route's prefix.
-
-        Raises: Pending, RequestError.
+        """The answer to a GET that has no range and no condition but If-None-Match, with its body;
+        None, where it is not in memory. Raises: Pending, RequestError.
         """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an ASGI application. Raises: RequestError, before anything is sent."""
 
 
 class AtOnce(NamedTuple):
@@ -62,8 +68,8 @@ class Front:
     def __init__(
         self,
         inner: ASGIApp,
-        exact: Mapping[bytes, AnswersAtHand],
-        prefixes: Sequence[tuple[bytes, AnswersAtHand]],
+        exact: Mapping[bytes, DirectRoute],
+        prefixes: Sequence[tuple[bytes, DirectRoute]],
         cors: CorsPolicy,
     ) -> None:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as sent."""
@@ -71,6 +77,8 @@ class Front:
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
+        self.has_started = False
+        """Until then, everything is left to the other application, which starts."""
         self.answered_at_once: Counter[int] = Counter()
         """Requests answered from memory, by status."""
         self.answered_later: Counter[int] = Counter()
@@ -87,13 +95,11 @@ class Front:
                 return None
         if b"if-modified-since" in headers and b"if-none-match" not in headers:
             return None
-        path = scope.get("raw_path")
-        if not path:
-            return None  # ASGI lets a server leave it out
-        if root_path := scope.get("root_path"):
-            path = path.removeprefix(_quoted(root_path))
+        route, below = self._direct(scope)
+        if route is None:
+            return None
         try:
-            found = self._at_hand(scope, headers, path)
+            found = route.answer_at_hand(scope, headers, below)
         except (Pending, RequestError):
             return None
         if found is None:
@@ -102,16 +108,21 @@ class Front:
         self.answered_at_once[answer.prepared.status] += 1
         return answer
 
-    def _at_hand(
-        self, scope: Scope, headers: Headers, path: bytes
-    ) -> tuple[Prepared, bytes] | None:
+    def _direct(self, scope: Scope) -> tuple[DirectRoute | None, bytes]:
+        """The route that takes the path, and the rest of the path below the route's prefix."""
+        path = scope.get("raw_path")
+        if not path:
+            return None, b""  # ASGI lets a server leave it out
+        if root_path := scope.get("root_path"):
+            path = path.removeprefix(_quoted(root_path))
         route = self._exact.get(path)
         if route is not None:
-            return route.answer_at_hand(scope, headers, b"")
+            return route, b""
         for prefix, route in self._prefixes:
             if path.startswith(prefix):
-                return route.answer_at_hand(scope, headers, path[len(prefix) :])
-        return None
+                below = path[len(prefix) :]
+                return (route, below) if route.takes(below) else (None, b"")
+        return None, b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -147,4 +158,12 @@ class Front:
                 message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 
-        await self._inner(scope, receive, send_and_count)
+        is_plain = self.has_started and scope["method"] in ("GET", "HEAD")
+        route, _ = self._direct(scope) if is_plain else (None, b"")
+        if route is None:
+            await self._inner(scope, receive, send_and_count)
+            return
+        try:
+            await route(scope, receive, send_and_count)
+        except RequestError as error:
+            await on_request_error(error)(scope, receive, send_and_count)

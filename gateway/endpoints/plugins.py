@@ -5,11 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from gateway.basis import AT_HAND, AtHand, Basis
 from gateway.cache_policy import JSON_ANSWER
 from gateway.catalogue import Catalogue
+from gateway.delivery.memory import send_held
 from gateway.endpoints.answers import json_answer, plan_json
 from gateway.formats import JsonObject, to_json
 from gateway.identity import Headers, IdentityChain, joined_headers
@@ -30,18 +31,22 @@ class ManifestRoute:
         self._identity = identity
         self._with_modules = with_modules
 
+    def takes(self, below: bytes) -> bool:
+        return not below
+
     def answer_at_hand(
         self, scope: Scope, headers: Headers, _below: bytes
     ) -> tuple[Prepared, bytes] | None:
-        """See front.py. Raises: Pending, RequestError."""
+        """See front.py."""
         variant = self._manifest(AT_HAND, scope, headers)
         found = prepared(variant, JSON_ANSWER.encode(), headers.get(b"if-none-match"))
         return found, ((variant.content or b"") if found.status == 200 else b"")
 
-    async def answer(self, request: Request) -> Response:
-        basis, headers = Basis.of(request.scope), joined_headers(request.scope)
-        variant = await basis.settled(self._manifest, request.scope, headers)
-        return json_answer(plan_json(request, variant), variant)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = joined_headers(scope)
+        variant = await Basis.of(scope).settled(self._manifest, scope, headers)
+        plan = plan_json(scope["method"], headers, variant)
+        await send_held(send, plan, variant.content or b"")
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> Variant:
         user = self._identity.identify(basis, scope, headers)
@@ -65,7 +70,7 @@ def plugin_routes(
             user = await basis.settled(identity.identify, request.scope, headers)
             content = await question(user, request)
             variant = json_variant(to_json(content))
-            return json_answer(plan_json(request, variant), variant)
+            return json_answer(plan_json(request.method, headers, variant), variant)
 
         return Route(prefix + path, answer, methods=["GET"])
 
@@ -73,7 +78,7 @@ def plugin_routes(
         return str(request.path_params[name])
 
     return [
-        *(Route(prefix + path, each.answer, methods=["GET"]) for path, each in manifests.items()),
+        *(Route(prefix + path, each, methods=["GET"]) for path, each in manifests.items()),
         route(
             "/by-slug/{slug}",
             lambda user, request: catalogue.by_slug(user, parameter(request, "slug")),
