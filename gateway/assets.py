@@ -20,7 +20,7 @@ from gateway.names import AssetKey, Slug, Version
 from gateway.representation import Representation, build_representation
 from gateway.settings import AssetCache
 from gateway.storage import OpenedAsset, PluginStorage, fingerprint
-from gateway.ttl_cache import TTLCache
+from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class AssetStore:
             max_size=settings.max_bytes + _FACTS_BYTES,
             size_of=lambda value: value.memory_bytes if isinstance(value, Representation) else 1000,
             is_negative=lambda value: isinstance(value, NotServed),
+            order_within_s=ORDER_WITHIN_S,
         )
 
     def get(self, basis: AtHand, key: AssetKey) -> Representation:

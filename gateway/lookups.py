@@ -35,7 +35,7 @@ from gateway.storage import (
     PluginStorage,
 )
 from gateway.threads import KeyedThreads
-from gateway.ttl_cache import TTLCache
+from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
 
 # A program that truncates and rewrites the file is between the two for well under this.
 _BROKEN_PAUSE_S = 0.02
@@ -43,8 +43,6 @@ _BROKEN_RETRIES = 2
 
 # A source that answers later than this has failed, for those who can be answered without it.
 _PATIENCE_S = 0.25
-# Far less than it takes to fill a cache of thousands of users.
-_ORDER_WITHIN_S = 1.0
 
 # As many files may hang before the files of other users are not read any more.
 _MOST_READERS = 16
@@ -325,7 +323,7 @@ class Lookups:
             stale_if_error_s=settings.stale_if_error,
             is_negative=is_negative,
             patience_s=_PATIENCE_S,
-            order_within_s=_ORDER_WITHIN_S,
+            order_within_s=ORDER_WITHIN_S,
         )
 
 

@@ -17,7 +17,7 @@ from gateway.conditional import (
     parse_http_date,
 )
 from gateway.errors import PreconditionFailed
-from gateway.heads import STATUS_LINES, head_of
+from gateway.heads import head_of
 from gateway.ranges import ByteRange, content_range, parse_range, part_heads
 from gateway.representation import HeaderFields, Prepared, Variant
 
@@ -70,7 +70,7 @@ def prepared(variant: Variant, cache_control: bytes, if_none_match: bytes | None
 
 
 def prepare(status: int, fields: HeaderFields) -> Prepared:
-    return Prepared(status, fields, STATUS_LINES[status] + head_of(fields))
+    return Prepared(status, fields, head_of(fields))
 
 
 def whole_fields(variant: Variant, cache_control: bytes) -> HeaderFields:

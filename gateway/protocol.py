@@ -287,7 +287,9 @@ class Connection(asyncio.Protocol):
         answer = self._front.answer_at_once(asked, headers)
         if answer is None:
             return False
-        head = b"".join((answer.prepared.head, server_head, answer.cors_head, b"\r\n"))
+        prepared = answer.prepared
+        status_line = STATUS_LINES[prepared.status]
+        head = b"".join((status_line, server_head, prepared.head, answer.cors_head, b"\r\n"))
         self.write(head, answer.body)
         self._state.total_requests += 1
         return True

@@ -59,7 +59,7 @@ class Prepared:
     status: int
     fields: HeaderFields
     head: bytes
-    """Status line and fields as they are sent, without the empty line that ends a head."""
+    """The fields as they are sent."""
 
 
 @dataclass(frozen=True, slots=True)

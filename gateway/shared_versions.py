@@ -20,7 +20,7 @@ from gateway.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
 from gateway.names import Slug, Version
 from gateway.retention import IN_USE_S, Retention
 from gateway.storage import PluginStorage, read_regular
-from gateway.ttl_cache import TTLCache
+from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
 
 OnLook = Callable[[Slug, Version, FolderState | None], None]
 
@@ -109,6 +109,7 @@ class SharedVersions:
             max_size=_MAX_VERSIONS,
             is_negative=lambda look: look is None,
             clock=clock,
+            order_within_s=ORDER_WITHIN_S,
             on_change=on_change,
         )
 

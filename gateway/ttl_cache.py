@@ -42,6 +42,8 @@ value is a future."""
 # A refresh begins in the last quarter of the lifetime: the caller who begins it is answered at
 # once, and the others never wait.
 _REFRESH_SHARE = 0.25
+ORDER_WITHIN_S = 1.0
+"""For caches of thousands of entries: far less than it takes to fill one."""
 # SQLite takes 999 parameters at least.
 _MOST_TOGETHER = 500
 _FAILED_PAUSE_S = 1.0

@@ -283,30 +283,6 @@ def test_a_change_of_a_user_and_a_version_concerns_both(site: Site, change: Chan
     with_gateway(site, scenario, **QUIET)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        Change(),
-        ANYTHING,
-        Change(user=UserId("z" * 32)),
-        Change(slug=REVIEW, version=V1),
-        Change(slug=REVIEW),
-    ],
-)
-def test_after_any_change_no_finished_decision_is_repeated(site: Site, change: Change) -> None:
-    async def scenario(gateway: Gateway, client: Client) -> None:
-        await warmed(client)
-        before, applied = dict(gateway.repeated), gateway.invalidation.applied
-        gateway.invalidation.apply(change)
-        assert gateway.invalidation.applied == applied + 1
-        assert status(await client.request(ENTRY)) == 200
-        assert gateway.repeated == before
-        await client.request(ENTRY)
-        assert gateway.repeated[200] == before[200] + 1
-
-    with_gateway(site, scenario, **QUIET)
-
-
 @pytest.mark.parametrize(("hard", "expected"), [(True, 503), (False, 200)])
 def test_only_a_hard_change_forgets_what_stands_in_while_the_source_fails(
     site: Site, hard: bool, expected: int

@@ -1,4 +1,4 @@
-"""A request is answered the same whether it is repeated at once or decided the long way.
+"""A request is answered the same at once and the long way.
 
 Also the fate of the connection is the same, and so it is however the bytes arrive.
 """
@@ -59,17 +59,18 @@ def running(site: Site) -> Iterator[Running]:
 @given(st.lists(requests(), min_size=1, max_size=3))
 def test_at_once_and_the_long_way_are_the_same(running: Running, asked: list[bytes]) -> None:
     sent = b"".join(asked) + LAST
-    long = running.ask_anew(sent)
+    long = running.ask("long", sent)
     assert running.ask("ours", sent) == long
-    assert running.ask("ours", sent) == long  # a repetition now, where it can be one
+    assert running.ask("ours", sent) == long  # at once now, where it can be
     if len(sent) < 5_000:
         assert running.ask("ours", *(sent[place : place + 1] for place in range(len(sent)))) == long
 
 
-def test_repetitions_are_among_what_is_compared(running: Running) -> None:
+def test_answers_at_once_are_among_what_is_compared(running: Running) -> None:
     plain = f"GET {ENTRY_URL} HTTP/1.1\r\nHost: x\r\n{CREDENTIAL}\r\n\r\n".encode()
-    running.remember(plain)
-    before = running.repeated()
-    repeated = running.ask("ours", plain + LAST)
-    assert repeated == running.ask_anew(plain + LAST)
-    assert running.repeated() == before + 1
+    running.warm(plain)
+    before = running.at_once()
+    at_once = running.ask("ours", plain + LAST)
+    assert running.at_once() == before + 1
+    assert at_once == running.ask("long", plain + LAST)
+    assert running.at_once() == before + 1

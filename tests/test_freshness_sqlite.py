@@ -263,12 +263,12 @@ def login(site: Site, email: str) -> None:
     site.execute("UPDATE users SET email = ?", email)
 
 
-def test_a_busy_table_that_is_not_ours_makes_no_file_decided_or_loaded_again(
+def test_a_busy_table_that_is_not_ours_makes_nothing_be_waited_for(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
         loads = {name: cache.counters.loads for name, cache in gateway.lookups.caches.items()}
-        before = gateway.repeated[200]
+        before = gateway.answered_at_once[200]
         for number in range(5):
             await asyncio.to_thread(login, site, f"a{number}@example.org")
             await looks.two_more()
@@ -276,7 +276,7 @@ def test_a_busy_table_that_is_not_ours_makes_no_file_decided_or_loaded_again(
         assert looks.contents >= 5  # it did look
         now = {name: cache.counters.loads for name, cache in gateway.lookups.caches.items()}
         assert now == loads
-        assert gateway.repeated[200] == before + 5
+        assert gateway.answered_at_once[200] == before + 5
 
     in_process(site, monkeypatch, scenario)
 

@@ -1,4 +1,4 @@
-"""Repetitions are answered by the connection itself, exactly as the application answers them."""
+"""What is in memory is answered by the connection itself, as the application answers it."""
 
 import re
 import socket
@@ -36,21 +36,21 @@ def etag_of(answer: bytes) -> str:
         (request(user=BEN), request(user=BEN)),
     ],
 )
-def test_a_repetition_is_answered_without_the_application(
+def test_what_is_in_memory_is_answered_without_the_application(
     running: Running, first: bytes, again: bytes
 ) -> None:
-    running.remember(first)
-    calls, repeated = running.app.calls, running.repeated()
+    running.warm(first)
+    calls, at_once = running.app.calls, running.at_once()
     answer = running.ask("ours", again, again, LAST)
     assert running.app.calls == calls + 1  # LAST alone
-    assert running.repeated() == repeated + 2
+    assert running.at_once() == at_once + 2
     assert answer == running.ask("theirs", again, again, LAST)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_304_too(running: Running) -> None:
     held = request(ENTRY_URL, f"If-None-Match: {etag_of(running.ask('ours', request(), LAST))}")
-    running.remember(held)
+    running.warm(held)
     calls = running.app.calls
     answer = running.ask("ours", held, held, LAST)
     assert running.app.calls == calls + 1
@@ -84,8 +84,8 @@ CHUNKED = "Transfer-Encoding: chunked"
     ],
 )  # fmt: skip
 def test_all_else_goes_to_the_application(running: Running, pieces: tuple[bytes, ...]) -> None:
-    """After a repetition on the same connection."""
-    running.remember(request())
+    """After an answer at once on the same connection."""
+    running.warm(request())
     before = running.app.calls
     answer = running.ask("ours", request(), *pieces)
     calls, before = running.app.calls - before, running.app.calls
@@ -101,7 +101,7 @@ def test_however_a_request_is_cut_the_answer_is_the_same(running: Running, size:
 
 
 def test_answers_keep_the_order_of_pipelined_requests(running: Running) -> None:
-    """A repetition waits for the one before it, which the application is still deciding."""
+    """An answer at once waits for the one before it, which the application is still deciding."""
     slow = request(own("Review", "dist/main.css"))
     many = (slow + request() + request(MANIFEST)) * 20 + LAST
     assert running.ask("ours", many) == running.ask("theirs", many)
@@ -112,15 +112,15 @@ def test_who_does_not_read_is_not_written_to_without_end(site: Site, running: Ru
     """Further requests are decided, one after the other, when the client has read."""
     site.publish("Review", "1.0.0", {"dist/large.js": bytes(2**20)})
     large, asked = request(own("Review", "dist/large.js"), "Accept-Encoding: identity"), 100
-    running.remember(large)
-    before = running.repeated()
+    running.warm(large)
+    before = running.at_once()
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(DEADLINE_S)
         connection.connect(running.sockets["ours"].getsockname())
         connection.sendall(large * asked + LAST)
         running.ask("ours", request(), LAST)  # all that came has been looked at
-        assert 0 < running.repeated() - before < asked / 2
+        assert 0 < running.at_once() - before < asked / 2
         received = 0
         while chunk := connection.recv(2**20):
             received += len(chunk)
@@ -128,7 +128,7 @@ def test_who_does_not_read_is_not_written_to_without_end(site: Site, running: Ru
 
 
 def test_a_connection_that_is_to_be_closed_says_so_and_closes(running: Running) -> None:
-    running.remember(request())
+    running.warm(request())
     state = running.ours.server_state
     before = state.default_headers
     state.default_headers = [*before, (b"connection", b"close")]
@@ -139,8 +139,8 @@ def test_a_connection_that_is_to_be_closed_says_so_and_closes(running: Running) 
     assert answer.count(b"HTTP/1.1 200 OK\r\nconnection: close\r\n") == 1
 
 
-def test_an_idle_connection_is_closed_after_a_repetition_too(running: Running) -> None:
-    running.remember(request())
+def test_an_idle_connection_is_closed_after_an_answer_at_once_too(running: Running) -> None:
+    running.warm(request())
     calls, requests = running.app.calls, running.ours.server_state.total_requests
     assert running.ask("ours", request()).startswith(b"HTTP/1.1 200 OK\r\n")
     assert running.app.calls == calls
@@ -165,7 +165,7 @@ def test_what_is_logged_or_explained_is_left_to_the_application(
 
 def test_a_limit_of_connections_refuses_repetitions_too(site: Site) -> None:
     with two_ways(site, GATEWAY__SERVER__LIMIT_CONCURRENCY="2") as running:
-        running.remember(request())
+        running.warm(request())
         address = running.sockets["ours"].getsockname()
         with socket.create_connection(address) as other:
             answer = running.ask("ours", request())

@@ -136,9 +136,9 @@ class Front:
                 fields = prepared.fields + answer.cors_fields
                 await send_answer(send, prepared.status, fields, answer.body)
                 return
-        await self._answer_later(scope, receive, send, headers)
+        await self.answer_later(scope, receive, send, headers)
 
-    async def _answer_later(
+    async def answer_later(
         self, scope: Scope, receive: Receive, send: Send, headers: Headers
     ) -> None:
         """The long way."""

@@ -1,7 +1,7 @@
 """One gateway behind three listeners.
 
-"ours" is the protocol of `gateway serve`; "long" is the same protocol when it repeats nothing;
-"theirs" is uvicorn's own, for requests that both take.
+"ours" is the protocol of `gateway serve`; "long" is the same protocol when nothing is answered at
+once; "theirs" is uvicorn's own, for requests that both take.
 """
 
 import asyncio
@@ -47,6 +47,17 @@ class Called:
         await self.gateway(scope, receive, send)
 
 
+class LongWay:
+    """The gateway, answering nothing at once."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._gateway.answer_later(scope, receive, send, dict(scope["headers"]))
+
+
 @dataclass(slots=True)
 class Running:
     """The listeners' sockets, and what they share."""
@@ -59,19 +70,15 @@ class Running:
         """All that comes back on one connection, without Date. The last piece ends it."""
         return converse(self.sockets[whose].getsockname()[1], pieces)
 
-    def ask_anew(self, *pieces: bytes) -> bytes:
-        """The long way, with nothing remembered of the requests before."""
-        self.app.gateway.decisions.clear()
-        return self.ask("long", *pieces)
+    def at_once(self) -> int:
+        """Requests that were answered at once."""
+        return sum(self.app.gateway.answered_at_once.values())
 
-    def repeated(self) -> int:
-        return sum(self.app.gateway.repeated.values())
-
-    def remember(self, asked: bytes) -> None:
-        """Asks until the answer is a repetition: encoded variants may come in between."""
-        before, until = self.repeated(), time.monotonic() + _DEADLINE_S
-        while self.repeated() == before:
-            assert time.monotonic() < until, "never repeated"
+    def warm(self, asked: bytes) -> None:
+        """Asks until the request is answered at once: encoded variants may come in between."""
+        before, until = self.at_once(), time.monotonic() + _DEADLINE_S
+        while self.at_once() == before:
+            assert time.monotonic() < until, "never answered at once"
             self.ask("ours", asked, LAST)
 
 
@@ -87,8 +94,9 @@ def two_ways(site: Site, **environment: str) -> Iterator[Running]:
     }
     protocol = protocol_for(gateway, settings.server)
     ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
-    # Requests that are logged are not repeated; the level keeps the lines back.
-    long = uvicorn.Server(uvicorn.Config(app, http=protocol, **{**options, "access_log": True}))
+    # Requests that are logged go to the application; the level keeps the lines back.
+    logged = {**options, "access_log": True}
+    long = uvicorn.Server(uvicorn.Config(LongWay(gateway), http=protocol, **logged))
     theirs = uvicorn.Server(uvicorn.Config(app, http="httptools", **options))
     running = Running(app, ours)
     for name in ("ours", "long", "theirs"):
