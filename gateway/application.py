@@ -189,7 +189,7 @@ class Gateway(Front):
     def _metrics_routes(self) -> list[BaseRoute]:
         if not self.settings.observability.metrics:
             return []
-        collector = GatewayCollector(self, self.caches, self.assets)
+        collector = GatewayCollector(self, self.caches, self.database, self.assets)
         return [metrics_route(collector, ProxyIdentity(self.settings.identity.proxy), self.callers)]
 
     def _open_change_log(self) -> None:

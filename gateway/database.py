@@ -4,7 +4,7 @@ The tables belong to the application: they are read as they are, and columns tha
 migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP and no disk.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from numbers import Number
@@ -210,6 +210,8 @@ class PluginDatabase:
         self._breaker = CircuitBreaker("the database")
         self._strangers = strangers or connection
         self._strangers_breaker = CircuitBreaker("the database for strangers")
+        self.queries = 0
+        """How many were made since the start."""
         self._columns: dict[str, frozenset[str]] = {}
         self._shared_record = lru_cache(_SHARED_RECORDS)(_record)
         self._shared_rows = lru_cache(_SHARED_ROWS)(self._by_slug)
@@ -255,16 +257,42 @@ class PluginDatabase:
 
     async def _fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         with self._breaker.guarding():
+            self.queries += 1
             return await self._connection.fetch(statement, *values)
+
+    async def _fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
+        with self._breaker.guarding():
+            self.queries += 1
+            return await self._connection.fetch_among(statement, values)
 
     async def _fetch_for_stranger(self, statement: str, *values: Any) -> Sequence[Row]:
         with self._strangers_breaker.guarding():
+            self.queries += 1
             return await self._strangers.fetch(statement, *values)
 
-    async def read_records(self, user: UserId) -> UserRecords:
-        """All of a user's rows that have a usable slug, enabled or not."""
-        statement = f"SELECT {RECORD_COLUMNS} FROM plugin WHERE user_id = $1"  # noqa: S608
-        return self.user_records(user, await self._fetch(statement, user))
+    async def fetch_of_users(
+        self, columns: str, users: Sequence[UserId]
+    ) -> dict[UserId, list[Row]]:
+        """These columns of all rows of `plugin` that these users have, by user; one query.
+
+        Every user is there, also without rows.
+        """
+        of_user: dict[UserId, list[Row]] = {user: [] for user in users}
+        find: Callable[[Any], list[Row] | None] = of_user.get
+        for row in await self._fetch_among(
+            f"SELECT user_id, {columns} FROM plugin WHERE user_id = ANY($1)",  # noqa: S608
+            users,
+        ):
+            if (rows := find(row[0])) is None:
+                rows = find(_user_of_column(row[0]))
+            if rows is not None:
+                rows.append(row[1:])
+        return of_user
+
+    async def read_records(self, users: Sequence[UserId]) -> dict[UserId, UserRecords]:
+        """All rows of these users that have a usable slug, enabled or not, by user; one query."""
+        of_user = await self.fetch_of_users(RECORD_COLUMNS, users)
+        return {user: self.user_records(user, rows) for user, rows in of_user.items()}
 
     def user_records(self, user: UserId, rows: Iterable[Row]) -> UserRecords:
         """From the RECORD_COLUMNS of all of a user's rows."""
@@ -317,13 +345,12 @@ class PluginDatabase:
 
     async def read_plugins(self, user: UserId) -> list[PluginDetails]:
         """All of a user's rows, whole, sorted by slug (bytewise)."""
-        rows = await self._fetch(
-            f"SELECT {self._select_list(PluginDetails)} FROM plugin WHERE user_id = $1",  # noqa: S608
-            user,
-        )
-        plugins = [plugin for row in rows if _names_a_plugin(plugin := _read(PluginDetails, row))]
-        plugins.sort(key=lambda plugin: (plugin.plugin_slug or "", plugin.id))
-        return plugins
+        return (await self.read_plugins_of([user]))[user]
+
+    async def read_plugins_of(self, users: Sequence[UserId]) -> dict[UserId, list[PluginDetails]]:
+        """The same of many users, by user; one query."""
+        of_user = await self.fetch_of_users(self._select_list(PluginDetails), users)
+        return {user: _plugins(rows) for user, rows in of_user.items()}
 
     async def read_modules(self, user: UserId) -> list[ModuleDetails]:
         """The modules of all of a user's plugins, in the order of the table.
@@ -333,13 +360,20 @@ class PluginDatabase:
         first page to its last, which is the order of ctid: that of inserting, but a row that
         was changed may have moved to another place.
         """
+        return [_read(ModuleDetails, row) for row in await self.fetch_modules([user])]
+
+    async def fetch_modules(self, users: Sequence[UserId]) -> Sequence[Row]:
+        """The modules of all plugins of these users, in the order of the table; one query.
+
+        Each has the columns that are named by the fields of ModuleDetails, in their order.
+        """
         order = next((name for name in _ROW_ORDERS if name in self._columns["module"]), None)
-        rows = await self._fetch(
+        return await self._fetch_among(
             f"SELECT {self._select_list(ModuleDetails)} FROM module WHERE plugin_id IN"  # noqa: S608
-            f" (SELECT id FROM plugin WHERE user_id = $1){f' ORDER BY {order}' if order else ''}",
-            user,
+            " (SELECT id FROM plugin WHERE user_id = ANY($1))"
+            f"{f' ORDER BY {order}' if order else ''}",
+            users,
         )
-        return [_read(ModuleDetails, row) for row in rows]
 
     async def count_rows(self) -> int:
         rows = await self._fetch("SELECT count(*) FROM plugin")
@@ -450,6 +484,22 @@ def _read(details: type[_Details], row: Row) -> _Details:
     values = {field.name: value for field, value in zip(fields(details), row, strict=True)}
     values["enabled"] = is_true(values["enabled"])
     return details(**values)
+
+
+def _user_of_column(value: object) -> UserId | None:
+    """The user whom a value of `user_id` names that is not the text which was asked for: a column
+    of type UUID has dashes, and one of type CHAR spaces at its end.
+    """
+    try:
+        return parse_user_id(str(value).rstrip())
+    except ValueError:
+        return None
+
+
+def _plugins(rows: Iterable[Row]) -> list[PluginDetails]:
+    plugins = [plugin for row in rows if _names_a_plugin(plugin := _read(PluginDetails, row))]
+    plugins.sort(key=lambda plugin: (plugin.plugin_slug or "", plugin.id))
+    return plugins
 
 
 def _names_a_plugin(plugin: PluginDetails) -> bool:

@@ -35,7 +35,7 @@ from gateway.storage import (
     PluginStorage,
 )
 from gateway.threads import KeyedThreads
-from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
+from gateway.ttl_cache import ORDER_WITHIN_S, LoadMany, TTLCache
 
 # A program that truncates and rewrites the file is between the two for well under this.
 _BROKEN_PAUSE_S = 0.02
@@ -100,7 +100,10 @@ class Lookups:
             lambda read: not read.said.slugs and not self.table_decides(read.said),
         )
         self.records: TTLCache[UserId, UserRecords] = self._cache(
-            database.read_records, cache.versions, lambda records: records.is_empty
+            None,
+            cache.versions,
+            lambda records: records.is_empty,
+            load_many=database.read_records,
         )
         self.owners: TTLCache[str, UserId | None] = self._cache(
             database.read_owner, cache.versions, lambda owner: owner is None
@@ -311,12 +314,14 @@ class Lookups:
 
     def _cache(
         self,
-        load: Callable[[K], Awaitable[V]],
+        load: Callable[[K], Awaitable[V]] | None,
         settings: LookupCache,
         is_negative: Callable[[V], bool],
+        load_many: LoadMany[K, V] | None = None,
     ) -> TTLCache[K, V]:
         return TTLCache(
             load,
+            load_many=load_many,
             ttl_s=settings.ttl,
             max_size=settings.max_entries,
             negative_ttl_s=settings.negative_ttl,

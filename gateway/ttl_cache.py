@@ -35,7 +35,7 @@ from cachetools import Cache, TLRUCache
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-LoadMany: TypeAlias = "Callable[[Sequence[K]], Awaitable[Mapping[K, V | asyncio.Future[V]]]]"
+LoadMany: TypeAlias = Callable[[Sequence[K]], Awaitable[Mapping[K, V | asyncio.Future[V]]]]
 """Loads keys that all differ. Where one key takes longer than the others, or fails alone, its
 value is a future."""
 
@@ -167,7 +167,7 @@ class TTLCache(Generic[K, V]):
         self,
         load: Callable[[K], Awaitable[V]] | None = None,
         *,
-        load_many: "LoadMany[K, V] | None" = None,
+        load_many: LoadMany[K, V] | None = None,
         ttl_s: float,
         max_size: int,
         max_age_s: float = 0.0,
@@ -423,10 +423,10 @@ class TTLCache(Generic[K, V]):
     def expire(self, key: K) -> None:
         """Soft: asked for again at its next use, and stands in on errors."""
         self._flights.pop(key, None)
-        self._forat_handness(key)
+        self._end_freshness(key)
         self._on_change()
 
-    def _forat_handness(self, key: K) -> None:
+    def _end_freshness(self, key: K) -> None:
         entry = self._entries.get(key)
         if entry is not None:
             entry.generation = _NO_GENERATION
@@ -460,7 +460,7 @@ class TTLCache(Generic[K, V]):
         if landed or self._flights:
             self._flights.clear()
             for key in landed:
-                self._forat_handness(key)
+                self._end_freshness(key)
             self._on_change()
 
     def purge_all(self) -> None:
@@ -523,7 +523,7 @@ class TTLCache(Generic[K, V]):
         else:
             self._landed(flight, value)
 
-    def _load_waiting(self, load_many: "LoadMany[K, V]") -> None:
+    def _load_waiting(self, load_many: LoadMany[K, V]) -> None:
         """Begins the next load of many keys, unless one runs."""
         if self._is_loading_many or not self._waiting:
             return
@@ -539,7 +539,7 @@ class TTLCache(Generic[K, V]):
         task.add_done_callback(over)
 
     async def _fly_together(
-        self, load_many: "LoadMany[K, V]", flights: Sequence[_Flight[K, V]]
+        self, load_many: LoadMany[K, V], flights: Sequence[_Flight[K, V]]
     ) -> None:
         try:
             values = await load_many(list({flight.key: None for flight in flights}))

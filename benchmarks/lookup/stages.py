@@ -101,7 +101,7 @@ async def _json_through_thread(inside: Inside, askings: Sequence[Asking]) -> Nan
 
 async def _query_by_gateway(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     read = inside.gateway.database.read_records
-    return await timed_async(read, [asking.user for asking in askings])
+    return await timed_async(read, [[asking.user] for asking in askings])
 
 
 def _parameters(askings: Sequence[Asking]) -> list[dict[str, str]]:

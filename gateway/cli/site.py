@@ -111,7 +111,7 @@ async def _records(
         async for pairs in gateway.database.read_all_records():
             yield pairs
     else:
-        records = (await gateway.database.read_records(only)).by_slug
+        records = (await gateway.database.read_records([only]))[only].by_slug
         if records:
             yield [(only, records[slug]) for slug in sorted(records)]
 

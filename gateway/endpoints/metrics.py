@@ -18,6 +18,7 @@ from starlette.routing import Route
 from gateway.assets import AssetStore
 from gateway.cache_policy import NO_STORE
 from gateway.callers import Callers
+from gateway.database import PluginDatabase
 from gateway.endpoints.front import Front
 from gateway.identity.proxy import ProxyIdentity
 from gateway.ttl_cache import TTLCache
@@ -28,9 +29,12 @@ Caches = dict[str, TTLCache[Any, Any]]
 class GatewayCollector(Collector):
     """Reads the counters of one application."""
 
-    def __init__(self, front: Front, caches: Caches, assets: AssetStore) -> None:
+    def __init__(
+        self, front: Front, caches: Caches, database: PluginDatabase, assets: AssetStore
+    ) -> None:
         self._front = front
         self._caches = caches
+        self._database = database
         self._assets = assets
 
     def collect(self) -> Iterator[Metric]:
@@ -54,6 +58,9 @@ class GatewayCollector(Collector):
             entries.add_metric([name], len(cache))
         yield lookups
         yield entries
+        yield CounterMetricFamily(
+            "gateway_database_queries", "Queries made.", self._database.queries
+        )
         yield GaugeMetricFamily(
             "gateway_asset_bytes", "Bytes of memory that files take.", self._assets.memory_bytes
         )
