@@ -29,10 +29,10 @@ PLUGINS = 500
 VERSIONS = (Version("1.0.0"), Version("1.1.0"))
 PUBLISHED_VERSIONS = PLUGINS * len(VERSIONS)
 ENTRY = "dist/remoteEntry.js"
+CHUNK = "dist/chunk.js"
 
 _SLUGS = tuple(Slug(f"Plugin{number:03}") for number in range(PLUGINS))
 _SECRET = "of sites that benchmarks make, and of no other"  # noqa: S105
-_ENTRY_BYTES = 2048
 _BATCH = 20_000
 _MOMENT = "2026-01-02 03:04:05"
 _METADATA = {
@@ -51,7 +51,7 @@ _COLUMNS = (
 _HASH = 2654435761
 _QUANTILES = 4096
 # Raised when what is made changes: sites of earlier runs are then made again.
-_FORMAT = 1
+_FORMAT = 2
 _MARK = "complete"
 
 Tell = Callable[[int, int], None]
@@ -65,9 +65,16 @@ class Population:
     users: int
     least: int = 5
     most: int = 50
+    plugins: int = PLUGINS
+    """How many there are to choose from."""
+    file_bytes: int = 2048
+    """Of each version's two files, ENTRY and CHUNK."""
 
     def __str__(self) -> str:
-        return f"{self.users}-users-{self.least}-to-{self.most}"
+        name = f"{self.users}-users-{self.least}-to-{self.most}"
+        if (self.plugins, self.file_bytes) == (PLUGINS, 2048):
+            return name
+        return f"{name}-of-{self.plugins}-with-{self.file_bytes}-bytes"
 
     @cached_property
     def _counts(self) -> Sequence[int]:
@@ -88,8 +95,12 @@ class Population:
     def plugins_of(self, number: int) -> list[tuple[Slug, Version]]:
         count = self._counts[number * _HASH % _QUANTILES]
         return [
-            # 13 shares no factor with PLUGINS: no slug comes twice.
-            (_SLUGS[(number * 7 + place * 13) % PLUGINS], VERSIONS[(number + place) % 2])
+            # 13 shares no factor with the number of plugins: no slug comes twice. The versions are
+            # bits of a hash, so few users hold the same plugins at the same versions.
+            (
+                _SLUGS[(number * 7 + place * 13) % self.plugins],
+                VERSIONS[(number * _HASH >> (place + 9)) % 2],
+            )
             for place in range(count)
         ]
 
@@ -102,10 +113,11 @@ class PopulatedSite:
         self.population = population
         self.database = folder / "gateway.db"
         self.plugins = folder / "plugins"
+        self.secret = _SECRET
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"GATEWAY__IDENTITY__JWT__SECRET": _SECRET}
+        return {"GATEWAY__IDENTITY__JWT__SECRET": self.secret}
 
     def settings(self, **changes: str) -> Settings:
         """`changes`: of settings, as in the environment."""
@@ -134,12 +146,13 @@ class PopulatedSite:
         (self.folder / _MARK).write_text(_mark(self.population))
 
     def _publish(self) -> None:
-        content = javascript(_ENTRY_BYTES)
-        for slug in _SLUGS:
+        content = javascript(self.population.file_bytes)
+        for slug in _SLUGS[: self.population.plugins]:
             for version in VERSIONS:
-                file = self.plugins / "shared" / slug / f"v{version}" / ENTRY
-                file.parent.mkdir(parents=True)
-                file.write_bytes(f"/* {slug} {version} */\n".encode() + content)
+                for name in (ENTRY, CHUNK):
+                    file = self.plugins / "shared" / slug / f"v{version}" / name
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(f"/* {slug} {version} {name} */\n".encode() + content)
 
     def _write_rows(self, connection: sqlite3.Connection, numbers: range) -> None:
         names, places = ", ".join(_COLUMNS), ", ".join("?" * len(_COLUMNS))

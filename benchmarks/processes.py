@@ -55,6 +55,15 @@ def uvicorn_command(factory: str, port: int, environment: Mapping[str, str]) -> 
     )
 
 
+def gateway_command(
+    environment: Mapping[str, str], port: int, *options: str, config: Path | None = None
+) -> Command:
+    """`gateway serve`; the site is that of `config`, or of the working directory."""
+    site = ("--config", str(config.absolute())) if config else ()
+    served = ("serve", "--host", HOST, "--port", str(port), *options)
+    return Command((sys.executable, "-m", "gateway", *site, *served), environment)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))

@@ -7,6 +7,7 @@ import click
 from benchmarks.freshness.command import freshness
 from benchmarks.lookup.command import lookup
 from benchmarks.migration.command import migration
+from benchmarks.pages.command import pages
 from benchmarks.resources.command import resources
 from benchmarks.scale.command import scale
 from benchmarks.serve.command import serve
@@ -14,6 +15,7 @@ from benchmarks.soak.command import soak
 from benchmarks.upstream.command import upstream
 
 BENCHMARKS: tuple[click.Command, ...] = (
+    pages,
     serve,
     upstream,
     lookup,

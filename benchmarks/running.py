@@ -24,7 +24,7 @@ from benchmarks.subjects import NothingToAsk
 from gateway.errors import GatewayError
 
 # Wide enough for the tables, so that a file or a pipe gets them unbroken.
-WIDTH = 116
+WIDTH = 132
 STYLES = {Outcome.KEPT: "green", Outcome.MISSED: "red", Outcome.NOT_JUDGED: "yellow"}
 
 Command = Callable[..., None]

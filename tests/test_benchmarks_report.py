@@ -247,7 +247,7 @@ def test_every_benchmark_can_be_part_of_a_report(benchmark: click.Command) -> No
 def test_all_refuses_a_benchmark_that_there_is_not() -> None:
     shown = CliRunner().invoke(main, ["all", "--only", "nothing"])
     assert shown.exit_code == 2
-    assert "expected serve, upstream" in shown.output
+    assert "expected pages, serve" in shown.output
 
 
 def test_table_prints_markdown_of_what_was_measured(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a load generator is asked, and the one function that runs it."""
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,22 +37,23 @@ class Generator(Protocol):
 
 def run_load(generator: Generator, request: Request, duration_s: int) -> LoadReport:
     """Blocking. Raises: LoadFailed, also where any answer was an error."""
+    return run_command(generator.name, generator.arguments(request, duration_s), duration_s)
+
+
+def run_command(name: str, arguments: Sequence[str], duration_s: int) -> LoadReport:
+    """The report at the end of a load generator's output. Raises: LoadFailed, as `run_load`."""
     try:
         ended = subprocess.run(  # noqa: S603 (commands of our own)
-            generator.arguments(request, duration_s),
-            capture_output=True,
-            text=True,
-            timeout=duration_s + _GRACE_S,
-            check=False,
+            arguments, capture_output=True, text=True, timeout=duration_s + _GRACE_S, check=False
         )
     except subprocess.TimeoutExpired:
-        raise LoadFailed(f"{generator.name} did not end") from None
+        raise LoadFailed(f"{name} did not end") from None
     if ended.returncode != 0:
-        raise LoadFailed(f"{generator.name}: {ended.stderr.strip() or ended.stdout.strip()}")
+        raise LoadFailed(f"{name}: {ended.stderr.strip() or ended.stdout.strip()}")
     try:
         report = parse_report(ended.stdout)
     except ValueError as error:
-        raise LoadFailed(f"{generator.name}: {error}") from None
+        raise LoadFailed(f"{name}: {error}") from None
     if report.errors:
         raise LoadFailed(
             ", ".join(f"{number} {kind} errors" for kind, number in sorted(report.errors.items()))

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 from benchmarks.load.report import LoadReport
 from benchmarks.ratios import Spread, ratio_of_rounds, spread_of
-from benchmarks.serve.cells import Cell
 
 # Below this share of the time the server waited, and the load generator was the limit.
 BUSY = 0.9
@@ -18,13 +17,15 @@ class Figure:
     """One server in one cell in one round."""
 
     server: str
-    cell: Cell
+    cell: object
     round_number: int
     report: LoadReport
     cpu_s: float
     """CPU time of the server during the round, in user mode and in the kernel."""
     others_s: float
     """CPU time of processes that are no part of the benchmark, on its two cores."""
+    hot_share: float | None = None
+    """Of the gateway's answers, those given at once; None of other servers."""
 
     @property
     def busy(self) -> float:
@@ -45,7 +46,7 @@ class Failure:
     """A round that is not counted."""
 
     server: str
-    cell: Cell
+    cell: object
     round_number: int
     reason: str
 
@@ -62,24 +63,24 @@ class Figures:
         """Those with any figure, in the order of their first."""
         return list(dict.fromkeys(each.server for each in self.counted))
 
-    def of(self, server: str, cell: Cell) -> list[Figure]:
+    def of(self, server: str, cell: object) -> list[Figure]:
         """Those that nothing disturbed; all, where that would leave none."""
         found = [each for each in self.counted if each.server == server and each.cell == cell]
         return [each for each in found if not each.disturbed] or found
 
-    def ratio(self, ours: str, theirs: str, cell: Cell) -> Spread | None:
+    def ratio(self, ours: str, theirs: str, cell: object) -> Spread | None:
         """Requests/s of one by those of the other, in rounds that nothing disturbed.
 
         Doubtful, where there is no such round.
         """
         return self._ratio(ours, theirs, cell, lambda each: each.report.requests_per_s)
 
-    def cpu_ratio(self, ours: str, theirs: str, cell: Cell) -> Spread | None:
+    def cpu_ratio(self, ours: str, theirs: str, cell: object) -> Spread | None:
         """The same of requests for each second of the server's CPU time."""
         return self._ratio(ours, theirs, cell, lambda each: each.report.requests / each.cpu_s)
 
     def _ratio(
-        self, ours: str, theirs: str, cell: Cell, value: Callable[[Figure], float]
+        self, ours: str, theirs: str, cell: object, value: Callable[[Figure], float]
     ) -> Spread | None:
         def by_round(server: str, *, quiet: bool) -> dict[int, float]:
             return {
@@ -95,7 +96,7 @@ class Figures:
         found = ratio_of_rounds(by_round(ours, quiet=False), by_round(theirs, quiet=False))
         return None if found is None else replace(found, doubtful=True)
 
-    def summaries(self, cell: Cell, reference: str) -> "Iterator[Summary]":
+    def summaries(self, cell: object, reference: str) -> "Iterator[Summary]":
         """Of every server that has figures for the cell, in the order of their first."""
         for server in dict.fromkeys(each.server for each in self.counted if each.cell == cell):
             figures = self.of(server, cell)
@@ -108,6 +109,9 @@ class Figures:
                 busy=_median(each.busy for each in figures),
                 ratio=self.ratio(server, reference, cell),
                 cpu_ratio=self.cpu_ratio(server, reference, cell),
+                hot_share=spread_of(
+                    each.hot_share for each in figures if each.hot_share is not None
+                ),
             )
 
 
@@ -125,6 +129,7 @@ class Summary:
     """Against the reference, round by round; None where that was not measured."""
     cpu_ratio: Spread | None
     """The same by CPU time: other processes disturb it less."""
+    hot_share: Spread | None
 
     @property
     def short_of_core(self) -> bool:

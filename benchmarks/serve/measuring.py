@@ -2,14 +2,18 @@
 
 import http.client
 import time
+from collections.abc import Sequence
 
 from benchmarks.cores import Cores
+from benchmarks.counters import hot_share, read_counters
 from benchmarks.load.generator import CONNECTIONS, Generator, LoadFailed, Request, run_load
 from benchmarks.load.report import length_is_plausible
 from benchmarks.machine import core_cpu_seconds, cpu_seconds, own_cpu_seconds
+from benchmarks.processes import Running
 from benchmarks.serve.entries import Entry
 from benchmarks.serve.figures import Failure, Figure
 from benchmarks.serve.probe import objection
+from benchmarks.serve.promises import OURS
 from benchmarks.serve.schedule import Step
 from benchmarks.site import Site
 
@@ -54,25 +58,22 @@ class Measuring:
     def _measured(self, entry: Entry, number: int) -> Figure:
         """Raises: LoadFailed."""
         self._check(entry)
-        before = self._clocks(entry)
+        servers = (entry.running, *entry.running.behind)
+        counted = read_counters(entry.running.port) if entry.server == OURS else None
+        before = clocks(servers, self._cores)
         report = run_load(self._generator, Request(entry.url, entry.headers), self._duration_s)
         server_s, others_s = (
-            now - then for now, then in zip(self._clocks(entry), before, strict=True)
+            now - then for now, then in zip(clocks(servers, self._cores), before, strict=True)
         )
         if not length_is_plausible(report, entry.content_bytes, CONNECTIONS):
             raise LoadFailed(
                 f"{report.received_bytes} bytes in {report.requests} answers,"
                 f" expected {entry.content_bytes} each"
             )
-        return Figure(entry.server, entry.cell, number, report, server_s, others_s)
-
-    def _clocks(self, entry: Entry) -> tuple[float, float]:
-        """CPU time of the server; and on both cores of what is no part of the benchmark, to
-        which servers that stand by belong."""
-        server = entry.running
-        server_s = sum(cpu_seconds(each.pid) for each in (server, *server.behind))
-        both_s = core_cpu_seconds(self._cores.server) + core_cpu_seconds(self._cores.load)
-        return server_s, both_s - own_cpu_seconds()
+        share = None
+        if counted is not None:
+            share = hot_share(counted, read_counters(entry.running.port))
+        return Figure(entry.server, entry.cell, number, report, server_s, others_s, share)
 
     def _check(self, entry: Entry) -> None:
         try:
@@ -82,3 +83,11 @@ class Measuring:
         objected = objection(answer, entry.cell, self._site)
         if objected is not None:
             raise LoadFailed(objected)
+
+
+def clocks(servers: Sequence[Running], cores: Cores) -> tuple[float, float]:
+    """CPU time of the servers; and on both cores of what is no part of the benchmark, to which
+    servers that stand by belong."""
+    server_s = sum(cpu_seconds(each.pid) for each in servers)
+    both_s = core_cpu_seconds(cores.server) + core_cpu_seconds(cores.load)
+    return server_s, both_s - own_cpu_seconds()

@@ -3,14 +3,15 @@
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.serve.cells import Cell
 from benchmarks.serve.figures import Figures
 
 
 def recorded(figures: Figures) -> list[dict[str, Any]]:
     return [
         {
-            **_place(each.server, each.cell, each.round_number),
+            "server": each.server,
+            "cell": str(each.cell),
+            "round": each.round_number,
             **asdict(each.report),
             "requests_per_s": round(each.report.requests_per_s, 1),
             "server_cpu_s": round(each.cpu_s, 3),
@@ -19,12 +20,3 @@ def recorded(figures: Figures) -> list[dict[str, Any]]:
         }
         for each in figures.counted
     ]
-
-
-def _place(server: str, cell: Cell, number: int) -> dict[str, Any]:
-    return {
-        "server": server,
-        "size_bytes": cell.size_bytes,
-        "case": cell.case.name,
-        "round": number,
-    }

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.record import Figure, Record, Table
 from benchmarks.running import spread_text
-from benchmarks.serve.cells import Cell
 from benchmarks.serve.contestants import CONTESTANTS, bare
 from benchmarks.serve.figures import BUSY, QUIET, Figures, Summary
 
@@ -14,7 +13,7 @@ _ABOUT = {bare.NAME: bare.ABOUT, **{each.name: each.about for each in CONTESTANT
 
 def note(
     record: Record,
-    cells: Sequence[Cell],
+    cells: Sequence[object],
     figures: Figures,
     about: Mapping[str, str] = _ABOUT,
     reference: str = bare.NAME,
@@ -45,7 +44,7 @@ def note(
     ]
 
 
-def _rounds(cells: Sequence[Cell], figures: Figures) -> Iterator[Figure]:
+def _rounds(cells: Sequence[object], figures: Figures) -> Iterator[Figure]:
     for cell in cells:
         for server in figures.servers:
             found = [each.report.requests_per_s for each in figures.of(server, cell)]
@@ -53,7 +52,7 @@ def _rounds(cells: Sequence[Cell], figures: Figures) -> Iterator[Figure]:
                 yield Figure(f"{cell}, {server}", "requests/s", found, more_is_better=True)
 
 
-def _figure_table(summaries: Sequence[tuple[Cell, Summary]], reference: str) -> Table:
+def _figure_table(summaries: Sequence[tuple[object, Summary]], reference: str) -> Table:
     rows = [
         [
             f"{cell}, {summary.server}",
@@ -64,11 +63,12 @@ def _figure_table(summaries: Sequence[tuple[Cell, Summary]], reference: str) -> 
             f"{summary.busy:.0%}{_LIMITED if summary.short_of_core else ' '}",
             spread_text(summary.ratio) if summary.ratio else "",
             f"{summary.cpu_ratio.median:.3f}" if summary.cpu_ratio else "",
+            f"{summary.hot_share.median:.0%}" if summary.hot_share else "",
         ]
         for cell, summary in summaries
     ]
     columns = (
-        *("file, case, server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "busy"),
-        *(f"of {reference} [min-max]", "by CPU"),
+        *("case, server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "busy"),
+        *(f"of {reference} [min-max]", "by CPU", "at once"),
     )
     return Table("Requests/s, medians over the undisturbed rounds", columns, rows)

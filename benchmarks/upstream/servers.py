@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.browser import script_request
@@ -20,6 +21,7 @@ from benchmarks.processes import (
     Running,
     ServerFailed,
     free_port,
+    gateway_command,
     inherited_environment,
     running,
 )
@@ -70,7 +72,7 @@ def start_all(
     fronts = [Front(STATIC, static, Nginx().path)]
     for mode, delivery in ((AUTHORIZE, AUTHORIZE), (ACCEL, ACCEL), (PROXY, "direct")):
         settings = {**site.environment, "GATEWAY__DELIVERY__MODE": delivery}
-        gateway = _start(stack, site, cores.server, lambda port, s=settings: _gateway(s, port))  # type: ignore[misc]
+        gateway = _start(stack, site, cores.server, partial(gateway_command, settings))
         nginx = _start(
             stack,
             site,
@@ -87,7 +89,7 @@ def start_all(
             stack,
             site,
             cores.all_servers,
-            lambda port, n=number: _gateway(site.environment, port, "--workers", str(n)),  # type: ignore[misc]
+            lambda port, n=number: gateway_command(site.environment, port, "--workers", str(n)),  # type: ignore[misc]
         )
         fronts.append(Front(f"{number} workers", workers, own))
     return fronts
@@ -146,11 +148,6 @@ def _start(
 ) -> Running:
     port = free_port()
     return stack.enter_context(running(command(port), port, core=core, folder=site.folder))
-
-
-def _gateway(environment: dict[str, str], port: int, *options: str) -> Command:
-    arguments = ("-m", "gateway", "serve", "--host", HOST, "--port", str(port), *options)
-    return Command((sys.executable, *arguments), environment)
 
 
 def _nginx(

@@ -1,8 +1,7 @@
 """Caddy's file_server with precompressed brotli files, one core, no checks, no log."""
 
 from benchmarks.processes import HOST, Command
-from benchmarks.serve.contestants.contestant import folder_path, missing_program
-from benchmarks.site import Site
+from benchmarks.serve.contestants.contestant import Served, folder_path, missing_program
 
 _CADDYFILE = """\
 {{
@@ -25,7 +24,7 @@ class Caddy:
     def missing(self) -> str | None:
         return missing_program("caddy")
 
-    def command(self, site: Site, port: int) -> Command:
+    def command(self, site: Served, port: int) -> Command:
         path = site.folder / "Caddyfile"
         path.write_text(_CADDYFILE.format(host=HOST, port=port, root=site.shared))
         # Caddy keeps state in the user's folders otherwise.

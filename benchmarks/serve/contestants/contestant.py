@@ -2,10 +2,35 @@
 
 import shutil
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 from benchmarks.processes import Command
-from benchmarks.site import SLUG, VERSION, Site, asset_path
+from benchmarks.site import SLUG, VERSION, asset_path
+
+
+class Served(Protocol):
+    """What servers must know of a site."""
+
+    @property
+    def folder(self) -> Path:
+        """Theirs to write to."""
+
+    @property
+    def plugins(self) -> Path: ...
+
+    @property
+    def shared(self) -> Path:
+        """The files, with brotli variants beside them."""
+
+    @property
+    def database(self) -> Path: ...
+
+    @property
+    def secret(self) -> str: ...
+
+    @property
+    def environment(self) -> dict[str, str]: ...
 
 
 class Contestant(Protocol):
@@ -18,8 +43,8 @@ class Contestant(Protocol):
     def missing(self) -> str | None:
         """What is not installed; None where it can run."""
 
-    def command(self, site: Site, port: int) -> Command:
-        """How to start it; may write files of its own into the site's folder."""
+    def command(self, site: Served, port: int) -> Command:
+        """How to start it; may write files of its own into the folder."""
 
     def path(self, size_bytes: int) -> str:
         """The URL's path of the file of that size."""

@@ -1,9 +1,8 @@
 """This gateway, as an operator runs it: bearer token, per-user check, metrics."""
 
-import sys
-
-from benchmarks.processes import HOST, Command
-from benchmarks.site import SLUG, Site, asset_path
+from benchmarks.processes import Command, gateway_command
+from benchmarks.serve.contestants.contestant import Served
+from benchmarks.site import SLUG, asset_path
 
 
 class Gateway:
@@ -13,11 +12,10 @@ class Gateway:
     def missing(self) -> str | None:
         return None
 
-    def command(self, site: Site, port: int) -> Command:
+    def command(self, site: Served, port: int) -> Command:
         # In force already, but what is measured shall not hang on a default.
         environment = {**site.environment, "GATEWAY__OBSERVABILITY__METRICS": "true"}
-        arguments = ("-m", "gateway", "serve", "--host", HOST, "--port", str(port))
-        return Command((sys.executable, *arguments), environment)
+        return gateway_command(environment, port)
 
     def path(self, size_bytes: int) -> str:
         return f"/api/v1/plugins/{SLUG}/{asset_path(size_bytes)}"

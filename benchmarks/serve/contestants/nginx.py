@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 from benchmarks.processes import HOST, Command
-from benchmarks.serve.contestants.contestant import folder_path, missing_program
-from benchmarks.site import Site
+from benchmarks.serve.contestants.contestant import Served, folder_path, missing_program
 
 _BROTLI_MODULE = "ngx_http_brotli_static_module.so"
 _MAIN = """\
@@ -49,7 +48,7 @@ class Nginx:
     def missing(self) -> str | None:
         return missing_program("nginx")
 
-    def command(self, site: Site, port: int) -> Command:
+    def command(self, site: Served, port: int) -> Command:
         folder = site.folder / "nginx"
         folder.mkdir()
         path = folder / "nginx.conf"

@@ -5,8 +5,7 @@ import os
 from typing import Any
 
 from benchmarks.processes import Command, uvicorn_command
-from benchmarks.serve.contestants.contestant import folder_path, missing_package
-from benchmarks.site import Site
+from benchmarks.serve.contestants.contestant import Served, folder_path, missing_package
 
 _FOLDER = "BENCHMARKS_FOLDER"
 
@@ -18,7 +17,7 @@ class ServeStatic:
     def missing(self) -> str | None:
         return missing_package("servestatic")
 
-    def command(self, site: Site, port: int) -> Command:
+    def command(self, site: Served, port: int) -> Command:
         factory = "benchmarks.serve.contestants.servestatic:create_app"
         started = uvicorn_command(factory, port, {_FOLDER: str(site.shared)})
         return Command((*started.arguments, "--lifespan", "off"), started.environment)

@@ -6,8 +6,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from benchmarks.processes import Command, uvicorn_command
-from benchmarks.serve.contestants.contestant import folder_path
-from benchmarks.site import Site
+from benchmarks.serve.contestants.contestant import Served, folder_path
 
 _FOLDER = "BENCHMARKS_FOLDER"
 
@@ -19,7 +18,7 @@ class StaticFilesServer:
     def missing(self) -> str | None:
         return None
 
-    def command(self, site: Site, port: int) -> Command:
+    def command(self, site: Served, port: int) -> Command:
         factory = "benchmarks.serve.contestants.staticfiles:create_app"
         started = uvicorn_command(factory, port, {_FOLDER: str(site.shared)})
         # StaticFiles knows no lifespan and asserts that the scope is a request.

@@ -23,7 +23,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from benchmarks.processes import Command, uvicorn_command
-from benchmarks.site import SLUG, Site, asset_path
+from benchmarks.serve.contestants.contestant import Served
+from benchmarks.site import SLUG, asset_path
 
 _QUERY = "SELECT version FROM plugin WHERE user_id = :user AND plugin_slug = :slug AND enabled"
 _SECRET, _PLUGINS, _DATABASE = (
@@ -38,7 +39,7 @@ class Uncached:
     def missing(self) -> str | None:
         return None
 
-    def command(self, site: Site, port: int) -> Command:
+    def command(self, site: Served, port: int) -> Command:
         return uvicorn_command(
             "benchmarks.serve.contestants.uncached:create_app",
             port,

@@ -1,0 +1,1 @@
+"""Page loads as browsers make them: each file once, and the next user comes."""
