@@ -31,7 +31,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvicorn
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
@@ -48,6 +48,8 @@ from gateway.settings import Server
 logger = logging.getLogger(__name__)
 
 _CLOSE = (b"connection", b"close")
+_END = b"\r\n"
+_CLOSING_END = b"connection: close\r\n\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # So many requests of one connection are answered before others get their turn.
 _AT_ONCE = 16
@@ -109,7 +111,10 @@ class Connection(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._may_answer_at_once = not config.access_log  # what is logged takes the long way
+        self._application: ASGIApp = config.loaded_app
+        self._may_answer_at_once = not config.access_log  # what is logged goes to the application
+        if self._application is self._front and self._may_answer_at_once:
+            self._application = self._front.answer_later  # it was tried at once already
         self._reader = RequestReader(common.limits)
         self._exchange: Exchange | None = None
         self._phase: Phase | None = Phase.NOTHING
@@ -268,16 +273,9 @@ class Connection(asyncio.Protocol):
         return served >= limit or len(self._state.tasks) >= limit
 
     def _answered_at_once(self, request: Request) -> bool:
-        """Answers from memory a request that is nothing but a GET: no body, no repeated field, no
-        wish about the connection.
-        """
+        """Answers from memory a request that is nothing but a GET: no body, no repeated field."""
         headers = request.headers
-        if (
-            request.method != b"GET"
-            or request.has_body
-            or not request.keeps_alive
-            or len(headers) != len(request.fields)
-        ):
+        if request.method != b"GET" or request.has_body or len(headers) != len(request.fields):
             return False
         server_head = self._common.server_head(self._state.default_headers)
         if server_head is None:
@@ -289,9 +287,12 @@ class Connection(asyncio.Protocol):
             return False
         prepared = answer.prepared
         status_line = STATUS_LINES[prepared.status]
-        head = b"".join((status_line, server_head, prepared.head, answer.cors_head, b"\r\n"))
+        end = _END if request.keeps_alive else _CLOSING_END
+        head = b"".join((status_line, server_head, prepared.head, answer.cors_head, end))
         self.write(head, answer.body)
         self._state.total_requests += 1
+        if not request.keeps_alive:
+            self._finish()
         return True
 
     def _begin(self, request: Request) -> None:
@@ -300,7 +301,7 @@ class Connection(asyncio.Protocol):
         scope = self._scope(request)
         exchange = Exchange(self, request, scope, access_log=self._config.access_log)
         self._exchange = exchange
-        task = self._loop.create_task(exchange.run(self._config.loaded_app))
+        task = self._loop.create_task(exchange.run(self._application))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
@@ -362,7 +363,7 @@ class Connection(asyncio.Protocol):
         fields = [*self._state.default_headers, *answer.raw_headers]
         if _CLOSE not in fields:
             fields.append(_CLOSE)
-        self.write(STATUS_LINES[refusal.status] + head_of(fields) + b"\r\n", bytes(answer.body))
+        self.write(STATUS_LINES[refusal.status] + head_of(fields) + _END, bytes(answer.body))
         self._finish()
 
     def _finish(self) -> None:

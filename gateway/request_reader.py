@@ -88,6 +88,11 @@ class RequestReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._fields: Fields = []
+        """Fields of the message that is being read, trailers too."""
+        # A closure: the parser calls it for each field, and a method would cost half as much more.
+        append = self._fields.append
+        self.on_header = lambda name, value: append((name.lower(), value))
         self._parser = httptools.HttpRequestParser(self)
         # Versions are checked below: the parser knows no 1.2, and lets 2.0 pass.
         self._parser.set_dangerous_leniencies(lenient_version=True)
@@ -101,7 +106,7 @@ class RequestReader:
     def _forget(self) -> None:
         """What belongs to one message."""
         self._url = b""
-        self._fields: Fields = []
+        self._fields.clear()
         self._request: Request | None = None
         self._body = bytearray()
         self._has_skipped_line = False
@@ -149,6 +154,8 @@ class RequestReader:
 
         Raises: BadRequest, HeadTooLarge, ContentTooLarge, TransferCodingUnknown.
         """
+        if self._start == len(self._data) and self._request is None:
+            return None  # nothing has come
         while not self._is_complete:
             stop = self._end_of_part()
             if stop is None:
@@ -268,10 +275,6 @@ class RequestReader:
     def on_url(self, url: bytes) -> None:
         self._url += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._request is None:  # else a trailer, which is no header (RFC 9110 §6.5.1)
-            self._fields.append((name.lower(), value))
-
     def on_headers_complete(self) -> None:
         try:
             self._request = self._head_read()
@@ -281,7 +284,8 @@ class RequestReader:
 
     def _head_read(self) -> Request:
         """Raises: BadRequest."""
-        parser, fields = self._parser, self._fields
+        # Copied: trailers that follow a body are no headers (RFC 9110 §6.5.1).
+        parser, fields = self._parser, self._fields.copy()
         method, version = parser.get_method(), _version(parser.get_http_version())
         raw_path, query_string, authority = _split_target(self._url, method)
         if authority is not None:  # what Host says does not count then (RFC 9112 §3.2.2)

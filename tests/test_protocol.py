@@ -58,6 +58,25 @@ def test_a_304_too(running: Running) -> None:
     assert answer == running.ask("theirs", held, held, LAST)
 
 
+@pytest.mark.parametrize(
+    "last",
+    [
+        request(ENTRY_URL, "Connection: close"),
+        request(ENTRY_URL, "Connection: close, x"),
+        request(version="1.0"),
+        request(ENTRY_URL, "Connection: keep-alive", version="1.0"),
+    ],
+)
+def test_the_last_request_of_a_connection_too(running: Running, last: bytes) -> None:
+    running.warm(request())
+    calls = running.app.calls
+    answer = running.ask("ours", request(), last + request())
+    assert running.app.calls == calls
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert answer.count(b"\r\nconnection: close\r\n") == 1
+    assert answer == running.ask("theirs", request(), last)
+
+
 BODY = "Content-Length: 4"
 CHUNKED = "Transfer-Encoding: chunked"
 
@@ -68,10 +87,6 @@ CHUNKED = "Transfer-Encoding: chunked"
         (request(method="HEAD"), LAST),
         (request(method="POST"), LAST),
         (request(method="OPTIONS"), LAST),
-        (request(ENTRY_URL, "Connection: close"),),
-        (request(ENTRY_URL, "Connection: close, x"),),
-        (request(version="1.0"),),
-        (request(ENTRY_URL, "Connection: keep-alive", version="1.0"),),
         (request(ENTRY_URL, BODY) + b"body", LAST),
         (request(ENTRY_URL, BODY), b"bo", b"dy", LAST),
         (request(ENTRY_URL, CHUNKED) + b"1\r\nx\r\n0\r\n\r\n", LAST),

@@ -26,7 +26,7 @@ from gateway.cors import CorsPolicy
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.answers import on_request_error
 from gateway.errors import RequestError
-from gateway.identity import Headers
+from gateway.identity import Headers, joined_headers
 from gateway.representation import HeaderFields, Prepared
 
 _WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
@@ -136,12 +136,11 @@ class Front:
                 fields = prepared.fields + answer.cors_fields
                 await send_answer(send, prepared.status, fields, answer.body)
                 return
-        await self.answer_later(scope, receive, send, headers)
+        await self.answer_later(scope, receive, send)
 
-    async def answer_later(
-        self, scope: Scope, receive: Receive, send: Send, headers: Headers
-    ) -> None:
-        """The long way."""
+    async def answer_later(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The long way, as an ASGI application for requests."""
+        headers = joined_headers(scope)
         if scope["path"] == "*":  # OPTIONS of the whole server (RFC 9110 §9.3.7)
             await send_answer(send, 204, _WHOLE_SERVER, b"")
             self.answered_later[204] += 1

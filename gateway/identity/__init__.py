@@ -53,6 +53,9 @@ class IdentityChain:
 
 def joined_headers(scope: Scope) -> dict[bytes, bytes]:
     """The header fields of an ASGI scope, repeated ones joined (RFC 9110 §5.3)."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if len(headers) == len(scope["headers"]):
+        return headers
     joined: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         joined[name] = joined[name] + b", " + value if name in joined else value

@@ -55,7 +55,7 @@ class LongWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._gateway.answer_later(scope, receive, send, dict(scope["headers"]))
+            await self._gateway.answer_later(scope, receive, send)
 
 
 @dataclass(slots=True)
