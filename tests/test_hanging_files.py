@@ -49,7 +49,6 @@ class HungDisk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[HungDisk]:
     monkeypatch.setattr("gateway.lookups._READ_TIMEOUT_S", PATIENCE_S)
-    monkeypatch.setattr("gateway.freshness.users_folder._HANGS_AFTER_S", PATIENCE_S)
     disk = HungDisk(monkeypatch)
     yield disk
     disk.released.set()

@@ -6,7 +6,7 @@ is one `stat` (3 µs), in a thread.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import count
 
 from gateway.changes import Change
@@ -20,29 +20,9 @@ _SWEEP_S = 0.1
 # 5,000 looks at 3 µs are 15 ms of a thread. With more users at once, each is looked at in turn: a
 # change shows within 250 ms for 12,500 users, within a second for 50,000.
 _MOST_LOOKS = 5_000
-# A single look that takes longer hangs: the sweep goes on without that user.
-_HANGS_AFTER_S = 1.0
+# Where more files hang, the whole disk does.
 _MOST_HANGING = 4
-
-
-class _Sweep:
-    """One look at each of these users' files, in a thread."""
-
-    def __init__(self, users: Iterator[UserId]) -> None:
-        self._users = users
-        self.facts: dict[UserId, Facts] = {}
-        self.at: UserId | None = None
-        """The user whose file is being looked at; None before the first and after the last."""
-        self.is_given_up = False
-
-    def run(self, storage: PluginStorage) -> None:
-        """Blocking."""
-        for user in self._users:
-            self.at = user
-            self.facts[user] = storage.installations_facts(user)
-            if self.is_given_up:
-                break
-        self.at = None
+_PATIENCE_S = 1.0
 
 
 class UsersFolderSource:
@@ -52,11 +32,9 @@ class UsersFolderSource:
 
     def __init__(self, storage: PluginStorage, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._threads = KeyedThreads[_Sweep, None](
-            lambda sweep: sweep.run(storage), _MOST_HANGING + 1, _HANGS_AFTER_S
+        self._threads = KeyedThreads[UserId, Facts](
+            storage.installations_facts, _MOST_HANGING + 1, _PATIENCE_S
         )
-        self._hanging: list[_Sweep] = []
-        """Sweeps that were given up, each at a user whose file hangs."""
         self._told: dict[UserId, tuple[Facts, Facts]] = {}
         """What was cached and what was seen when a change was told. While both stay the same, the
         file cannot be read, and it is not told again."""
@@ -66,8 +44,7 @@ class UsersFolderSource:
         try:
             for turn in count():
                 await asyncio.sleep(_SWEEP_S)
-                self._hanging = [sweep for sweep in self._hanging if sweep.at is not None]
-                if len(self._hanging) > _MOST_HANGING:
+                if len(self._threads.running) > _MOST_HANGING:
                     continue  # the whole disk hangs: the TTLs hold
                 read = self._lookups.recently_read(turn, _MOST_LOOKS)
                 self._compare(read, await self._look(read), tell)
@@ -76,18 +53,11 @@ class UsersFolderSource:
 
     async def _look(self, read: Mapping[UserId, Facts]) -> dict[UserId, Facts]:
         """The facts of these users' files; without those whose file hangs."""
-        hanging = {sweep.at for sweep in self._hanging}
-        sweep = _Sweep(user for user in read if user not in hanging)
-        looking = self._threads.start(sweep)
-        while not looking.done():
-            at = sweep.at
-            await asyncio.wait({looking}, timeout=_HANGS_AFTER_S)
-            if not looking.done() and at is not None and sweep.at == at:
-                sweep.is_given_up = True
-                self._hanging.append(sweep)
-                return dict(sweep.facts)
-        looking.result()  # raises what the sweep raised
-        return sweep.facts
+        hanging = self._threads.running
+        found = await self._threads.call_many(user for user in read if user not in hanging)
+        return {
+            user: facts for user, facts in found.items() if not isinstance(facts, asyncio.Future)
+        }
 
     def _compare(
         self, read: Mapping[UserId, Facts], found: Mapping[UserId, Facts], tell: Tell
