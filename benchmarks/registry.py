@@ -12,10 +12,12 @@ from benchmarks.resources.command import resources
 from benchmarks.scale.command import scale
 from benchmarks.serve.command import serve
 from benchmarks.soak.command import soak
+from benchmarks.storm.command import storm
 from benchmarks.upstream.command import upstream
 
 BENCHMARKS: tuple[click.Command, ...] = (
     pages,
+    storm,
     serve,
     upstream,
     lookup,

@@ -1,4 +1,4 @@
-"""`benchmarks pages`: what it asks for, in which order, and that a quick run measures it."""
+"""`benchmarks pages` and `storm`: what they ask for, in which order, and that quick runs work."""
 
 import json
 import socketserver
@@ -30,6 +30,7 @@ from benchmarks.pages.cases import (
 from benchmarks.pages.command import check_length
 from benchmarks.pages.wanted import Visitors
 from benchmarks.population import PopulatedSite, Population
+from benchmarks.storm.command import spread_out
 from tests.conftest import require_program
 
 EFFORT = Effort(20, 5, 10, 15, rounds=1, duration_s=1)
@@ -170,6 +171,20 @@ def test_a_quick_run_measures_every_case(tmp_path: Path) -> None:
     against_bare = {text for text, rival, _, _ in PROMISES if rival == "bare"}
     assert against_bare < measured
     assert {each["server"] for each in found["rounds"]} == {"bare", "gateway"}
+
+
+@pytest.mark.slow
+def test_a_quick_storm_measures_everything(tmp_path: Path) -> None:
+    found = _quick_run("storm", tmp_path)
+    assert found["failures"] == []
+    assert [len(promise["figures"]) for promise in found["promises"]] == [2, 1, 1, 1]
+
+
+def test_views_are_spread_evenly_over_each_period() -> None:
+    views = [[f"{name}{number}".encode() for number in range(2)] for name in "abcd"]
+    arrivals = list(spread_out(views, 8.0, 2))
+    assert [each.at_s for each in arrivals] == [float(second) for second in range(16)]
+    assert [each.request for each in arrivals] == [each for view in views for each in view] * 2
 
 
 def _quick_run(command: str, folder: Path) -> dict[str, Any]:

@@ -29,12 +29,12 @@ _REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Measures this one alone, and reports it with what is there; may be repeated.",
 )
 @site_dir_option
-@quick_option("Under two minutes, to see that it works.")
+@quick_option("Three minutes, to see that it works.")
 @output_option
 def all_(only: Sequence[str], site_dir: Path, quick: bool, output: Path) -> None:
     """Every benchmark, one after the other, and one report of all: report.html, report.json.
 
-    The full run takes three quarters of an hour. Leave the machine alone meanwhile.
+    The full run takes an hour. Leave the machine alone meanwhile.
     """
     from benchmarks.registry import BENCHMARKS  # noqa: PLC0415 (each of them may import this)
 
