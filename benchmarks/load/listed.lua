@@ -2,7 +2,7 @@
 --   again: from the start when the file ends.
 --   once:  the first thread that has sent its file ends the run.
 --   all:   the run ends with the last answer (one thread). Costs wrk a callback for each answer.
--- A thread finds the next request at the empty line that ends it, so nothing is made beforehand.
+-- Costs wrk half a microsecond more for each request than one that never changes.
 local ffi = require("ffi")
 ffi.cdef [[
    typedef struct { long s; long ns; } moment;
@@ -34,36 +34,43 @@ end
 
 function init(arguments)
    local file = assert(io.open(arguments[1] .. "/" .. number, "rb"))
-   requests = file:read("*a")
+   local text = file:read("*a")
    file:close()
-   mode, place, sent, answered = arguments[2], 1, 0, 0
+   requests, last = {}, 0
+   local from = 1
+   local _, till = string.find(text, END, from, true)
+   while till do
+      last = last + 1
+      requests[last] = string.sub(text, from, till)
+      from = till + 1
+      _, till = string.find(text, END, from, true)
+   end
+   mode, place, answered = arguments[2], 0, 0
    -- wrk asks the first thread for one request that it does not send, to parse it.
-   unsent = number == 0
+   if number == 0 then place = -1 end
    if mode ~= "all" then response = nil end
+   collectgarbage("stop")
 end
 
 function request()
-   local _, last = string.find(requests, END, place, true)
-   if not last then
-      if mode == "once" then finish() end
-      if mode ~= "again" then return "" end -- the connection rests
-      place = 1
-      _, last = string.find(requests, END, place, true)
-   end
-   local found = string.sub(requests, place, last)
-   if unsent then
-      unsent = false
+   place = place + 1
+   local found = requests[place]
+   if found then
+      if place == 1 then began_us = now_us() end
       return found
    end
-   if sent == 0 then began_us = now_us() end
-   place, sent = last + 1, sent + 1
-   return found
+   if place == 0 then return requests[1] end
+   if mode == "again" then
+      place = 1
+      return requests[1]
+   end
+   if mode == "once" then finish() end
+   return "" -- the connection rests
 end
 
 function response()
    answered = answered + 1
-   local _, last = string.find(requests, END, place, true)
-   if not last and answered == sent then finish() end
+   if answered == last then finish() end
 end
 
 function done(summary, latency)

@@ -63,15 +63,15 @@ class Case:
         return [[each for visit in self.visits[n::number] for each in visit] for n in range(number)]
 
 
-NEVER_PINNED = "pages, never seen, pinned"
-NEVER_OWN = "pages, never seen, own URLs"
-ONE_FILE = "one file each, never seen"
-FIRST, FIRST_304 = "first request, known, 200", "first request, known, 304"
+NEVER_PINNED = "pages, new users, pinned"
+NEVER_OWN = "pages, new users, own"
+ONE_FILE = "one file, new users"
+FIRST, FIRST_304 = "first request, 200", "first request, 304"
 AGAIN, AGAIN_304 = "same request again, 200", "same request again, 304"
-KNOWN_PINNED = "pages, known, pinned"
-KNOWN_304 = "pages, known, Zipf, 304"
-HALF = "pages, half known, pinned"
-ZIPF = "pages, Zipf from none, pinned"
+KNOWN_PINNED = "pages, known users"
+KNOWN_304 = "pages, known users, 304"
+HALF = "pages, half known"
+ZIPF = "pages, Zipf from none"
 
 NGINX, STATIC, UNCACHED, CADDY = "nginx", "staticfiles", "uncached", "caddy"
 PROMISES: Sequence[tuple[str, str, float, Sequence[str]]] = (
