@@ -19,13 +19,13 @@ from benchmarks.lookup.inside import Inside, gateway_inside, settle
 from benchmarks.lookup.load import Loaded, gateway_server, load_at, warm_up
 from benchmarks.lookup.misses import CONCURRENT, concurrent_misses
 from benchmarks.lookup.plots import hit_ratio_plot, load_plot, stage_plot
-from benchmarks.lookup.stages import LEAST, LOOKUP_COLD, LOOKUP_WARM, STAGES, NotHere
+from benchmarks.lookup.stages import LOOKUP_WARM, STAGES, NotHere
 from benchmarks.loop import run
 from benchmarks.percentiles import PERCENTILE_NAMES, Latencies
 from benchmarks.plots import add_plot
 from benchmarks.population import Population, kept_site
 from benchmarks.promises import Bound, Verdict, judge
-from benchmarks.ratios import Spread, ratio_of_rounds
+from benchmarks.ratios import Spread
 from benchmarks.record import Figure, Record, Table
 from benchmarks.running import (
     finish,
@@ -44,7 +44,6 @@ _PACKAGES = ("databases", "aiosqlite", "cachetools", "orjson", "pyjwt", "uvicorn
 _SUBJECTS = 2_000
 WARM_P50 = Bound(5, "µs", at_most=True)
 WARM_P99 = Bound(15, "µs", at_most=True)
-COLD = Bound(1.3, "times", at_most=True)
 ONE = Bound(1, at_most=True)
 
 
@@ -211,14 +210,10 @@ def stage_verdicts(
     p50: Mapping[str, Sequence[float]], p99: Mapping[str, Sequence[float]]
 ) -> list[Verdict]:
     """From the percentiles of each round: the machine's worst moments fill a few rounds only."""
-    verdicts = [
+    return [
         judge(f"warm lookup, {name}", bound, _spreads({LOOKUP_WARM: found.get(LOOKUP_WARM)}))
         for name, bound, found in (("p50", WARM_P50, p50), ("p99", WARM_P99, p99))
     ]
-    cold, least = (dict(enumerate(p50.get(name, ()))) for name in (LOOKUP_COLD, LEAST))
-    ratio = ratio_of_rounds(cold, least)
-    figures = {"p50": ratio} if ratio else {}
-    return [*verdicts, judge("cold lookup, against one query and one file read", COLD, figures)]
 
 
 def _spreads(rounds: Mapping[str, Sequence[float] | None]) -> dict[str, Spread]:

@@ -47,7 +47,7 @@ QUANTITIES = (
 )  # fmt: skip
 
 PROMISED_START = Bound(1, "s", at_most=True)
-PROMISED_MEMORY = Bound(3, "KiB", at_most=True)
+PROMISED_MEMORY = Bound(2, "KiB", at_most=True)
 PROMISED_P50 = Bound(5, "µs", at_most=True)
 PROMISED_P99 = Bound(15, "µs", at_most=True)
 

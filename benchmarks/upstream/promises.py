@@ -5,12 +5,9 @@ from collections.abc import Callable, Collection
 from benchmarks.promises import Verdict, judge
 from benchmarks.ratios import Spread
 from benchmarks.serve.cells import Cell
-from benchmarks.upstream.servers import AUTHORIZE, PINNED, STATIC
+from benchmarks.upstream.servers import PINNED, STATIC
 
-PROMISES = (
-    ("pinned public URLs, against nginx alone", PINNED, 0.95),
-    ("authorize, against nginx alone", AUTHORIZE, 0.9),
-)
+PROMISES = (("pinned public URLs, against nginx alone", PINNED, 0.9),)
 
 
 def verdicts(
