@@ -15,6 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmarks.cores import Cores, TooFewCores, choose_cores, pinned_to
+from benchmarks.load import wrk
 from benchmarks.machine import commit, describe_machine, load_average, versions
 from benchmarks.processes import ServerFailed
 from benchmarks.promises import Outcome, Verdict
@@ -52,6 +53,12 @@ def site_dir_option(command: Command) -> Command:
         show_default=True,
         help="Folder for sites that are made once and kept.",
     )(command)
+
+
+def require_wrk() -> None:
+    """Raises: click.ClickException. No other load generator here outruns the servers."""
+    if not wrk.is_installed():
+        raise click.ClickException("wrk is not installed")
 
 
 @contextmanager

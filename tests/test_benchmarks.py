@@ -41,7 +41,7 @@ def test_wrk_report_is_read_in_full_precision() -> None:
     assert not report.errors
 
 
-def test_errors_of_the_load_generator_are_kept_by_kind() -> None:
+def test_errors_that_wrk_saw_are_kept_by_kind() -> None:
     output = WRK_OUTPUT.replace('"status": 0', '"status": 7').replace('"read": 0', '"read": 2')
     assert parse_report(output).errors == {"status": 7, "read": 2}
 
@@ -118,23 +118,8 @@ def test_doubtful_figures_are_shown_and_not_judged() -> None:
 
 def test_files_beyond_128_kib_are_in_no_verdict() -> None:
     cells = [Cell(size, IDENTITY) for size in (1024, 131072, 1048576)]
-    against_bare = verdicts(cells, lambda *_: Spread(1, 1, 1), generator_can_outrun=True)[0]
+    against_bare = verdicts(cells, lambda *_: Spread(1, 1, 1))[0]
     assert list(against_bare.figures) == ["1 KiB identity", "128 KiB identity"]
-
-
-def test_nothing_is_judged_by_a_slow_load_generator() -> None:
-    found = verdicts(
-        [Cell(1024, case) for case in CASES],
-        lambda *_: Spread(20, 20, 20),
-        generator_can_outrun=False,
-    )
-    remarks = {verdict.promise: verdict.remark for verdict in found}
-    slow = "the load generator is slower than the servers"
-    assert remarks == {
-        "the same request again, 200, against the bare app": slow,
-        "the same request again, 304, against the bare app": slow,
-        "manifest of ten plugins, against the bare app": "not measured",
-    }
 
 
 def test_rounds_alternate_their_direction_within_each_cell() -> None:

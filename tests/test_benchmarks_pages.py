@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.load.generator import LoadFailed
 from benchmarks.load.listed import RequestLists, Until
 from benchmarks.load.report import LoadReport
+from benchmarks.load.wrk import LoadFailed
 from benchmarks.pages.cases import (
     FIRST,
     FIRST_304,

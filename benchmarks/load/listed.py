@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 
-from benchmarks.load.generator import run_command
 from benchmarks.load.report import LoadReport
+from benchmarks.load.wrk import run_wrk
 from benchmarks.processes import HOST
 
 _SCRIPT = Path(__file__).with_name("listed.lua")
@@ -44,9 +44,5 @@ class RequestLists:
         self, port: int, until: Until, connections: int, duration_s: int = _NO_LIMIT_S
     ) -> LoadReport:
         """Blocking. Raises: LoadFailed, also where any answer was an error."""
-        arguments = [
-            *("wrk", "--threads", str(self._threads), "--connections", str(connections)),
-            *("--duration", f"{duration_s}s", "--timeout", "60s", "--script", str(_SCRIPT)),
-            *(f"http://{HOST}:{port}/", "--", str(self._folder), until.value),
-        ]
-        return run_command("wrk", arguments, duration_s)
+        arguments = [f"http://{HOST}:{port}/", "--", str(self._folder), until.value]
+        return run_wrk(_SCRIPT, arguments, self._threads, connections, duration_s)

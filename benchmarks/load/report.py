@@ -1,4 +1,4 @@
-"""The report that every load generator ends with: one line of JSON. Pure."""
+"""The report that a load script ends with: one line of JSON. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What one run of a load generator saw."""
+    """What one run of wrk saw."""
 
     requests: int
     """Complete answers."""
@@ -28,7 +28,7 @@ class LoadReport:
 
 
 def parse_report(output: str) -> LoadReport:
-    """The last line of a generator's output.
+    """The last line of wrk's output.
 
     Raises: ValueError, where it is no report, or nothing was answered.
     """

@@ -9,10 +9,9 @@ from rich.progress import Progress
 
 from benchmarks.cores import Cores
 from benchmarks.counters import QUERIES, hot_share, read_counters
-from benchmarks.load import wrk
-from benchmarks.load.generator import LoadFailed
 from benchmarks.load.listed import RequestLists, Until
 from benchmarks.load.report import LoadReport
+from benchmarks.load.wrk import LoadFailed
 from benchmarks.pages import bare
 from benchmarks.pages.cases import FILES, Case, Effort, make_cases, verdicts
 from benchmarks.pages.servers import (
@@ -36,6 +35,7 @@ from benchmarks.running import (
     output_option,
     progress,
     quick_option,
+    require_wrk,
     show_facts,
     site_dir_option,
 )
@@ -54,12 +54,6 @@ _PACKAGES = ("uvicorn", "uvloop", "httptools", "databases", "aiosqlite", "cachet
 _PROGRAMS = ("wrk", "nginx", "caddy")
 _HEAD_BYTES = 2048
 """Header fields of an answer have no more."""
-
-
-def require_wrk() -> None:
-    """Raises: click.ClickException. No other generator here outruns the servers."""
-    if not wrk.is_installed():
-        raise click.ClickException("wrk is not installed")
 
 
 @click.command()

@@ -9,11 +9,18 @@ import click
 from rich.console import Console
 
 from benchmarks.cores import Cores
-from benchmarks.load import choose_generator
-from benchmarks.load.generator import CONNECTIONS, Generator
+from benchmarks.load.wrk import CONNECTIONS
 from benchmarks.plots import add_plot
 from benchmarks.record import Record
-from benchmarks.running import finish, gather_facts, new_console, on_two_cores, progress, show_facts
+from benchmarks.running import (
+    finish,
+    gather_facts,
+    new_console,
+    on_two_cores,
+    progress,
+    require_wrk,
+    show_facts,
+)
 from benchmarks.serve.contestants import CONTESTANTS, bare
 from benchmarks.serve.entries import Entries, Starter, skipped_lines
 from benchmarks.serve.figures import Failure, Figures
@@ -37,6 +44,7 @@ def serve(**options: Any) -> None:
 
     The full run takes about eight minutes. Leave the machine alone meanwhile.
     """
+    require_wrk()
     chosen = choose_options(**options)
     console = new_console()
     with on_two_cores() as cores:
@@ -45,14 +53,8 @@ def serve(**options: Any) -> None:
 
 
 def _run(console: Console, options: Options, cores: Cores) -> Record:
-    generator = choose_generator()
-    record = Record("serve", gather_facts(_PACKAGES, _PROGRAMS, _facts(options, cores, generator)))
+    record = Record("serve", gather_facts(_PACKAGES, _PROGRAMS, _facts(options, cores)))
     show_facts(console, record.facts)
-    if not generator.can_outrun:
-        record.remark(
-            f"wrk is not installed: {generator.name} is slower than the servers, and what is"
-            " close to the gateway cannot be judged."
-        )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
         site = Site(folder, {cell.size_bytes for cell in options.cells if cell.size_bytes})
@@ -60,24 +62,21 @@ def _run(console: Console, options: Options, cores: Cores) -> Record:
             entries = _enter_all(Starter(stack, site, cores, options.cells), options)
         for line in skipped_lines(entries):
             record.remark(f"skipped: {line}")
-        measuring = Measuring(generator, options.duration_s, cores, site, options.patience_s)
+        measuring = Measuring(options.duration_s, cores, site, options.patience_s)
         figures = measure(console, measuring, entries, options.rounds)
     note(record, options.cells, figures)
-    record.verdicts += verdicts(
-        options.cells, figures.ratio, generator_can_outrun=generator.can_outrun
-    )
+    record.verdicts += verdicts(options.cells, figures.ratio)
     record.details["rounds"] = recorded(figures)
     add_plot(record, lambda: serve_plot(options.cells, figures))
     return record
 
 
-def _facts(options: Options, cores: Cores, generator: Generator) -> dict[str, Any]:
+def _facts(options: Options, cores: Cores) -> dict[str, Any]:
     return {
         "rounds": options.rounds,
         "duration_s": options.duration_s,
         "patience_s": options.patience_s,
         "connections": CONNECTIONS,
-        "load_generator": generator.name,
         "server_core": cores.server,
         "load_core": cores.load,
     }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from benchmarks.cores import Cores
 from benchmarks.counters import hot_share, read_counters
-from benchmarks.load.generator import CONNECTIONS, Generator, LoadFailed, Request, run_load
 from benchmarks.load.report import length_is_plausible
+from benchmarks.load.wrk import CONNECTIONS, LoadFailed, Request, run_load
 from benchmarks.machine import core_cpu_seconds, cpu_seconds, own_cpu_seconds
 from benchmarks.processes import Running
 from benchmarks.serve.entries import Entry
@@ -26,7 +26,6 @@ class Measuring:
 
     def __init__(
         self,
-        generator: Generator,
         duration_s: int,
         cores: Cores,
         site: Site,
@@ -35,7 +34,6 @@ class Measuring:
         """`patience_s`: to be spent, over all measurements, on making disturbed ones again;
         after that they count as they are.
         """
-        self._generator = generator
         self._duration_s = duration_s
         self._cores = cores
         self._site = site
@@ -61,7 +59,7 @@ class Measuring:
         servers = (entry.running, *entry.running.behind)
         counted = read_counters(entry.running.port) if entry.server == OURS else None
         before = clocks(servers, self._cores)
-        report = run_load(self._generator, Request(entry.url, entry.headers), self._duration_s)
+        report = run_load(Request(entry.url, entry.headers), self._duration_s)
         server_s, others_s = (
             now - then for now, then in zip(clocks(servers, self._cores), before, strict=True)
         )

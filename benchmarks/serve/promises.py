@@ -37,8 +37,6 @@ PROMISES = (
 def verdicts(
     cells: Collection[Cell],
     ratio: Callable[[str, str, Cell], Spread | None],
-    *,
-    generator_can_outrun: bool,
 ) -> list[Verdict]:
     """`ratio`: of two servers' requests/s in a cell, as Figures.ratio gives it."""
     judged = []
@@ -49,7 +47,5 @@ def verdicts(
             if cell.size_bytes <= _LARGEST_BYTES and cell.case.name in promise.cases
             if (found := ratio(OURS, promise.rival, cell)) is not None
         }
-        slow = figures and not generator_can_outrun
-        doubt = "the load generator is slower than the servers" if slow else ""
-        judged.append(judge(promise.text, promise.at_least, figures, doubt=doubt))
+        judged.append(judge(promise.text, promise.at_least, figures))
     return judged

@@ -11,12 +11,12 @@ import psutil
 
 from benchmarks.cores import Cores
 from benchmarks.counters import QUERIES, read_counters
-from benchmarks.load.generator import LoadFailed
 from benchmarks.load.listed import RequestLists, Until
 from benchmarks.load.open_loop import Arrival, open_loop
+from benchmarks.load.wrk import LoadFailed
 from benchmarks.loop import run
 from benchmarks.machine import cpu_seconds
-from benchmarks.pages.command import QUICK_SITE, SITE, require_wrk
+from benchmarks.pages.command import QUICK_SITE, SITE
 from benchmarks.pages.servers import gateway_answers, serving
 from benchmarks.pages.wanted import GatewayPaths, Urls, Visitors, Wanted
 from benchmarks.population import Population, kept_site
@@ -30,6 +30,7 @@ from benchmarks.running import (
     on_two_cores,
     output_option,
     quick_option,
+    require_wrk,
     show_facts,
     site_dir_option,
 )

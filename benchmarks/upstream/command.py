@@ -10,10 +10,16 @@ import click
 from rich.console import Console
 
 from benchmarks.cores import Cores
-from benchmarks.load import choose_generator
-from benchmarks.load.generator import CONNECTIONS, Generator
+from benchmarks.load.wrk import CONNECTIONS
 from benchmarks.record import Record
-from benchmarks.running import finish, gather_facts, new_console, on_two_cores, show_facts
+from benchmarks.running import (
+    finish,
+    gather_facts,
+    new_console,
+    on_two_cores,
+    require_wrk,
+    show_facts,
+)
 from benchmarks.serve.cells import KIB, Cell
 from benchmarks.serve.command import measure
 from benchmarks.serve.contestants.nginx import Nginx
@@ -38,6 +44,7 @@ def upstream(**options: Any) -> None:
 
     Also those of the gateway alone with 1, 2 and 4 workers. The full run takes about five minutes.
     """
+    require_wrk()
     missing = Nginx().missing()
     if missing:
         raise click.ClickException(missing)
@@ -54,9 +61,8 @@ def upstream(**options: Any) -> None:
 def _run(
     console: Console, options: Options, cores: Cores, numbers_of_workers: Sequence[int]
 ) -> Record:
-    generator = choose_generator()
     cells = [cell for cell in options.cells if cell.size_bytes]
-    facts = _facts(options, cells, cores, generator)
+    facts = _facts(options, cells, cores)
     record = Record("upstream", gather_facts(_PACKAGES, _PROGRAMS, facts))
     show_facts(console, record.facts)
     with ExitStack() as stack:
@@ -68,10 +74,10 @@ def _run(
             entries = _entries(fronts, site, cells)
         for line in skipped_lines(entries):
             record.remark(f"skipped: {line}")
-        measuring = Measuring(generator, options.duration_s, cores, site, options.patience_s)
+        measuring = Measuring(options.duration_s, cores, site, options.patience_s)
         figures = measure(console, measuring, entries, options.rounds)
     note(record, cells, figures, ABOUT, STATIC)
-    record.verdicts += verdicts(cells, figures.ratio, generator_can_outrun=generator.can_outrun)
+    record.verdicts += verdicts(cells, figures.ratio)
     record.details["rounds"] = recorded(figures)
     return record
 
@@ -89,15 +95,12 @@ def _entries(fronts: Sequence[Front], site: Site, cells: Sequence[Cell]) -> Entr
     return entries
 
 
-def _facts(
-    options: Options, cells: Sequence[Cell], cores: Cores, generator: Generator
-) -> dict[str, Any]:
+def _facts(options: Options, cells: Sequence[Cell], cores: Cores) -> dict[str, Any]:
     return {
         "rounds": options.rounds,
         "duration_s": options.duration_s,
         "sizes_kib": sorted({cell.size_bytes // KIB for cell in cells}),
         "connections": CONNECTIONS,
-        "load_generator": generator.name,
         "server_core": cores.server,
         "cores_of_workers": list(cores.all_servers),
         "load_core": cores.load,

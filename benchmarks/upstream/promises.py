@@ -13,16 +13,12 @@ PROMISES = (("pinned public URLs, against nginx alone", PINNED, 0.9),)
 def verdicts(
     cells: Collection[Cell],
     ratio: Callable[[str, str, Cell], Spread | None],
-    *,
-    generator_can_outrun: bool,
 ) -> list[Verdict]:
-    doubt = "" if generator_can_outrun else "the load generator is slower than the servers"
     return [
         judge(
             text,
             at_least,
             {str(cell): found for cell in cells if (found := ratio(server, STATIC, cell))},
-            doubt=doubt,
         )
         for text, server, at_least in PROMISES
     ]
