@@ -6,11 +6,13 @@ own key: a public key can never serve as an HMAC secret.
 
 import re
 import time
-from collections.abc import Callable
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
 import jwt
+import orjson
 from cachetools import Cache, TLRUCache
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -107,7 +109,7 @@ class JwtIdentity:
         return user, min(expires, now + _MAX_REMEMBERED_S)
 
     def _key_for(self, basis: AtHand, token: bytes) -> tuple[Any, str]:
-        header = jwt.get_unverified_header(token)
+        header = _unverified_header(token)
         algorithm = header.get("alg")
         if algorithm not in self._algorithms:
             raise InvalidToken(reason=f"algorithm {algorithm} is not accepted")
@@ -118,6 +120,20 @@ class JwtIdentity:
         if self._key_set is None:
             raise InvalidToken(reason=f"there is no key for {algorithm}")
         return self._key_set.find(basis, header.get("kid")), algorithm
+
+
+def _unverified_header(token: bytes) -> Mapping[str, Any]:
+    """The JOSE header, which says which key is meant; PyJWT verifies it with the rest.
+
+    PyJWT's own function takes as long as verifying, for it decodes the whole token.
+
+    Raises: ValueError.
+    """
+    encoded = token.partition(b".")[0]
+    header = orjson.loads(urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)))
+    if not isinstance(header, dict) or not isinstance(header.get("kid"), str | None):
+        raise ValueError("the header is malformed")
+    return header
 
 
 def _bearer_token(field: bytes) -> bytes | None:
