@@ -323,13 +323,13 @@ class PluginStorage:
 
     def parse_content(self, user: UserId, content: bytes) -> Document:
         """Raises: BrokenInstallations."""
-        path = self.installations_file(user)
         try:
             document = orjson.loads(content)
         except orjson.JSONDecodeError:
+            path = self._installations_name(user)
             raise BrokenInstallations(f"{path}: not valid JSON") from None
         if not isinstance(document, dict):
-            raise BrokenInstallations(f"{path}: not a JSON object")
+            raise BrokenInstallations(f"{self._installations_name(user)}: not a JSON object")
         return document
 
     @contextmanager

@@ -112,22 +112,37 @@ STALE_HIT = Outcome(is_stale=True)
 class _Flight(Generic[K, V]):
     """A load that is under way, in which all who want the key take part."""
 
-    __slots__ = ("future", "generation", "has_caller", "key", "started_at")
+    __slots__ = ("generation", "has_caller", "is_over", "key", "started_at", "waiters")
 
     def __init__(self, key: K) -> None:
         self.key = key
         self.has_caller = False
         """Whether somebody counts as the one for whom it was begun."""
+        self.is_over = False
         self.started_at = 0.0
         self.generation = 0
-        self.future: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
-        self.future.add_done_callback(_mark_seen)
+        self.waiters: list[asyncio.Future[Entry[V]]] = []
+        """One for each caller: whoever is cancelled cancels nobody else."""
 
+    def wait(self) -> "asyncio.Future[Entry[V]]":
+        waiter: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        return waiter
 
-def _mark_seen(future: "asyncio.Future[Entry[V]]") -> None:
-    """A background refresh may have no waiter for its exception."""
-    if not future.cancelled():
-        future.exception()
+    def land(self, entry: Entry[V]) -> None:
+        self.is_over = True
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(entry)
+
+    def fail(self, error: BaseException) -> None:
+        self.is_over = True
+        for waiter in self.waiters:
+            if isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            elif not waiter.done():
+                waiter.set_exception(error)
+                waiter.exception()  # marked as seen: the caller may have lost patience
 
 
 class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
@@ -321,16 +336,17 @@ class TTLCache(Generic[K, V]):
         self.counters.misses += 1
         if entry is None or now >= self._stale_until(entry):
             flight, collapsed = self._join(key)
-            loaded = await asyncio.shield(flight)
+            loaded = await flight.wait()
             return loaded, self._forwarded("miss", loaded, key, collapsed)
         reason = "request" if self.is_fresh(entry) else "stale"
         flight, collapsed = self._join(key)
-        await asyncio.wait({flight}, timeout=self._patience_s)
-        if not flight.done():
+        waiter = flight.wait()
+        await asyncio.wait({waiter}, timeout=self._patience_s)
+        if not waiter.done():
             self._pause_after_failure(key)
             return self._stale(self._entries.get(key, entry)), Outcome(reason, is_stale=True)
         try:
-            loaded = await flight
+            loaded = await waiter
         except Exception:  # whatever the source raised: the last value stands in
             last = self._entries.get(key)
             if last is None or self._clock() >= self._stale_until(last):
@@ -485,11 +501,11 @@ class TTLCache(Generic[K, V]):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _join(self, key: K) -> "tuple[asyncio.Future[Entry[V]], bool]":
+    def _join(self, key: K) -> tuple[_Flight[K, V], bool]:
         """The load of a key, for a caller; whether it was begun for another."""
         flight = self._flight(key)
         collapsed, flight.has_caller = flight.has_caller, True
-        return flight.future, collapsed
+        return flight, collapsed
 
     def _flight(self, key: K) -> _Flight[K, V]:
         flight = self._flights.get(key)
@@ -581,8 +597,7 @@ class TTLCache(Generic[K, V]):
             self._note_landing(key)
             if before is not None and before.value != value:
                 self._on_change()
-        if not flight.future.done():  # it is done after `close`
-            flight.future.set_result(entry)
+        flight.land(entry)
 
     def _note_landing(self, key: K) -> None:
         if len(self._landings) == _MOST_LANDINGS:
@@ -593,13 +608,9 @@ class TTLCache(Generic[K, V]):
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
             self._pause_after_failure(flight.key)
-        if flight.future.done():
-            return
-        self.counters.load_errors += 1
-        if isinstance(error, asyncio.CancelledError):
-            flight.future.cancel()
-        else:
-            flight.future.set_exception(error)
+        if not flight.is_over:
+            self.counters.load_errors += 1
+            flight.fail(error)
 
     def _store(self, key: K, entry: Entry[V]) -> None:
         try:
