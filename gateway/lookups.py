@@ -91,13 +91,15 @@ class Lookups:
         """When each user's JSON was read last, and its facts then; the oldest first."""
         self._shared_installations = lru_cache(_SHARED_INSTALLATIONS)(Installations)
         self._reading = KeyedThreads(self._read_installations, _MOST_READERS, _READ_TIMEOUT_S)
+        self._closer_looks: set[asyncio.Task[ReadInstallations]] = set()
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
         self.installations: TTLCache[UserId, ReadInstallations] = self._cache(
-            self._load_installations,
+            None,
             cache.installations,
             lambda read: not read.said.slugs and not self.table_decides(read.said),
+            load_many=self._load_installations,
         )
         self.records: TTLCache[UserId, UserRecords] = self._cache(
             None,
@@ -158,7 +160,7 @@ class Lookups:
         return {
             user: self._installations_of(found[0])
             if found
-            else (await self._load_installations(user)).said
+            else (await self._look_closer(user, self._reading.call(user))).said
             for user, found in zip(users, read, strict=True)
         }
 
@@ -248,6 +250,9 @@ class Lookups:
 
     async def close(self) -> None:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
+        for look in self._closer_looks:
+            look.cancel()
+        await asyncio.gather(*self._closer_looks, return_exceptions=True)
         self._reading.close()
 
     async def read_document(self, user: UserId) -> Read:
@@ -255,8 +260,11 @@ class Lookups:
 
         Raises: BrokenInstallations; SourceUnavailable, if it cannot be read, or not in time.
         """
+        return await self._read_in_time(user, self._reading.call(user))
+
+    async def _read_in_time(self, user: UserId, reading: Awaitable[Read]) -> Read:
         try:
-            return await self._reading.call(user)
+            return await reading
         except BrokenInstallations:
             raise
         except StorageError as error:
@@ -265,18 +273,41 @@ class Lookups:
             path = self._storage.installations_file(user)
             raise SourceUnavailable(reason=f"{path}: not read within {_READ_TIMEOUT_S} s") from None
 
-    async def _load_installations(self, user: UserId) -> ReadInstallations:
-        facts: Facts = None
+    async def _load_installations(
+        self, users: Sequence[UserId]
+    ) -> dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]]:
+        """A file that hangs or is broken delays its user and nobody else."""
+        read = await self._reading.call_many(users)
+        return {
+            user: self._begin_closer_look(user, found)
+            if isinstance(found, asyncio.Future)
+            else self._note_read(user, found)
+            for user, found in read.items()
+        }
+
+    def _begin_closer_look(
+        self, user: UserId, reading: asyncio.Future[Read]
+    ) -> asyncio.Future[ReadInstallations]:
+        look = asyncio.create_task(self._look_closer(user, reading))
+        self._closer_looks.add(look)
+        look.add_done_callback(self._closer_looks.discard)
+        return look
+
+    async def _look_closer(self, user: UserId, reading: Awaitable[Read]) -> ReadInstallations:
+        """Waits for a file that could not be read with the others; reads a broken one again.
+
+        Raises: SourceUnavailable.
+        """
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
-                document, facts = await self.read_document(user)
+                read = await self._read_in_time(user, reading)
             except BrokenInstallations:
                 if attempt < _BROKEN_RETRIES:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
+                    reading = self._reading.call(user)
             else:
-                self._note_read(user, facts)
-                return ReadInstallations(self._installations_of(document), facts)
-        return ReadInstallations(Installations((), file_exists=True, broken=True), facts)
+                return self._note_read(user, read)
+        return ReadInstallations(Installations((), file_exists=True, broken=True), None)
 
     async def _load_published(self, _key: None) -> frozenset[str]:
         try:
@@ -303,7 +334,8 @@ class Lookups:
         """One object for all users who have the same installed."""
         return self._shared_installations(tuple(document or ()), document is not None)
 
-    def _note_read(self, user: UserId, facts: Facts) -> None:
+    def _note_read(self, user: UserId, read: Read) -> ReadInstallations:
+        document, facts = read
         now = time.monotonic()
         self._read.pop(user, None)
         self._read[user] = (now, facts)
@@ -311,6 +343,7 @@ class Lookups:
         for oldest, (read_at, _) in list(islice(self._read.items(), 2)):
             if now - read_at > self._installations_ttl_s:
                 del self._read[oldest]
+        return ReadInstallations(self._installations_of(document), facts)
 
     def _cache(
         self,
