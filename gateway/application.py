@@ -212,7 +212,7 @@ class Gateway(Front):
         if self.pinned is not None:
             sources.append(PinnedTreesSource(self.pinned))
         if settings.freshness.watch_users:
-            sources.append(UsersFolderSource(self.storage, self.lookups))
+            sources.append(UsersFolderSource(self.lookups))
         if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
             sources.append(
                 SqliteSource(

@@ -13,10 +13,9 @@ changes.py alone purges and expires them.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from anyio.to_thread import run_sync
@@ -48,6 +47,10 @@ _PATIENCE_S = 0.25
 _MOST_READERS = 16
 _READ_TIMEOUT_S = 2.0
 
+# The clocks of file systems stand still for up to 10 ms, and on FAT for 2 s. A file that is younger
+# than this when it is read may be written again without a trace in its facts (git calls it "racy").
+_SETTLED_NS = 3 * 10**9
+
 # A list of 20 slugs takes about 1.5 KiB with its key.
 _SHARED_INSTALLATIONS = 4_096
 
@@ -55,6 +58,7 @@ Read = tuple[Document | None, Facts]
 """A user's JSON and its facts; None where there is no file."""
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,32 @@ class Installations:
     """The file is no JSON object: nothing is installed, whatever the setting says."""
 
 
-class ReadInstallations(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ReadInstallations:
     """What a user's file said when it was read, and the file's facts at that moment."""
 
     said: Installations
     facts: Facts
+    vouched_until: float = field(compare=False)
+    """As long as the file has these facts it says the same; believed until this moment of the
+    clock, and then the file is read again."""
+
+
+class _Began(NamedTuple):
+    """The moment before files were read, by the cache's clock and by that of the files."""
+
+    moment: float
+    wall_ns: int
+
+    @classmethod
+    def now(cls, clock: Callable[[], float]) -> "_Began":
+        return cls(clock(), time.time_ns())
+
+    def vouched_until(self, facts: Facts, vouched_s: float) -> float:
+        """Until when the facts vouch for what was read: not at all, if the file is young."""
+        # The moments of the last write, and of the last change or, on Windows, of the making.
+        is_young = facts is not None and max(facts[-2:]) >= self.wall_ns - _SETTLED_NS
+        return self.moment + (0.0 if is_young else vouched_s)
 
 
 class Lookups:
@@ -83,14 +108,16 @@ class Lookups:
         database: PluginDatabase,
         cache: Cache,
         access: Access,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock`: of all moments that are told to these caches, or by them."""
+        self.clock = clock
         self._storage = storage
         self._database = database
-        self._installations_ttl_s = cache.installations.ttl
-        self._read: dict[UserId, tuple[float, Facts]] = {}
-        """When each user's JSON was read last, and its facts then; the oldest first."""
+        self._vouched_s = max(cache.installations.ttl, cache.installations.max_age)
         self._shared_installations = lru_cache(_SHARED_INSTALLATIONS)(Installations)
         self._reading = KeyedThreads(self._read_installations, _MOST_READERS, _READ_TIMEOUT_S)
+        self._looking = KeyedThreads(self.look_at_file, _MOST_READERS, _READ_TIMEOUT_S)
         self._closer_looks: set[asyncio.Task[ReadInstallations]] = set()
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
@@ -124,6 +151,13 @@ class Lookups:
             "published": self.published,
         }
         """All of them, under the names that Cache-Status shows."""
+        self.database_caches: tuple[TTLCache[Any, Any], ...] = (
+            self.records,
+            self.owners,
+            self.held_versions,
+        )
+        """Those that change sources confirm as a whole. One that holds more than RECORD_COLUMNS is
+        expired as a whole by a change with `read_since`, as that tells of those columns alone."""
 
     def of_user(self, basis: AtHand, user: UserId) -> tuple[UserRecords, Installations]:
         """The user's rows and what is in their JSON; both are loaded at the same time."""
@@ -160,7 +194,7 @@ class Lookups:
         return {
             user: self._installations_of(found[0])
             if found
-            else (await self._look_closer(user, self._reading.call(user))).said
+            else (await self._read_closely(user)).said
             for user, found in zip(users, read, strict=True)
         }
 
@@ -233,20 +267,33 @@ class Lookups:
 
     def expire_read_since(self, moment: float) -> None:
         """What was read of the database since `moment` is asked for again, unless confirmed."""
-        for cache in (self.records, self.owners, self.held_versions):
+        for cache in self.database_caches:
             cache.expire_landed_since(moment)
+
+    def confirm_database(self, at: float) -> None:
+        """All that is held of the database was right at the moment `at` of the clock: every
+        commit before it was told, and what it may concern has been expired.
+        """
+        for cache in self.database_caches:
+            cache.confirm_all(at)
 
     def purge_all(self) -> None:
         for cache in self.caches.values():
             cache.purge_all()
 
-    def recently_read(self, turn: int, most: int) -> dict[UserId, Facts]:
-        """Facts of the JSON files that fresh entries were read from: all, or with more than
-        `most` of them those whose turn it is.
+    def confirm_file(self, user: UserId, facts: Facts, at: float) -> bool:
+        """The user's file had these facts when it was looked at, at the moment `at` or later.
+
+        True: what is known of the file was read of it as it was then, or after `at`.
         """
-        start = turn * most % len(self._read) if len(self._read) > most else 0
-        chosen = islice(self._read.items(), start, start + most)
-        return {user: facts for user, (_, facts) in chosen}
+        entry = self.installations.peek(user)
+        if entry is None or entry.loaded_at >= at:
+            return True
+        if entry.value.facts != facts:
+            return False
+        if at < entry.value.vouched_until:
+            self.installations.confirm(user, at)
+        return True
 
     async def close(self) -> None:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
@@ -254,17 +301,19 @@ class Lookups:
             look.cancel()
         await asyncio.gather(*self._closer_looks, return_exceptions=True)
         self._reading.close()
+        self._looking.close()
 
     async def read_document(self, user: UserId) -> Read:
         """The user's JSON as it is now, and its facts.
 
         Raises: BrokenInstallations; SourceUnavailable, if it cannot be read, or not in time.
         """
-        return await self._read_in_time(user, self._reading.call(user))
+        return await self._in_time(user, self._reading.call(user))
 
-    async def _read_in_time(self, user: UserId, reading: Awaitable[Read]) -> Read:
+    async def _in_time(self, user: UserId, calling: Awaitable[R]) -> R:
+        """Raises: BrokenInstallations; SourceUnavailable."""
         try:
-            return await reading
+            return await calling
         except BrokenInstallations:
             raise
         except StorageError as error:
@@ -277,37 +326,92 @@ class Lookups:
         self, users: Sequence[UserId]
     ) -> dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]]:
         """A file that hangs or is broken delays its user and nobody else."""
-        read = await self._reading.call_many(users)
-        return {
-            user: self._begin_closer_look(user, found)
-            if isinstance(found, asyncio.Future)
-            else self._note_read(user, found)
-            for user, found in read.items()
-        }
+        loaded = await self._look_at_known(users)
+        began = _Began.now(self.clock)
+        read = await self._reading.call_many(user for user in users if user not in loaded)
+        for user, found in read.items():
+            loaded[user] = (
+                self._begin_closer_look(self._look_closer(user, found, began))
+                if isinstance(found, asyncio.Future)
+                else self._read_at(began, found)
+            )
+        return loaded
+
+    async def _look_at_known(
+        self, users: Sequence[UserId]
+    ) -> dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]]:
+        """What is known of those users whose files have not changed; a look says so. Without
+        users whose files are to be read."""
+        known = {user: value for user in users if (value := self._vouched(user))}
+        loaded: dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]] = {}
+        for user, facts in (await self._looking.call_many(known)).items():
+            if isinstance(facts, asyncio.Future):
+                look = self._look_late(user, known[user], facts)
+                loaded[user] = self._begin_closer_look(look)
+            elif facts == known[user].facts:
+                loaded[user] = known[user]
+        return loaded
+
+    def _vouched(self, user: UserId) -> ReadInstallations | None:
+        """What is known of the user, if a look at their file is enough to know whether it is true.
+        Where there is no file, a look costs as much as reading it."""
+        entry = self.installations.peek(user)
+        if entry is None or entry.value.facts is None:
+            return None
+        return entry.value if self.clock() < entry.value.vouched_until else None
 
     def _begin_closer_look(
-        self, user: UserId, reading: asyncio.Future[Read]
+        self, look: Coroutine[Any, Any, ReadInstallations]
     ) -> asyncio.Future[ReadInstallations]:
-        look = asyncio.create_task(self._look_closer(user, reading))
-        self._closer_looks.add(look)
-        look.add_done_callback(self._closer_looks.discard)
-        return look
+        task = asyncio.create_task(look)
+        self._closer_looks.add(task)
+        task.add_done_callback(self._closer_looks.discard)
+        return task
 
-    async def _look_closer(self, user: UserId, reading: Awaitable[Read]) -> ReadInstallations:
+    async def _look_late(
+        self, user: UserId, known: ReadInstallations, looking: Awaitable[Facts]
+    ) -> ReadInstallations:
+        """Waits for a look that did not come back with the others. Raises: SourceUnavailable."""
+        if await self._in_time(user, looking) == known.facts:
+            return known
+        return await self._read_closely(user)
+
+    async def _read_closely(self, user: UserId) -> ReadInstallations:
+        return await self._look_closer(user, self._reading.call(user), _Began.now(self.clock))
+
+    async def _look_closer(
+        self, user: UserId, reading: Awaitable[Read], began: "_Began"
+    ) -> ReadInstallations:
         """Waits for a file that could not be read with the others; reads a broken one again.
 
         Raises: SourceUnavailable.
         """
+        facts: Facts = None
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
-                read = await self._read_in_time(user, reading)
-            except BrokenInstallations:
+                return self._read_at(began, await self._in_time(user, reading))
+            except BrokenInstallations as error:
+                facts = error.facts
                 if attempt < _BROKEN_RETRIES:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
-                    reading = self._reading.call(user)
-            else:
-                return self._note_read(user, read)
-        return ReadInstallations(Installations((), file_exists=True, broken=True), None)
+                    began, reading = _Began.now(self.clock), self._reading.call(user)
+        broken = Installations((), file_exists=True, broken=True)
+        return ReadInstallations(broken, facts, began.vouched_until(facts, self._vouched_s))
+
+    def _read_at(self, began: "_Began", read: Read) -> ReadInstallations:
+        document, facts = read
+        until = began.vouched_until(facts, self._vouched_s)
+        return ReadInstallations(self._installations_of(document), facts, until)
+
+    def look_at_file(self, user: UserId) -> Facts:
+        """Blocking. What changes with the user's file; None where there is none.
+
+        Raises: StorageError, if it cannot be looked at.
+        """
+        facts = self._storage.installations_facts(user)
+        if facts is None:
+            self._expect_folder()
+        return facts
 
     async def _load_published(self, _key: None) -> frozenset[str]:
         try:
@@ -319,9 +423,14 @@ class Lookups:
     def _read_installations(self, user: UserId) -> Read:
         """Blocking."""
         document, facts = self._storage.read_document_and_facts(user)
-        if document is None and not self._allow_missing and not self._storage.users.is_dir():
-            raise StorageError(f"{self._storage.users}: the folder of all users is gone")
+        if document is None:
+            self._expect_folder()
         return document, facts
+
+    def _expect_folder(self) -> None:
+        """Where one file is missing: blocking. Raises: StorageError, if all of them are gone."""
+        if not self._allow_missing and not self._storage.users.is_dir():
+            raise StorageError(f"{self._storage.users}: the folder of all users is gone")
 
     def _try_reading(self, user: UserId) -> Read | None:
         """Blocking. None: what is wrong with the file takes a closer look."""
@@ -334,17 +443,6 @@ class Lookups:
         """One object for all users who have the same installed."""
         return self._shared_installations(tuple(document or ()), document is not None)
 
-    def _note_read(self, user: UserId, read: Read) -> ReadInstallations:
-        document, facts = read
-        now = time.monotonic()
-        self._read.pop(user, None)
-        self._read[user] = (now, facts)
-        # In the order they were read; each is looked at once, so this is one step on average.
-        for oldest, (read_at, _) in list(islice(self._read.items(), 2)):
-            if now - read_at > self._installations_ttl_s:
-                del self._read[oldest]
-        return ReadInstallations(self._installations_of(document), facts)
-
     def _cache(
         self,
         load: Callable[[K], Awaitable[V]] | None,
@@ -356,12 +454,14 @@ class Lookups:
             load,
             load_many=load_many,
             ttl_s=settings.ttl,
+            max_age_s=settings.max_age,
             max_size=settings.max_entries,
             negative_ttl_s=settings.negative_ttl,
             stale_if_error_s=settings.stale_if_error,
             is_negative=is_negative,
             patience_s=_PATIENCE_S,
             order_within_s=ORDER_WITHIN_S,
+            clock=self.clock,
         )
 
 

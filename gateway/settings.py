@@ -214,7 +214,10 @@ class Admin(_Section):
 
 class LookupCache(_Section):
     ttl: float = Field(10.0, ge=0)
-    """Seconds an answer is used without asking its source again."""
+    """Seconds an answer is used without asking its source again, counted from the last moment at
+    which it was observed that nothing changed."""
+    max_age: float = Field(300.0, ge=0)
+    """Seconds after which the source is asked again although nothing changed; at least ttl."""
     max_entries: int = Field(100_000, ge=1)
     """Entries kept; the least recently used goes first."""
     negative_ttl: float = Field(1.0, ge=0)

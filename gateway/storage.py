@@ -65,6 +65,11 @@ _HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 class BrokenInstallations(StorageError):
     """An installed_plugins.json that is not a JSON object (half written, damaged)."""
 
+    def __init__(self, message: str, facts: Facts = None) -> None:
+        super().__init__(message)
+        self.facts = facts
+        """Of the file that was read, where it is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenedAsset:
@@ -125,11 +130,17 @@ class PluginStorage:
         return sorted(Path(folder, name) for name in names if name.startswith(_TEMPORARY_PREFIX))
 
     def installations_facts(self, user: UserId) -> Facts:
-        """What changes with the user's file, whoever writes it; None where there is none."""
+        """What changes with the user's file, whoever writes it; None where there is none.
+
+        Raises: StorageError, if it cannot be looked at.
+        """
+        path = self._installations_name(user)
         try:
-            return fingerprint(os.stat(self._installations_name(user)))  # noqa: PTH116 (no Path)
-        except OSError:
+            return fingerprint(os.stat(path))  # noqa: PTH116 (no Path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be looked at: {error.strerror}") from error
 
     def read_installations(self, user: UserId) -> dict[str, InstallationMetadata] | None:
         """Installation metadata by slug; None where the user has no file.
@@ -292,7 +303,13 @@ class PluginStorage:
     def read_document_and_facts(self, user: UserId) -> tuple[Document | None, Facts]:
         """The same, and the file's facts: whatever is written after this call changes them."""
         content, facts = self._read(user)
-        return None if content is None else self.parse_content(user, content), facts
+        if content is None:
+            return None, facts
+        try:
+            return self.parse_content(user, content), facts
+        except BrokenInstallations as error:
+            error.facts = facts
+            raise
 
     def read_content(self, user: UserId) -> bytes | None:
         """The bytes of the user's file; None where there is none.
@@ -318,7 +335,9 @@ class PluginStorage:
         except OSError as error:
             raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
         if len(content) > _MAX_INSTALLATIONS_BYTES:
-            raise BrokenInstallations(f"{path}: larger than {_MAX_INSTALLATIONS_BYTES} bytes")
+            raise BrokenInstallations(
+                f"{path}: larger than {_MAX_INSTALLATIONS_BYTES} bytes", fingerprint(facts)
+            )
         return content, fingerprint(facts)
 
     def parse_content(self, user: UserId, content: bytes) -> Document:

@@ -7,7 +7,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,21 @@ import pytest
 
 from gateway import Gateway
 from gateway.changes import Change
+from gateway.connections import connect
+from gateway.database import PluginDatabase
+from gateway.errors import SourceUnavailable, StorageError
+from gateway.freshness import following
+from gateway.freshness.users_folder import UsersFolderSource
+from gateway.lookups import Lookups, ReadInstallations
 from gateway.names import UserId
+from gateway.settings import load_settings
+from gateway.storage import Facts, PluginStorage
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
 from tests.support.urls import MANIFEST, own
-from tests.support.waiting import eventually, until, until_answer
+from tests.support.waiting import DEADLINE_S, eventually, until, until_answer
 
 pytestmark = pytest.mark.slow
 
@@ -222,28 +231,6 @@ def test_a_file_that_is_deleted_twice_is_gone_twice(site: Site, ada: Path) -> No
     in_process(site, scenario)
 
 
-def test_with_more_users_than_one_sweep_looks_at_each_has_his_turn(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.freshness.users_folder._MOST_LOOKS", 2)
-
-    async def scenario(gateway: Gateway, _client: Client) -> None:
-        users = [f"{number:032x}" for number in range(5)]
-        for user in users:
-            await gateway.lookups.installations.get(UserId(user))
-        for user in reversed(users):
-            site.install(user, "Review")
-
-            async def slugs(user: str = user) -> tuple[str, ...]:
-                return (await gateway.lookups.installations.get(UserId(user))).slugs
-
-            await until_answer(slugs, lambda seen: seen == ("Review",))
-            site.write_installations(user, {})
-            await until_answer(slugs, lambda seen: seen == ())
-
-    in_process(site, scenario)
-
-
 def test_users_that_are_not_active_cost_nothing_at_the_start_or_later(tmp_path: Path) -> None:
     """A site has 100,000 folders, and this many looks at the disk: none for whom nobody asks."""
     site = populated(tmp_path / "site")
@@ -259,13 +246,13 @@ def test_users_that_are_not_active_cost_nothing_at_the_start_or_later(tmp_path: 
     sys.addaudithook(hear)  # stays until the process ends, deaf
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        # One whole sweep: Ada is read, taken away, and that has been noticed.
-        assert status(await client.request(ENTRY)) == 200
-        site.installations_file(ADA).unlink()
-        applied = gateway.invalidation.applied
+        async def asked() -> int:
+            return status(await client.request(ENTRY))
 
-        await until(lambda: gateway.invalidation.applied > applied)
-        assert list(gateway.lookups.recently_read(0, 10)) == [ADA]
+        # One whole sweep: Ada is read and taken away, and that has been noticed.
+        assert await asked() == 200
+        site.installations_file(ADA).unlink()
+        await until_answer(asked, lambda seen: seen == 404)
 
     try:
         in_process(site, scenario)
@@ -277,21 +264,231 @@ def test_users_that_are_not_active_cost_nothing_at_the_start_or_later(tmp_path: 
     }
 
 
-def test_nothing_is_kept_for_users_whom_nobody_watches(site: Site) -> None:
-    """With the watching off, what is noted for it would grow with every user there ever was."""
+# The sweep alone, over real files, with a clock of the test's own
 
-    async def scenario(gateway: Gateway, _client: Client) -> None:
-        for number in range(300):
-            await gateway.lookups.installations.get(UserId(f"{number:032x}"))
-        await asyncio.sleep(0.05)
-        for number in range(300, 600):
-            await gateway.lookups.installations.get(UserId(f"{number:032x}"))
-        assert len(gateway.lookups._read) < 600
 
-    with_gateway(
-        site,
-        scenario,
-        GATEWAY__FRESHNESS__WATCH_USERS="false",
-        GATEWAY__CACHE__INSTALLATIONS__TTL="0.02",
-        GATEWAY__CACHE__INSTALLATIONS__MAX_ENTRIES="100",
-    )
+class Swept:
+    """Counts what is asked of the disk: `read` files, and files that were only `looked_at`."""
+
+    def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("gateway.freshness.users_folder._SWEEP_S", 0.001)
+        settings = load_settings(environ=site.environment)
+        self.now_s = 1000.0
+        self.read: list[str] = []
+        self.looked_at: list[str] = []
+        self._count(monkeypatch, "read_document_and_facts", self.read)
+        self._count(monkeypatch, "installations_facts", self.looked_at)
+        self.lookups = Lookups(
+            PluginStorage(settings.plugins_dir),
+            PluginDatabase(connect(settings)),
+            settings.cache,
+            settings.access,
+            lambda: self.now_s,
+        )
+        self.users = self.lookups.installations
+        self.told: list[UserId | None] = []
+
+    @staticmethod
+    def _count(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> None:
+        call = getattr(PluginStorage, name)
+
+        def counted(storage: PluginStorage, user: UserId) -> Any:
+            calls.append(user)
+            return call(storage, user)
+
+        monkeypatch.setattr(PluginStorage, name, counted)
+
+    def _tell(self, change: Change) -> None:
+        self.told.append(change.user)
+        assert change.user is not None
+        self.users.expire(change.user)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with following([UsersFolderSource(self.lookups)], self._tell):
+            yield
+        await self.lookups.close()
+
+    async def load(self, user: str) -> ReadInstallations:
+        return await self.users.get(UserId(user))
+
+    def use(self, user: str) -> bool:
+        """Whether the cache answers at once."""
+        return self.users.at_hand(UserId(user)) is not None
+
+    async def confirmed(self, user: str) -> None:
+        """Uses an entry, and waits for the sweep after it."""
+        assert self.use(user)
+        await until(lambda: self.confirmed_at(user) == self.now_s)
+
+    def confirmed_at(self, user: str) -> float:
+        entry = self.users.peek(UserId(user))
+        assert entry is not None
+        return entry.confirmed_at
+
+
+SweptScenario = Callable[[Swept], Awaitable[None]]
+
+
+def sweeping(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: SweptScenario) -> None:
+    async def main() -> None:
+        swept = Swept(site, monkeypatch)
+        async with swept.running():
+            await scenario(swept)
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of the test count as written long ago."""
+    monkeypatch.setattr("gateway.lookups._SETTLED_NS", 0)
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("user", [ADA, NOBODY])
+def test_whoever_is_active_is_confirmed_up_to_max_age_and_then_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    """Also a user who has no file."""
+
+    async def scenario(swept: Swept) -> None:
+        if user == NOBODY:
+            swept.lookups._allow_missing = True  # nothing is negative then
+        await swept.load(user)
+        for _ in range(44):
+            swept.now_s += 6
+            await swept.confirmed(user)
+        assert swept.users.counters.loads == 1
+        swept.now_s += 36  # 300 since the load
+        assert not swept.use(user)
+        await swept.load(user)
+        assert swept.read == [user, user]
+        assert swept.told == []
+
+    sweeping(site, monkeypatch, scenario)
+
+
+@pytest.mark.usefixtures("settled")
+def test_whoever_is_idle_costs_no_look_and_their_next_use_one_and_no_reading(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(swept: Swept) -> None:
+        for user in (ADA, BEN):
+            await swept.load(user)
+        for _ in range(3):  # three sweeps, for Ben alone
+            swept.now_s += 4
+            await swept.confirmed(BEN)
+        assert set(swept.looked_at) == {BEN}
+        assert not swept.use(ADA)
+        before = swept.users.peek(UserId(ADA))
+        assert before is not None
+        assert await swept.load(ADA) is before.value
+        assert (swept.looked_at.count(ADA), swept.read.count(ADA)) == (1, 1)
+
+    sweeping(site, monkeypatch, scenario)
+
+
+@pytest.mark.usefixtures("settled")
+def test_whoever_is_idle_is_told_of_at_their_next_use_though_their_entry_was_fresh(
+    site: Site, ada: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(swept: Swept) -> None:
+        await swept.load(ADA)
+        ada.write_bytes(ONLY_EYES)
+        swept.now_s += 6
+        assert swept.use(ADA)
+        await until(lambda: swept.told == [ADA])
+        assert (await swept.load(ADA)).said.slugs == ("Eyes",)
+
+    sweeping(site, monkeypatch, scenario)
+
+
+def test_a_file_that_is_young_when_it_is_read_is_not_confirmed_and_is_read_again(
+    site: Site, ada: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next writer may leave it with the same facts: clocks of file systems tick slowly."""
+
+    async def scenario(swept: Swept) -> None:
+        ada.write_bytes(REVIEW_AND_EYES)
+        loaded = await swept.load(ADA)
+        swept.now_s += 6
+        assert swept.use(ADA)
+        await until(lambda: swept.looked_at == [ADA])
+        swept.now_s += 4
+        assert not swept.use(ADA)
+        monkeypatch.setattr("gateway.lookups._SETTLED_NS", 0)
+        assert await swept.load(ADA) is not loaded
+        assert swept.read == [ADA, ADA]
+        swept.now_s += 6
+        await swept.confirmed(ADA)
+
+    sweeping(site, monkeypatch, scenario)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_file_that_cannot_be_looked_at_is_not_confirmed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(swept: Swept) -> None:
+        for user in (ADA, BEN):
+            await swept.load(user)
+        look = PluginStorage.installations_facts
+
+        def failing(storage: PluginStorage, user: UserId) -> Facts:
+            if user == ADA:
+                swept.looked_at.append(user)
+                raise StorageError("the disk failed")
+            return look(storage, user)
+
+        monkeypatch.setattr(PluginStorage, "installations_facts", failing)
+        swept.now_s += 6
+        assert swept.use(ADA)
+        await swept.confirmed(BEN)  # in the same sweep, or a later one
+        assert ADA in swept.looked_at
+        assert swept.confirmed_at(ADA) < swept.now_s
+        assert swept.told == []
+        swept.now_s += 4
+        assert not swept.use(ADA)
+        loaded = await swept.lookups._load_installations([UserId(ADA)])
+        with pytest.raises(SourceUnavailable):
+            await asyncio.wait_for(loaded[UserId(ADA)], DEADLINE_S)  # type: ignore[arg-type]
+
+    sweeping(site, monkeypatch, scenario)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_damaged_file_is_told_of_once_and_then_confirmed_as_it_is(
+    site: Site, ada: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(swept: Swept) -> None:
+        await swept.load(ADA)
+        ada.write_bytes(b"[]")
+        swept.now_s += 1
+        assert swept.use(ADA)
+        await until(lambda: swept.told)
+        assert (await swept.load(ADA)).said.broken
+        for _ in range(3):
+            swept.now_s += 0.5
+            await swept.confirmed(ADA)
+        assert swept.told == [ADA]
+
+    sweeping(site, monkeypatch, scenario)
+
+
+@pytest.mark.usefixtures("settled")
+def test_with_more_users_than_one_sweep_looks_at_the_others_are_looked_at_next(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.freshness.users_folder._MOST_LOOKS", 2)
+
+    async def scenario(swept: Swept) -> None:
+        users = [f"{number:032x}" for number in range(5)]
+        for user in users:
+            site.install(user, "Review")
+            await swept.load(user)
+        swept.now_s += 6
+        assert all(swept.use(user) for user in users)  # once, and no more
+        await until(lambda: {swept.confirmed_at(user) for user in users} == {swept.now_s})
+
+    sweeping(site, monkeypatch, scenario)

@@ -210,6 +210,17 @@ def test_a_special_file_in_the_files_place_is_a_storage_error(
 
 
 @posix_only
+def test_a_file_that_cannot_be_looked_at_is_no_missing_one(storage: PluginStorage) -> None:
+    path = storage.installations_file(ADA)
+    assert storage.installations_facts(ADA) is None
+    path.parent.mkdir(parents=True)
+    assert storage.installations_facts(ADA) is None
+    path.symlink_to(path.name)
+    with pytest.raises(StorageError, match="cannot be looked at"):
+        storage.installations_facts(ADA)
+
+
+@posix_only
 def test_an_unreadable_file_is_a_storage_error_and_not_an_empty_one(
     storage: PluginStorage,
 ) -> None:

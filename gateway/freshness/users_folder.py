@@ -1,24 +1,33 @@
 """Changes of users' installed_plugins.json, whoever writes them.
 
-Only files that were read within the last `ttl` are looked at: what is older is read again at
-its next use anyway. So 100,000 folders need neither 100,000 watches nor a slow start. A look
-is one `stat` (3 µs), in a thread.
+The sweep costs in proportion to use. Ten times a second it looks at the files of those users whom
+the cache answered for since the last sweep, and at no others: users who are idle cost nothing,
+and 100,000 folders need neither 100,000 watches nor a slow start. What a file said when it was
+read is compared with a look at it now, one `stat` (3 µs) in a thread:
+
+- the file has the facts that were read: its user's entry is confirmed as of the moment before
+  the sweep's first look;
+- it has others: a change is told.
+
+So the entry of an idle user goes stale after `ttl`, and its next use looks at the file first
+(lookups.py). An entry that was not confirmed for a while may answer once; that answer makes the
+next sweep look.
 """
 
 import asyncio
-from collections.abc import Mapping
-from itertools import count
+from collections.abc import Sequence
+from itertools import islice
 
 from gateway.changes import Change
 from gateway.freshness import Begun, Tell
 from gateway.lookups import Lookups
 from gateway.names import UserId
-from gateway.storage import Facts, PluginStorage
+from gateway.storage import Facts
 from gateway.threads import KeyedThreads
 
 _SWEEP_S = 0.1
-# 5,000 looks at 3 µs are 15 ms of a thread. With more users at once, each is looked at in turn: a
-# change shows within 250 ms for 12,500 users, within a second for 50,000.
+# 5,000 looks at 3 µs are 15 ms of a thread. Where more users were active, the others are looked at
+# in the next sweeps: a change shows within 250 ms for 12,500 users, within a second for 50,000.
 _MOST_LOOKS = 5_000
 # Where more files hang, the whole disk does.
 _MOST_HANGING = 4
@@ -30,45 +39,47 @@ class UsersFolderSource:
 
     name = "users folder"
 
-    def __init__(self, storage: PluginStorage, lookups: Lookups) -> None:
+    def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
         self._threads = KeyedThreads[UserId, Facts](
-            storage.installations_facts, _MOST_HANGING + 1, _PATIENCE_S
+            lookups.look_at_file, _MOST_HANGING + 1, _PATIENCE_S
         )
-        self._told: dict[UserId, tuple[Facts, Facts]] = {}
-        """What was cached and what was seen when a change was told. While both stay the same, the
-        file cannot be read, and it is not told again."""
+        self._due: dict[UserId, None] = {}
+        """Users whose files are to be looked at; who has waited longest comes first."""
 
     async def run(self, tell: Tell, begun: Begun) -> None:
+        self._note_used()
         begun()  # a file is compared with what was read of it, whenever that was
         try:
-            for turn in count():
+            while True:
                 await asyncio.sleep(_SWEEP_S)
-                if len(self._threads.running) > _MOST_HANGING:
-                    continue  # the whole disk hangs: the TTLs hold
-                read = self._lookups.recently_read(turn, _MOST_LOOKS)
-                self._compare(read, await self._look(read), tell)
+                self._note_used()
+                if self._due:
+                    await self._sweep(tell)
         finally:
             self._threads.close()
 
-    async def _look(self, read: Mapping[UserId, Facts]) -> dict[UserId, Facts]:
-        """The facts of these users' files; without those whose file hangs."""
+    def _note_used(self) -> None:
+        for user in self._lookups.installations.take_used():
+            self._due.setdefault(user)
+
+    async def _sweep(self, tell: Tell) -> None:
+        """Looks at the files of those who are due, and says what it found."""
+        if len(self._threads.running) > _MOST_HANGING:
+            return  # the whole disk hangs: nothing is observed, and the TTLs hold
+        chosen = list(islice(self._due, _MOST_LOOKS))
+        for user in chosen:
+            del self._due[user]
+        began_at = self._lookups.clock()
+        for user, facts in (await self._look(chosen)).items():
+            if not self._lookups.confirm_file(user, facts, began_at):
+                # Soft: a file that is there but cannot be read must not stop a warm user.
+                tell(Change(user=user, hard=False))
+
+    async def _look(self, users: Sequence[UserId]) -> dict[UserId, Facts]:
+        """The facts of these users' files; without those that hang or cannot be looked at."""
         hanging = self._threads.running
-        found = await self._threads.call_many(user for user in read if user not in hanging)
+        found = await self._threads.call_many(user for user in users if user not in hanging)
         return {
             user: facts for user, facts in found.items() if not isinstance(facts, asyncio.Future)
         }
-
-    def _compare(
-        self, read: Mapping[UserId, Facts], found: Mapping[UserId, Facts], tell: Tell
-    ) -> None:
-        for user, facts in found.items():
-            known = read[user]
-            if known == facts:
-                self._told.pop(user, None)
-            elif self._told.get(user) != (known, facts):
-                if len(self._told) > _MOST_LOOKS:
-                    self._told.clear()
-                self._told[user] = known, facts
-                # Soft: a file that is there but cannot be read must not stop a warm user.
-                tell(Change(user=user, hard=False))
