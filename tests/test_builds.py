@@ -88,7 +88,7 @@ class Looks:
         self.changes += 1
 
     async def state(self) -> FolderState:
-        shared = await self.index.get(SLUG, V1, Basis())
+        shared = await Basis().settled(self.index.get, SLUG, V1)
         assert shared is not None
         return shared.state
 
@@ -126,7 +126,9 @@ def test_the_same_files_as_another_version_are_the_same_build(storage: PluginSto
 
     async def main() -> None:
         index = Looks(storage).index
-        versions = [await index.get(SLUG, Version(text), Basis()) for text in ("1.0.0", "1.0.1")]
+        versions = [
+            await Basis().settled(index.get, SLUG, Version(text)) for text in ("1.0.0", "1.0.1")
+        ]
         assert None not in versions
         assert len({version.state.build for version in versions if version}) == 1
 
@@ -345,14 +347,14 @@ def test_between_two_looks_the_disk_is_left_alone_unless_a_purge_says_otherwise(
 
     async def main() -> None:
         index = SharedVersions(storage, None, 3600.0, lambda: None)
-        before = await index.get(SLUG, V1, Basis())
+        before = await Basis().settled(index.get, SLUG, V1)
         change_content(folder)
-        assert await index.get(SLUG, V1, Basis()) is before
+        assert await Basis().settled(index.get, SLUG, V1) is before
         if everything:
             index.purge_all()
         else:
             index.purge(SLUG, V1)
-        after = await index.get(SLUG, V1, Basis())
+        after = await Basis().settled(index.get, SLUG, V1)
         assert before is not None
         assert after is not None
         assert after.state.build != before.state.build
@@ -368,11 +370,11 @@ def test_a_version_without_a_folder_has_no_build(storage: PluginStorage) -> None
 
     async def main() -> None:
         index = Looks(storage).index
-        assert await index.get(SLUG, V1, Basis()) is None
+        assert await Basis().settled(index.get, SLUG, V1) is None
         folder = publish(storage)
-        assert await index.get(SLUG, V1, Basis()) is not None
+        assert await Basis().settled(index.get, SLUG, V1) is not None
         shutil.rmtree(folder)
-        assert await index.get(SLUG, V1, Basis()) is None
+        assert await Basis().settled(index.get, SLUG, V1) is None
 
     asyncio.run(main())
 
@@ -381,7 +383,8 @@ def test_a_file_in_the_folders_place_is_no_build(storage: PluginStorage) -> None
     path = storage.construct_shared_path(SLUG, V1)
     path.parent.mkdir(parents=True)
     path.write_text("")
-    assert asyncio.run(Looks(storage).index.get(SLUG, V1, Basis())) is None
+    index = Looks(storage).index
+    assert asyncio.run(Basis().settled(index.get, SLUG, V1)) is None
 
 
 def test_an_empty_folder_has_a_build_too(storage: PluginStorage) -> None:

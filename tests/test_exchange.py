@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.exchange import Exchange, Field
+from gateway.exchange import Exchange
+from gateway.heads import Field
 from gateway.request_reader import Limits, Request, RequestReader
 
 LINE = b"HTTP/1.1 200 OK\r\n"

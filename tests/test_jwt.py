@@ -1,6 +1,5 @@
 """Whatever a token holds: a user, or a refusal; never a fault, never a second spelling."""
 
-import asyncio
 import base64
 import contextlib
 import hashlib
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.basis import Basis
+from gateway.basis import AT_HAND
 from gateway.errors import InvalidToken
 from gateway.identity.jwt import JwtIdentity
 from gateway.settings import load_settings
@@ -34,8 +33,8 @@ DEEP = b"[" * 2000 + b"]" * 2000
 
 def identify(field: bytes, identity: JwtIdentity | None = None) -> str | None:
     """Raises: InvalidToken."""
-    scope = {"type": "http", "headers": [(b"authorization", field)]}
-    return asyncio.run((identity or JwtIdentity(PLAIN)).identify(scope, Basis()))
+    source, headers = identity or JwtIdentity(PLAIN), {b"authorization": field}
+    return source.identify(AT_HAND, {"type": "http"}, headers)
 
 
 def sealed(header: bytes, claims: bytes) -> bytes:

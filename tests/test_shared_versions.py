@@ -39,7 +39,9 @@ class Clock:
 def test_a_thousand_askers_share_one_object_which_counts_them(site: Site) -> None:
     async def main() -> None:
         versions = SharedVersions(PluginStorage(site.plugins), None, 3600.0, lambda: None)
-        asked = await asyncio.gather(*(versions.get(SLUG, V1, Basis()) for _ in range(1000)))
+        asked = await asyncio.gather(
+            *(Basis().settled(versions.get, SLUG, V1) for _ in range(1000))
+        )
         (only,) = set(asked)
         assert only is not None
         assert only.uses == 1000
@@ -51,10 +53,10 @@ def test_a_thousand_askers_share_one_object_which_counts_them(site: Site) -> Non
 def test_it_stays_the_same_object_while_nothing_changes_and_is_another_after(site: Site) -> None:
     async def main() -> None:
         versions = SharedVersions(PluginStorage(site.plugins), None, 0.0, lambda: None)
-        first = await versions.get(SLUG, V1, Basis())
-        assert await versions.get(SLUG, V1, Basis()) is first
+        first = await Basis().settled(versions.get, SLUG, V1)
+        assert await Basis().settled(versions.get, SLUG, V1) is first
         (site.version_folder(SLUG, V1) / "dist" / "1.js").write_bytes(b"rebuilt in place")
-        assert await versions.get(SLUG, V1, Basis()) is not first
+        assert await Basis().settled(versions.get, SLUG, V1) is not first
 
     asyncio.run(main())
 
@@ -65,9 +67,9 @@ def test_one_that_nobody_asks_for_is_dropped(site: Site) -> None:
     async def main() -> None:
         storage = PluginStorage(site.plugins)
         versions = SharedVersions(storage, None, 2.0, lambda: None, clock=clock)
-        idle = weakref.ref(await versions.get(SLUG, V1, Basis()))
+        idle = weakref.ref(await Basis().settled(versions.get, SLUG, V1))
         clock.now_s += IN_USE_S + 3.0
-        await versions.get(SLUG, V2, Basis())
+        await Basis().settled(versions.get, SLUG, V2)
         gc.collect()
         assert [version.version for version in versions] == [V2]
         assert idle() is None
@@ -81,7 +83,7 @@ def test_a_use_is_noted_for_the_collector(site: Site) -> None:
     async def main() -> None:
         versions = SharedVersions(PluginStorage(site.plugins), None, 2.0, lambda: None)
         assert retention.last_use(SLUG, V1) is None
-        await versions.get(SLUG, V1, Basis())
+        await Basis().settled(versions.get, SLUG, V1)
 
     asyncio.run(main())
     assert retention.last_use(SLUG, V1) is not None
@@ -96,7 +98,7 @@ def test_it_tells_metadata_and_encoded_variants(site: Site) -> None:
 
     async def main() -> None:
         versions = SharedVersions(PluginStorage(site.plugins), encoder, 2.0, lambda: None)
-        shared = await versions.get(SLUG, V1, Basis())
+        shared = await Basis().settled(versions.get, SLUG, V1)
         assert shared is not None
         assert (shared.metadata or {})["name"] == "Review board"
         assert shared.encoded() == {}
