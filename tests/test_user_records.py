@@ -123,6 +123,19 @@ def test_a_column_whose_values_differ_from_what_was_asked_gives_each_their_rows(
     assert [len(of_user.by_slug) for of_user in records.values()] == [1, 1]
 
 
+def test_a_text_that_is_not_utf_8_fails_nobody(site: Site) -> None:
+    site.execute("UPDATE plugin SET version = CAST(x'31ff' AS TEXT) WHERE id = ?", f"{ADA}_Other")
+    users = [UserId(ADA), UserId(BEN)]
+
+    async def twice(database: PluginDatabase) -> list[dict[UserId, UserRecords]]:
+        return [await database.read_records(users) for _ in range(2)]
+
+    for records in asked(site, twice):
+        adas = records[users[0]].by_slug
+        assert (adas["Other"].version, adas["Review"].version) == (None, "1.0.0")
+        assert list(records[users[1]].by_slug) == ["Review"]
+
+
 def test_whole_rows_of_many_users_are_one_query_for_each_table(either_site: Site) -> None:
     for user, slug in ((BEN, "Review"), (ADA, "Review"), (CLEO, "Eyes")):
         either_site.add_module(f"{user}_{slug}", "Main", user)
