@@ -267,11 +267,15 @@ class TTLCache(Generic[K, V]):
         return (await self.get_entry(key, max_age_s=max_age_s)).value
 
     def begin(self, key: K) -> bool:
-        """Begins to load a key of which nothing is known, for a caller who will ask for it soon.
+        """Begins to load a key that `at_hand` does not answer, for a caller who will ask for it
+        soon.
 
-        False: there is an entry, or a load that another began.
+        False: it would answer, or another began a load.
         """
-        if key in self._entries or key in self._flights:
+        if key in self._flights:
+            return False
+        entry, now = self._entries.get(key), self._clock()
+        if entry is not None and (self._renew(entry, now) or self._is_pausing(entry, now)):
             return False
         self._join(key)
         return True

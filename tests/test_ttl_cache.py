@@ -828,13 +828,38 @@ async def test_a_caller_joins_a_load_that_began_before() -> None:
 
 
 @in_loop
-async def test_nothing_begins_where_there_is_an_entry() -> None:
+async def test_nothing_begins_where_an_entry_answers() -> None:
     setup = Setup()
     await setup.filled("value")
-    loads = setup.loads
-    setup.clock.advance(TTL_S)  # not even where it is stale: whoever asks decides
-    setup.cache.begin("k")
-    assert setup.loads == loads
+    assert not setup.cache.begin("k")
+    assert setup.counters.loads == 1
+
+
+@pytest.mark.parametrize("is_expired", [False, True])
+@in_loop
+async def test_a_stale_entry_is_loaded_ahead(is_expired: bool) -> None:
+    """Whoever needs several keys begins them all, and waits as long as for the slowest."""
+    setup = Setup()
+    await setup.filled("value")
+    if is_expired:
+        setup.cache.expire("k")
+    else:
+        setup.clock.advance(TTL_S)
+    assert setup.cache.begin("k")
+    assert not setup.cache.begin("k")
+    assert setup.counters.loads == 2
+
+
+@in_loop
+async def test_a_source_that_failed_a_moment_ago_is_not_asked_ahead() -> None:
+    setup = Setup()
+    await setup.filled("value")
+    setup.clock.advance(TTL_S)
+    setup.source.fail()
+    await setup.get()  # the stale value stands in
+    loads = setup.counters.loads
+    assert not setup.cache.begin("k")
+    assert setup.counters.loads == loads
 
 
 # How a caller got an entry
