@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from gateway.errors import SourceUnavailable
 from gateway.ttl_cache import HIT, STALE_HIT, Entry, Outcome, TTLCache
 
 K = TypeVar("K", bound=Hashable)
@@ -32,6 +33,8 @@ class Pending(Exception):
         self.cache = cache
         self.key = key
         self.max_age_s = max_age_s
+        self.may_fail = False
+        """Whether the decision goes on without an answer if its source fails."""
 
 
 class AtHand:
@@ -52,6 +55,14 @@ class AtHand:
             raise Pending(layer, cache, key, max_age_s)
         return entry.value
 
+    def ask_or(self, layer: str, cache: TTLCache[K, V], key: K, failed: R) -> V | R:
+        """As `ask`; but `failed` if the source fails, and nothing else is known."""
+        try:
+            return self.ask(layer, cache, key)
+        except Pending as pending:
+            pending.may_fail = True
+            raise
+
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
         """Loads what will be asked for next, beside what is waited for first."""
 
@@ -71,10 +82,11 @@ AT_HAND = AtHand()
 class Basis(AtHand):
     """Waits for what is not at hand. What was waited for holds for the rest of the request."""
 
-    __slots__ = ("_waited",)
+    __slots__ = ("_failed", "_waited")
 
     def __init__(self) -> None:
         self._waited: dict[tuple[str, Hashable, bool], Entry[Any]] = {}
+        self._failed: set[tuple[str, Hashable]] = set()
 
     @classmethod
     def of(cls, scope: Any) -> "Basis":
@@ -94,7 +106,12 @@ class Basis(AtHand):
                 return decide(self, *arguments, **named)
             except Pending as pending:
                 place = self._place(pending.layer, pending.key, pending.max_age_s)
-                self._waited[place] = await self._wait_for(pending)
+                try:
+                    self._waited[place] = await self._wait_for(pending)
+                except SourceUnavailable:
+                    if not pending.may_fail:
+                        raise
+                    self._failed.add((pending.layer, pending.key))
             self._begin_again()
 
     def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
@@ -105,12 +122,18 @@ class Basis(AtHand):
                 raise Pending(layer, cache, key, max_age_s)
         return self._rest_on(layer, cache, entry)
 
+    def ask_or(self, layer: str, cache: TTLCache[K, V], key: K, failed: R) -> V | R:
+        if (layer, key) in self._failed:
+            return failed
+        return super().ask_or(layer, cache, key, failed)
+
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
         cache.begin(key)
 
     def forget_waited(self) -> None:
         """The next decision of this request rests on what the caches hold then."""
         self._waited.clear()
+        self._failed.clear()
 
     @staticmethod
     def _place(layer: str, key: Hashable, max_age_s: float | None) -> tuple[str, Hashable, bool]:
@@ -158,7 +181,8 @@ class TracedBasis(Basis):
         if layer in self._begun:  # it may have landed before it was asked for
             self._begun.remove(layer)
             stored = outcome.stored or not outcome.forwarded
-            outcome = outcome._replace(forwarded="miss", collapsed=False, stored=stored)
+            forwarded = outcome.forwarded or "miss"
+            outcome = outcome._replace(forwarded=forwarded, collapsed=False, stored=stored)
         # A layer may be asked twice. If its source was asked once, the answer took that long.
         if outcome.forwarded or layer not in self._outcomes:
             self._outcomes[layer] = outcome
