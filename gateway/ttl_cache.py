@@ -517,25 +517,22 @@ class TTLCache(Generic[K, V]):
             self.counters.loads += 1
             flight = self._flights[key] = _Flight(key)
             if self._load is not None:
-                self._start([flight], self._fly(self._load, flight))
+                self._start(self._fly(self._load, flight), partial(self._over, flight))
             elif self._load_many is not None:
                 self._waiting.append(flight)
                 self._load_waiting(self._load_many)
         return flight
 
     def _start(
-        self, flights: Sequence[_Flight[K, V]], load: Coroutine[Any, Any, None]
-    ) -> "asyncio.Task[None]":
-        """Begins a load. What is read now is of this generation."""
-        started_at = self._clock()
-        for flight in flights:
-            flight.started_at, flight.generation = started_at, self._generation
+        self, load: Coroutine[Any, Any, None], over: Callable[[asyncio.Task[None]], None]
+    ) -> None:
         task = asyncio.create_task(load)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._over, flights))
-        return task
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(over)
 
     async def _fly(self, load: Callable[[K], Awaitable[V]], flight: _Flight[K, V]) -> None:
+        self._take_off(flight)
         try:
             value = await load(flight.key)
         except Exception as error:  # whatever it is: it is for those who wait
@@ -543,30 +540,45 @@ class TTLCache(Generic[K, V]):
         else:
             self._landed(flight, value)
 
+    def _over(self, flight: _Flight[K, V], task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before it began
+            self._failed(flight, asyncio.CancelledError())
+
+    def _take_off(self, *flights: _Flight[K, V]) -> None:
+        """What is read from now on is of this generation."""
+        started_at = self._clock()
+        for flight in flights:
+            flight.started_at, flight.generation = started_at, self._generation
+
     def _load_waiting(self, load_many: LoadMany[K, V]) -> None:
-        """Begins the next load of many keys, unless one runs."""
-        if self._is_loading_many or not self._waiting:
-            return
-        flights = self._waiting[:_MOST_TOGETHER]
-        del self._waiting[:_MOST_TOGETHER]
-        self._is_loading_many = True
+        """Begins to load many keys at once, unless that is under way."""
+        if self._waiting and not self._is_loading_many:
+            self._is_loading_many = True
+            self._start(self._fly_together(load_many), partial(self._over_together, load_many))
 
-        def over(_task: "asyncio.Task[None]") -> None:
-            self._is_loading_many = False
-            self._load_waiting(load_many)
+    def _over_together(self, load_many: LoadMany[K, V], _task: asyncio.Task[None]) -> None:
+        self._is_loading_many = False
+        self._load_waiting(load_many)
 
-        task = self._start(flights, self._fly_together(load_many, flights))
-        task.add_done_callback(over)
+    async def _fly_together(self, load_many: LoadMany[K, V]) -> None:
+        """Begins after all callbacks of the present turn of the loop: they share the load."""
+        while self._waiting:
+            flights = self._waiting[:_MOST_TOGETHER]
+            del self._waiting[:_MOST_TOGETHER]
+            self._take_off(*flights)
+            try:
+                values = await load_many(list({flight.key: None for flight in flights}))
+            except BaseException as error:  # whatever it is: it is for those who wait
+                for flight in flights:
+                    self._failed(flight, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                self._landed_together(flights, values)
 
-    async def _fly_together(
-        self, load_many: LoadMany[K, V], flights: Sequence[_Flight[K, V]]
+    def _landed_together(
+        self, flights: Sequence[_Flight[K, V]], values: "Mapping[K, V | asyncio.Future[V]]"
     ) -> None:
-        try:
-            values = await load_many(list({flight.key: None for flight in flights}))
-        except Exception as error:  # whatever it is: it is for those who wait
-            for flight in flights:
-                self._failed(flight, error)
-            return
         for flight in flights:
             value = values[flight.key]
             if not isinstance(value, asyncio.Future):
@@ -583,12 +595,6 @@ class TTLCache(Generic[K, V]):
             self._failed(flight, error)
         else:
             self._landed(flight, value.result())
-
-    def _over(self, flights: Sequence[_Flight[K, V]], task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if task.cancelled():  # perhaps before it began
-            for flight in flights:
-                self._failed(flight, asyncio.CancelledError())
 
     def _landed(self, flight: _Flight[K, V], value: V) -> None:
         key, entry = flight.key, self._build_entry(value, flight.started_at, flight.generation)
