@@ -9,6 +9,8 @@ import asyncio
 import hashlib
 import logging
 import os
+import time
+from collections.abc import Callable
 
 import anyio.to_thread
 
@@ -42,6 +44,7 @@ class AssetStore:
         storage: PluginStorage,
         settings: AssetCache,
         encoder: Encoder | None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Without an `encoder` nothing is encoded."""
         self._storage = storage
@@ -58,6 +61,7 @@ class AssetStore:
             max_size=settings.max_bytes + _FACTS_BYTES,
             size_of=lambda value: value.memory_bytes if isinstance(value, Representation) else 1000,
             is_negative=lambda value: isinstance(value, NotServed),
+            clock=clock,
             order_within_s=ORDER_WITHIN_S,
         )
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.representation import Representation
 from gateway.settings import AssetCache
 from gateway.storage import OpenedAsset, PluginStorage
+from gateway.ttl_cache import ORDER_WITHIN_S
 from tests.support.site import Site
 
 Scenario = Callable[[AssetStore], Awaitable[None]]
@@ -25,14 +27,21 @@ def key(path: str = "dist/remoteEntry.js", version: str = "1.0.0") -> AssetKey:
     return AssetKey(Slug("Review"), Version(version), AssetPath(path))
 
 
-def run(site: Site, scenario: Scenario, *, encode: bool = False, **settings: float) -> None:
+def run(
+    site: Site,
+    scenario: Scenario,
+    *,
+    encode: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+    **settings: float,
+) -> None:
     """Runs `scenario` with a store that looks at the disk every time, unless told otherwise."""
 
     async def main() -> None:
         storage = PluginStorage(site.plugins)
         encoder = Encoder(storage.cache / "encoded") if encode else None
         cache = AssetCache.model_validate({"revalidate": 0.0, **settings})
-        store = AssetStore(storage, cache, encoder, lambda: None)
+        store = AssetStore(storage, cache, encoder, clock)
         try:
             await scenario(store)
         finally:
@@ -42,7 +51,7 @@ def run(site: Site, scenario: Scenario, *, encode: bool = False, **settings: flo
 
 
 async def get(store: AssetStore, **names: str) -> Representation:
-    return await store.get(key(**names), Basis())
+    return await Basis().settled(store.get, key(**names))
 
 
 @pytest.fixture
@@ -134,17 +143,20 @@ def test_a_torn_read_is_never_served(published: Site, monkeypatch: pytest.Monkey
 def test_bytes_in_memory_are_bounded_and_the_least_recent_goes_first(empty_site: Site) -> None:
     names = [f"dist/{number}.js" for number in range(30)]
     empty_site.publish("Review", "1.0.0", dict.fromkeys(names, b"x" * 10000 * 100))
+    now_s = 1000.0
 
     async def scenario(store: AssetStore) -> None:
+        nonlocal now_s
         first = await get(store, path=names[0])
         for name in names[1:]:
+            now_s += ORDER_WITHIN_S
             await get(store, path=name)
             await get(store, path=names[0])  # stays the most recently used
         assert await get(store, path=names[0]) is first
         assert store.memory_bytes <= 4 * 2**20 + 16 * 2**20
         assert len(store) < len(names)
 
-    run(empty_site, scenario, revalidate=60.0, max_bytes=4 * 2**20)
+    run(empty_site, scenario, clock=lambda: now_s, revalidate=60.0, max_bytes=4 * 2**20)
 
 
 def test_one_file_never_fills_the_store(empty_site: Site) -> None:
