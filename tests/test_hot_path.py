@@ -345,6 +345,25 @@ def test_a_hard_purge_of_everything_forgets_tokens(
     with_gateway(site, scenario)
 
 
+def test_a_mistake_of_ours_at_the_hot_path_costs_the_long_way_and_is_logged(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Raised in a connection, it would close it without an answer."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        def mistaken(*_: object) -> None:
+            raise KeyError("a mistake")
+
+        await client.request(ENTRY)
+        monkeypatch.setattr(gateway.own_assets, "answer_at_hand", mistaken)
+        assert status(await client.request(ENTRY)) == 200
+        (record,) = (each for each in caplog.records if each.name == "gateway.endpoints.front")
+        assert record.exc_info is not None
+        assert record.exc_info[0] is KeyError
+
+    with_gateway(site, scenario, **QUIET)
+
+
 @pytest.mark.parametrize("scope", [{}, {"raw_path": None}, {"raw_path": b""}])
 def test_a_server_that_gives_no_raw_path_gets_no_answer_at_once(
     site: Site, scope: Mapping[str, object]

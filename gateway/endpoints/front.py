@@ -13,21 +13,25 @@ a file that anybody asked for is answered like the hundredth.
 scope or a task; another server calls the ASGI application, which asks it first.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.basis import Pending
 from gateway.cors import CorsPolicy
 from gateway.delivery.memory import send_answer
-from gateway.endpoints.answers import on_request_error
+from gateway.endpoints.answers import on_bug, on_request_error
 from gateway.errors import RequestError
 from gateway.identity import Headers, joined_headers
 from gateway.representation import HeaderFields, Prepared
+
+logger = logging.getLogger(__name__)
 
 _WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
 # Ranges and rarer conditions are planned on the long way.
@@ -74,6 +78,8 @@ class Front:
     ) -> None:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as sent."""
         self._inner = inner
+        # A mistake of ours is a 500, and is raised again for the server's log.
+        self._guarded = ServerErrorMiddleware(self._route_later, on_bug)
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
@@ -101,7 +107,10 @@ class Front:
         try:
             found = route.answer_at_hand(scope, headers, below)
         except (Pending, RequestError):
-            return None
+            found = None
+        except Exception:  # a mistake of ours: in a connection nobody else would answer
+            logger.exception("not answered at once: %s", scope["raw_path"])
+            found = None
         if found is None:
             return None
         answer = AtOnce(*found, *self._cors.sent(headers.get(b"origin")))
@@ -157,12 +166,15 @@ class Front:
                 message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 
+        await self._guarded(scope, receive, send_and_count)
+
+    async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_plain = self.has_started and scope["method"] in ("GET", "HEAD")
         route, _ = self._direct(scope) if is_plain else (None, b"")
         if route is None:
-            await self._inner(scope, receive, send_and_count)
+            await self._inner(scope, receive, send)
             return
         try:
-            await route(scope, receive, send_and_count)
+            await route(scope, receive, send)
         except RequestError as error:
-            await on_request_error(error)(scope, receive, send_and_count)
+            await on_request_error(error)(scope, receive, send)
