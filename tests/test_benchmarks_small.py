@@ -99,7 +99,8 @@ def test_stages_can_be_measured_on_a_site_of_ones_own(site: PopulatedSite) -> No
 
     async def looked_up() -> set[Path]:
         async with gateway_inside(subjects) as inside:
-            return {await inside.look_up(asking.scope) for asking in inside.askings}
+            await inside.look_up_all(inside.askings)
+            return {inside.look_up(asking.scope) for asking in inside.askings}
 
     assert all(path.is_dir() for path in run(looked_up()))
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from benchmarks.subjects import Asking, Subjects
 from gateway.application import Gateway
-from gateway.basis import Basis
+from gateway.basis import AT_HAND, Basis
+from gateway.names import AssetKey
 
 T = TypeVar("T")
 Nanoseconds = list[int]
@@ -24,16 +25,32 @@ class Inside:
     gateway: Gateway
     askings: Sequence[Asking]
 
-    async def look_up(self, scope: Any) -> Path:
-        """All that stands between a request's credential and the folder of its file."""
-        resolution = await self.gateway.own_assets.resolve(scope, Basis.of(scope))
-        key = resolution.key
-        return self.gateway.storage.construct_shared_path(key.slug, key.version)
+    def look_up(self, scope: Any) -> Path:
+        """All that stands between a request's head and the folder of its file, on the hot path.
+
+        Raises: Pending, where something is not in memory.
+        """
+        own_assets = self.gateway.own_assets
+        resolution = own_assets.resolve(AT_HAND, scope, dict(scope["headers"]), self.below(scope))
+        return self._folder_of(resolution.key)
+
+    async def look_up_waiting(self, scope: Any) -> Path:
+        """The same on the long way."""
+        resolution = await self.gateway.own_assets.resolve_scope(Basis(), scope)
+        return self._folder_of(resolution.key)
 
     async def look_up_all(self, askings: Iterable[Asking]) -> None:
         """All of them are warm afterwards."""
         for scope in made(askings):
-            await self.look_up(scope)
+            await self.look_up_waiting(scope)
+
+    def below(self, scope: Any) -> bytes:
+        """The rest of the path, once its route is found."""
+        _, below = self.gateway._direct(scope)
+        return below
+
+    def _folder_of(self, key: AssetKey) -> Path:
+        return self.gateway.storage.construct_shared_path(key.slug, key.version)
 
     def forget(self, askings: Iterable[Asking]) -> None:
         """These users are cold again."""

@@ -33,7 +33,7 @@ async def concurrent_misses(subjects: Subjects) -> Counted:
         sys.addaudithook(_counting_opens(watched, counted))
         _count_queries(inside.gateway, counted)
         scopes = [asking.scope for _ in range(CONCURRENT)]
-        await asyncio.gather(*(inside.look_up(scope) for scope in scopes))
+        await asyncio.gather(*(inside.look_up_waiting(scope) for scope in scopes))
     return counted
 
 

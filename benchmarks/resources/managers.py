@@ -25,10 +25,12 @@ async def shared_bytes(plugins: Path, users: int) -> int:
     held: list[SharedVersion | None] = [None] * sum(1 for _ in holdings(users))
     first = next(holdings(users))
     # Threads and modules of the first use belong to the process, whoever has objects in it.
-    await SharedVersions(storage, None, 0.0, lambda: None).get(first.slug, first.version, Basis())
+    await Basis().settled(
+        SharedVersions(storage, None, 0.0, lambda: None).get, first.slug, first.version
+    )
     with _Allocated() as allocated:
         for number, holding in enumerate(holdings(users)):
-            shared = await versions.get(holding.slug, holding.version, Basis())
+            shared = await Basis().settled(versions.get, holding.slug, holding.version)
             held[number] = _with_metadata(shared)
     return allocated.bytes
 

@@ -20,9 +20,10 @@ from benchmarks.population import PopulatedSite, Population
 from benchmarks.subjects import Asking, made_subjects
 from benchmarks.users import shuffled, zipf
 from gateway.application import create_app
-from gateway.basis import Basis
+from gateway.basis import AT_HAND
 from gateway.changes import ANYTHING, Change
 from gateway.freshness.sqlite import SqliteSource
+from gateway.identity import joined_headers
 
 # As many as the caches keep by default.
 MOST_WARM = 100_000
@@ -75,7 +76,7 @@ async def measure_size(folder: Path, population: Population, rounds: int, most_w
 async def _fill(inside: Inside, found: Rounds) -> None:
     """Everyone asks once; the tokens are remembered before memory is measured."""
     identify, lookups = inside.gateway.identity.identify, inside.gateway.lookups
-    users = [await identify(scope, Basis()) for scope in made(inside.askings)]
+    users = [identify(AT_HAND, scope, joined_headers(scope)) for scope in made(inside.askings)]
     await settle()
     before = psutil.Process().memory_info().rss
     for start in range(0, len(users), _LOADS_AT_ONCE):
@@ -95,7 +96,7 @@ async def _warm_lookups(inside: Inside, askings: Sequence[Asking], number: int) 
     asked = [askings[choose()] for _ in range(_WARM_CALLS)]
     await inside.look_up_all(asked)
     await settle()
-    return Latencies(await timed_async(inside.look_up, made(asked)))
+    return Latencies(timed(inside.look_up, made(asked)))
 
 
 async def _cold_us(inside: Inside, askings: Sequence[Asking], number: int) -> float:
@@ -105,7 +106,7 @@ async def _cold_us(inside: Inside, askings: Sequence[Asking], number: int) -> fl
     await inside.look_up_all(rarest)
     inside.forget(rarest)
     await settle()
-    return Latencies(await timed_async(inside.look_up, made(rarest))).percentile_us(50)
+    return Latencies(await timed_async(inside.look_up_waiting, made(rarest))).percentile_us(50)
 
 
 async def _measure_purges(inside: Inside, askings: Sequence[Asking], found: Rounds) -> None:
