@@ -4,13 +4,14 @@ import asyncio
 import json
 import sys
 import tracemalloc
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
 from typing import Any
 
 import anyio.to_thread
 import pytest
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Message
 
 from gateway import Gateway
 from gateway.basis import AtHand
@@ -26,9 +27,9 @@ from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import until_answer
 
-# Measured NN on Python 3.11 for 200 and 304 alike, the client of this test included; the rest is
-# room for other versions. Starlette's StaticFiles needs about 970.
-MOST_CALLS = 100
+# Measured on Python 3.11, the client of this test included: 80 to 84 for a file, 54 for a
+# manifest. Starlette's StaticFiles needs about 970.
+MOST_CALLS = 85
 
 
 class Counts:
@@ -58,6 +59,18 @@ class Counts:
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
 
+    async def fewest_calls(
+        self, ask: Callable[[], Awaitable[list[Message]]]
+    ) -> tuple[list[Message], int]:
+        """Of three requests: once in a second each cache also notes what is used."""
+        calls = []
+        for _ in range(3):
+            self.calls = 0
+            with self:
+                answer = await ask()
+            calls.append(self.calls)
+        return answer, min(calls)
+
     def _count(self, _frame: FrameType, event: str, _argument: object) -> None:
         self.calls += event in ("call", "c_call")
 
@@ -72,13 +85,13 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
         extra = [(b"if-none-match", fields(first)[b"etag"])] if expected == 304 else []
         await client.request(ENTRY, extra=extra)
         before = gateway.answered_at_once[expected]
-        with Counts(monkeypatch, gateway) as counts:
-            messages = await client.request(ENTRY, extra=extra)
+        counts = Counts(monkeypatch, gateway)
+        messages, calls = await counts.fewest_calls(lambda: client.request(ENTRY, extra=extra))
         assert status(messages) == expected
         assert len(messages) == 2
         assert (counts.hops, counts.queries) == (0, 0)
-        assert counts.calls <= MOST_CALLS
-        assert gateway.answered_at_once[expected] == before + 1
+        assert calls <= MOST_CALLS
+        assert gateway.answered_at_once[expected] == before + 3
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DELIVERY__MODE=mode)
 
@@ -280,21 +293,21 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
 def test_a_warm_manifest_is_answered_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         first = await client.request(MANIFEST)
-        with Counts(monkeypatch, gateway) as counts:
-            again = await client.request(MANIFEST)
+        counts = Counts(monkeypatch, gateway)
+        again, calls = await counts.fewest_calls(lambda: client.request(MANIFEST))
         assert body(again) == body(first)
         assert (counts.hops, counts.queries) == (0, 0)
-        assert counts.calls <= MOST_CALLS
+        assert calls <= MOST_CALLS
         held = [(b"if-none-match", fields(first)[b"etag"])]
         for _ in range(2):
             assert status(await client.request(MANIFEST, extra=held)) == 304
-        assert gateway.answered_at_once == {200: 1, 304: 2}
+        assert gateway.answered_at_once == {200: 3, 304: 2}
 
     with_gateway(site, scenario, **QUIET)
 
 
 def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
-    """And costs the files' decisions nothing."""
+    """And costs the files' caches nothing."""
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
