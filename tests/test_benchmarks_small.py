@@ -16,7 +16,7 @@ from benchmarks.cores import Cores
 from benchmarks.fresh_process import in_fresh_process
 from benchmarks.load.open_loop import NO_ANSWER, Arrival, open_loop
 from benchmarks.lookup.hit_ratio import SIZES, TTLS_S, hit_ratios
-from benchmarks.lookup.inside import gateway_inside
+from benchmarks.lookup.inside import gateway_inside, received
 from benchmarks.lookup.misses import concurrent_misses
 from benchmarks.lookup.stages import STAGES
 from benchmarks.loop import run
@@ -100,7 +100,7 @@ def test_stages_can_be_measured_on_a_site_of_ones_own(site: PopulatedSite) -> No
     async def looked_up() -> set[Path]:
         async with gateway_inside(subjects) as inside:
             await inside.look_up_all(inside.askings)
-            return {inside.look_up(asking.scope) for asking in inside.askings}
+            return {inside.look_up(asked) for asked in received(inside.askings)}
 
     assert all(path.is_dir() for path in run(looked_up()))
 

@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 from benchmarks.subjects import Asking, Subjects
 from gateway.application import Gateway
 from gateway.basis import AT_HAND, Basis
+from gateway.identity import Headers, joined_headers
 from gateway.names import AssetKey
 
 T = TypeVar("T")
 Nanoseconds = list[int]
+Received = tuple[Any, Headers]
+"""What the hot path is given of a request: the scope, and its header fields as they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,13 @@ class Inside:
     gateway: Gateway
     askings: Sequence[Asking]
 
-    def look_up(self, scope: Any) -> Path:
+    def look_up(self, asked: Received) -> Path:
         """All that stands between a request's head and the folder of its file, on the hot path.
 
         Raises: Pending, where something is not in memory.
         """
-        own_assets = self.gateway.own_assets
-        resolution = own_assets.resolve(AT_HAND, scope, dict(scope["headers"]), self.below(scope))
+        scope, headers = asked
+        resolution = self.gateway.own_assets.resolve(AT_HAND, scope, headers, self.below(scope))
         return self._folder_of(resolution.key)
 
     async def look_up_waiting(self, scope: Any) -> Path:
@@ -75,6 +78,11 @@ async def gateway_inside(subjects: Subjects, places: int = 1) -> AsyncIterator[I
 def made(askings: Iterable[Asking]) -> Iterator[dict[str, object]]:
     """Scopes, each made when it is wanted, as a server makes it: just before the application."""
     return (asking.scope for asking in askings)
+
+
+def received(askings: Iterable[Asking]) -> Iterator[Received]:
+    """The same, with their fields."""
+    return ((scope, joined_headers(scope)) for scope in made(askings))
 
 
 def timed(call: Callable[[T], object], arguments: Iterable[T]) -> Nanoseconds:

@@ -5,7 +5,7 @@ the machine does meets all of them.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,10 @@ import orjson
 from databases import Database
 from databases.core import Connection
 
-from benchmarks.lookup.inside import Inside, Nanoseconds, made, timed, timed_async
+from benchmarks.lookup.inside import Inside, Nanoseconds, made, received, timed, timed_async
 from benchmarks.subjects import Asking
 from gateway.basis import AT_HAND, Basis
-from gateway.identity import Headers, IdentityChain, joined_headers
+from gateway.identity import IdentityChain
 from gateway.identity.jwt import JwtIdentity
 from gateway.names import Target, UserId, parse_target
 from gateway.resolver import Resolution
@@ -47,11 +47,6 @@ async def _clock(_inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     return timed(lambda _asking: None, askings)
 
 
-def _with_headers(askings: Iterable[Asking]) -> Iterator[tuple[Any, Headers]]:
-    """What the hot path is given of a request."""
-    return ((scope, joined_headers(scope)) for scope in made(askings))
-
-
 async def _identity(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     return _identified(inside.gateway.identity, askings)[1]
 
@@ -63,8 +58,7 @@ async def _unknown_token(inside: Inside, askings: Sequence[Asking]) -> Nanosecon
 def _identified(chain: IdentityChain, askings: Sequence[Asking]) -> tuple[Nanoseconds, Nanoseconds]:
     """Each token twice."""
     first, second = (
-        timed(lambda asked: chain.identify(AT_HAND, *asked), _with_headers(askings))
-        for _ in range(2)
+        timed(lambda asked: chain.identify(AT_HAND, *asked), received(askings)) for _ in range(2)
     )
     return first, second
 
@@ -178,7 +172,7 @@ def _file(inside: Inside) -> str:
 
 async def _warm(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     await inside.look_up_all(askings)
-    return timed(inside.look_up, made(askings))
+    return timed(inside.look_up, received(askings))
 
 
 async def _cold(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
@@ -190,9 +184,9 @@ async def _cold(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
 async def _at_once(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     await _warm_send(inside, askings)
     answer = inside.gateway.answer_at_once
-    if any(answer(*asked) is None for asked in _with_headers(askings)):
+    if any(answer(*asked) is None for asked in received(askings)):
         raise NotHere("a file is not in memory")
-    return timed(lambda asked: answer(*asked), _with_headers(askings))
+    return timed(lambda asked: answer(*asked), received(askings))
 
 
 async def _later(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:

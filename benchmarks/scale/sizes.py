@@ -14,7 +14,15 @@ from time import perf_counter_ns, process_time_ns
 
 import psutil
 
-from benchmarks.lookup.inside import Inside, gateway_inside, made, settle, timed, timed_async
+from benchmarks.lookup.inside import (
+    Inside,
+    gateway_inside,
+    made,
+    received,
+    settle,
+    timed,
+    timed_async,
+)
 from benchmarks.percentiles import Latencies
 from benchmarks.population import PopulatedSite, Population
 from benchmarks.subjects import Asking, made_subjects
@@ -23,7 +31,6 @@ from gateway.application import create_app
 from gateway.basis import AT_HAND
 from gateway.changes import ANYTHING, Change
 from gateway.freshness.sqlite import SqliteSource
-from gateway.identity import joined_headers
 
 # As many as the caches keep by default.
 MOST_WARM = 100_000
@@ -76,7 +83,7 @@ async def measure_size(folder: Path, population: Population, rounds: int, most_w
 async def _fill(inside: Inside, found: Rounds) -> None:
     """Everyone asks once; the tokens are remembered before memory is measured."""
     identify, lookups = inside.gateway.identity.identify, inside.gateway.lookups
-    users = [identify(AT_HAND, scope, joined_headers(scope)) for scope in made(inside.askings)]
+    users = [identify(AT_HAND, *asked) for asked in received(inside.askings)]
     await settle()
     before = psutil.Process().memory_info().rss
     for start in range(0, len(users), _LOADS_AT_ONCE):
@@ -96,7 +103,7 @@ async def _warm_lookups(inside: Inside, askings: Sequence[Asking], number: int) 
     asked = [askings[choose()] for _ in range(_WARM_CALLS)]
     await inside.look_up_all(asked)
     await settle()
-    return Latencies(timed(inside.look_up, made(asked)))
+    return Latencies(timed(inside.look_up, received(asked)))
 
 
 async def _cold_us(inside: Inside, askings: Sequence[Asking], number: int) -> float:
