@@ -94,7 +94,7 @@ def server_config(
 ) -> uvicorn.Config:
     """For a server in this process, with the protocol and the limits of the settings.
 
-    `front` answers repetitions for `application`, which decides all else.
+    `front` answers what is in memory; `application` gets all else.
     """
     raise_limit()  # before the protocol counts how many connections fit
     protocol = protocol_for(front, settings.server)

@@ -147,7 +147,8 @@ def test_the_demo_answers_only_under_its_own_host_names(demo: Server) -> None:
     token = demo.get("/demo/users.json").json["users"][0]["token"]
     file = "/api/v1/plugins/NetworkReview/plugin.json"
     headers = {"Authorization": f"Bearer {token}"}
-    for path in ("/", "/demo/users.json", file, file, "/-/live", "/nothing"):  # file: a repetition
+    # The file is answered from memory the second time.
+    for path in ("/", "/demo/users.json", file, file, "/-/live", "/nothing"):
         for host in OWN_HOSTS:
             assert demo.get(path, {**headers, "Host": host}).status != 421
         for host in FOREIGN_HOSTS:

@@ -374,7 +374,7 @@ def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: HeldScena
             await scenario(gateway, client, held)
             await held.two_looks()
             assert b"1.0.0" in body(await client.request(ENTRY))
-            assert b"1.0.0" in body(await client.request(ENTRY))  # no decision was remembered
+            assert b"1.0.0" in body(await client.request(ENTRY))
         finally:
             commit(site, "1.0.0")
 

@@ -208,7 +208,7 @@ def test_an_answer_is_one_users_alone(site: Site) -> None:
     with_gateway(site, scenario)
 
 
-def test_after_a_change_of_a_user_their_next_request_is_decided_anew(site: Site) -> None:
+def test_after_a_change_of_a_user_their_next_request_takes_the_long_way(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
         gateway.invalidation.apply(Change(user=UserId(ADA)))

@@ -276,7 +276,7 @@ def test_a_second_authorization_field_is_refused(server: Server) -> None:
 
 
 def test_what_is_remembered_ends_at_its_expiry(site: Site) -> None:
-    """A token, and the decision that rests on it; the token of a signed URL, too."""
+    """A verified token; that of a signed URL, too."""
     with leaping({**site.environment, **SIGNED_ENVIRONMENT}) as running:
         proof = {"Authorization": f"Bearer {token(ADA, ttl_s=LEAP_S - 1)}"}
         url = signed(capability(ADA, "Review", ttl_s=int(LEAP_S) - 1), "Review")

@@ -178,7 +178,7 @@ def test_what_is_logged_or_explained_is_left_to_the_application(
         assert running.app.calls == 6
 
 
-def test_a_limit_of_connections_refuses_repetitions_too(site: Site) -> None:
+def test_a_limit_of_connections_refuses_what_is_in_memory_too(site: Site) -> None:
     with two_ways(site, GATEWAY__SERVER__LIMIT_CONCURRENCY="2") as running:
         running.warm(request())
         address = running.sockets["ours"].getsockname()

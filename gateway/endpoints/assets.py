@@ -1,6 +1,7 @@
 """The routes of files: who asks decides which version, the URL decides how long it is kept.
 
-Raw ASGI applications for requests that are not decided yet; front.py answers the others.
+Each decides by one function, `resolve`: at once for front.py, or as an ASGI application, which
+waits.
 """
 
 import time
