@@ -148,6 +148,16 @@ def test_wrk_sends_one_list_whole_and_each_request_once(
     assert sorted(sent) == sorted(f"/a{place}" for place in range(50))
 
 
+def test_wrk_begins_again_where_a_list_ends(recording: _RecordingServer, tmp_path: Path) -> None:
+    require_program("wrk")
+    lists = RequestLists(tmp_path / "lists", [_requests("a", 3)])
+    lists.send(recording.server_address[1], Until.TIME, 1, 1)
+    recording.server_close()
+    (asked,) = filter(None, recording.asked)  # wrk connects once before
+    assert len(asked) > 6
+    assert asked == [f"/a{place % 3}" for place in range(len(asked))]
+
+
 def test_wrk_sends_each_list_in_its_order_over_one_connection(
     recording: _RecordingServer, tmp_path: Path
 ) -> None:
