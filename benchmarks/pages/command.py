@@ -122,9 +122,8 @@ class _Measuring:
         with self._gateway() as server:
             answers = gateway_answers(server.port, urls, self._files)
             # Their own manifests have ETags of their own.
-            for user in {
-                v[0].user for case in self._cases for v in case.visits if case.revalidates
-            }:
+            again = [visit[0] for case in self._cases if case.revalidates for visit in case.visits]
+            for user in {each.user for each in again if each.file is None}:
                 urls.ask(server.port, Wanted(user, None))
         lengths = {kind: len(answer.content) for kind, answer in answers.items()}
         gateway = Contender(GATEWAY, urls, lengths)
@@ -223,12 +222,7 @@ class _Measuring:
                 cells.append(f"{found.median:,.0f}" if found else "")
             queries = spread_of(each * size for each in self._queries.get(case.name, ()))
             rows.append([case.name, *cells, f"{queries.median:.3f}" if queries else ""])
-        columns = (
-            "page loads, single requests",
-            "gateway /s",
-            "bare /s",
-            "queries each",
-        )
+        columns = ("page loads, single requests", "gateway /s", "bare /s", "queries each")
         return Table(f"A page load is the manifest and {FILES} files", columns, rows)
 
     def _taking_part(self, case: Case) -> list[Contender]:
