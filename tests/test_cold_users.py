@@ -1,7 +1,8 @@
-"""A user of whom nothing is known: their rows and their JSON are loaded together."""
+"""Users of whom nothing is known: their rows and their JSON are loaded together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from gateway import Gateway
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId
+from gateway.storage import PluginStorage
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, Site
@@ -26,18 +28,18 @@ class Gate:
         self.open.set()
         self.error: Exception | None = None
         connection = gateway.database._connection
-        fetch = connection.fetch
+        fetch = connection.fetch_among
 
-        async def gated(statement: str, *values: Any) -> Any:
+        async def gated(statement: str, values: Sequence[str]) -> Any:
             self.asked += 1
             if self.error is not None:
                 raise self.error
-            rows = await fetch(statement, *values)
+            rows = await fetch(statement, values)
             self.read += 1
             await self.open.wait()
             return rows
 
-        monkeypatch.setattr(connection, "fetch", gated)
+        monkeypatch.setattr(connection, "fetch_among", gated)
 
     async def until_read(self, times: int) -> None:
         await until(lambda: self.read >= times)
@@ -151,3 +153,95 @@ def test_a_gateway_that_ends_waits_for_no_load(site: Site, monkeypatch: pytest.M
 
     gated(site, monkeypatch, scenario)
     assert left[0].cancelled()
+
+
+USERS = 10_000
+
+
+def strangers(count: int) -> list[UserId]:
+    return [UserId(f"{number:032x}") for number in range(count)]
+
+
+def test_ten_thousand_users_who_come_at_once_cost_a_few_queries(either_site: Site) -> None:
+    """Promised are 500 queries at most for 10,000 users; a query takes 500 users."""
+    users = strangers(USERS)
+    for user in users[:: USERS // 5]:
+        either_site.give(user, "Review", "1.0.0")
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        before = gateway.database.queries
+        answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
+        assert gateway.database.queries - before <= 50
+        assert [
+            user for user, answer in zip(users, answers, strict=True) if status(answer) == 200
+        ] == (users[:: USERS // 5])
+        assert {status(answer) for answer in answers} == {200, 404}
+
+    with_gateway(either_site, scenario, **QUIET)
+
+
+def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_next_query(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        asking = []
+        for user in (ADA, BEN, *strangers(50)):
+            asking.append(asyncio.create_task(client.request(ENTRY, user)))
+            await gate.until_read(1)
+            await asyncio.sleep(0)
+        assert gate.asked == 1
+        gate.open.set()
+        await asyncio.gather(*asking)
+        assert gate.asked == 2
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_file_that_hangs_delays_its_user_and_nobody_else(
+    either_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    read = PluginStorage.read_document_and_facts
+
+    def hanging(storage: PluginStorage, user: UserId) -> Any:
+        if user == ADA:
+            released.wait()
+        return read(storage, user)
+
+    monkeypatch.setattr(PluginStorage, "read_document_and_facts", hanging)
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        adas = asyncio.create_task(client.request(ENTRY))
+        try:
+            for batch in range(5):
+                users = [BEN, *strangers(5 + batch)[5:]]
+                answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
+                assert [status(answer) for answer in answers] == [200] + [404] * batch
+            assert not adas.done()
+        finally:
+            released.set()
+        assert status(await adas) == 200
+
+    with_gateway(either_site, scenario, **QUIET)
+
+
+def test_a_broken_file_delays_its_user_and_nobody_else(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.lookups._BROKEN_PAUSE_S", 60.0)  # until the test has read on
+    path = site.installations_file(ADA)
+    whole = path.read_bytes()
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        path.write_bytes(whole[: len(whole) // 2])
+        adas = asyncio.create_task(client.request(ENTRY))
+        try:
+            for user in (BEN, *strangers(3)):
+                await client.request(ENTRY, user)
+            assert not adas.done()
+        finally:
+            path.write_bytes(whole)
+            adas.cancel()
+
+    with_gateway(site, scenario, **QUIET)

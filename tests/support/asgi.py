@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message
 
 from gateway import Gateway, create_app
 from gateway.settings import load_settings
-from tests.support.site import ADA, BEN, Site, token
+from tests.support.site import ADA, Site, token
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -34,7 +35,7 @@ class Client:
     ) -> list[Message]:
         headers: Headers = [(b"host", b"gateway"), (b"accept-encoding", coding)]
         if user is not None:
-            headers.append((b"authorization", _BEARER[user]))
+            headers.append((b"authorization", _bearer(user)))
         messages: list[Message] = []
 
         async def send(message: Message) -> None:
@@ -67,7 +68,11 @@ async def _never_disconnects() -> Message:
     return await never
 
 
-_BEARER = {user: f"Bearer {token(user)}".encode() for user in (ADA, BEN)}
+@cache
+def _bearer(user: str) -> bytes:
+    return f"Bearer {token(user)}".encode()
+
+
 ENTRY = "/api/v1/plugins/Review/dist/remoteEntry.js"
 
 
