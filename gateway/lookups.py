@@ -9,6 +9,9 @@
 All but the first share the settings of `[cache.versions]`. The last three answer the public
 route, where anybody can ask for any name: a name that is not published is asked of no table.
 changes.py alone purges and expires them.
+
+Users who are missed while others are being loaded wait for the next load, and share it: one query
+for the rows of all of them, and beside it one trip through a thread for all of their files.
 """
 
 import asyncio

@@ -48,6 +48,7 @@ def test_caches_tell_hits_from_misses(server: Server) -> None:
     assert found["gateway_cache_events_total", "installations", "loads"] >= 1
     assert found["gateway_cache_entries", "versions"] >= 1
     assert found["gateway_asset_bytes",] > 0
+    assert found["gateway_database_queries_total",] >= 1
 
 
 def test_metrics_can_be_switched_off(site: Site) -> None:
