@@ -165,6 +165,14 @@ class _Store(TLRUCache[K, Entry[V]], Generic[K, V]):
         )
         self._counters = counters
 
+    def find(self, key: K) -> Entry[V] | None:
+        """Looks at neither time nor order, as `get` does for four times the price: the entry may
+        be past every use."""
+        try:
+            return Cache.__getitem__(self, key)
+        except KeyError:
+            return None
+
     def expire(self, time: float | None = None) -> list[tuple[K, Entry[V]]]:
         dropped = super().expire(time)
         self._counters.expired += len(dropped)
@@ -336,7 +344,7 @@ class TTLCache(Generic[K, V]):
         entry = self.at_hand(key, max_age_s)
         if entry is not None:
             return entry, HIT if self.is_fresh(entry) else STALE_HIT
-        entry, now = self._entries.get(key), self._clock()
+        entry, now = self._entries.find(key), self._clock()
         self.counters.misses += 1
         if entry is None or now >= self._stale_until(entry):
             flight, collapsed = self._join(key)
@@ -359,7 +367,7 @@ class TTLCache(Generic[K, V]):
         return loaded, self._forwarded(reason, loaded, key, collapsed)
 
     def _forwarded(self, reason: str, loaded: Entry[V], key: K, collapsed: bool) -> Outcome:
-        return Outcome(reason, collapsed, stored=self._entries.get(key) is loaded)
+        return Outcome(reason, collapsed, stored=self._entries.find(key) is loaded)
 
     def is_fresh(self, entry: Entry[V]) -> bool:
         return self._renew(entry, self._clock())
@@ -602,7 +610,7 @@ class TTLCache(Generic[K, V]):
         # answers those who waited for it, and is not stored.
         if self._flights.get(key) is flight:
             del self._flights[key]
-            before = self._entries.get(key)
+            before = self._entries.find(key)
             self._store(key, entry)
             self._note_landing(key)
             if before is not None and before.value != value:
