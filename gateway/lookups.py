@@ -275,7 +275,8 @@ class Lookups:
 
     def confirm_database(self, at: float) -> None:
         """All that is held of the database was right at the moment `at` of the clock: every
-        commit before it was told, and what it may concern has been expired.
+        commit before it was told, and what it may concern has been expired. In any thread, of one
+        source.
         """
         for cache in self.database_caches:
             cache.confirm_all(at)

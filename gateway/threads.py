@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, KeysView
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -83,6 +83,24 @@ class _Trip(Generic[K, R]):
         failed: asyncio.Future[R] = self.loop.create_future()
         _settle(failed, outcome)
         return failed
+
+
+def in_own_thread(function: Callable[[], R]) -> "asyncio.Future[R]":
+    """What the function returns or raises; called in a thread of its own, which it may keep for
+    ever: the process can end all the same."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[R] = loop.create_future()
+
+    def run() -> None:
+        try:
+            outcome: R | _Raised = function()
+        except BaseException as error:  # whatever it is: it is for the caller
+            outcome = _Raised(error)
+        with suppress(RuntimeError):  # the loop ended before
+            loop.call_soon_threadsafe(_settle, result, outcome)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result
 
 
 def _settle(future: "asyncio.Future[R]", outcome: R | _Raised) -> None:

@@ -406,6 +406,8 @@ class TTLCache(Generic[K, V]):
     def confirm_all(self, at: float) -> None:
         """All values were right at the moment `at` of the clock, but for those that were purged or
         expired by now: their source was observed, and no change of it is left untold. O(1).
+
+        It may be called in another thread, of one source at a time: it sets one number.
         """
         self._confirmed_at = max(self._confirmed_at, at)
 

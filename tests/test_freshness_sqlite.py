@@ -3,8 +3,12 @@ nothing. The lifetimes of all cached answers are an hour here, so only the news 
 """
 
 import asyncio
+import itertools
+import os
 import shutil
+import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
@@ -15,16 +19,21 @@ import pytest
 
 from gateway import Gateway, create_app
 from gateway.changes import ANYTHING, Change
-from gateway.connections import SqliteConnection
+from gateway.connections import SqliteConnection, connect
+from gateway.database import PluginDatabase
 from gateway.freshness import following
-from gateway.freshness.sqlite import SqliteSource
+from gateway.freshness.sqlite import SqliteSource, _Counter
+from gateway.lookups import Lookups
+from gateway.names import UserId
 from gateway.settings import load_settings
+from gateway.storage import PluginStorage
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.news import AN_HOUR, version_for
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import MANIFEST, public
-from tests.support.waiting import eventually, until
+from tests.support.waiting import DEADLINE_S, eventually, until
+from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 
@@ -229,11 +238,18 @@ class Looks:
 
         async def counted(connection: SqliteConnection, statement: str, *values: Any) -> Any:
             rows = await fetch(connection, statement, *values)
-            self.versions += "data_version" in statement
             self.contents += "group_concat" in statement
             return rows
 
+        read = _Counter._read
+
+        def counted_read(counter: _Counter) -> int:
+            version = read(counter)
+            self.versions += 1
+            return version
+
         monkeypatch.setattr(SqliteConnection, "fetch", counted)
+        monkeypatch.setattr(_Counter, "_read", counted_read)
 
     async def two_more(self) -> None:
         """The second of them began, and its news were told, after this call."""
@@ -316,8 +332,8 @@ class Held:
     """The source's looks at the counter, and the users' queries: each goes on when it may."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self.looks_go_on = asyncio.Event()
-        self.counters_go_on = asyncio.Event()
+        self.looks_go_on = threading.Event()
+        self.counters_go_on = threading.Event()
         self.loads_go_on = asyncio.Event()
         self.rows_go_on = asyncio.Event()
         for event in (self.looks_go_on, self.counters_go_on, self.loads_go_on, self.rows_go_on):
@@ -327,13 +343,6 @@ class Held:
         fetch = SqliteConnection.fetch
 
         async def held(connection: SqliteConnection, statement: str, *values: Any) -> Any:
-            if "data_version" in statement:
-                self.looking += 1
-                await self.looks_go_on.wait()
-                counter = await fetch(connection, statement, *values)
-                self.looked += 1
-                await self.counters_go_on.wait()
-                return counter
             if connection is not users:
                 return await fetch(connection, statement, *values)
             self.loading += 1
@@ -344,6 +353,17 @@ class Held:
             return rows
 
         monkeypatch.setattr(SqliteConnection, "fetch", held)
+        read = _Counter._read
+
+        def held_read(counter: _Counter) -> int:
+            self.looking += 1
+            self.looks_go_on.wait(DEADLINE_S)
+            version = read(counter)
+            self.looked += 1
+            self.counters_go_on.wait(DEADLINE_S)
+            return version
+
+        monkeypatch.setattr(_Counter, "_read", held_read)
 
     async def until(self, what: str, times: int = 1) -> None:
         """That many more of what is counted."""
@@ -538,3 +558,238 @@ def test_what_was_committed_before_the_source_began_to_look_is_told(tmp_path: Pa
             assert told == [ANYTHING]
 
     asyncio.run(main())
+
+
+# What looks confirm
+
+
+class Ticking:
+    """A clock each of whose moments is another one."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 1.0
+        return self.now_s
+
+
+class Confirming:
+    """A counter, and what it confirmed; `during` is called while it reads the file."""
+
+    def __init__(self, site: Site) -> None:
+        self.confirmed: list[float] = []
+        self.clock = Ticking()
+        self.during: Callable[[], object] = lambda: None
+        self.counter = _Counter(site.database, 0.001, 1.0, self._confirm, self.clock)
+        read = self.counter._read
+
+        def disturbed() -> int:
+            version = read()
+            self.during()
+            return version
+
+        self.counter._read = disturbed  # type: ignore[method-assign]
+
+    def _confirm(self, at: float) -> None:
+        self.confirmed.append(at)
+        if len(self.confirmed) == 3:
+            self.counter.stop()
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Site:
+    return populated(tmp_path / "site")
+
+
+def test_each_look_that_finds_nothing_confirms_as_of_the_moment_before_it(own_site: Site) -> None:
+    looks = Confirming(own_site)
+    looks.during = looks.clock
+    assert looks.counter.wait_for_commit() is None
+    assert looks.confirmed == [1.0, 3.0, 5.0]
+    assert looks.counter.unmoved_at == 5.0
+    looks.counter.close()
+
+
+def test_a_look_that_finds_a_commit_confirms_nothing(own_site: Site) -> None:
+    looks = Confirming(own_site)
+    commit(own_site, "1.0.1")
+    assert looks.counter.wait_for_commit() == 1.0
+    assert looks.confirmed == []
+    assert looks.counter.wait_for_commit() is None
+    assert looks.confirmed == [2.0, 3.0, 4.0]
+    looks.counter.close()
+
+
+def test_the_counter_of_a_file_that_was_replaced_meanwhile_confirms_nothing(own_site: Site) -> None:
+    looks = Confirming(own_site)
+    looks.during = lambda: replace(own_site, "1.0.1")
+    assert looks.counter.wait_for_commit() is None
+    assert looks.confirmed == []
+    looks.counter.close()
+
+
+def test_a_file_that_is_away_confirms_nothing(own_site: Site) -> None:
+    """What was opened can still be read."""
+    looks = Confirming(own_site)
+    own_site.database.rename(own_site.folder / "away.db")
+    with pytest.raises(FileNotFoundError):
+        looks.counter.wait_for_commit()
+    assert looks.confirmed == []
+    looks.counter.close()
+
+
+def test_a_file_that_is_replaced_while_it_is_opened_is_noticed(
+    own_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connected(*arguments: Any, **named: Any) -> sqlite3.Connection:
+        connection = sqlite3.Connection(*arguments, **named)
+        monkeypatch.undo()
+        replace(own_site, "1.0.1")
+        return connection
+
+    monkeypatch.setattr("gateway.freshness.sqlite.sqlite3.connect", connected)
+    looks = Confirming(own_site)
+    assert looks.counter.wait_for_commit() is None
+    assert looks.confirmed == []
+    looks.counter.close()
+
+
+class Watched:
+    """The source, over the lookups of a gateway, with a clock of the test's own."""
+
+    def __init__(self, site: Site) -> None:
+        settings = load_settings(environ=site.environment)
+        self.now_s = 1000.0
+        self.database = PluginDatabase(connect(settings))
+        self.lookups = Lookups(
+            PluginStorage(settings.plugins_dir),
+            self.database,
+            settings.cache,
+            settings.access,
+            lambda: self.now_s,
+        )
+        self.records = self.lookups.records
+        self.source = SqliteSource(site.database, POLLS_S, 1.0, self.lookups)
+        self.told: list[Change] = []
+
+    def tell(self, change: Change) -> None:
+        self.told.append(change)
+        if change.read_since is not None:
+            self.lookups.expire_read_since(change.read_since)
+        else:
+            self.lookups.expire_all()
+
+    def at_hand(self, max_age_s: float | None = None) -> bool:
+        return self.records.at_hand(UserId(ADA), max_age_s) is not None
+
+    async def looked(self) -> None:
+        """A look that began after this call has confirmed what is known of Ada."""
+        self.now_s += 0.01
+        await until(lambda: self.at_hand(0.0))
+
+    async def version(self) -> str:
+        record = (await self.records.get(UserId(ADA))).find("Review")
+        assert record is not None
+        return str(record.version)
+
+
+def watching(site: Site, scenario: Callable[[Watched], Awaitable[None]]) -> None:
+    async def main() -> None:
+        watched = Watched(site)
+        await watched.database.open()
+        async with following([watched.source], watched.tell):
+            await scenario(watched)
+        await watched.lookups.close()
+        await watched.database.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+def test_nothing_is_asked_while_nothing_changes_and_after_max_age_once(
+    own_site: Site, is_busy: bool
+) -> None:
+    """Also where the application commits to its other tables before every look."""
+
+    async def scenario(watched: Watched) -> None:
+        await watched.version()
+        for number in range(44):
+            watched.now_s += 6.0
+            if is_busy:
+                await asyncio.to_thread(login, own_site, f"a{number}@example.org")
+            await watched.looked()
+        assert watched.database.queries == 1
+        watched.now_s += 36.0  # 300 since the load
+        assert not watched.at_hand()
+        assert await watched.version() == "1.0.0"
+        assert watched.database.queries == 2
+        assert len(watched.told) > 20 if is_busy else watched.told == [ANYTHING]
+
+    watching(own_site, scenario)
+
+
+def test_where_every_look_finds_a_commit_that_is_not_ours_it_confirms_all_the_same(
+    own_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = itertools.count()
+    monkeypatch.setattr(_Counter, "_read", lambda _counter: next(versions))
+
+    async def scenario(watched: Watched) -> None:
+        await watched.version()
+        watched.now_s += 6.0
+        await watched.looked()
+        assert watched.database.queries == 1
+
+    watching(own_site, scenario)
+
+
+def test_a_change_that_is_seen_ends_what_was_confirmed_before(own_site: Site) -> None:
+    async def scenario(watched: Watched) -> None:
+        assert await watched.version() == "1.0.0"
+        await watched.looked()
+        await asyncio.to_thread(commit, own_site, "1.0.1")
+        await until(lambda: watched.told != [ANYTHING])
+        assert not watched.at_hand()
+        assert await watched.version() == "1.0.1"
+
+    watching(own_site, scenario)
+
+
+def test_a_source_that_fails_confirms_nothing(own_site: Site) -> None:
+    async def scenario(watched: Watched) -> None:
+        await watched.version()
+        await watched.looked()
+        away = own_site.database.rename(own_site.folder / "away.db")
+        watched.now_s += 6.0
+        assert watched.at_hand()
+        watched.now_s += 4.0
+        await asyncio.sleep(5 * POLLS_S)  # not for luck: many looks would have confirmed
+        assert not watched.at_hand()
+        away.rename(own_site.database)
+        await until(lambda: watched.told == [ANYTHING, ANYTHING])
+        assert not watched.at_hand()
+        await watched.version()
+        await watched.looked()
+
+    watching(own_site, scenario)
+
+
+def test_a_process_that_was_paused_for_longer_than_ttl_begins_with_no_old_answer(
+    tmp_path: Path,
+) -> None:
+    site = populated(tmp_path / "site")
+    settings = {
+        "GATEWAY__CACHE__VERSIONS__TTL": "0.5",
+        "GATEWAY__CACHE__VERSIONS__STALE_IF_ERROR": "0",
+    }
+    with serving({**site.environment, **settings}) as server:
+        ask = version_for(server, ADA)
+        (worker,) = children(server.process.pid)
+        for version in ("1.0.1", "1.0.0") * 3:
+            assert ask() != version
+            os.kill(worker, signal.SIGSTOP)
+            commit(site, version)
+            time.sleep(0.6)  # not for luck: this is how long it is paused
+            os.kill(worker, signal.SIGCONT)
+            assert ask() == version
