@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,8 +182,9 @@ class _Measuring:
             before = read_counters(server.port)
             later = run(open_loop(server.port, spread_out(views, effort.period_s, _PERIODS - 1)))
             queries = read_counters(server.port)[QUERIES] - before[QUERIES]
-        if failed := sum(each.status != 200 for each in (*first, *later)):
-            self._record.failures.append(f"quiet minutes: {failed} answers other than 200")
+        statuses = Counter(each.status for each in (*first, *later))
+        if statuses.keys() != {200}:
+            self._record.failures.append(f"quiet minutes: answers by status: {dict(statuses)}")
         text = "queries per page view, each user once a minute, nothing changes"
         per_view = queries / effort.viewers / (_PERIODS - 1)
         self._judge(text, PER_VIEW, per_view, effort.viewers)
