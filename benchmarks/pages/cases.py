@@ -4,14 +4,15 @@ A case is a list of page loads, or of single requests. The gateway is new in eac
 cases come in their order: who was asked for in an earlier one is known in a later one.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 
 from benchmarks.load.listed import Until
 from benchmarks.pages.wanted import Visitors, Wanted
 from benchmarks.promises import Bound, Verdict, judge
-from benchmarks.ratios import Spread
+from benchmarks.ratios import spread_of
+from benchmarks.serve.figures import Figures
 from benchmarks.users import shuffled, uniform, zipf
 
 FILES = 10
@@ -144,19 +145,12 @@ def make_cases(visitors: Visitors, effort: Effort) -> list[Case]:
     ]
 
 
-def verdicts(
-    cases: Sequence[Case],
-    ratio: Callable[[str, str, object], Spread | None],
-    p99_ms: Mapping[str, Spread],
-) -> Iterator[Verdict]:
-    """`ratio`: of two servers' requests/s in a case; `p99_ms`: of the gateway, by case."""
+def verdicts(cases: Sequence[Case], figures: Figures) -> Iterator[Verdict]:
     by_name = {case.name: case for case in cases}
     for text, rival, at_least, names in PROMISES:
-        figures = {
-            name: found
-            for name in names
-            if name in by_name and (found := ratio("gateway", rival, by_name[name])) is not None
-        }
-        yield judge(text, at_least, figures)
-    measured = {ONE_FILE: p99_ms[ONE_FILE]} if ONE_FILE in p99_ms else {}
-    yield judge(P99_PROMISE, _P99, measured)
+        ratios = {name: figures.ratio("gateway", rival, by_name[name]) for name in names}
+        measured = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        yield judge(text, at_least, measured)
+    found = figures.of("gateway", by_name[ONE_FILE])
+    p99_ms = spread_of(each.report.p99_us / 1000 for each in found)
+    yield judge(P99_PROMISE, _P99, {ONE_FILE: p99_ms} if p99_ms else {})

@@ -198,13 +198,7 @@ class _Measuring:
         about |= {rival.name: rival.about for rival in RIVALS}
         note(record, self._cases, figures, about)
         record.tables.append(self._page_table())
-        gateway = {case.name: figures.of(GATEWAY, case) for case in self._cases}
-        p99_ms = {
-            name: spread
-            for name, found in gateway.items()
-            if (spread := spread_of(each.report.p99_us / 1000 for each in found)) is not None
-        }
-        record.verdicts += verdicts(self._cases, figures.ratio, p99_ms)
+        record.verdicts += verdicts(self._cases, figures)
         for line in self._absent:
             record.remark(f"skipped: {line}")
         record.details["rounds"] = recorded(figures)
