@@ -66,7 +66,7 @@ _HEAD_BYTES = 2048
 def pages(rounds: int | None, site_dir: Path, quick: bool, output: Path) -> None:
     """Page loads as browsers make them, of users who are known and of users never seen.
 
-    The full run takes about eight minutes. Leave the machine alone meanwhile.
+    The full run takes about ten minutes. Leave the machine alone meanwhile.
     """
     require_wrk()
     effort = _QUICK if quick else _WHOLE

@@ -74,7 +74,7 @@ _QUICK = Effort(1_000, 1, 2.0, None, 200, 1.0)
 def storm(site_dir: Path, quick: bool, output: Path) -> None:
     """All users at once after a restart; then what users cost who are known, and ask or do not.
 
-    The full run takes about ten minutes, six of them in real time.
+    The full run takes about eleven minutes, six of them in real time.
     """
     require_wrk()
     effort = _QUICK if quick else _WHOLE
