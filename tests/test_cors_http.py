@@ -264,7 +264,7 @@ def test_a_mistake_of_ours_is_a_500_that_the_page_can_read(site: Site, path: str
         "headers": [
             (b"origin", ORIGIN.encode()),
             (b"authorization", f"Bearer {token(ADA)}".encode()),
-            (b"if-none-match", broken),
+            (b"if-match", broken),
         ],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.basis import AT_HAND, AtHand, Basis
+from gateway.basis import AtHand, Basis
 from gateway.cache_policy import NO_STORE, Audience
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import AssetServer, Exchange
@@ -40,12 +40,12 @@ class AssetRoute:
     def takes(self, _below: bytes) -> bool:
         return True
 
-    def answer_at_hand(
-        self, scope: Scope, headers: Headers, below: bytes
+    def answer_from_memory(
+        self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Prepared, bytes] | None:
         """See front.py."""
-        resolution = self.resolve(AT_HAND, scope, headers, below)
-        return self._server.answer_at_hand(headers, resolution, self.audience)
+        resolution = self.resolve(basis, scope, headers, below)
+        return self._server.answer_from_memory(basis, headers, resolution, self.audience)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await answered_by_method(scope, send):

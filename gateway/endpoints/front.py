@@ -23,19 +23,17 @@ from urllib.parse import quote
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.basis import Pending
+from gateway.basis import AT_HAND, AtHand, Basis, Pending
 from gateway.cors import CorsPolicy
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.answers import on_bug, on_request_error
-from gateway.errors import RequestError
+from gateway.errors import RequestError, SourceUnavailable
 from gateway.identity import Headers, joined_headers
 from gateway.representation import HeaderFields, Prepared
 
 logger = logging.getLogger(__name__)
 
 _WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
-# Ranges and rarer conditions are planned on the long way.
-_RARE = (b"range", b"if-match", b"if-unmodified-since")
 _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 
@@ -45,11 +43,11 @@ class DirectRoute(Protocol):
     def takes(self, below: bytes) -> bool:
         """Whether a path is this route's. `below`: the path as received, without the prefix."""
 
-    def answer_at_hand(
-        self, scope: Scope, headers: Headers, below: bytes
+    def answer_from_memory(
+        self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Prepared, bytes] | None:
         """The answer to a GET that has no range and no condition but If-None-Match, with its body;
-        None, where it is not in memory. Raises: Pending, RequestError.
+        None, where the bytes are not in memory. Raises: Pending, RequestError.
         """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,16 +94,13 @@ class Front:
         `scope`: `raw_path`, `query_string`, `client` and `server` are there. `headers`: of a
         request that repeats no field.
         """
-        for name in _RARE:
-            if name in headers:
-                return None
-        if b"if-modified-since" in headers and b"if-none-match" not in headers:
+        if not _is_plain(headers):
             return None
         route, below = self._direct(scope)
         if route is None:
             return None
         try:
-            found = route.answer_at_hand(scope, headers, below)
+            found = route.answer_from_memory(AT_HAND, scope, headers, below)
         except (Pending, RequestError):
             found = None
         except Exception:  # a mistake of ours: in a connection nobody else would answer
@@ -169,12 +164,40 @@ class Front:
         await self._guarded(scope, receive, send_and_count)
 
     async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_plain = self.has_started and scope["method"] in ("GET", "HEAD")
-        route, _ = self._direct(scope) if is_plain else (None, b"")
+        may_be_direct = self.has_started and scope["method"] in ("GET", "HEAD")
+        route, below = self._direct(scope) if may_be_direct else (None, b"")
         if route is None:
             await self._inner(scope, receive, send)
             return
         try:
-            await route(scope, receive, send)
+            if scope["method"] != "GET" or not await self._waited(route, scope, below, send):
+                await route(scope, receive, send)
         except RequestError as error:
             await on_request_error(error)(scope, receive, send)
+
+    async def _waited(self, route: DirectRoute, scope: Scope, below: bytes, send: Send) -> bool:
+        """Waits until all is in memory, and answers from there; False: nothing was sent.
+
+        Raises: SourceUnavailable.
+        """
+        headers = joined_headers(scope)
+        if not _is_plain(headers):
+            return False
+        try:
+            found = await Basis().settled(route.answer_from_memory, scope, headers, below)
+        except SourceUnavailable:
+            raise
+        except RequestError:  # the route says which error that is to this caller
+            return False
+        if found is None:
+            return False
+        prepared, body = found
+        await send_answer(send, prepared.status, prepared.fields, body)
+        return True
+
+
+def _is_plain(headers: Headers) -> bool:
+    """Whether a request has no range, and no condition but If-None-Match."""
+    if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
+        return False
+    return b"if-modified-since" not in headers or b"if-none-match" in headers

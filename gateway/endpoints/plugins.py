@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.basis import AT_HAND, AtHand, Basis
+from gateway.basis import AtHand, Basis
 from gateway.cache_policy import JSON_ANSWER
 from gateway.catalogue import Catalogue
 from gateway.delivery.memory import send_held
@@ -34,11 +34,11 @@ class ManifestRoute:
     def takes(self, below: bytes) -> bool:
         return not below
 
-    def answer_at_hand(
-        self, scope: Scope, headers: Headers, _below: bytes
+    def answer_from_memory(
+        self, basis: AtHand, scope: Scope, headers: Headers, _below: bytes
     ) -> tuple[Prepared, bytes] | None:
         """See front.py."""
-        variant = self._manifest(AT_HAND, scope, headers)
+        variant = self._manifest(basis, scope, headers)
         found = prepared(variant, JSON_ANSWER.encode(), headers.get(b"if-none-match"))
         return found, ((variant.content or b"") if found.status == 200 else b"")
 

@@ -6,7 +6,7 @@ import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from gateway.assets import AssetStore
-from gateway.basis import AT_HAND, Basis
+from gateway.basis import AtHand, Basis
 from gateway.cache_policy import Audience, asset_cache_control
 from gateway.delivery.accel import AccelRedirect
 from gateway.delivery.file import PlannedFileResponse
@@ -69,22 +69,22 @@ class AssetServer:
             for pinned in (False, True)
         }
 
-    def answer_at_hand(
-        self, headers: Headers, resolution: Resolution, audience: Audience
+    def answer_from_memory(
+        self, basis: AtHand, headers: Headers, resolution: Resolution, audience: Audience
     ) -> tuple[Prepared, bytes] | None:
         """The answer to a GET that has no range and no condition but If-None-Match, with its body.
 
         None, where it is not in memory, or is not the pinned one. Raises: Pending, NotServed.
         """
         key, wanted = resolution.key, resolution.content_digest
-        representation = self._store.get(AT_HAND, key)
+        representation = self._store.get(basis, key)
         if wanted is not None and representation.digest != wanted:
             return None
         variant = representation.select(headers.get(b"accept-encoding"))
         cache_control = self._cache_control[audience, wanted is not None]
         known = headers.get(b"if-none-match")
         if self._accel is not None:
-            return self._redirect_at_hand(
+            return self._redirect_from_memory(
                 self._accel, key, representation, variant, cache_control, known
             )
         if variant.content is None:
@@ -92,7 +92,7 @@ class AssetServer:
         found = prepared(variant, cache_control, known)
         return found, (variant.content if found.status == 200 else b"")
 
-    def _redirect_at_hand(
+    def _redirect_from_memory(
         self,
         accel: AccelRedirect,
         key: AssetKey,
