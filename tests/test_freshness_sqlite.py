@@ -698,10 +698,12 @@ def watching(site: Site, scenario: Callable[[Watched], Awaitable[None]]) -> None
     async def main() -> None:
         watched = Watched(site)
         await watched.database.open()
-        async with following([watched.source], watched.tell):
-            await scenario(watched)
-        await watched.lookups.close()
-        await watched.database.close()
+        try:
+            async with following([watched.source], watched.tell):
+                await scenario(watched)
+        finally:
+            await watched.lookups.close()
+            await watched.database.close()
 
     asyncio.run(main())
 
