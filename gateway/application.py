@@ -108,7 +108,7 @@ class Gateway(Front):
             self.identity,
         )
         self.change_log = ChangeLog(self.storage.cache)
-        self._nodes = _postgres_source(settings)
+        self._nodes = _postgres_source(settings, self.lookups)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, self.storage, self.assets)
         self.callers = Callers(settings, self.identity)
@@ -370,10 +370,15 @@ def _warned(whom: str) -> Iterator[None]:
         logger.warning("%s were not told of a change: %s", whom, error)
 
 
-def _postgres_source(settings: Settings) -> PostgresSource | None:
+def _postgres_source(settings: Settings, lookups: Lookups | None = None) -> PostgresSource | None:
+    """Without `lookups`: to announce alone."""
     if settings.database_dialect != "postgresql":
         return None
-    return PostgresSource(settings.database.url, settings.freshness.postgres_channel)
+    url, channel = settings.database.url, settings.freshness.postgres_channel
+    if lookups is None:
+        return PostgresSource(url, channel)
+    ttl_s = settings.cache.versions.ttl
+    return PostgresSource(url, channel, ttl_s, lookups.confirm_database, lookups.clock)
 
 
 def _telling(scope: Scope, send: Send) -> Send:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,15 @@ import asyncpg
 import pytest
 
 from gateway import Gateway
-from gateway.freshness.postgres import TABLES
+from gateway.changes import ANYTHING, Change
+from gateway.connections import connect
+from gateway.database import PluginDatabase
+from gateway.freshness import following
+from gateway.freshness.postgres import TABLES, PostgresSource, _Heart, trigger_statements
+from gateway.lookups import Lookups
 from gateway.names import UserId
+from gateway.settings import load_settings
+from gateway.storage import PluginStorage
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.commands import line_of, run
 from tests.support.news import AN_HOUR, version_for
@@ -26,7 +33,9 @@ from tests.support.waiting import eventually, until, until_answer
 pytestmark = pytest.mark.slow
 
 QUERY_TIMEOUT_S = 5.0
-LISTENING = "query ~ '^(LISTEN|SELECT 1;?$)' AND datname = current_database()"
+LISTENING = (
+    "query ~ '^LISTEN|pg_trigger AS t' AND pid <> pg_backend_pid() AND datname = current_database()"
+)
 
 
 def new_site(postgres: Postgres, folder: Path) -> PostgresSite:
@@ -471,3 +480,241 @@ def test_several_workers_all_listen(site: PostgresSite) -> None:
     with serving({**site.environment, **AN_HOUR}, "--workers", "2") as running:
         eventually(lambda: len(listeners(site)), lambda count: count >= 2)
         assert running.get(own("Review"), bearer(ADA)).status == 200
+
+
+# What heartbeats confirm
+
+
+class Beating:
+    """The source, over the lookups of a gateway, with a clock of the test's own."""
+
+    def __init__(self, site: PostgresSite, monkeypatch: pytest.MonkeyPatch, url: str = "") -> None:
+        settings = load_settings(environ=site.environment)
+        self.now_s = 1000.0
+        self.beats = self.lost = 0
+        self.database = PluginDatabase(connect(settings))
+        self.lookups = Lookups(
+            PluginStorage(settings.plugins_dir),
+            self.database,
+            settings.cache,
+            settings.access,
+            lambda: self.now_s,
+        )
+        self.source = PostgresSource(
+            url or site.url,
+            settings.freshness.postgres_channel,
+            0.04,
+            self.lookups.confirm_database,
+            self.lookups.clock,
+        )
+        self.told: list[Change] = []
+        beat = _Heart.beat
+
+        async def counted(heart: _Heart) -> None:
+            try:
+                await beat(heart)
+            except TimeoutError:
+                self.lost += 1
+                raise
+            self.beats += 1
+
+        monkeypatch.setattr(_Heart, "beat", counted)
+
+    def tell(self, change: Change) -> None:
+        self.told.append(change)
+        if change.user is None:
+            self.lookups.expire_all()
+        else:
+            self.lookups.forget_user(change.user, hard=False)
+
+    async def load(self) -> None:
+        await self.lookups.records.get(UserId(ADA))
+
+    def at_hand(self, max_age_s: float | None = None) -> bool:
+        return self.lookups.records.at_hand(UserId(ADA), max_age_s) is not None
+
+    async def confirmed(self) -> None:
+        """A heartbeat that was sent after this call has confirmed what is known of Ada."""
+        self.now_s += 0.01
+        await until(lambda: self.at_hand(0.0))
+
+    async def beaten_for_nothing(self) -> None:
+        """Some heartbeats were sent after this call, and confirmed nothing."""
+        self.now_s += 0.01
+        after = self.beats + 3
+        await until(lambda: self.beats >= after)
+        assert not self.at_hand(0.0)
+
+
+def beating(beats: Beating, scenario: Callable[[Beating], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await beats.database.open()
+        try:
+            async with following([beats.source], beats.tell):
+                await scenario(beats)
+        finally:
+            await beats.lookups.close()
+            await beats.database.close()
+
+    asyncio.run(main())
+
+
+@pytest.fixture
+def triggered(postgres: Postgres, tmp_path: Path) -> PostgresSite:
+    site = new_site(postgres, tmp_path / "site")
+    install_triggers(site, tmp_path / "init")
+    return site
+
+
+def test_nothing_is_asked_while_nothing_is_committed_and_after_max_age_once(
+    triggered: PostgresSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(beats: Beating) -> None:
+        await beats.load()
+        for _ in range(10):
+            beats.now_s += 6.0
+            await beats.confirmed()
+        assert beats.database.queries == 1
+        beats.now_s += 240.0
+        assert not beats.at_hand()
+        await beats.load()
+        assert beats.database.queries == 2
+        assert beats.told == [ANYTHING]
+
+    beating(Beating(triggered, monkeypatch), scenario)
+
+
+def test_without_triggers_nothing_is_confirmed_until_they_are_there(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = new_site(postgres, tmp_path / "site")
+
+    async def scenario(beats: Beating) -> None:
+        await beats.load()
+        await beats.beaten_for_nothing()
+        await asyncio.to_thread(execute, site.url, *trigger_statements("elsewhere"))
+        await beats.beaten_for_nothing()
+        await asyncio.to_thread(execute, site.url, *trigger_statements("gateway_plugin"))
+        # What was committed before they were there was not told.
+        await until(lambda: beats.told == [ANYTHING, ANYTHING])
+        assert not beats.at_hand()
+        await beats.load()
+        await beats.confirmed()
+
+    beating(Beating(site, monkeypatch), scenario)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "ALTER TABLE plugin DISABLE TRIGGER gateway_tell_change_row",
+        "ALTER TABLE module DISABLE TRIGGER USER",
+        "ALTER TABLE plugin ENABLE REPLICA TRIGGER gateway_tell_change_truncate",
+        "DROP TRIGGER gateway_tell_change_row ON module",
+        "DROP FUNCTION gateway_tell_change CASCADE",
+        "CREATE TABLE heir () INHERITS (plugin)",
+        "DROP TABLE module",
+    ],
+)
+def test_triggers_that_do_not_tell_of_all_confirm_nothing(
+    triggered: PostgresSite, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    async def scenario(beats: Beating) -> None:
+        await beats.load()
+        await beats.confirmed()
+        await asyncio.to_thread(execute, triggered.url, broken)
+        await until(lambda: beats.told == [ANYTHING, ANYTHING])
+        await beats.load()
+        await beats.beaten_for_nothing()
+
+    beating(Beating(triggered, monkeypatch), scenario)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        (
+            "ALTER TABLE plugin DISABLE TRIGGER USER",
+            "UPDATE plugin SET version = '1.0.1'",
+            "ALTER TABLE plugin ENABLE TRIGGER USER",
+        ),
+        ("ALTER TABLE plugin ALTER version TYPE text USING '1.0.1'",),
+    ],
+)
+def test_what_was_committed_while_no_trigger_told_of_it_is_asked_for_again(
+    triggered: PostgresSite, monkeypatch: pytest.MonkeyPatch, between: tuple[str, ...]
+) -> None:
+    """Between two heartbeats the triggers were away, and are back."""
+
+    async def scenario(beats: Beating) -> None:
+        await beats.load()
+        await beats.confirmed()
+        await asyncio.to_thread(execute, triggered.url, "BEGIN", *between, "COMMIT")
+        await until(lambda: beats.told == [ANYTHING, ANYTHING])
+        assert not beats.at_hand()
+        await beats.load()
+        await beats.confirmed()
+
+    beating(Beating(triggered, monkeypatch), scenario)
+
+
+class HalfOpen:
+    """A connection to the server in which everything is lost while `is_cut`."""
+
+    def __init__(self, url: str) -> None:
+        self.port = int(url.rpartition(":")[2].partition("/")[0])
+        self.is_cut = False
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, upwards = await asyncio.open_connection("127.0.0.1", self.port)
+        with contextlib.closing(writer), contextlib.closing(upwards):
+            await asyncio.wait(
+                {
+                    asyncio.create_task(self._copy(reader, upwards)),
+                    asyncio.create_task(self._copy(upstream, writer)),
+                },
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while content := await reader.read(65536):
+            if not self.is_cut:
+                writer.write(content)
+
+
+def test_a_connection_that_is_half_open_confirms_nothing_and_is_made_anew(
+    triggered: PostgresSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bound in ("_PROBE_S", "_CONNECT_TIMEOUT_S"):
+        monkeypatch.setattr(f"gateway.freshness.postgres.{bound}", 0.3)
+
+    async def main() -> None:
+        half_open = HalfOpen(triggered.url)
+        async with half_open.serving() as port:
+            url = triggered.url.replace(f":{half_open.port}/", f":{port}/")
+            beats = Beating(triggered, monkeypatch, url)
+            await beats.database.open()
+            try:
+                async with following([beats.source], beats.tell):
+                    await beats.load()
+                    await beats.confirmed()
+                    half_open.is_cut = True
+                    beats.now_s += 0.01
+                    await until(lambda: beats.lost)
+                    assert not beats.at_hand(0.0)
+                    assert beats.told == [ANYTHING]
+                    half_open.is_cut = False
+                    await until(lambda: beats.told == [ANYTHING, ANYTHING])
+                    await beats.load()
+                    await beats.confirmed()
+            finally:
+                await beats.lookups.close()
+                await beats.database.close()
+
+    asyncio.run(main())

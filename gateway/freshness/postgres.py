@@ -8,10 +8,29 @@ bytes that a payload may have. It begins with a bracket, as no user does.
 
 The connection is a dedicated one outside the pool; when it breaks it is made anew, and
 anything may have changed in between.
+
+A heartbeat about once a second: the connection notifies itself, on a channel of its own. When the
+heartbeat arrives, what is held of the database is confirmed as of the moment before it was sent.
+Why that was right at that moment: notifications of different transactions are delivered in the
+order in which the transactions committed (PostgreSQL's documentation of NOTIFY; there is one queue,
+whatever the channel), and asyncpg calls listeners in that order. So what was committed before the
+heartbeat was sent has been told before it arrived, if triggers tell of it:
+
+- the statement that sends the heartbeat also reads what the triggers are. If they are missing,
+  disabled, or notify another channel, nothing is confirmed;
+- if they, or the tables, are not those of the heartbeat before, a commit in between may not have
+  been told: anything may have changed.
+
+A connection that is half open, a process that is paused, a server or a pooler that keeps
+notifications back: the heartbeat does not arrive, and nothing is confirmed.
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway.changes import ANYTHING, Change
@@ -20,7 +39,10 @@ from gateway.freshness import Begun, Tell
 from gateway.names import parse_user_id
 
 _CONNECT_TIMEOUT_S = 5.0
-# A connection that died without a word is found by asking.
+# Where `ttl` is short, there are four in it.
+_BEAT_S = 1.0
+_SHORTEST_BEAT_S = 0.05
+# A heartbeat that does not arrive within this time ends the connection.
 _PROBE_S = 5.0
 
 # More than a node changes while its database is away; beyond it everything is forgotten.
@@ -32,6 +54,24 @@ _LONGEST_ID = 128
 
 FUNCTION = "gateway_tell_change"
 TABLES = ("plugin", "module")
+# A text that differs whenever the triggers, their function or the tables were altered; NULL, if not
+# every commit is told on channel $3. Rows of tables that inherit, and of views, are not told.
+_BEAT = f"""
+SELECT pg_notify($1, $2), (
+    SELECT string_agg(
+        concat_ws(' ', t.oid, t.xmin, c.oid, c.xmin, p.oid, p.xmin), ',' ORDER BY t.oid
+    )
+    FROM pg_trigger AS t
+    JOIN pg_class AS c ON c.oid = t.tgrelid
+    JOIN pg_proc AS p ON p.oid = t.tgfoid
+    WHERE t.tgrelid IN ({", ".join(f"to_regclass('{table}')" for table in TABLES)})
+    AND t.tgname IN ('{FUNCTION}_row', '{FUNCTION}_truncate')
+    AND t.tgenabled IN ('O', 'A')
+    AND p.proname = '{FUNCTION}' AND strpos(p.prosrc, format('pg_notify(%L,', $3::text)) > 0
+    AND c.relkind = 'r' AND NOT c.relhassubclass
+    HAVING count(*) = {2 * len(TABLES)}
+)
+"""  # noqa: S608 (our own names)
 
 
 def trigger_statements(channel: str) -> list[str]:
@@ -79,8 +119,19 @@ class PostgresSource:
 
     name = "postgres"
 
-    def __init__(self, url: str, channel: str) -> None:
-        """Raises: ConfigurationError, without asyncpg."""
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        ttl_s: float = math.inf,
+        confirm: Callable[[float], None] = lambda _at: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`confirm` hears of moments of the `clock`: each commit before them has been told. What
+        it confirms is fresh for `ttl_s` after them.
+
+        Raises: ConfigurationError, without asyncpg.
+        """
         try:
             import asyncpg  # noqa: PLC0415 (an extra)
         except ImportError:
@@ -92,6 +143,9 @@ class PostgresSource:
         scheme, _, rest = url.partition("://")
         self._url = f"{scheme.partition('+')[0]}://{rest}"
         self._channel = channel
+        self._beat_s = max(_SHORTEST_BEAT_S, min(_BEAT_S, ttl_s / 4))
+        self._confirm = confirm
+        self._clock = clock
         self._unsent: dict[Change, None] = {}
         self._stirred = asyncio.Event()
         """There is something to send, or the connection ended."""
@@ -125,18 +179,34 @@ class PostgresSource:
 
         try:
             await connection.add_listener(self._channel, hear)
+            heart = _Heart(connection, self._channel)
+            await heart.begin()
             tell(ANYTHING)  # what changed before LISTEN took effect
             begun()
-            while not connection.is_closed():
-                self._stirred.clear()
-                await self._send_unsent(connection)
-                try:
-                    await asyncio.wait_for(self._stirred.wait(), _PROBE_S)
-                except TimeoutError:
-                    await connection.execute("SELECT 1", timeout=_PROBE_S)
+            await self._follow(connection, heart, tell)
             raise ConnectionError("the connection ended")
         finally:
             connection.terminate()
+
+    async def _follow(self, connection: Any, heart: "_Heart", tell: Tell) -> None:
+        """Announces what is to be told, and beats, until the connection ends."""
+        beats_at = 0.0
+        while not connection.is_closed():
+            self._stirred.clear()
+            await self._send_unsent(connection)
+            if time.monotonic() >= beats_at:
+                beats_at = time.monotonic() + self._beat_s
+                await self._beat(heart, tell)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), beats_at - time.monotonic())
+
+    async def _beat(self, heart: "_Heart", tell: Tell) -> None:
+        began_at, before = self._clock(), heart.triggers
+        await heart.beat()
+        if heart.triggers != before:
+            tell(ANYTHING)  # what was committed while they were others
+        if heart.triggers is not None:
+            self._confirm(began_at)
 
     async def _send_unsent(self, connection: Any) -> None:
         changes, self._unsent = self._unsent, {}
@@ -150,6 +220,41 @@ class PostgresSource:
         payloads = [change.encode().decode() for change in changes]
         if payloads:
             await connection.execute(_NOTIFY, self._channel, payloads, timeout=_PROBE_S)
+
+
+class _Heart:
+    """Notifies its own connection, and waits until that has come back."""
+
+    def __init__(self, connection: Any, channel: str) -> None:
+        self._connection = connection
+        self._channel = channel
+        # Nobody else listens there; on the common channel others would take it for a change.
+        self._own_channel = f"gateway_beat_{secrets.token_hex(8)}"
+        self._sent = 0
+        self._arrived = asyncio.Event()
+        self.triggers: str | None = None
+        """What told of commits, at the last beat; None: nothing did."""
+
+    async def begin(self) -> None:
+        await self._connection.add_listener(self._own_channel, self._hear)
+        await self.beat()
+
+    async def beat(self) -> None:
+        """When it returns, what was committed before the call has been told, by `triggers`.
+
+        Raises: TimeoutError; what asyncpg raises.
+        """
+        self._sent += 1
+        self._arrived.clear()
+        async with asyncio.timeout(_PROBE_S):
+            _, self.triggers = await self._connection.fetchrow(
+                _BEAT, self._own_channel, str(self._sent), self._channel
+            )
+            await self._arrived.wait()
+
+    def _hear(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        if payload == str(self._sent):
+            self._arrived.set()
 
 
 def _change(payload: str) -> Change:
