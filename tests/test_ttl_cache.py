@@ -1824,3 +1824,193 @@ TestRoomyModel = RoomyCacheModel.TestCase
 TestRoomyModel.settings = _SETTINGS
 TestTogetherModel = TogetherCacheModel.TestCase
 TestTogetherModel.settings = _SETTINGS
+
+
+# Confirmations
+
+MAX_AGE_S = 30.0
+
+
+def confirm_all(setup: Setup, at: float) -> None:
+    setup.cache.confirm_all(at)
+
+
+def confirm_one(setup: Setup, at: float) -> None:
+    setup.cache.confirm("k", at)
+
+
+each_confirmation = pytest.mark.parametrize("confirm", [confirm_all, confirm_one])
+Confirm = Callable[[Setup, float], None]
+
+
+@each_confirmation
+@in_loop
+async def test_the_lifetime_counts_from_the_moment_of_the_last_confirmation(
+    confirm: Confirm,
+) -> None:
+    setup = Setup(max_age_s=MAX_AGE_S)
+    await setup.filled()
+    observed_at = setup.clock.now_s + 6.0
+    setup.clock.advance(9.0)
+    confirm(setup, observed_at)
+    setup.clock.advance(6.9)
+    assert setup.cache.at_hand("k") is not None
+    setup.clock.advance(0.2)  # ttl after it was observed
+    assert setup.cache.at_hand("k") is None
+
+
+@each_confirmation
+@pytest.mark.parametrize(("max_age_s", "until_s"), [(MAX_AGE_S, MAX_AGE_S), (0.0, TTL_S)])
+@in_loop
+async def test_confirmations_keep_a_value_for_max_age_and_never_less_than_ttl(
+    confirm: Confirm, max_age_s: float, until_s: float
+) -> None:
+    setup = Setup(max_age_s=max_age_s)
+    await setup.filled()
+    last = setup.clock.now_s + until_s
+    while setup.clock.now_s < last - TTL_S / 4 - 1:
+        assert setup.cache.at_hand("k") is not None
+        setup.clock.advance(1.0)
+        confirm(setup, setup.clock.now_s)
+    assert setup.loads == 1
+    setup.clock.now_s = last
+    confirm(setup, last)
+    assert setup.cache.at_hand("k") is None
+
+
+@in_loop
+async def test_one_key_is_confirmed_and_the_others_are_not() -> None:
+    setup = Setup(max_age_s=MAX_AGE_S)
+    await setup.filled()
+    await setup.filled(key="other")
+    setup.clock.advance(6.0)
+    setup.cache.confirm("k", setup.clock.now_s)
+    setup.cache.confirm("unknown", setup.clock.now_s)
+    setup.clock.advance(5.0)
+    assert setup.cache.at_hand("k") is not None
+    assert setup.cache.at_hand("other") is None
+
+
+@each_confirmation
+@in_loop
+async def test_a_negative_value_is_confirmed_for_the_negative_ttl(confirm: Confirm) -> None:
+    setup = Setup(max_age_s=MAX_AGE_S)
+    await setup.filled(None)
+    setup.clock.advance(0.8)
+    confirm(setup, setup.clock.now_s)
+    setup.clock.advance(0.9)
+    assert setup.cache.at_hand("k") is not None
+    setup.clock.advance(0.2)
+    assert setup.cache.at_hand("k") is None
+
+
+@each_confirmation
+@pytest.mark.parametrize("how", ["expire", "expire_all", "expire_landed_since"])
+@in_loop
+async def test_what_was_expired_is_confirmed_by_nothing(confirm: Confirm, how: str) -> None:
+    setup = Setup(max_age_s=MAX_AGE_S)
+    await setup.filled()
+    confirm(setup, setup.clock.now_s + 1)
+    if how == "expire_all":
+        setup.cache.expire_all()
+    elif how == "expire":
+        setup.cache.expire("k")
+    else:
+        setup.cache.expire_landed_since(0.0)
+    setup.clock.advance(2.0)
+    confirm(setup, setup.clock.now_s)
+    assert setup.cache.at_hand("k") is None
+    setup.source.value = "second"
+    assert await setup.get() == "second"
+    setup.clock.advance(6.0)
+    confirm(setup, setup.clock.now_s)
+    setup.clock.advance(6.0)
+    assert setup.cache.at_hand("k") is not None
+
+
+@each_confirmation
+@in_loop
+async def test_a_confirmation_of_a_moment_before_the_load_shortens_nothing(
+    confirm: Confirm,
+) -> None:
+    setup = Setup(max_age_s=MAX_AGE_S)
+    await setup.filled()
+    confirm(setup, setup.clock.now_s - 5.0)
+    setup.clock.advance(9.9)
+    assert setup.cache.at_hand("k") is not None
+
+
+@each_confirmation
+@in_loop
+async def test_the_age_counts_from_the_confirmation(confirm: Confirm) -> None:
+    setup = Setup(max_age_s=MAX_AGE_S)
+    await setup.filled()
+    setup.clock.advance(5.0)
+    assert setup.cache.at_hand("k", 1.0) is None
+    confirm(setup, setup.clock.now_s)
+    setup.clock.advance(0.9)
+    assert setup.cache.at_hand("k", 1.0) is not None
+    assert setup.loads == 1
+
+
+@in_loop
+async def test_the_longest_lifetimes_are_spread_within_the_jitter() -> None:
+    setup = Setup(max_age_s=MAX_AGE_S, jitter=0.5)
+    keys = [str(number) for number in range(50)]
+    for key in keys:
+        await setup.filled(key=key)
+    spans = [
+        entry.last_until - setup.clock.now_s for key in keys if (entry := setup.cache.peek(key))
+    ]
+    assert len({round(span, 3) for span in spans}) > 40
+    assert MAX_AGE_S / 2 <= min(spans) < MAX_AGE_S * 0.6
+    assert MAX_AGE_S * 0.9 < max(spans) <= MAX_AGE_S
+
+
+# What answered
+
+
+@in_loop
+async def test_the_keys_that_answered_since_the_last_call_are_taken_once_each() -> None:
+    setup = Setup()
+    for key in ("a", "b", "c"):
+        await setup.filled(key=key)
+    setup.cache.at_hand("a")
+    assert setup.cache.take_used() == []  # nobody had asked for them
+    for key in ("b", "a", "b", "unknown"):
+        setup.cache.at_hand(key)
+    assert setup.cache.take_used() == ["b", "a"]
+    assert setup.cache.take_used() == []
+    setup.cache.at_hand("b")
+    setup.clock.advance(TTL_S)
+    setup.cache.at_hand("c")  # stale
+    assert setup.cache.take_used() == ["b"]
+
+
+@in_loop
+async def test_an_entry_that_is_due_answers_at_once_and_begins_one_load() -> None:
+    setup = Setup()
+    await setup.filled()
+    setup.clock.advance(8.0)
+    setup.source.close_gate()
+    for _ in range(3):
+        entry = setup.cache.at_hand("k")
+        assert entry is not None
+        assert entry.value == "first"
+        await quiet()
+    assert setup.loads == 2
+    setup.source.open_gate()
+
+
+@in_loop
+async def test_a_stale_entry_is_at_hand_only_while_its_source_is_left_alone() -> None:
+    setup = Setup()
+    await setup.filled()
+    setup.clock.advance(TTL_S)
+    assert setup.cache.at_hand("k") is None
+    setup.source.fail()
+    assert await setup.get() == "first"
+    assert setup.cache.at_hand("k") is not None
+    setup.clock.advance(PAUSE_S)
+    assert setup.cache.at_hand("k") is None
+    assert setup.counters.stale_hits == 2
