@@ -1865,7 +1865,7 @@ async def test_the_lifetime_counts_from_the_moment_of_the_last_confirmation(
 async def test_confirmations_keep_a_value_for_max_age_and_never_less_than_ttl(
     confirm: Confirm, max_age_s: float, until_s: float
 ) -> None:
-    setup = Setup(max_age_s=max_age_s)
+    setup = Setup(max_age_s=max_age_s, stale_if_error_s=0.0)
     await setup.filled()
     last = setup.clock.now_s + until_s
     while setup.clock.now_s < last - TTL_S / 4 - 1:
@@ -1936,7 +1936,9 @@ async def test_a_confirmation_of_a_moment_before_the_load_shortens_nothing(
     setup = Setup(max_age_s=MAX_AGE_S)
     await setup.filled()
     confirm(setup, setup.clock.now_s - 5.0)
-    setup.clock.advance(9.9)
+    setup.clock.advance(7.4)
+    assert setup.cache.at_hand("k", 7.5) is not None
+    setup.clock.advance(2.5)
     assert setup.cache.at_hand("k") is not None
 
 
@@ -1972,7 +1974,7 @@ async def test_the_longest_lifetimes_are_spread_within_the_jitter() -> None:
 
 @in_loop
 async def test_the_keys_that_answered_since_the_last_call_are_taken_once_each() -> None:
-    setup = Setup()
+    setup = Setup(order_within_s=5.0)
     for key in ("a", "b", "c"):
         await setup.filled(key=key)
     setup.cache.at_hand("a")

@@ -1,8 +1,31 @@
 """Who says that something changed. An open set: one source, one file.
 
-A source runs for as long as the gateway does and tells of each change; it drops nothing
-itself (changes.py does). TTLs stay behind all of them: a source that fails costs freshness,
-never correctness.
+Theory of operation. The caches hold what the database and the users' files said. They know two
+ends of a value: its `ttl`, a safety net, and the news of a source. A source does two things:
+
+- It tells of changes. It drops nothing itself: `changes.py` expires or purges whatever a change
+  may concern. A load that is under way then is not kept, as it may have read the old state. A
+  source that cannot say what changed, or has not looked for a while, tells of ANYTHING.
+- It confirms. A confirmation says: what is held now, and was not expired, was right at the moment
+  `at`. From `at` on the value is fresh for another `ttl`, up to `max_age` after its load.
+
+Three rules keep confirmations true:
+
+1. A confirmation is an observation that came back: a look at a counter, a heartbeat that went
+   through the server, a look at a file. Its moment is the one before the observation began.
+2. News first: what was observed is told, and only then is the rest confirmed.
+3. No observation, no confirmation. A source that fails, hangs, lags or is paused needs no word for
+   it: `ttl` runs out, counted from the last observation, and the source of the value is asked.
+
+What each source observes, and why that is enough, is said in its own file:
+
+    sqlite          the change counter of the file      confirms all of the database at once
+    postgres        a heartbeat through LISTEN          the same, where triggers tell of commits
+    users_folder    the files of users in use           confirms each of these users
+    workers, pinned_trees                               tell, and confirm nothing
+
+A source runs for as long as the gateway does. When it begins anew, ANYTHING may have changed. TTLs
+stay behind all of them: a source that fails costs freshness, never correctness.
 """
 
 import asyncio
