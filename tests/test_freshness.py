@@ -2,12 +2,14 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from gateway import Gateway, create_app, freshness, load_settings
 from gateway.changes import ANYTHING, Change
-from gateway.freshness import Begun, FreshnessSource, Tell, following
+from gateway.freshness import Begun, FreshnessSource, Tell, following, next_turn
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.postgres import Postgres, PostgresSite
 from tests.support.site import Site
@@ -115,3 +117,24 @@ def test_a_gateway_that_runs_expires_nothing_on_account_of_its_start(site: Site)
         assert gateway.invalidation.applied == at_the_start == 1
 
     with_gateway(site, scenario)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_turns_come_once_each_and_together_for_all_who_wait(run: Callable[..., None]) -> None:
+    period_s = 0.05
+    turns: dict[str, list[float]] = {"a": [], "b": []}
+
+    async def wait(name: str, late_s: float) -> None:
+        await asyncio.sleep(late_s)
+        while len(turns[name]) < 10:
+            await next_turn(period_s)
+            turns[name].append(asyncio.get_running_loop().time() / period_s)
+
+    async def main() -> None:
+        await asyncio.gather(wait("a", 0.0), wait("b", period_s / 2))
+
+    run(main())
+    for seen in turns.values():
+        assert len({round(turn) for turn in seen}) == len(seen)  # none came twice
+        on_time = [turn for turn in seen if abs(turn - round(turn)) < 0.2]
+        assert len(on_time) > len(seen) / 2

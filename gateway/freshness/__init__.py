@@ -30,6 +30,7 @@ stay behind all of them: a source that fails costs freshness, never correctness.
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -47,6 +48,7 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 # Opening SQLite and one look at 50,000 rows take 60 ms, a connection to PostgreSQL 20 ms.
 _LONGEST_START_S = 5.0
+_EARLY_SHARE = 0.05
 
 
 class FreshnessSource(Protocol):
@@ -60,6 +62,18 @@ class FreshnessSource(Protocol):
         It calls `begun` when it will notice every change from now on. Before that it tells of
         ANYTHING, if it may have missed a change.
         """
+
+
+async def next_turn(period_s: float) -> None:
+    """Sleeps until the loop's clock shows a multiple of `period_s`.
+
+    Sources that wait for the same turn wake the process once. Waking costs 80 to 100 µs, far more
+    than what most sources do then.
+    """
+    now = asyncio.get_running_loop().time()
+    # A timer may fire a little early: the turn that is about to come is this one.
+    turn = math.floor(now / period_s + _EARLY_SHARE) + 1
+    await asyncio.sleep(turn * period_s - now)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from gateway.changes import Change
-from gateway.freshness import Begun, Tell
+from gateway.freshness import Begun, Tell, next_turn
 from gateway.lookups import Lookups
 from gateway.names import UserId
 from gateway.storage import Facts
@@ -52,7 +52,7 @@ class UsersFolderSource:
         begun()  # a file is compared with what was read of it, whenever that was
         try:
             while True:
-                await asyncio.sleep(_SWEEP_S)
+                await next_turn(_SWEEP_S)
                 self._note_used()
                 if self._due:
                     await self._sweep(tell)
