@@ -95,6 +95,7 @@ def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
         for user in (ADA, BEN):
             assert status(await client.request(ENTRY, user)) == 200
         disk.released.clear()
+        assert await asked(ADA) == 200  # so that her file is looked at
         ben = site.installations_file(BEN)
         before = ben.read_bytes()
         try:
