@@ -95,7 +95,7 @@ class Gateway(Front):
             else None
         )
         self.shared_versions = SharedVersions(
-            self.storage, encoder, assets.revalidate, self._on_build_change, on_look=self._on_look
+            self.storage, encoder, assets.revalidate, on_look=self._on_look
         )
         self.assets = AssetStore(self.storage, assets, encoder)
         self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
@@ -168,10 +168,6 @@ class Gateway(Front):
         if self.settings.access.missing_installations == "allow":
             return [self.storage.shared]
         return [self.storage.shared, self.storage.users]
-
-    def _on_build_change(self) -> None:
-        """A page that was told 410 loads again and must find the new pin in its manifest."""
-        self.catalogue.manifests.expire_all()
 
     @property
     def caches(self) -> dict[str, TTLCache[Any, Any]]:

@@ -1,46 +1,38 @@
-"""What a user has: his plugins and modules, from the tables, his JSON and the disk together."""
+"""What a user has: their plugins and modules, from the tables, their JSON and the disk together."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import anyio.to_thread
 
-from gateway.basis import AtHand, Basis
+from gateway.basis import AtHand, Basis, Pending
+from gateway.connections import Row
 from gateway.database import ModuleDetails, PluginDatabase, PluginDetails
-from gateway.errors import GatewayError, SourceUnavailable, UnknownPlugin
+from gateway.errors import SourceUnavailable, UnknownPlugin
 from gateway.formats import (
     JsonObject,
     bare_plugin,
-    manifest_key,
-    manifest_plugin,
     module_objects,
     plugin_facts,
     relative_bundle_location,
-    to_json,
-    verbatim_bundle_location,
 )
-from gateway.lookups import Lookups
+from gateway.lookups import PATIENCE_S, Lookups, ReadDocument
+from gateway.manifests import Manifest, Part, Parts, PluginPart
 from gateway.metadata import DEFAULT_ENTRY
-from gateway.names import (
-    AssetPath,
-    Pin,
-    Slug,
-    UserId,
-    Version,
-    parse_asset_path,
-    parse_slug,
-    parse_version,
-)
+from gateway.names import UserId, parse_slug, parse_version
 from gateway.representation import Variant, json_variant
 from gateway.settings import Settings
 from gateway.shared_versions import SharedVersions
-from gateway.storage import BrokenInstallations, InstallationMetadata, metadata_of
-from gateway.ttl_cache import TTLCache
+from gateway.storage import InstallationMetadata, metadata_of
+from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
 
-# Some thousands of manifests; the less recently used are made anew.
-_MAX_MANIFEST_BYTES = 64 * 2**20
+Key = tuple[UserId, bool]
+"""A user, and whether their modules are shown."""
+# They take 2 ms, and whoever needs nothing is answered in between.
+_MOST_BUILT_AT_ONCE = 16
 _NO_FILES = {
     "bundle_exists": False,
     "bundle_size": 0,
@@ -62,47 +54,100 @@ class Catalogue:
         self._lookups = lookups
         self._database = database
         self._versions = versions
-        self._pin_manifest = settings.http.pin_manifest
+        self._parts = Parts(pins=settings.http.pin_manifest)
         lookup = settings.cache.versions
-        self.manifests: TTLCache[tuple[UserId, bool], Variant] = TTLCache(
-            self._load_manifest,
-            # A manifest holds pins, which hold for as long as a look at a folder does.
-            ttl_s=min(lookup.ttl, settings.cache.assets.revalidate),
+        self.manifests: TTLCache[Key, Manifest] = TTLCache(
+            load_many=self._load_manifests,
+            ttl_s=lookup.ttl,
+            max_age_s=lookup.max_age,
+            negative_ttl_s=lookup.negative_ttl,
             stale_if_error_s=lookup.stale_if_error,
-            max_size=_MAX_MANIFEST_BYTES,
-            size_of=lambda variant: variant.size,
+            max_size=lookup.max_entries,
+            is_negative=lambda manifest: not manifest.parts,
+            patience_s=PATIENCE_S,
+            order_within_s=ORDER_WITHIN_S,
+            clock=lookups.clock,
         )
-        """Finished manifests by user, with modules or without."""
+        """By user, with modules or without, as the database says; pins are looked at later."""
+        lookups.database_caches.append(self.manifests)
 
     def manifest(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Variant:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.
 
         Raises: Pending.
         """
-        return basis.ask("manifest", self.manifests, (user, with_modules))
+        manifest = self._find_manifest(basis, (user, with_modules))
+        self._pin(basis, manifest.parts)
+        return json_variant(manifest.body(user), manifest.tag(user))
 
-    def forget_user(self, user: UserId) -> None:
-        self.manifests.purge((user, True))
-        self.manifests.purge((user, False))
+    def _find_manifest(self, basis: AtHand, key: Key) -> Manifest:
+        """One that was made of the user's file as it is, and as installations know it."""
+        manifest = basis.ask("manifest", self.manifests, key)
+        read = basis.ask("installations", self._lookups.installations, key[0])
+        if manifest.facts != read.facts:
+            manifest = basis.ask("manifest", self.manifests, key, max_age_s=0.0)
+        return manifest
 
-    async def _load_manifest(self, key: tuple[UserId, bool]) -> Variant:
-        user, with_modules = key
-        plugins, metadata = await asyncio.gather(
-            self._database.read_plugins(user), self._metadata(user)
-        )
-        listed = [plugin for plugin in plugins if plugin.enabled and _passes(plugin, metadata)]
-        modules = _by_plugin(await self._database.read_modules(user)) if with_modules else {}
-        answer = {}
-        for plugin in listed:
-            entry = manifest_plugin(
-                plugin,
-                await self._bundle_location(plugin),
-                (metadata or {}).get(plugin.plugin_slug or "", {}),
-            )
-            if with_modules:
-                entry["modules"] = module_objects(modules.get(plugin.id, ()), entry["id"])
-            answer[manifest_key(plugin)] = entry
-        return json_variant(to_json(answer))
+    def _pin(self, basis: AtHand, parts: Sequence[Part]) -> None:
+        """Gives each location the pin that the last look at its folder has found."""
+        now, epoch = self._versions.clock(), self._versions.epoch
+        for part in parts:
+            if part.until <= now or part.epoch < epoch:
+                self._look_at_folders(basis, parts)
+                return
+
+    def _look_at_folders(self, basis: AtHand, parts: Sequence[Part]) -> None:
+        """All that are not known are looked at beside each other. Raises: Pending."""
+        now, missing = self._versions.clock(), None
+        for part in parts:
+            epoch = self._versions.epoch
+            is_due = part.until <= now or part.epoch < epoch
+            if not is_due or not isinstance(part, PluginPart) or part.folder is None:
+                continue
+            try:
+                part.pin(*self._versions.find_build(basis, *part.folder), epoch)
+            except Pending as pending:
+                basis.begin(pending.layer, pending.cache, pending.key)
+                missing = missing or pending
+        if missing is not None:
+            raise missing
+
+    def forget_user(self, user: UserId, *, hard: bool) -> None:
+        """The user's JSON or rows changed. Soft: what was known stands in on errors."""
+        for with_modules in (True, False):
+            if hard:
+                self.manifests.purge((user, with_modules))
+            else:
+                self.manifests.expire((user, with_modules))
+
+    async def _load_manifests(
+        self, keys: Sequence[Key]
+    ) -> Mapping[Key, Manifest | asyncio.Future[Manifest]]:
+        """One query for all of them, and one for the modules; beside them files are read."""
+        users = list({user: None for user, _ in keys})
+        documents = self._lookups.begin_documents(users)
+        rows = await self._database.fetch_plugins(users)
+        designers = [user for user, with_modules in keys if with_modules]
+        modules = _by_plugin_id(await self._database.fetch_modules(designers) if designers else ())
+        found: dict[Key, Manifest | asyncio.Future[Manifest]] = {}
+        for number, key in enumerate(keys, 1):
+            user, with_modules = key
+            build = partial(self._build, user, rows[user], modules if with_modules else None)
+            found[key] = _when_read(documents[user], build)
+            if number % _MOST_BUILT_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    def _build(
+        self,
+        user: UserId,
+        rows: Sequence[Row],
+        modules: Mapping[str, Sequence[Row]] | None,
+        found: ReadDocument,
+    ) -> Manifest:
+        found = self._lookups.agreed(user, found)
+        metadata = self._metadata_in(found)
+        return self._parts.assemble(user, rows, modules, metadata, found.read.facts)
 
     async def by_slug(self, user: UserId, slug: str) -> JsonObject:
         """Raises: UnknownPlugin, SourceUnavailable."""
@@ -179,29 +224,15 @@ class Catalogue:
     async def _modules_of(self, user: UserId, plugin: PluginDetails) -> Iterable[ModuleDetails]:
         return _by_plugin(await self._database.read_modules(user)).get(plugin.id, ())
 
-    async def _metadata(self, user: UserId) -> dict[str, InstallationMetadata] | None:
-        """Installation metadata by slug; None where the table alone decides."""
-        installations = (await self._lookups.installations.get(user)).said
-        if self._lookups.table_decides(installations):
-            return None
-        try:
-            document, _ = await self._lookups.read_document(user)
-        except BrokenInstallations:
-            return {}
-        return {slug: metadata_of(inner) for slug, inner in (document or {}).items()}
+    async def _metadata(self, user: UserId) -> Mapping[str, InstallationMetadata] | None:
+        document = self._lookups.begin_documents([user])[user]
+        return self._metadata_in(await asyncio.shield(document))
 
-    async def _bundle_location(self, plugin: PluginDetails) -> str | None:
-        """Pinned where the version's folder is there to be pinned; otherwise verbatim."""
-        verbatim = verbatim_bundle_location(plugin)
-        relative = relative_bundle_location(plugin)
-        if not self._pin_manifest or relative is None:
-            return verbatim
-        try:
-            slug, version, _ = _asset_names(plugin, relative)
-            shared = await Basis().settled(self._versions.get, slug, version)
-        except (ValueError, GatewayError):  # a name that is no path, a disk that fails
-            return verbatim
-        return f"{Pin(version, shared.state.build)}/{relative}" if shared else verbatim
+    def _metadata_in(self, found: ReadDocument) -> Mapping[str, InstallationMetadata] | None:
+        """Installation metadata by slug; None where the table alone decides."""
+        if self._lookups.table_decides(found.read.said):
+            return None
+        return {slug: metadata_of(inner) for slug, inner in found.document.items()}
 
     async def _health(self, plugin: PluginDetails) -> dict[str, Any]:
         """What the version's files look like, of the user's own version."""
@@ -223,15 +254,6 @@ class Catalogue:
         }
 
 
-def _asset_names(plugin: PluginDetails, relative: str) -> tuple[Slug, Version, AssetPath]:
-    """Raises: ValueError, NotServed, AssetTypeNotAllowed."""
-    return (
-        parse_slug(plugin.plugin_slug),
-        parse_version(plugin.version),
-        parse_asset_path(relative),
-    )
-
-
 def _passes(plugin: PluginDetails, metadata: Mapping[str, Any] | None) -> bool:
     """The installation rule; `metadata` is None where the table alone decides."""
     return metadata is None or plugin.plugin_slug in metadata
@@ -242,3 +264,29 @@ def _by_plugin(modules: Iterable[ModuleDetails]) -> dict[str, list[ModuleDetails
     for module in modules:
         grouped[module.plugin_id].append(module)
     return grouped
+
+
+def _by_plugin_id(modules: Iterable[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for module in modules:
+        grouped[module[1]].append(module)
+    return grouped
+
+
+def _when_read(
+    document: asyncio.Future[ReadDocument], build: Callable[[ReadDocument], Manifest]
+) -> Manifest | asyncio.Future[Manifest]:
+    """What is made of the document, now or when it has been read. What cannot be made fails for
+    its user alone."""
+
+    async def built() -> Manifest:
+        return build(await asyncio.shield(document))
+
+    if not document.done() or document.cancelled() or document.exception():
+        return asyncio.ensure_future(built())
+    try:
+        return build(document.result())
+    except Exception as error:  # a row that nothing can be made of
+        failed: asyncio.Future[Manifest] = asyncio.get_running_loop().create_future()
+        failed.set_exception(error)
+        return failed

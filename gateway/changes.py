@@ -80,7 +80,7 @@ class Invalidation:
             self._lookups.expire_read_since(change.read_since)
             return
         if change.user is not None:
-            self._catalogue.forget_user(change.user)
+            self._catalogue.forget_user(change.user, hard=change.hard)
             self._lookups.forget_user(change.user, hard=change.hard)
         if change.slug is not None and (change.user is None or change.version is not None):
             self._files(change.slug, change.version)
@@ -92,7 +92,6 @@ class Invalidation:
         self._versions.purge_files(slug, version)
         self._assets.purge_files(slug, version)
         self._lookups.published.expire_all()
-        self._catalogue.manifests.expire_all()
 
     def _everything(self, *, hard: bool) -> None:
         """Soft: the lookups. Files are looked at again by themselves, every two seconds."""

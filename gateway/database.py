@@ -93,10 +93,17 @@ class UserRecords:
 class PluginDetails:
     """A whole row of `plugin`, columns under their own names.
 
-    Those of type `Any` are as the database returns them.
+    Those of type `Any` are as the database returns them. The first OWN_PLUGIN_COLUMNS differ
+    between users; the others belong to the version.
     """
 
     id: str
+    user_id: str
+    last_updated: Any
+    last_update_check: Any
+    config_fields: Any
+    created_at: Any
+    updated_at: Any
     plugin_slug: str | None
     name: Any
     description: Any
@@ -109,7 +116,6 @@ class PluginDetails:
     status: Any
     official: Any
     author: Any
-    last_updated: Any
     compatibility: Any
     downloads: Any
     scope: Any
@@ -120,29 +126,26 @@ class PluginDetails:
     source_type: Any
     source_url: Any
     update_check_url: Any
-    last_update_check: Any
     update_available: Any
     latest_version: Any
     installation_type: Any
     permissions: Any
-    config_fields: Any
     messages: Any
     dependencies: Any
     required_services_runtime: Any
     endpoints_file: Any
     route_prefix: Any
     backend_dependencies: Any
-    created_at: Any
-    updated_at: Any
-    user_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleDetails:
-    """A whole row of `module`, as `PluginDetails`."""
+    """A whole row of `module`, as `PluginDetails`; the first OWN_MODULE_COLUMNS differ."""
 
     id: str
     plugin_id: str
+    user_id: Any
+    config_fields: Any
     name: Any
     display_name: Any
     description: Any
@@ -151,13 +154,11 @@ class ModuleDetails:
     enabled: bool
     priority: Any
     props: Any
-    config_fields: Any
     messages: Any
     required_services: Any
     dependencies: Any
     layout: Any
     tags: Any
-    user_id: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +190,12 @@ class StrayModule:
         return self.id, self.plugin_id
 
 
+OWN_PLUGIN_COLUMNS = 7
+OWN_MODULE_COLUMNS = 4
 Held = tuple[tuple[Any, ...], ...]
 """A user's rows: slug, version and enabled as in the database; the id, where it is odd."""
+_ID, _SLUG = 0, OWN_PLUGIN_COLUMNS
+"""Places in a row of `plugin`."""
 _Details = TypeVar("_Details", PluginDetails, ModuleDetails, PluginRow)
 _ROW_ORDERS = ("rowid", "ctid")
 """Of each dialect: what `DatabaseConnection.columns` names where a table has it."""
@@ -345,12 +350,15 @@ class PluginDatabase:
 
     async def read_plugins(self, user: UserId) -> list[PluginDetails]:
         """All of a user's rows, whole, sorted by slug (bytewise)."""
-        return (await self.read_plugins_of([user]))[user]
+        return [plugin_of(row) for row in (await self.fetch_plugins([user]))[user]]
 
-    async def read_plugins_of(self, users: Sequence[UserId]) -> dict[UserId, list[PluginDetails]]:
-        """The same of many users, by user; one query."""
+    async def fetch_plugins(self, users: Sequence[UserId]) -> dict[UserId, list[Row]]:
+        """The same of many users, by user; one query.
+
+        Each row has the columns that are named by the fields of PluginDetails, in their order.
+        """
         of_user = await self.fetch_of_users(self._select_list(PluginDetails), users)
-        return {user: _plugins(rows) for user, rows in of_user.items()}
+        return {user: _named(rows) for user, rows in of_user.items()}
 
     async def read_modules(self, user: UserId) -> list[ModuleDetails]:
         """The modules of all of a user's plugins, in the order of the table.
@@ -360,7 +368,7 @@ class PluginDatabase:
         first page to its last, which is the order of ctid: that of inserting, but a row that
         was changed may have moved to another place.
         """
-        return [_read(ModuleDetails, row) for row in await self.fetch_modules([user])]
+        return [module_of(row) for row in await self.fetch_modules([user])]
 
     async def fetch_modules(self, users: Sequence[UserId]) -> Sequence[Row]:
         """The modules of all plugins of these users, in the order of the table; one query.
@@ -496,15 +504,24 @@ def _user_of_column(value: object) -> UserId | None:
         return None
 
 
-def _plugins(rows: Iterable[Row]) -> list[PluginDetails]:
-    plugins = [plugin for row in rows if _names_a_plugin(plugin := _read(PluginDetails, row))]
-    plugins.sort(key=lambda plugin: (plugin.plugin_slug or "", plugin.id))
-    return plugins
+def plugin_of(row: Row) -> PluginDetails:
+    """A row as `fetch_plugins` returns it."""
+    return _read(PluginDetails, row)
 
 
-def _names_a_plugin(plugin: PluginDetails) -> bool:
-    """SQLite keeps BLOBs in columns of text, and they name nothing."""
-    return isinstance(plugin.id, str) and isinstance(plugin.plugin_slug, str | None)
+def module_of(row: Row) -> ModuleDetails:
+    """A row as `fetch_modules` returns it."""
+    return _read(ModuleDetails, row)
+
+
+def _named(rows: Iterable[Row]) -> list[Row]:
+    """Those that name a plugin, by slug. SQLite keeps BLOBs in columns of text, and they name
+    nothing."""
+    named = [
+        row for row in rows if isinstance(row[_ID], str) and isinstance(row[_SLUG], str | None)
+    ]
+    named.sort(key=lambda row: (row[_SLUG] or "", row[_ID]))
+    return named
 
 
 def _record(slug_text: object, version_text: object, enabled: object) -> PluginRecord | None:

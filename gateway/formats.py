@@ -15,28 +15,51 @@ from gateway.database import ModuleDetails, PluginDetails, is_true
 
 JsonObject = dict[str, Any]
 
+_OWN_PLUGIN_KEYS = ("lastUpdated", "lastUpdateCheck", "configFields")
 
-def to_json(content: JsonObject) -> bytes:
+
+def to_json(content: object) -> bytes:
     """Compact JSON. SQLite keeps whatever it is given: odd values become text."""
     return orjson.dumps(content, default=_as_text)
 
 
-def manifest_plugin(
-    plugin: PluginDetails,
-    bundle_location: str | None,
+def shared_plugin(plugin: PluginDetails) -> JsonObject:
+    """Of a plugin in a manifest what is the same for all users of its version.
+
+    It lacks ids, and the location, which changes with the files.
+    """
+    fields = _plugin_fields(plugin)
+    for key in ("userId", "bundlelocation", *_OWN_PLUGIN_KEYS):
+        del fields[key]
+    return fields
+
+
+def own_plugin(
+    last_updated: Any,
+    last_update_check: Any,
+    config_fields: Any,
     installation_metadata: Mapping[str, Any],
 ) -> JsonObject:
-    """One plugin of a manifest; `bundle_location` as the page is to ask for it."""
-    fields = _plugin_fields(plugin)
-    fields["bundlelocation"] = bundle_location
-    fields["installation_metadata"] = dict(installation_metadata)
-    if not plugin.plugin_slug:
-        return {"id": plugin.id, **fields}
-    return {"id": plugin.plugin_slug, **fields, "database_id": plugin.id}
+    """Of a plugin in a manifest what is the user's own, but for ids."""
+    return {
+        "lastUpdated": _text(last_updated),
+        "lastUpdateCheck": _iso(last_update_check),
+        "configFields": _json(config_fields, {}),
+        "installation_metadata": installation_metadata,
+    }
 
 
-def manifest_key(plugin: PluginDetails) -> str:
-    return plugin.plugin_slug or plugin.id
+def shared_module(module: ModuleDetails) -> JsonObject:
+    """Of a module in a manifest what is the same for all users of its version; without ids."""
+    fields = _module(module, "")
+    for key in ("id", "pluginId", "userId", "configFields"):
+        del fields[key]
+    return fields
+
+
+def own_module(config_fields: Any) -> JsonObject:
+    """Of a module in a manifest what is the user's own, but for ids."""
+    return {"configFields": _json(config_fields, {})}
 
 
 def bare_plugin(plugin: PluginDetails) -> JsonObject:

@@ -16,7 +16,7 @@ for the rows of all of them, and beside it one trip through a thread for all of 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -44,7 +44,7 @@ _BROKEN_PAUSE_S = 0.02
 _BROKEN_RETRIES = 2
 
 # A source that answers later than this has failed, for those who can be answered without it.
-_PATIENCE_S = 0.25
+PATIENCE_S = 0.25
 
 # As many files may hang before the files of other users are not read any more.
 _MOST_READERS = 16
@@ -85,6 +85,13 @@ class ReadInstallations:
     clock, and then the file is read again."""
 
 
+class ReadDocument(NamedTuple):
+    """A user's file, and what it says; an empty document where there is none, or a broken one."""
+
+    read: ReadInstallations
+    document: Document
+
+
 class _Began(NamedTuple):
     """The moment before files were read, by the cache's clock and by that of the files."""
 
@@ -121,7 +128,9 @@ class Lookups:
         self._shared_installations = lru_cache(_SHARED_INSTALLATIONS)(Installations)
         self._reading = KeyedThreads(self._read_installations, _MOST_READERS, _READ_TIMEOUT_S)
         self._looking = KeyedThreads(self.look_at_file, _MOST_READERS, _READ_TIMEOUT_S)
-        self._closer_looks: set[asyncio.Task[ReadInstallations]] = set()
+        self._closer_looks: set[asyncio.Task[Any]] = set()
+        self._wanted: dict[UserId, asyncio.Future[ReadDocument]] = {}
+        """Whose document is wanted from the load of their installations that has begun."""
         self._allow_missing = access.missing_installations == "allow"
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
@@ -154,11 +163,11 @@ class Lookups:
             "published": self.published,
         }
         """All of them, under the names that Cache-Status shows."""
-        self.database_caches: tuple[TTLCache[Any, Any], ...] = (
+        self.database_caches: list[TTLCache[Any, Any]] = [
             self.records,
             self.owners,
             self.held_versions,
-        )
+        ]
         """Those that change sources confirm as a whole. One that holds more than RECORD_COLUMNS is
         expired as a whole by a change with `read_since`, as that tells of those columns alone."""
 
@@ -301,18 +310,50 @@ class Lookups:
 
     async def close(self) -> None:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
-        for look in self._closer_looks:
-            look.cancel()
+        for pending in (*self._closer_looks, *self._wanted.values()):
+            pending.cancel()
         await asyncio.gather(*self._closer_looks, return_exceptions=True)
         self._reading.close()
         self._looking.close()
 
-    async def read_document(self, user: UserId) -> Read:
-        """The user's JSON as it is now, and its facts.
+    def begin_documents(
+        self, users: Iterable[UserId]
+    ) -> dict[UserId, asyncio.Future[ReadDocument]]:
+        """The users' files, read after this call. Where nothing is known of a user, that read
+        fills the cache of installations too.
 
-        Raises: BrokenInstallations; SourceUnavailable, if it cannot be read, or not in time.
+        The futures raise SourceUnavailable.
         """
-        return await self._in_time(user, self._reading.call(user))
+        found: dict[UserId, asyncio.Future[ReadDocument]] = {}
+        known: dict[UserId, asyncio.Future[ReadDocument]] = {}
+        for user in users:
+            document = self._wanted.get(user)
+            if document is None:
+                document = asyncio.get_running_loop().create_future()
+                document.add_done_callback(_mark_seen)
+                (self._wanted if self.installations.begin(user) else known)[user] = document
+            found[user] = document
+        if known:
+            self._begin_closer_look(self._read_known(known))
+        return found
+
+    async def _read_known(self, wanted: Mapping[UserId, asyncio.Future[ReadDocument]]) -> None:
+        """Of users of whom something is known, or being read."""
+        began = _Began.now(self.clock)
+        for user, read in (await self._reading.call_many(wanted)).items():
+            if isinstance(read, asyncio.Future):
+                self._begin_closer_look(self._look_closer(user, read, began, wanted[user]))
+            else:
+                _give(wanted[user], self._read_at(began, read))
+
+    def agreed(self, user: UserId, found: ReadDocument) -> ReadDocument:
+        """With the facts that installations know; if those are others, they are expired."""
+        known = self.installations.peek(user)
+        if known is not None and known.value == found.read:
+            return found._replace(read=known.value)  # one object for both: facts take 250 bytes
+        if known is not None:
+            self.installations.expire(user)
+        return found
 
     async def _in_time(self, user: UserId, calling: Awaitable[R]) -> R:
         """Raises: BrokenInstallations; SourceUnavailable."""
@@ -330,14 +371,15 @@ class Lookups:
         self, users: Sequence[UserId]
     ) -> dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]]:
         """A file that hangs or is broken delays its user and nobody else."""
-        loaded = await self._look_at_known(users)
+        wanted = {user: self._wanted.pop(user, None) for user in users}
+        loaded = await self._look_at_known([user for user in users if wanted[user] is None])
         began = _Began.now(self.clock)
         read = await self._reading.call_many(user for user in users if user not in loaded)
         for user, found in read.items():
             loaded[user] = (
-                self._begin_closer_look(self._look_closer(user, found, began))
+                self._begin_closer_look(self._look_closer(user, found, began, wanted[user]))
                 if isinstance(found, asyncio.Future)
-                else self._read_at(began, found)
+                else _give(wanted[user], self._read_at(began, found))
             )
         return loaded
 
@@ -364,12 +406,11 @@ class Lookups:
             return None
         return entry.value if self.clock() < entry.value.vouched_until else None
 
-    def _begin_closer_look(
-        self, look: Coroutine[Any, Any, ReadInstallations]
-    ) -> asyncio.Future[ReadInstallations]:
+    def _begin_closer_look(self, look: Coroutine[Any, Any, V]) -> asyncio.Future[V]:
         task = asyncio.create_task(look)
         self._closer_looks.add(task)
         task.add_done_callback(self._closer_looks.discard)
+        task.add_done_callback(_mark_seen)
         return task
 
     async def _look_late(
@@ -384,12 +425,24 @@ class Lookups:
         return await self._look_closer(user, self._reading.call(user), _Began.now(self.clock))
 
     async def _look_closer(
-        self, user: UserId, reading: Awaitable[Read], began: "_Began"
+        self,
+        user: UserId,
+        reading: Awaitable[Read],
+        began: "_Began",
+        wanted: asyncio.Future[ReadDocument] | None = None,
     ) -> ReadInstallations:
-        """Waits for a file that could not be read with the others; reads a broken one again.
+        """Waits for a file that could not be read with the others. Raises: SourceUnavailable."""
+        try:
+            return _give(wanted, await self._read_again(user, reading, began))
+        except BaseException as error:
+            if wanted is not None and not wanted.done():
+                wanted.set_exception(error)
+            raise
 
-        Raises: SourceUnavailable.
-        """
+    async def _read_again(
+        self, user: UserId, reading: Awaitable[Read], began: "_Began"
+    ) -> ReadDocument:
+        """A broken file is read again. Raises: SourceUnavailable."""
         facts: Facts = None
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
@@ -400,12 +453,14 @@ class Lookups:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
                     began, reading = _Began.now(self.clock), self._reading.call(user)
         broken = Installations((), file_exists=True, broken=True)
-        return ReadInstallations(broken, facts, began.vouched_until(facts, self._vouched_s))
+        until = began.vouched_until(facts, self._vouched_s)
+        return ReadDocument(ReadInstallations(broken, facts, until), {})
 
-    def _read_at(self, began: "_Began", read: Read) -> ReadInstallations:
+    def _read_at(self, began: "_Began", read: Read) -> ReadDocument:
         document, facts = read
         until = began.vouched_until(facts, self._vouched_s)
-        return ReadInstallations(self._installations_of(document), facts, until)
+        said = self._installations_of(document)
+        return ReadDocument(ReadInstallations(said, facts, until), document or {})
 
     def look_at_file(self, user: UserId) -> Facts:
         """Blocking. What changes with the user's file; None where there is none.
@@ -463,10 +518,23 @@ class Lookups:
             negative_ttl_s=settings.negative_ttl,
             stale_if_error_s=settings.stale_if_error,
             is_negative=is_negative,
-            patience_s=_PATIENCE_S,
+            patience_s=PATIENCE_S,
             order_within_s=ORDER_WITHIN_S,
             clock=self.clock,
         )
+
+
+def _give(wanted: asyncio.Future[ReadDocument] | None, found: ReadDocument) -> ReadInstallations:
+    """To whoever wants the document."""
+    if wanted is not None and not wanted.done():  # it is done after `close`
+        wanted.set_result(found)
+    return found.read
+
+
+def _mark_seen(found: asyncio.Future[Any]) -> None:
+    """Whoever wanted it may have given up."""
+    if not found.cancelled():
+        found.exception()
 
 
 def _prefix_user(database_id: str) -> UserId | None:

@@ -141,9 +141,10 @@ def build_representation(
     return Representation(digest, fingerprint, identity, {})
 
 
-def json_variant(body: bytes) -> Variant:
-    """A JSON answer to one caller, made on the spot."""
-    etag = ETag(hashlib.sha256(body).hexdigest()[:32])
+def json_variant(body: bytes, tag: str | None = None) -> Variant:
+    """A JSON answer to one caller, made on the spot. `tag`: what its ETag is to be, if that is
+    known without reading the body."""
+    etag = ETag(hashlib.sha256(body).hexdigest()[:32] if tag is None else tag)
     return Variant(
         coding=IDENTITY,
         content=body,

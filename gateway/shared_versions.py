@@ -4,6 +4,7 @@ Its index (builds.py), its metadata, and which encoded variants are kept. Loaded
 asked for, looked at again for changes in place, dropped when nobody has asked for a while.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -17,7 +18,7 @@ from gateway.builds import FolderState, look_at_version
 from gateway.encoder import Encoder
 from gateway.errors import PublishingError, SourceUnavailable
 from gateway.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
-from gateway.names import Slug, Version
+from gateway.names import Build, Slug, Version
 from gateway.retention import IN_USE_S, Retention
 from gateway.storage import PluginStorage, read_regular
 from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
@@ -25,6 +26,14 @@ from gateway.ttl_cache import ORDER_WITHIN_S, TTLCache
 OnLook = Callable[[Slug, Version, FolderState | None], None]
 
 _MAX_VERSIONS = 10_000
+_FAILED_PAUSE_S = 1.0
+
+
+class _Failed:
+    """In the place of a version whose folder could not be looked at."""
+
+
+_FAILED = _Failed()
 
 
 class SharedVersion:
@@ -91,7 +100,6 @@ class SharedVersions:
         storage: PluginStorage,
         encoder: Encoder | None,
         revalidate_s: float,
-        on_change: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
         on_look: OnLook = lambda _slug, _version, _state: None,
     ) -> None:
@@ -110,8 +118,11 @@ class SharedVersions:
             is_negative=lambda look: look is None,
             clock=clock,
             order_within_s=ORDER_WITHIN_S,
-            on_change=on_change,
+            on_change=self._end_epoch,
         )
+        self.clock = clock
+        self.epoch = 0
+        """Another number when a build that was told may not be the present one any more."""
 
     @property
     def cache(self) -> TTLCache[tuple[Slug, Version], SharedVersion | None]:
@@ -124,6 +135,22 @@ class SharedVersions:
         if shared is not None:
             shared.uses += 1
         return shared
+
+    def find_build(self, basis: AtHand, slug: Slug, version: Version) -> tuple[Build | None, float]:
+        """The build of the folder, and the moment until which it holds, as long as the epoch
+        lasts. None: there is no folder, or the disk fails. Raises: Pending.
+        """
+        key = slug, version
+        shared = basis.ask_or("builds", self._looks, key, _FAILED)
+        if isinstance(shared, _Failed):
+            return None, self.clock() + _FAILED_PAUSE_S
+        entry = self._looks.peek(key)
+        # A request may have waited for another folder since, and rest on an older look.
+        until = entry.refresh_at if entry is not None and entry.value is shared else -math.inf
+        return None if shared is None else shared.state.build, until
+
+    def _end_epoch(self) -> None:
+        self.epoch += 1
 
     def __iter__(self) -> Iterator[SharedVersion]:
         """Those that are loaded."""

@@ -254,7 +254,6 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
             {
                 **WARM,
                 "published": set(),
-                "manifests": set(),
                 "builds": {V2, EYES_V},
                 "assets": {V2, EYES_V},
             },

@@ -9,8 +9,6 @@ import pytest
 from gateway.database import ModuleDetails, PluginDetails, is_true
 from gateway.formats import (
     bare_plugin,
-    manifest_key,
-    manifest_plugin,
     module_objects,
     plugin_facts,
     relative_bundle_location,
@@ -20,7 +18,7 @@ from gateway.formats import (
 USER = "a" * 32
 PLUGIN_ID = f"{USER}_PluginTemplate"
 
-# The keys of BrainDrive-Core, in its order; `id` comes first and `database_id` last.
+# The keys of BrainDrive-Core, in its order; `id` comes first.
 PLUGIN_KEYS = [
     "plugin_slug", "name", "description", "version", "type", "pluginType", "enabled", "icon",
     "category", "status", "official", "author", "lastUpdated", "compatibility", "downloads",
@@ -76,37 +74,12 @@ def module(**columns: Any) -> ModuleDetails:
     )
 
 
-def in_manifest(**columns: Any) -> dict[str, Any]:
-    row = plugin(**columns)
-    return manifest_plugin(row, verbatim_bundle_location(row), {})
-
-
 def one_module(**columns: Any) -> dict[str, Any]:
     (answer,) = module_objects([module(**columns)], "PluginTemplate")
     return answer
 
 
 # Keys and values
-
-
-def test_a_plugin_of_a_manifest_has_the_keys_of_the_application_in_order() -> None:
-    keys = [key for key in in_manifest() if key != "installation_metadata"]
-    assert keys == ["id", *PLUGIN_KEYS, "database_id"]
-
-
-def test_the_id_in_a_manifest_is_the_slug_and_the_row_id_is_beside_it() -> None:
-    answer = in_manifest()
-    assert (answer["id"], answer["database_id"]) == ("PluginTemplate", PLUGIN_ID)
-    assert manifest_key(plugin()) == "PluginTemplate"
-
-
-@pytest.mark.parametrize("slug", ["", None])
-def test_a_row_without_a_slug_is_known_by_its_row_id_alone(slug: str | None) -> None:
-    answer = in_manifest(plugin_slug=slug, bundle_location="/dist/remoteEntry.js")
-    assert list(answer) == ["id", *PLUGIN_KEYS, "installation_metadata"]
-    assert answer["id"] == PLUGIN_ID
-    assert answer["bundlelocation"] == "/dist/remoteEntry.js"
-    assert manifest_key(plugin(plugin_slug=slug)) == PLUGIN_ID
 
 
 def test_the_bare_plugin_has_the_row_id_as_its_id() -> None:
@@ -118,18 +91,6 @@ def test_the_bare_plugin_has_the_row_id_as_its_id() -> None:
 @pytest.mark.parametrize("location", ["/dist/x.js", "dist/x.js", "https://cdn.example/x.js", None])
 def test_the_bare_plugin_has_its_bundle_location_verbatim(location: str | None) -> None:
     assert bare_plugin(plugin(bundle_location=location))["bundlelocation"] == location
-
-
-def test_a_manifest_gives_the_location_it_is_told() -> None:
-    answer = manifest_plugin(plugin(bundle_location="dist/x.js"), "@1.0.0~0/dist/x.js", {})
-    assert answer["bundlelocation"] == "@1.0.0~0/dist/x.js"
-
-
-def test_a_manifest_carries_the_installation_metadata_as_a_copy() -> None:
-    metadata = {"installation_type": "production"}
-    answer = manifest_plugin(plugin(), None, metadata)
-    assert answer["installation_metadata"] == metadata
-    assert answer["installation_metadata"] is not metadata
 
 
 @pytest.mark.parametrize(

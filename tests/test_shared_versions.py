@@ -38,7 +38,7 @@ class Clock:
 
 def test_a_thousand_askers_share_one_object_which_counts_them(site: Site) -> None:
     async def main() -> None:
-        versions = SharedVersions(PluginStorage(site.plugins), None, 3600.0, lambda: None)
+        versions = SharedVersions(PluginStorage(site.plugins), None, 3600.0)
         asked = await asyncio.gather(
             *(Basis().settled(versions.get, SLUG, V1) for _ in range(1000))
         )
@@ -52,7 +52,7 @@ def test_a_thousand_askers_share_one_object_which_counts_them(site: Site) -> Non
 
 def test_it_stays_the_same_object_while_nothing_changes_and_is_another_after(site: Site) -> None:
     async def main() -> None:
-        versions = SharedVersions(PluginStorage(site.plugins), None, 0.0, lambda: None)
+        versions = SharedVersions(PluginStorage(site.plugins), None, 0.0)
         first = await Basis().settled(versions.get, SLUG, V1)
         assert await Basis().settled(versions.get, SLUG, V1) is first
         (site.version_folder(SLUG, V1) / "dist" / "1.js").write_bytes(b"rebuilt in place")
@@ -66,7 +66,7 @@ def test_one_that_nobody_asks_for_is_dropped(site: Site) -> None:
 
     async def main() -> None:
         storage = PluginStorage(site.plugins)
-        versions = SharedVersions(storage, None, 2.0, lambda: None, clock=clock)
+        versions = SharedVersions(storage, None, 2.0, clock=clock)
         idle = weakref.ref(await Basis().settled(versions.get, SLUG, V1))
         clock.now_s += IN_USE_S + 3.0
         await Basis().settled(versions.get, SLUG, V2)
@@ -81,7 +81,7 @@ def test_a_use_is_noted_for_the_collector(site: Site) -> None:
     retention = Retention(site.plugins / "cache")
 
     async def main() -> None:
-        versions = SharedVersions(PluginStorage(site.plugins), None, 2.0, lambda: None)
+        versions = SharedVersions(PluginStorage(site.plugins), None, 2.0)
         assert retention.last_use(SLUG, V1) is None
         await Basis().settled(versions.get, SLUG, V1)
 
@@ -97,7 +97,7 @@ def test_it_tells_metadata_and_encoded_variants(site: Site) -> None:
     encoder = Encoder(site.plugins / "cache" / "encoded")
 
     async def main() -> None:
-        versions = SharedVersions(PluginStorage(site.plugins), encoder, 2.0, lambda: None)
+        versions = SharedVersions(PluginStorage(site.plugins), encoder, 2.0)
         shared = await Basis().settled(versions.get, SLUG, V1)
         assert shared is not None
         assert (shared.metadata or {})["name"] == "Review board"

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from gateway.connections import connect
-from gateway.database import ModuleDetails, PluginDatabase, UserRecords
+from gateway.database import PluginDatabase, UserRecords, module_of, plugin_of
 from gateway.names import UserId, Version
 from gateway.settings import load_settings
 from tests.support.postgres import Postgres, PostgresSite
@@ -123,32 +122,18 @@ def test_a_column_whose_values_differ_from_what_was_asked_gives_each_their_rows(
     assert [len(of_user.by_slug) for of_user in records.values()] == [1, 1]
 
 
-def test_a_text_that_is_not_utf_8_fails_nobody(site: Site) -> None:
-    site.execute("UPDATE plugin SET version = CAST(x'31ff' AS TEXT) WHERE id = ?", f"{ADA}_Other")
-    users = [UserId(ADA), UserId(BEN)]
-
-    async def twice(database: PluginDatabase) -> list[dict[UserId, UserRecords]]:
-        return [await database.read_records(users) for _ in range(2)]
-
-    for records in asked(site, twice):
-        adas = records[users[0]].by_slug
-        assert (adas["Other"].version, adas["Review"].version) == (None, "1.0.0")
-        assert list(records[users[1]].by_slug) == ["Review"]
-
-
 def test_whole_rows_of_many_users_are_one_query_for_each_table(either_site: Site) -> None:
     for user, slug in ((BEN, "Review"), (ADA, "Review"), (CLEO, "Eyes")):
         either_site.add_module(f"{user}_{slug}", "Main", user)
     users = [UserId(ADA), UserId(BEN), UserId(NOBODY)]
 
     async def together(database: PluginDatabase) -> tuple[list[list[Any]], set[str]]:
-        plugins = await database.read_plugins_of(users)
+        plugins = await database.fetch_plugins(users)
         assert list(plugins) == users
         modules = await database.fetch_modules(users)
         assert database.queries == 2
-        place = [field.name for field in fields(ModuleDetails)].index("plugin_id")
-        slugs = [[plugin.plugin_slug for plugin in rows] for rows in plugins.values()]
-        return slugs, {module[place] for module in modules}
+        slugs = [[plugin_of(row).plugin_slug for row in rows] for rows in plugins.values()]
+        return slugs, {module_of(row).plugin_id for row in modules}
 
     slugs, owners = asked(either_site, together)
     assert slugs == [["Eyes", "Review"], ["Review"], []]

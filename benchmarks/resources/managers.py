@@ -21,12 +21,12 @@ _NEVER_AGAIN_S = 24 * 3600.0
 async def shared_bytes(plugins: Path, users: int) -> int:
     """One object for each version, as the gateway has them."""
     storage = PluginStorage(plugins)
-    versions = SharedVersions(storage, None, _NEVER_AGAIN_S, lambda: None)
+    versions = SharedVersions(storage, None, _NEVER_AGAIN_S)
     held: list[SharedVersion | None] = [None] * sum(1 for _ in holdings(users))
     first = next(holdings(users))
     # Threads and modules of the first use belong to the process, whoever has objects in it.
     await Basis().settled(
-        SharedVersions(storage, None, 0.0, lambda: None).get, first.slug, first.version
+        SharedVersions(storage, None, 0.0).get, first.slug, first.version
     )
     with _Allocated() as allocated:
         for number, holding in enumerate(holdings(users)):
