@@ -159,12 +159,13 @@ class TracedBasis(Basis):
         self._started_at = self._marked_at = time.monotonic()
         self._layers: dict[str, Entry[Any]] = {}
         self._outcomes: dict[str, Outcome] = {}
-        self._begun: set[str] = set()
+        self._begun: dict[str, str] = {}
+        """Layers whose load was begun ahead of the question, and why it was."""
         self._durations: dict[str, float] = {}
 
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
-        if cache.begin(key):
-            self._begun.add(layer)
+        if reason := cache.begin(key):
+            self._begun[layer] = reason
 
     async def _wait_for(self, pending: Pending) -> Entry[Any]:
         entry, outcome = await pending.cache.trace_entry(pending.key, max_age_s=pending.max_age_s)
@@ -179,9 +180,8 @@ class TracedBasis(Basis):
 
     def _learn(self, layer: str, outcome: Outcome) -> None:
         if layer in self._begun:  # it may have landed before it was asked for
-            self._begun.remove(layer)
+            forwarded = self._begun.pop(layer)
             stored = outcome.stored or not outcome.forwarded
-            forwarded = outcome.forwarded or "miss"
             outcome = outcome._replace(forwarded=forwarded, collapsed=False, stored=stored)
         # A layer may be asked twice. If its source was asked once, the answer took that long.
         if outcome.forwarded or layer not in self._outcomes:

@@ -274,19 +274,19 @@ class TTLCache(Generic[K, V]):
         """
         return (await self.get_entry(key, max_age_s=max_age_s)).value
 
-    def begin(self, key: K) -> bool:
+    def begin(self, key: K) -> str:
         """Begins to load a key that `at_hand` does not answer, for a caller who will ask for it
-        soon.
+        soon. Returns why, as in an Outcome: "miss" or "stale".
 
-        False: it would answer, or another began a load.
+        Empty: it would answer, or another began a load.
         """
         if key in self._flights:
-            return False
+            return ""
         entry, now = self._entries.get(key), self._clock()
         if entry is not None and (self._renew(entry, now) or self._is_pausing(entry, now)):
-            return False
+            return ""
         self._join(key)
-        return True
+        return "miss" if entry is None or now >= self._stale_until(entry) else "stale"
 
     def at_hand(self, key: K, max_age_s: float | None = None) -> Entry[V] | None:
         """The entry that answers without waiting; None: `get_entry` may have to wait.

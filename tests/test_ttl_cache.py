@@ -845,7 +845,7 @@ async def test_a_stale_entry_is_loaded_ahead(is_expired: bool) -> None:
         setup.cache.expire("k")
     else:
         setup.clock.advance(TTL_S)
-    assert setup.cache.begin("k")
+    assert setup.cache.begin("k") == "stale"
     assert not setup.cache.begin("k")
     assert setup.counters.loads == 2
 
@@ -884,7 +884,7 @@ async def test_the_first_caller_of_a_load_is_told_from_those_who_joined_it() -> 
 @in_loop
 async def test_a_load_that_was_begun_ahead_has_its_caller() -> None:
     setup = Setup()
-    assert setup.cache.begin("k")
+    assert setup.cache.begin("k") == "miss"
     assert not setup.cache.begin("k")  # it is another's
     _, outcome = await setup.cache.trace_entry("k")
     assert outcome == Outcome("miss", collapsed=True, stored=True)
