@@ -321,7 +321,9 @@ class SqliteConnection:
             rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) not in _BUSY:
-                # Not trusted again; and a statement that failed half-way would hold its lock.
+                # Not trusted again; and a statement that failed half-way would hold its lock. The
+                # traceback has the cursor, and is in a circle with aiosqlite's future.
+                error.__traceback__ = None
                 await self._release()
             raise
         return rows
