@@ -23,7 +23,6 @@ from gateway.lookups import PATIENCE_S, Lookups, ReadDocument
 from gateway.manifests import Manifest, Part, Parts, PluginPart
 from gateway.metadata import DEFAULT_ENTRY
 from gateway.names import UserId, parse_slug, parse_version
-from gateway.representation import Variant, json_variant
 from gateway.settings import Settings
 from gateway.shared_versions import SharedVersions
 from gateway.storage import InstallationMetadata, metadata_of
@@ -71,14 +70,14 @@ class Catalogue:
         """By user, with modules or without, as the database says; pins are looked at later."""
         lookups.database_caches.append(self.manifests)
 
-    def manifest(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Variant:
+    def manifest(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Manifest:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.
 
-        Raises: Pending.
+        Its text is to be taken at once: pins are those of this moment. Raises: Pending.
         """
         manifest = self._find_manifest(basis, (user, with_modules))
         self._pin(basis, manifest.parts)
-        return json_variant(manifest.body(user), manifest.tag(user))
+        return manifest
 
     def _find_manifest(self, basis: AtHand, key: Key) -> Manifest:
         """One that was made of the user's file as it is, and as installations know it."""

@@ -42,13 +42,13 @@ def site(tmp_path: Path) -> Site:
 async def load(gateway: Gateway, user: UserId = ADA_ID, *, designer: bool = False) -> Any:
     """The user's manifest, however long that takes."""
     found = await Basis().settled(gateway.catalogue.manifest, user, with_modules=designer)
-    return orjson.loads(found.content or b"")
+    return orjson.loads(found.body(user))
 
 
 def at_hand(gateway: Gateway, user: UserId = ADA_ID, *, designer: bool = False) -> Any:
     """The user's manifest, if it needs no waiting. Raises: Pending."""
     found = gateway.catalogue.manifest(AT_HAND, user, with_modules=designer)
-    return orjson.loads(found.content or b"")
+    return orjson.loads(found.body(user))
 
 
 def scenario_of(
@@ -162,7 +162,7 @@ def test_a_known_manifest_of_ten_plugins_costs_a_few_calls(empty_site: Site) -> 
     async def scenario(gateway: Gateway) -> None:
         await load(gateway, user)
         with counted_calls() as calls:
-            gateway.catalogue.manifest(AT_HAND, user, with_modules=False)
+            gateway.catalogue.manifest(AT_HAND, user, with_modules=False).body(user)
         assert len(calls) <= MOST_CALLS
 
     scenario_of(empty_site, scenario)

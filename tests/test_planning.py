@@ -10,8 +10,13 @@ from gateway.conditional import format_http_date
 from gateway.delivery.memory import body_of
 from gateway.errors import PreconditionFailed, RangeNotSatisfiable
 from gateway.names import AssetPath
-from gateway.planning import Plan, plan_answer
-from gateway.representation import Representation, Variant, build_representation
+from gateway.planning import JsonAnswers, Plan, plan_answer, prepared
+from gateway.representation import (
+    Representation,
+    Variant,
+    build_representation,
+    json_variant,
+)
 
 CONTENT = bytes(range(256)) * 8
 MODIFIED_S = 1_700_000_000
@@ -181,3 +186,11 @@ def test_only_a_header_that_asks_for_it_changes_the_plan(headers: dict[str, str]
             assert body_of(planned, CONTENT) == CONTENT
         else:
             assert headers.keys() & asking[planned.status]
+
+
+@pytest.mark.parametrize("if_none_match", [None, b'"tag"', b'"other"'])
+def test_a_json_text_is_answered_as_its_variant_would_be(if_none_match: bytes | None) -> None:
+    variant, answers = json_variant(b"{}", "tag"), JsonAnswers(b"private, no-cache")
+    expected = prepared(variant, b"private, no-cache", if_none_match)
+    found = answers.not_modified("tag") if expected.status == 304 else answers.whole("tag", 2)
+    assert found == expected
