@@ -265,6 +265,7 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
     """The user loses the plugin while the request waits for the disk: it is decided again."""
 
     async def scenario(gateway: Gateway, client: Client) -> None:
+        await client.request(own("Eyes"))  # what was waited for would hold for the whole request
         reached, go_on = asyncio.Event(), asyncio.Event()
         cache = gateway.assets._cache
         load = cache._load
