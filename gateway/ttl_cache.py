@@ -42,7 +42,7 @@ value is a future."""
 # A refresh begins in the last quarter of the lifetime: the caller who begins it is answered at
 # once, and the others never wait.
 _REFRESH_SHARE = 0.25
-ORDER_WITHIN_S = 1.0
+ORDER_WITHIN_S = 10.0
 """For caches of thousands of entries: far less than it takes to fill one."""
 # SQLite takes 999 parameters at least.
 _MOST_TOGETHER = 500
@@ -88,8 +88,8 @@ class Entry(Generic[V]):
     retry_at: float = 0.0
     """Its source failed; not asked again before this moment, while `retry_generation` lasts."""
     retry_generation: int = 0
-    used_in: int = 0
-    """The period in which it was used last, and got its place in the order of use."""
+    ordered_at: float = 0.0
+    """When it got its place in the order of use."""
 
 
 class Outcome(NamedTuple):
@@ -229,12 +229,8 @@ class TTLCache(Generic[K, V]):
         self._on_change = on_change
         self._patience_s = patience_s
         self._order_within_s = order_within_s
-        # One number for all entries: a moment of its own in each would be one more look at
-        # memory, which is what a hit costs where there are many entries.
-        self._period = 0
-        self._period_until = 0.0
         self._used: dict[K, None] | None = None
-        """Keys that were used in this period; None while nobody takes them."""
+        """Keys that answered since they were taken last; None while nobody takes them."""
         self.counters = Counters()
         self._entries: _Store[K, V] = _Store(
             max_size, size_of, self._useful_until, clock, self.counters
@@ -265,7 +261,7 @@ class TTLCache(Generic[K, V]):
 
     def peek(self, key: K) -> Entry[V] | None:
         """The entry, fresh or stale, without loading or counting."""
-        return self._entries.get(key)
+        return self._entries.find(key)
 
     async def get(self, key: K, *, max_age_s: float | None = None) -> V:
         """The value; loaded if it is not fresh, or older than `max_age_s`.
@@ -282,7 +278,7 @@ class TTLCache(Generic[K, V]):
         """
         if key in self._flights:
             return ""
-        entry, now = self._entries.get(key), self._clock()
+        entry, now = self._entries.find(key), self._clock()
         if entry is not None and (self._renew(entry, now) or self._is_pausing(entry, now)):
             return ""
         self._join(key)
@@ -307,31 +303,20 @@ class TTLCache(Generic[K, V]):
                 self._join(key)
         if max_age_s is not None and self._age_s(entry, now) > max_age_s:
             return None
-        if now >= self._period_until:
-            self._begin_period(now)
-        if entry.used_in != self._period:
-            self._note_use(key, entry)
+        if now >= entry.ordered_at + self._order_within_s:
+            entry.ordered_at = now
+            self._entries[key]  # the most recently used now
+        if self._used is not None:
+            self._used[key] = None
         if entry.negative:
             self.counters.negative_hits += 1
         else:
             self.counters.hits += 1
         return entry
 
-    def _begin_period(self, now: float) -> None:
-        self._period += 1
-        self._period_until = now + self._order_within_s
-
-    def _note_use(self, key: K, entry: Entry[V]) -> None:
-        """Once in a period for each entry."""
-        entry.used_in = self._period
-        self._entries[key]  # the most recently used now
-        if self._used is not None:
-            self._used[key] = None
-
     def take_used(self) -> list[K]:
         """Keys that answered since the last call. The first call begins to note them."""
         used, self._used = self._used, {}
-        self._begin_period(self._clock())
         return list(used or ())
 
     async def get_entry(self, key: K, *, max_age_s: float | None = None) -> Entry[V]:
@@ -413,7 +398,7 @@ class TTLCache(Generic[K, V]):
 
     def confirm(self, key: K, at: float) -> None:
         """The value of one key was right at the moment `at` of the clock."""
-        entry = self._entries.get(key)
+        entry = self._entries.find(key)
         if entry is not None and entry.generation == self._generation:
             self._extend(entry, at)
 

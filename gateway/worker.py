@@ -6,6 +6,7 @@ and some service managers send them to every process of a group.
 """
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -40,6 +41,9 @@ DID_NOT_START = 3
 LAST_CALL_S = 1.0
 
 _ATTENTION_S = 0.1
+# Objects made and not freed before young ones are looked through, and how often middle-aged and all
+# objects are: every 20th and every 2,000th time. Hardly anything of ours is in a cycle.
+_COLLECTIONS = (20_000, 20, 100)
 _CLOSE = (b"connection", b"close")
 
 
@@ -87,6 +91,7 @@ def work(listener: socket.socket, board: Board) -> None:
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
+    _collect_less_often()
     WorkerServer(config, gateway, board, settings.server.drain_timeout).run([listener])
 
 
@@ -218,6 +223,15 @@ class WorkerServer(uvicorn.Server):
             for descriptor in self._idle_sockets():
                 selector.register(descriptor, selectors.EVENT_READ)
             return bool(selector.select(0))
+
+
+def _collect_less_often() -> None:
+    """What is cached is no garbage, and grows: with Python's own thresholds a worker that meets
+    new users spends a third of its time on looking through it, up to 0.3 s at once.
+    """
+    gc.collect()
+    gc.freeze()  # modules and the application stay until the end
+    gc.set_threshold(*_COLLECTIONS)
 
 
 def _leave_signals_to_the_supervisor() -> None:
