@@ -13,6 +13,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
+from gateway.endpoints.front import WHOLE_ANSWER, Answer
 from gateway.heads import STATUS_LINES, Field, head_of
 from gateway.request_reader import Request
 
@@ -36,6 +37,9 @@ class Client(Protocol):
 
     def server_fields(self) -> Iterable[Field]:
         """What the server adds to each answer: Date, and `Connection: close` when it ends."""
+
+    def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
+        """Writes all of it; whether the connection stays open afterwards."""
 
     def answer_failed(self) -> None:
         """The answer broke off in the middle."""
@@ -95,12 +99,28 @@ class Exchange:
         if self._is_disconnected:
             return
         kind = message["type"]
+        if kind == WHOLE_ANSWER and not self._is_started:
+            self._send_whole(message["answer"])
+            return
         if self._is_complete or (kind == "http.response.start") is self._is_started:
             raise RuntimeError(f"unexpected ASGI message {kind!r}")
         if not self._is_started:
             self._start(message["status"], list(message.get("headers", ())))
         else:
             self._continue(message.get("body", b""), more=message.get("more_body", False))
+
+    def _send_whole(self, answer: Answer) -> None:
+        self._is_started = True
+        self._status = answer.prepared.status
+        if self._access_log:
+            self._log()
+        self.keeps_alive = self._client.write_answer(answer, keeps_alive=self.keeps_alive)
+        self._complete()
+
+    def _complete(self) -> None:
+        self._is_complete = True
+        self._is_gone.set()
+        self._client.answer_complete(keeps_alive=self.keeps_alive)
 
     def _start(self, status: int, fields: list[Field]) -> None:
         fields = [*self._client.server_fields(), *fields]
@@ -137,9 +157,7 @@ class Exchange:
             self._log()
         self._client.write(head, body)
         if not more:
-            self._is_complete = True
-            self._is_gone.set()
-            self._client.answer_complete(keeps_alive=self.keeps_alive)
+            self._complete()
 
     async def _send_500(self) -> None:
         """The application said nothing. Ours answers its own failures (endpoints/answers.py)."""

@@ -38,7 +38,7 @@ from uvicorn.server import ServerState
 from gateway.deadlines import Deadline, StallWatch
 from gateway.descriptors import most_connections
 from gateway.endpoints.answers import error_answer
-from gateway.endpoints.front import Front
+from gateway.endpoints.front import WHOLE_ANSWER, Answer, Front
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
 from gateway.exchange import Exchange
 from gateway.heads import STATUS_LINES, Field, head_of
@@ -78,19 +78,19 @@ class _Common:
     refused: int = field(init=False, default=0)
     """Connections that are only waiting for their client to close them."""
     _fields: list[Field] | None = field(init=False, default=None)
-    _head: bytes | None = field(init=False, default=None)
+    _head: tuple[bytes, bool] = field(init=False, default=(b"", False))
 
     def __post_init__(self) -> None:
         self.limits = Limits(head_bytes=self.settings.max_head_bytes)
 
-    def server_head(self, fields: list[Field]) -> bytes | None:
-        """uvicorn's fields as they are sent; None, where the connection is to be closed.
+    def server_head(self, fields: list[Field]) -> tuple[bytes, bool]:
+        """uvicorn's fields as they are sent; whether they end the connection.
 
         uvicorn makes another list of them once in a second.
         """
         if fields is not self._fields:
             self._fields = fields
-            self._head = None if _CLOSE in fields else head_of(fields)
+            self._head = head_of(fields), _CLOSE in fields
         return self._head
 
 
@@ -277,21 +277,14 @@ class Connection(asyncio.Protocol):
         headers = request.headers
         if request.method != b"GET" or request.has_body or len(headers) != len(request.fields):
             return False
-        server_head = self._common.server_head(self._state.default_headers)
-        if server_head is None:
-            return False
         asked = self._asked
         asked["raw_path"], asked["query_string"] = request.raw_path, request.query_string
         answer = self._front.answer_at_once(asked, headers)
         if answer is None:
             return False
-        prepared = answer.prepared
-        status_line = STATUS_LINES[prepared.status]
-        end = _END if request.keeps_alive else _CLOSING_END
-        head = b"".join((status_line, server_head, prepared.head, answer.cors_head, end))
-        self.write(head, answer.body)
+        keeps_alive = self.write_answer(answer, keeps_alive=request.keeps_alive)
         self._state.total_requests += 1
-        if not request.keeps_alive:
+        if not keeps_alive:
             self._finish()
         return True
 
@@ -319,6 +312,7 @@ class Connection(asyncio.Protocol):
             "query_string": request.query_string,
             "headers": request.fields,
             "state": self._app_state.copy(),
+            "extensions": {WHOLE_ANSWER: {}},
         }
 
     # What an exchange calls.
@@ -329,6 +323,15 @@ class Connection(asyncio.Protocol):
 
     def server_fields(self) -> Iterable[Field]:
         return self._state.default_headers
+
+    def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
+        prepared = answer.prepared
+        server_head, ends = self._common.server_head(self._state.default_headers)
+        end = _END if keeps_alive or ends else _CLOSING_END
+        status_line = STATUS_LINES[prepared.status]
+        head = b"".join((status_line, server_head, prepared.head, answer.cors_head, end))
+        self.write(head, answer.body)
+        return keeps_alive and not ends
 
     def write(self, head: bytes, body: bytes) -> None:
         self._stall.written_bytes += len(head) + len(body)

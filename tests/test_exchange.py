@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.endpoints.front import WHOLE_ANSWER, Answer
 from gateway.exchange import Exchange
 from gateway.heads import Field
+from gateway.representation import Prepared
 from gateway.request_reader import Limits, Request, RequestReader
 
 LINE = b"HTTP/1.1 200 OK\r\n"
@@ -31,6 +33,10 @@ class Client:
 
     def server_fields(self) -> Iterable[Field]:
         return self.fields
+
+    def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
+        self.written.append((answer.prepared.head, answer.body))
+        return keeps_alive
 
     def answer_failed(self) -> None:
         self.end = "failed"
@@ -174,6 +180,29 @@ def test_the_body_is_received_once_and_then_the_end() -> None:
         {"type": "http.request", "body": b"ab", "more_body": False},
         {"type": "http.disconnect"},
     ]
+
+
+WHOLE = {
+    "type": WHOLE_ANSWER,
+    "answer": Answer(Prepared(200, (LENGTH_2,), b"content-length: 2\r\n"), b"ab", (), b""),
+}
+
+
+def test_a_whole_answer_is_written_as_it_is() -> None:
+    client = run(WHOLE)
+    assert client.written == [(b"content-length: 2\r\n", b"ab")]
+    assert client.end is True
+
+
+@pytest.mark.parametrize("messages", [(WHOLE, WHOLE), (WHOLE, body(b"ab")), (WHOLE, start())])
+def test_nothing_follows_a_whole_answer(messages: tuple[Message, ...]) -> None:
+    assert run(*messages).written == run(WHOLE).written
+
+
+def test_a_whole_answer_follows_no_start() -> None:
+    client = run(start(200, LENGTH_2), WHOLE)
+    ((head, _),) = client.written
+    assert head.startswith(b"HTTP/1.1 500 ")
 
 
 def test_after_the_client_is_gone_nothing_is_written() -> None:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
 from gateway.demo.site import USERS
-from gateway.endpoints.front import AtOnce
+from gateway.endpoints.front import Answer
 from gateway.identity import Headers
 from gateway.identity.jwt import issue_token
 from gateway.settings import Settings
@@ -52,7 +52,7 @@ class DemoGateway(Gateway):
         super().__init__(settings)
         self._hosts = hosts
 
-    def answer_at_once(self, scope: Scope, headers: Headers) -> AtOnce | None:
+    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
         return super().answer_at_once(scope, headers) if self._hosts.have(headers) else None
 
 

@@ -54,7 +54,12 @@ class DirectRoute(Protocol):
         """As an ASGI application. Raises: RequestError, before anything is sent."""
 
 
-class AtOnce(NamedTuple):
+WHOLE_ANSWER = "gateway.answer"
+"""An extension of ASGI: the server takes a message of this type, whose `answer` is an `Answer`, in
+the place of the usual two."""
+
+
+class Answer(NamedTuple):
     """An answer that is ready to be sent."""
 
     prepared: Prepared
@@ -88,7 +93,7 @@ class Front:
         self.answered_later: Counter[int] = Counter()
         """Requests that went the long way, by status."""
 
-    def answer_at_once(self, scope: Scope, headers: Headers) -> AtOnce | None:
+    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
         """The answer to a GET, which is counted as sent; None: it takes the long way.
 
         `scope`: `raw_path`, `query_string`, `client` and `server` are there. `headers`: of a
@@ -108,7 +113,7 @@ class Front:
             found = None
         if found is None:
             return None
-        answer = AtOnce(*found, *self._cors.sent(headers.get(b"origin")))
+        answer = Answer(*found, *self._cors.sent(headers.get(b"origin")))
         self.answered_at_once[answer.prepared.status] += 1
         return answer
 
@@ -136,9 +141,7 @@ class Front:
         if scope["method"] == "GET" and len(headers) == len(scope["headers"]):
             answer = self.answer_at_once(scope, headers)
             if answer is not None:
-                prepared = answer.prepared
-                fields = prepared.fields + answer.cors_fields
-                await send_answer(send, prepared.status, fields, answer.body)
+                await _send(scope, send, answer)
                 return
         await self.answer_later(scope, receive, send)
 
@@ -161,39 +164,56 @@ class Front:
                 message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 
-        await self._guarded(scope, receive, send_and_count)
-
-    async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
-        may_be_direct = self.has_started and scope["method"] in ("GET", "HEAD")
-        route, below = self._direct(scope) if may_be_direct else (None, b"")
-        if route is None:
-            await self._inner(scope, receive, send)
-            return
         try:
-            if scope["method"] != "GET" or not await self._waited(route, scope, below, send):
-                await route(scope, receive, send)
-        except RequestError as error:
-            await on_request_error(error)(scope, receive, send)
+            answer = await self._answer_when_at_hand(scope, headers)
+        except SourceUnavailable as error:
+            await on_request_error(error)(scope, receive, send_and_count)
+            return
+        if answer is None:
+            await self._guarded(scope, receive, send_and_count)
+        else:
+            self.answered_later[answer.prepared.status] += 1
+            await _send(scope, send, answer)
 
-    async def _waited(self, route: DirectRoute, scope: Scope, below: bytes, send: Send) -> bool:
-        """Waits until all is in memory, and answers from there; False: nothing was sent.
+    async def _answer_when_at_hand(self, scope: Scope, headers: Headers) -> Answer | None:
+        """Waits until all that a plain GET needs is at hand; None: it is to be routed.
 
         Raises: SourceUnavailable.
         """
-        headers = joined_headers(scope)
-        if not _is_plain(headers):
-            return False
+        if scope["method"] != "GET" or not self.has_started or not _is_plain(headers):
+            return None
+        route, below = self._direct(scope)
+        if route is None:
+            return None
         try:
             found = await Basis().settled(route.answer_from_memory, scope, headers, below)
         except SourceUnavailable:
             raise
         except RequestError:  # the route says which error that is to this caller
-            return False
-        if found is None:
-            return False
-        prepared, body = found
-        await send_answer(send, prepared.status, prepared.fields, body)
-        return True
+            return None
+        except Exception:  # a mistake of ours, which is answered where it is made again
+            logger.exception("not answered from memory: %s", scope["raw_path"])
+            return None
+        return None if found is None else Answer(*found, *self._cors.sent(headers.get(b"origin")))
+
+    async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
+        may_be_direct = self.has_started and scope["method"] in ("GET", "HEAD")
+        route, _ = self._direct(scope) if may_be_direct else (None, b"")
+        if route is None:
+            await self._inner(scope, receive, send)
+            return
+        try:
+            await route(scope, receive, send)
+        except RequestError as error:
+            await on_request_error(error)(scope, receive, send)
+
+
+async def _send(scope: Scope, send: Send, answer: Answer) -> None:
+    if WHOLE_ANSWER in scope.get("extensions", ()):
+        await send({"type": WHOLE_ANSWER, "answer": answer})
+        return
+    prepared = answer.prepared
+    await send_answer(send, prepared.status, prepared.fields + answer.cors_fields, answer.body)
 
 
 def _is_plain(headers: Headers) -> bool:
