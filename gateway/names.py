@@ -9,7 +9,7 @@ it raises, and no database.
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, NewType
 from urllib.parse import unquote_to_bytes
@@ -206,6 +206,11 @@ class Target:
     """As asked: a slug or a database id. Compared with names, never put into a path."""
     pin: Pin | None
     asset_path: AssetPath
+    suffix: str = field(init=False, compare=False)
+    """Of the asset path, as `suffix` returns it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "suffix", suffix(self.asset_path))
 
 
 def parse_target(raw: bytes) -> Target:

@@ -32,7 +32,6 @@ from gateway.names import (
     UserId,
     Version,
     parse_slug,
-    suffix,
 )
 from gateway.shared_versions import SharedVersions
 
@@ -60,22 +59,25 @@ class Resolver:
         self._lookups = lookups
         self._versions = versions
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
-        # The same few files are asked for by all users.
-        self._allows = lru_cache(_REMEMBERED)(self._has_allowed_suffix)
+        # The same few files of the same few plugins are asked for by all users.
+        self._own_unpinned = lru_cache(_REMEMBERED)(_own_unpinned)
+        self._parse_slug = lru_cache(_REMEMBERED)(parse_slug)
 
     def resolve(self, basis: AtHand, user: UserId, target: Target) -> Resolution:
         """What `user` gets: their own version, or the pinned one if they have the plugin.
 
         Raises: RequestError, Pending.
         """
-        self._check_type(basis, target.asset_path)
+        self._check_type(basis, target)
         record = self._usable_record(basis, user, target.plugin)
         if target.pin is not None:
             state = self._pinned_state(basis, record.slug, target.pin)
             return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
-        return Resolution(AssetKey(record.slug, record.version, target.asset_path), None, True)
+        is_short = len(target.asset_path) <= _LONGEST_REMEMBERED
+        build = self._own_unpinned if is_short else _own_unpinned
+        return build(record.slug, record.version, target.asset_path)
 
     def resolve_public(self, basis: AtHand, target: Target) -> Resolution:
         """What anyone gets: a database id names its owner's row, a pin is its own permission,
@@ -83,7 +85,7 @@ class Resolver:
 
         Raises: RequestError, Pending. All 404s about the plugin look the same.
         """
-        self._check_type(basis, target.asset_path)
+        self._check_type(basis, target)
         try:
             if target.pin is not None:
                 slug, state = self._holder_of_pin(basis, target.plugin, target.pin)
@@ -95,17 +97,13 @@ class Resolver:
             raise UnknownPlugin(reason=error.reason) from None
         return Resolution(AssetKey(slug, version, target.asset_path), None, False)
 
-    def _check_type(self, basis: AtHand, asset_path: AssetPath) -> None:
-        is_short = len(asset_path) <= _LONGEST_REMEMBERED
-        allowed = self._allows(asset_path) if is_short else self._has_allowed_suffix(asset_path)
+    def _check_type(self, basis: AtHand, target: Target) -> None:
+        is_allowed = target.suffix in self._allowed_suffixes
         if basis.is_noted:
-            outcome = "allowed" if allowed else "refused"
+            outcome = "allowed" if is_allowed else "refused"
             basis.note("file type", outcome, "http.allowed_suffixes")
-        if not allowed:
-            raise AssetTypeNotAllowed(reason=f"{suffix(asset_path) or 'no suffix'} is not served")
-
-    def _has_allowed_suffix(self, asset_path: AssetPath) -> bool:
-        return suffix(asset_path) in self._allowed_suffixes
+        if not is_allowed:
+            raise AssetTypeNotAllowed(reason=f"{target.suffix or 'no suffix'} is not served")
 
     def _usable_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
         """The user's row, having passed the installation rule and being enabled."""
@@ -155,7 +153,7 @@ class Resolver:
         """
         for text in (plugin.partition("_")[2], plugin):
             try:
-                slug = parse_slug(text)
+                slug = self._parse_slug(text)
                 return slug, self._pinned_state(basis, slug, pin)
             except (ValueError, VersionRetired):
                 continue
@@ -193,6 +191,10 @@ def _note_record(
         basis.note("row", f"{record.slug} {record.version}, {state}", "table plugin")
     elif installed:
         basis.note("row", "none", "table plugin")
+
+
+def _own_unpinned(slug: Slug, version: Version, asset_path: AssetPath) -> Resolution:
+    return Resolution(AssetKey(slug, version, asset_path), content_digest=None, owned=True)
 
 
 def _pinned(

@@ -25,9 +25,7 @@ async def shared_bytes(plugins: Path, users: int) -> int:
     held: list[SharedVersion | None] = [None] * sum(1 for _ in holdings(users))
     first = next(holdings(users))
     # Threads and modules of the first use belong to the process, whoever has objects in it.
-    await Basis().settled(
-        SharedVersions(storage, None, 0.0).get, first.slug, first.version
-    )
+    await Basis().settled(SharedVersions(storage, None, 0.0).get, first.slug, first.version)
     with _Allocated() as allocated:
         for number, holding in enumerate(holdings(users)):
             shared = await Basis().settled(versions.get, holding.slug, holding.version)

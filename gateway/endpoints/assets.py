@@ -4,6 +4,7 @@ Each decides by one function, `resolve`: at once for front.py, or as an ASGI app
 waits.
 """
 
+import re
 import time
 from typing import ClassVar
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from gateway.basis import AtHand, Basis
 from gateway.cache_policy import NO_STORE, Audience
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import AssetServer, Exchange
-from gateway.errors import InvalidToken, MethodNotAllowed, NotServed, RequestError
+from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
 from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
@@ -22,7 +23,7 @@ from gateway.representation import Prepared
 from gateway.resolver import Resolution, Resolver
 
 ALLOW = "GET, HEAD, OPTIONS"
-_ENDPOINTS = ("info", "status", "modules")
+_ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*|[^/]*")
 
 
 class AssetRoute:
@@ -84,14 +85,9 @@ class OwnAssets(AssetRoute):
         self._identity = identity
 
     def takes(self, below: bytes) -> bool:
-        """The router knows the JSON endpoints whose paths begin in the same way (plugins.py)."""
-        try:
-            target = parse_target(below)
-        except RequestError:
-            return False
-        path = target.asset_path
-        is_endpoint = path in _ENDPOINTS or path.startswith("modules/")
-        return not is_endpoint and target.plugin != "by-slug"
+        """The router knows the JSON endpoints whose paths begin in the same way (plugins.py), and
+        all that is written in an unusual way."""
+        return b"%" not in below and _ENDPOINT.fullmatch(below) is None
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         user = self._identity.identify(basis, scope, headers)

@@ -170,7 +170,7 @@ def tell_workers(cache: Path, change: Change) -> None:
 
 
 class WorkersSource:
-    """Looks at the log 50 times a second: without news that is one read of 16 bytes."""
+    """Looks at the log 20 times a second: without news that is one read of 16 bytes."""
 
     name = "workers"
 
