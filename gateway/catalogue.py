@@ -275,8 +275,9 @@ def _by_plugin_id(modules: Iterable[Row]) -> dict[str, list[Row]]:
 def _when_read(
     document: asyncio.Future[ReadDocument], build: Callable[[ReadDocument], Manifest]
 ) -> Manifest | asyncio.Future[Manifest]:
-    """What is made of the document, now or when it has been read. What cannot be made fails for
-    its user alone."""
+    """Builds a manifest now, or when the document has been read. A manifest that cannot be built
+    fails for its user alone.
+    """
 
     async def built() -> Manifest:
         return build(await asyncio.shield(document))

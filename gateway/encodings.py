@@ -25,12 +25,9 @@ def parse_accept_encoding(field: str | None) -> Mapping[str, float]:
     An absent field accepts anything; identity is then what no client misreads. A field that is
     longer than any client needs counts as absent.
     """
-    return {} if field is None or len(field) > _LONGEST_FIELD else _weights(field)
-
-
-@lru_cache(maxsize=256)  # 10 KiB at most for each
-def _weights(field: str) -> Mapping[str, float]:
     weights: dict[str, float] = {}
+    if field is None or len(field) > _LONGEST_FIELD:
+        return weights
     for member in field.split(","):
         match = _MEMBER.fullmatch(member.strip(" \t"))
         if match:

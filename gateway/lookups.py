@@ -386,8 +386,9 @@ class Lookups:
     async def _look_at_known(
         self, users: Sequence[UserId]
     ) -> dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]]:
-        """What is known of those users whose files have not changed; a look says so. Without
-        users whose files are to be read."""
+        """Looks at files whose content is known. Returns what is known where a file has not
+        changed; users whose file must be read are left out.
+        """
         known = {user: value for user in users if (value := self._vouched(user))}
         loaded: dict[UserId, ReadInstallations | asyncio.Future[ReadInstallations]] = {}
         for user, facts in (await self._looking.call_many(known)).items():
@@ -399,8 +400,10 @@ class Lookups:
         return loaded
 
     def _vouched(self, user: UserId) -> ReadInstallations | None:
-        """What is known of the user, if a look at their file is enough to know whether it is true.
-        Where there is no file, a look costs as much as reading it."""
+        """Returns what is known of the user, if a look at their file can show that it still holds.
+
+        A missing file is never known: looking for it costs as much as reading it.
+        """
         entry = self.installations.peek(user)
         if entry is None or entry.value.facts is None:
             return None
@@ -434,7 +437,7 @@ class Lookups:
         """Waits for a file that could not be read with the others. Raises: SourceUnavailable."""
         try:
             return _give(wanted, await self._read_again(user, reading, began))
-        except BaseException as error:
+        except BaseException as error:  # cancelled too: others wait for the document
             if wanted is not None and not wanted.done():
                 wanted.set_exception(error)
             raise

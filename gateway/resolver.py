@@ -120,7 +120,10 @@ class Resolver:
         return self._refused_record(basis, user, plugin)
 
     def _refused_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
-        """The same where the caches say no: they are asked again unless they know it of late."""
+        """Asks again where the caches say no, unless their answer is younger than `negative_ttl`.
+
+        Returns the row, or raises the reason why it is not served.
+        """
         record = self._lookups.find_record(basis, user, plugin)
         slug = record.slug if record else plugin
         installed = self._lookups.is_installed(basis, user, slug)

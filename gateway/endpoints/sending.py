@@ -20,7 +20,7 @@ from gateway.errors import (
 )
 from gateway.identity import Headers, joined_headers
 from gateway.names import AssetKey
-from gateway.planning import Plan, plan_answer, prepare, prepared
+from gateway.planning import Plan, plain_answer, plan_answer, prepare
 from gateway.representation import Prepared, Representation, Variant
 from gateway.resolver import Resolution
 from gateway.settings import Settings
@@ -89,7 +89,7 @@ class AssetServer:
             )
         if variant.content is None:
             return None
-        found = prepared(variant, cache_control, known)
+        found = plain_answer(variant, cache_control, known)
         return found, (variant.content if found.status == 200 else b"")
 
     def _redirect_from_memory(
@@ -104,7 +104,7 @@ class AssetServer:
         if not accel.was_sendable(representation, variant):
             return None
         if known is not None and variant.is_known_to(known):
-            return prepared(variant, cache_control, known), b""
+            return plain_answer(variant, cache_control, known), b""
         found = variant.prepared.get((200, cache_control))
         if found is None:
             fields = accel.fields(key, representation, variant, cache_control)
