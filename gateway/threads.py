@@ -223,6 +223,8 @@ class KeyedThreads(Generic[K, R]):
                 trip.loop.call_soon_threadsafe(self._returned, trip, trips)
             except RuntimeError:  # the loop ended before the call did
                 return
+            # A thread that waits for its next trip would keep all results of the last one.
+            del trip
 
     def _look(self, trip: _Trip[K, R]) -> None:
         """Again and again while the trip lasts."""

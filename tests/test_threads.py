@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -274,6 +275,23 @@ def test_whoever_leaves_a_trip_leaves_its_keys_callable(disk: Disk) -> None:
         assert await threads.call("a") == "first"
 
     run(disk, scenario, patience_s=5.0)
+
+
+def test_a_thread_that_waits_keeps_no_results_of_its_last_trip() -> None:
+    class Large:
+        """As a document of 14 KiB is, for each of up to 500 users."""
+
+    async def main() -> None:
+        threads = KeyedThreads[str, Large](lambda _key: Large(), 4, PATIENCE_S)
+        try:
+            results = await threads.call_many("abc")
+            kept = [weakref.ref(result) for result in results.values()]
+            del results
+            await until(lambda: not any(ref() for ref in kept))
+        finally:
+            threads.close()
+
+    asyncio.run(main())
 
 
 def test_closing_cancels_a_trip_and_what_hangs_from_one(disk: Disk) -> None:
