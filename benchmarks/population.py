@@ -21,7 +21,7 @@ import orjson
 
 from benchmarks.payload import javascript
 from gateway.names import Slug, UserId, Version
-from gateway.schema import database_id
+from gateway.rows import database_id
 from gateway.settings import Settings, load_settings
 from gateway.site import CONFIG_NAME, make_site
 

@@ -17,7 +17,7 @@ from benchmarks.payload import javascript
 from gateway.connections import execute_in_transaction
 from gateway.identity.jwt import issue_token
 from gateway.names import Slug, UserId, Version
-from gateway.schema import insert_statement, plugin_row
+from gateway.rows import insert_statement, plugin_row
 from gateway.settings import load_settings
 from gateway.site import CONFIG_NAME, make_site
 from gateway.storage import PluginStorage

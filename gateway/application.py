@@ -14,19 +14,19 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from gateway.answers import on_bug, on_http_exception, on_routed_error
 from gateway.assets import AssetStore
 from gateway.basis import BASIS_KEY, TracedBasis
 from gateway.builds import FolderState
 from gateway.callers import Callers
 from gateway.catalogue import Catalogue
-from gateway.changes import Change, Invalidation
+from gateway.changes import Change
 from gateway.connections import connect, connect_one
 from gateway.cors import CorsPolicy
 from gateway.database import PluginDatabase
 from gateway.delivery.accel import AccelRedirect
 from gateway.encoder import Encoder
 from gateway.endpoints.administration import CacheState, administration_routes
-from gateway.endpoints.answers import on_bug, on_http_exception, on_routed_error
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import authorize_route
 from gateway.endpoints.front import DirectRoute, Front
@@ -38,6 +38,7 @@ from gateway.endpoints.sending import AssetServer
 from gateway.errors import ConfigurationError, GatewayError, RequestError
 from gateway.explain import Explainer
 from gateway.freshness import FreshnessSource, following
+from gateway.freshness.invalidation import Invalidation
 from gateway.freshness.pinned_trees import PinnedTreesSource
 from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource

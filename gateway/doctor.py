@@ -23,10 +23,10 @@ from gateway.findings import Code, Finding, Severity, found
 from gateway.metadata import read_metadata
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
 from gateway.old_format import ConfigFields, holds_user_config, minimise
-from gateway.population import InThreads, chunks_of, stray_modules, threads, usable, with_rows
+from gateway.population import chunks_of, stray_modules, usable, with_rows
 from gateway.publishing import abandoned_staging, entry_file, read_record
 from gateway.storage import Document, PluginStorage, encoded, is_real_folder, user_of
-from gateway.threads import entered_in_thread
+from gateway.threads import InThreads, entered_in_thread, threads
 
 _MOST_NAMES = 5
 # The application's ids: 32 hex digits, with or without the dashes of a UUID.

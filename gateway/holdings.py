@@ -13,7 +13,7 @@ from typing import Any
 from gateway.connections import Transaction
 from gateway.metadata import Metadata
 from gateway.names import Slug, UserId, Version
-from gateway.schema import (
+from gateway.rows import (
     Row,
     insert_statement,
     module_changes,

@@ -28,7 +28,6 @@ from gateway.connections import Row
 from gateway.database import PluginDatabase, PluginRecord, UserRecords
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId, Version, parse_user_id
-from gateway.population import InThreads
 from gateway.settings import Access, Cache, LookupCache
 from gateway.storage import (
     BrokenInstallations,
@@ -36,7 +35,7 @@ from gateway.storage import (
     Facts,
     PluginStorage,
 )
-from gateway.threads import KeyedThreads
+from gateway.threads import InThreads, KeyedThreads
 from gateway.ttl_cache import ORDER_WITHIN_S, LoadMany, TTLCache
 
 # A program that truncates and rewrites the file is between the two for well under this.

@@ -10,8 +10,14 @@ from typing import Any
 import orjson
 
 from gateway.errors import PublishingError
-from gateway.schema import MODULE_TEXTS, PLUGIN_TEXTS
 from gateway.storage import read_regular
+
+PLUGIN_TEXTS = (
+    "name", "description", "type", "plugin_type", "icon", "category", "author", "compatibility",
+    "scope", "bundle_method", "bundle_location", "long_description", "source_type", "source_url",
+    "update_check_url", "endpoints_file", "route_prefix",
+)  # fmt: skip
+MODULE_TEXTS = ("name", "display_name", "description", "icon", "category")
 
 METADATA_FILES = ("package.json", "plugin.json")
 """What the later says wins."""

@@ -24,8 +24,8 @@ from gateway.old_format import (
     holds_user_config,
     minimise,
 )
-from gateway.population import InThreads, threads
 from gateway.storage import Document, PluginStorage, encoded
+from gateway.threads import InThreads, threads
 
 # A user whose file changes between every look and the write has somebody at work.
 _MOST_ROUNDS = 5

@@ -4,47 +4,17 @@ For commands that look at all users: memory is bounded by the chunk, the databas
 query for each, and files are read and written by a few threads.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
-from typing import Protocol, TypeVar
-
-import anyio.to_thread
+from typing import TypeVar
 
 from gateway.database import PluginDatabase, StrayModule
 from gateway.names import UserId, parse_user_id
 from gateway.storage import PluginStorage
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 CHUNK = 500
-# They wait for fsync, not for the processor.
-_THREADS = 8
-
-
-class InThreads(Protocol):
-    """Applies a blocking function to each item; results in the order of the items."""
-
-    async def __call__(self, function: Callable[[T], R], items: Sequence[T], /) -> list[R]: ...
-
-
-@asynccontextmanager
-async def threads() -> AsyncIterator[InThreads]:
-    with ThreadPoolExecutor(_THREADS) as pool:
-
-        async def apply(function: Callable[[T], R], items: Sequence[T], /) -> list[R]:
-            # A part for each thread: handing over one item costs more than reading its file.
-            parts = [items[start::_THREADS] for start in range(min(_THREADS, len(items)))]
-
-            def applied() -> list[list[R]]:
-                return list(pool.map(lambda part: list(map(function, part)), parts))
-
-            results = await anyio.to_thread.run_sync(applied)
-            return [results[place % _THREADS][place // _THREADS] for place in range(len(items))]
-
-        yield apply
 
 
 def chunks_of(items: Iterable[T]) -> Iterator[list[T]]:

@@ -35,9 +35,9 @@ from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from gateway.answers import error_answer
 from gateway.deadlines import Deadline, StallWatch
 from gateway.descriptors import most_connections
-from gateway.endpoints.answers import error_answer
 from gateway.endpoints.front import WHOLE_ANSWER, Answer, Front
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
 from gateway.exchange import Exchange

@@ -13,14 +13,8 @@ import pytest
 
 from gateway.database import REQUIRED_COLUMNS, ModuleDetails, PluginDetails
 from gateway.names import Slug, UserId, Version
-from gateway.schema import (
-    CREATE_TABLES,
-    Row,
-    database_id,
-    insert_statement,
-    module_rows,
-    plugin_row,
-)
+from gateway.rows import Row, database_id, insert_statement, module_rows, plugin_row
+from gateway.schema import CREATE_TABLES
 
 SHARED = Path(__file__).parent.parent / "plugins" / "shared"
 METADATA_FILES = sorted(SHARED.glob("*/v*/plugin.json"))

@@ -11,7 +11,7 @@ import anyio
 from benchmarks.site import SLUG, VERSION, Site
 from gateway.connections import execute_in_transaction
 from gateway.names import Version
-from gateway.schema import insert_statement, plugin_row
+from gateway.rows import insert_statement, plugin_row
 from gateway.settings import load_settings
 from gateway.site import CONFIG_NAME, install_triggers, make_tables
 

@@ -13,7 +13,7 @@ import orjson
 
 from benchmarks.payload import javascript
 from gateway.names import Slug, UserId, Version
-from gateway.schema import insert_statement, plugin_row
+from gateway.rows import insert_statement, plugin_row
 from gateway.settings import Settings, load_settings
 from gateway.site import CONFIG_NAME, make_site
 from gateway.storage import PluginStorage

@@ -17,9 +17,10 @@ from gateway.cli.parameters import user_option
 from gateway.cli.reporting import PATIENCE, announcing, echo_json, opened, plural, progress
 from gateway.migration import REFUSALS, Chunk, Migration, Outcome, State
 from gateway.names import UserId
-from gateway.population import chunks_of, threads, users_with_rows, with_folders
+from gateway.population import chunks_of, users_with_rows, with_folders
 from gateway.settings import Settings, load_settings
 from gateway.storage import PluginStorage
+from gateway.threads import threads
 
 _WORDS: dict[StrEnum, tuple[str, str]] = {
     State.MADE_MINIMAL: ("made minimal", "would be made minimal"),

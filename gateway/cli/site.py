@@ -17,10 +17,10 @@ from gateway.cli.parameters import user_option
 from gateway.cli.tables import Columns
 from gateway.database import PluginRecord
 from gateway.names import UserId
-from gateway.population import threads
 from gateway.settings import Settings, load_settings
 from gateway.site import CONFIG_NAME, install_triggers, make_site
 from gateway.storage import PluginStorage
+from gateway.threads import threads
 
 _MARKS = {
     Level.OK: "[green]ok[/green]",

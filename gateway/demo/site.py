@@ -12,7 +12,7 @@ from gateway.connections import execute_in_transaction
 from gateway.errors import ConfigurationError
 from gateway.metadata import read_metadata
 from gateway.names import Slug, UserId, Version
-from gateway.schema import database_id, insert_statement, module_rows, plugin_row
+from gateway.rows import database_id, insert_statement, module_rows, plugin_row
 from gateway.settings import Settings, load_settings
 from gateway.site import PRIVATE, make_tables
 from gateway.storage import PluginStorage, write_atomically

@@ -16,16 +16,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from gateway.answers import plain_json
 from gateway.assets import AssetStore
 from gateway.cache_policy import NO_STORE
 from gateway.callers import Callers
-from gateway.changes import Change, Invalidation
+from gateway.changes import Change
 from gateway.cors import CorsPolicy
-from gateway.endpoints.answers import plain_json
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import InvalidRequest
 from gateway.explain import Explainer
 from gateway.formats import JsonObject
+from gateway.freshness.invalidation import Invalidation
 from gateway.names import parse_slug, parse_user_id, parse_version
 from gateway.shared_versions import SharedVersion, SharedVersions
 from gateway.ttl_cache import TTLCache

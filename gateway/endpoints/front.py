@@ -23,10 +23,10 @@ from urllib.parse import quote
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.answers import on_bug, on_request_error
 from gateway.basis import AT_HAND, AtHand, Basis, Pending
 from gateway.cors import CorsPolicy
 from gateway.delivery.memory import send_answer
-from gateway.endpoints.answers import on_bug, on_request_error
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.identity import Headers, joined_headers
 from gateway.representation import HeaderFields, Prepared

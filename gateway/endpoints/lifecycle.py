@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.answers import plain_json
 from gateway.callers import Callers
 from gateway.cors import CorsPolicy
-from gateway.endpoints.answers import plain_json
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import (
     InvalidRequest,

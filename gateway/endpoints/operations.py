@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.answers import plain_json
 from gateway.database import PluginDatabase
-from gateway.endpoints.answers import plain_json
 from gateway.errors import SourceUnavailable
 
 logger = logging.getLogger(__name__)

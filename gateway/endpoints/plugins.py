@@ -11,14 +11,13 @@ from gateway.basis import AtHand, Basis
 from gateway.cache_policy import JSON_ANSWER
 from gateway.catalogue import Catalogue
 from gateway.conditional import ETag, matches
-from gateway.delivery.memory import send_held
-from gateway.endpoints.answers import json_answer, plan_json
+from gateway.delivery.memory import body_of, send_held
 from gateway.formats import JsonObject, to_json
 from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.manifests import Manifest
 from gateway.names import UserId
-from gateway.planning import JsonAnswers
-from gateway.representation import Prepared, json_variant
+from gateway.planning import JsonAnswers, Plan, plan_answer
+from gateway.representation import Prepared, Variant, json_variant
 
 _ANSWERS = JsonAnswers(JSON_ANSWER.encode())
 Question = Callable[[UserId, Request], Awaitable[JsonObject]]
@@ -52,7 +51,7 @@ class ManifestRoute:
         headers = joined_headers(scope)
         user, manifest = await Basis.of(scope).settled(self._manifest, scope, headers)
         variant = json_variant(manifest.body(user), manifest.tag(user))
-        plan = plan_json(scope["method"], headers, variant)
+        plan = _plan_json(scope["method"], headers, variant)
         await send_held(send, plan, variant.content or b"")
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
@@ -85,7 +84,7 @@ def plugin_routes(
             user = await basis.settled(identity.identify, request.scope, headers)
             content = await question(user, request)
             variant = json_variant(to_json(content))
-            return json_answer(plan_json(request.method, headers, variant), variant)
+            return _json_answer(_plan_json(request.method, headers, variant), variant)
 
         return Route(prefix + path, answer, methods=["GET"])
 
@@ -117,3 +116,16 @@ def plugin_routes(
             ),
         ),
     ]
+
+
+def _plan_json(method: str, headers: Headers, variant: Variant) -> Plan:
+    """200, or 304 where the caller holds it already. Raises: PreconditionFailed."""
+    # Parts of a JSON answer are of use to nobody.
+    whole = {name: value for name, value in headers.items() if name != b"range"}
+    return plan_answer(method, whole, variant, JSON_ANSWER.encode())
+
+
+def _json_answer(plan: Plan, variant: Variant) -> Response:
+    response = Response(body_of(plan, variant.content or b""), plan.status)
+    response.raw_headers = list(plan.fields)
+    return response

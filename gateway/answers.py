@@ -9,29 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.cache_policy import JSON_ANSWER, NO_STORE
-from gateway.delivery.memory import body_of
+from gateway.cache_policy import NO_STORE
 from gateway.errors import RequestError, SourceUnavailable
-from gateway.identity import Headers
-from gateway.planning import Plan, plan_answer
-from gateway.representation import Variant
 
 logger = logging.getLogger(__name__)
 
 JSON = "application/json"
-
-
-def plan_json(method: str, headers: Headers, variant: Variant) -> Plan:
-    """200, or 304 where the caller holds it already. Raises: PreconditionFailed."""
-    # Parts of a JSON answer are of use to nobody.
-    whole = {name: value for name, value in headers.items() if name != b"range"}
-    return plan_answer(method, whole, variant, JSON_ANSWER.encode())
-
-
-def json_answer(plan: Plan, variant: Variant) -> Response:
-    response = Response(body_of(plan, variant.content or b""), plan.status)
-    response.raw_headers = list(plan.fields)
-    return response
 
 
 def plain_json(content: Any, status: int = 200) -> Response:
