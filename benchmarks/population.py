@@ -20,10 +20,10 @@ import anyio
 import orjson
 
 from benchmarks.payload import javascript
+from gateway.lifecycle.rows import database_id
 from gateway.names import Slug, UserId, Version
-from gateway.rows import database_id
 from gateway.settings import Settings, load_settings
-from gateway.site import CONFIG_NAME, make_site
+from gateway.upkeep.site import CONFIG_NAME, make_site
 
 PLUGINS = 500
 VERSIONS = (Version("1.0.0"), Version("1.1.0"))

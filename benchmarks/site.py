@@ -14,13 +14,13 @@ import anyio
 import brotli
 
 from benchmarks.payload import javascript
-from gateway.connections import execute_in_transaction
+from gateway.database.connections import execute_in_transaction
+from gateway.disk.storage import PluginStorage
 from gateway.identity.jwt import issue_token
+from gateway.lifecycle.rows import insert_statement, plugin_row
 from gateway.names import Slug, UserId, Version
-from gateway.rows import insert_statement, plugin_row
 from gateway.settings import load_settings
-from gateway.site import CONFIG_NAME, make_site
-from gateway.storage import PluginStorage
+from gateway.upkeep.site import CONFIG_NAME, make_site
 
 SLUG = Slug("Measured")
 VERSION = Version("1.0.0")

@@ -11,7 +11,7 @@ import anyio
 
 from benchmarks.browser import script_request
 from benchmarks.population import ENTRY, PopulatedSite, sampled
-from gateway.connections import connect
+from gateway.database.connections import connect
 from gateway.identity.jwt import issue_token
 from gateway.names import Slug, UserId, parse_slug, parse_user_id
 from gateway.settings import Settings, load_settings

@@ -14,29 +14,25 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.answers import on_bug, on_http_exception, on_routed_error
-from gateway.assets import AssetStore
-from gateway.basis import BASIS_KEY, TracedBasis
-from gateway.builds import FolderState
-from gateway.callers import Callers
-from gateway.catalogue import Catalogue
+from gateway.caching.basis import BASIS_KEY, TracedBasis
+from gateway.caching.ttl_cache import TTLCache
 from gateway.changes import Change
-from gateway.connections import connect, connect_one
-from gateway.cors import CorsPolicy
-from gateway.database import PluginDatabase
+from gateway.database.connections import connect, connect_one
+from gateway.database.tables import PluginDatabase
 from gateway.delivery.accel import AccelRedirect
-from gateway.encoder import Encoder
+from gateway.disk.builds import FolderState
+from gateway.disk.encoder import Encoder
+from gateway.disk.pinned_trees import PinnedTrees
+from gateway.disk.storage import PluginStorage
 from gateway.endpoints.administration import CacheState, administration_routes
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import authorize_route
-from gateway.endpoints.front import DirectRoute, Front
+from gateway.endpoints.health import operation_routes
 from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
-from gateway.endpoints.operations import operation_routes
 from gateway.endpoints.plugins import ManifestRoute, plugin_routes
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import ConfigurationError, GatewayError, RequestError
-from gateway.explain import Explainer
 from gateway.freshness import FreshnessSource, following
 from gateway.freshness.invalidation import Invalidation
 from gateway.freshness.pinned_trees import PinnedTreesSource
@@ -44,20 +40,24 @@ from gateway.freshness.postgres import PostgresSource
 from gateway.freshness.sqlite import SqliteSource
 from gateway.freshness.users_folder import UsersFolderSource
 from gateway.freshness.workers import ChangeLog, WorkersSource, tell_workers
+from gateway.hot_path.front import DirectRoute, Front
+from gateway.http.answers import on_bug, on_http_exception, on_routed_error
+from gateway.http.cors import CorsPolicy
 from gateway.identity import IdentityChain, IdentitySource
+from gateway.identity.callers import Callers
 from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
 from gateway.identity.proxy import ProxyIdentity
 from gateway.identity.signed import SignedPaths
-from gateway.lifecycle import Lifecycle
-from gateway.lookups import Lookups
+from gateway.lifecycle.installing import Lifecycle
 from gateway.names import Slug, Version
-from gateway.pinned import PinnedTrees
-from gateway.resolver import Resolver
+from gateway.serving.asset_store import AssetStore
+from gateway.serving.catalogue import Catalogue
+from gateway.serving.explain import Explainer
+from gateway.serving.lookups import Lookups
+from gateway.serving.resolver import Resolver
+from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings, load_settings
-from gateway.shared_versions import SharedVersions
-from gateway.storage import PluginStorage
-from gateway.ttl_cache import TTLCache
 
 logger = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@
         ├── TooManyConnections        503  as many as the settings or the system allow
         └── SourceUnavailable         503  the database or the disk failed
 
-HTTP code turns a `RequestError` into an answer in one place (endpoints/answers.py). Texts
+HTTP code turns a `RequestError` into an answer in one place (http/answers.py). Texts
 are ours, never another library's `str(exc)`.
 """
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Message
 from gateway.application import Gateway
 from gateway.cli import main
 from gateway.errors import RequestError
-from gateway.findings import KINDS, Severity
 from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_names
+from gateway.upkeep.findings import KINDS, Severity
 from tests.support.site import ADA, SECRET, bearer, populated
 
 ROOT = Path(__file__).parents[1]

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from gateway.collection import DAY_S, Collector
+from gateway.disk.retention import Retention
+from gateway.disk.storage import PluginStorage
 from gateway.errors import NotInstalled
 from gateway.freshness.workers import tell_workers
-from gateway.lifecycle import Lifecycle
+from gateway.lifecycle.garbage import DAY_S, Collector
+from gateway.lifecycle.installing import Lifecycle
+from gateway.lifecycle.publishing import publish
 from gateway.names import Slug, UserId, Version
-from gateway.publishing import publish
-from gateway.retention import Retention
 from gateway.settings import Settings, load_settings
-from gateway.storage import PluginStorage
 from tests.support import lives
 from tests.support.killing import count_steps, kill_at, spread
 from tests.support.news import UNWATCHED

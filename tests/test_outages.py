@@ -24,8 +24,8 @@ from starlette.types import Message
 
 from gateway import Gateway, create_app, load_settings
 from gateway.changes import ANYTHING
+from gateway.disk.storage import Document, Facts
 from gateway.names import UserId
-from gateway.storage import Document, Facts
 from tests.support.asgi import ENTRY, HANGS_AFTER_S, Client, Headers, fields, status, with_gateway
 from tests.support.leaping import LEAP_S, leaping
 from tests.support.news import AN_HOUR

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from benchmarks.freshness.site import copy_to_postgres, use_journal
 from benchmarks.site import SLUG, Site
 from gateway.changes import Change as Told
+from gateway.disk.storage import PluginStorage, write_atomically
 from gateway.freshness.workers import ChangeLog
 from gateway.names import Version
-from gateway.storage import PluginStorage, write_atomically
 
 Make = Callable[[Version | None], float]
 """Gives the user a version, or None of it; the moment (perf_counter) at which that was done."""

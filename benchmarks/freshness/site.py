@@ -9,11 +9,11 @@ from pathlib import Path
 import anyio
 
 from benchmarks.site import SLUG, VERSION, Site
-from gateway.connections import execute_in_transaction
+from gateway.database.connections import execute_in_transaction
+from gateway.lifecycle.rows import insert_statement, plugin_row
 from gateway.names import Version
-from gateway.rows import insert_statement, plugin_row
 from gateway.settings import load_settings
-from gateway.site import CONFIG_NAME, install_triggers, make_tables
+from gateway.upkeep.site import CONFIG_NAME, install_triggers, make_tables
 
 OTHER_VERSION = Version("2.0.0")
 VERSIONS = (VERSION, OTHER_VERSION)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.users import zipf
-from gateway.ttl_cache import TTLCache
+from gateway.caching.ttl_cache import TTLCache
 
 USERS = 100_000
 PAGES_PER_S = 200

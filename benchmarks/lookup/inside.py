@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from benchmarks.subjects import Asking, Subjects
 from gateway.application import Gateway
-from gateway.basis import AT_HAND, Basis
+from gateway.caching.basis import AT_HAND, Basis
 from gateway.identity import Headers, joined_headers
 from gateway.names import AssetKey
 

@@ -16,7 +16,7 @@ from benchmarks.percentiles import Latencies
 from benchmarks.processes import HOST, Command, Running, free_port, running
 from benchmarks.subjects import LASTING, Asking
 from benchmarks.users import LAWS
-from gateway.site import CONFIG_NAME
+from gateway.upkeep.site import CONFIG_NAME
 
 _WARM_RATE = 500
 # Of a core. Encoding takes a whole one; looking after the JSON files of all who asked, a tenth.

@@ -18,14 +18,14 @@ from databases.core import Connection
 
 from benchmarks.lookup.inside import Inside, Nanoseconds, made, received, timed, timed_async
 from benchmarks.subjects import Asking
-from gateway.basis import AT_HAND, Basis
+from gateway.caching.basis import AT_HAND, Basis
+from gateway.disk.storage import PluginStorage
 from gateway.identity import IdentityChain
 from gateway.identity.jwt import JwtIdentity
 from gateway.names import Target, UserId, parse_target
-from gateway.resolver import Resolution
-from gateway.storage import PluginStorage
+from gateway.serving.resolver import Resolution
 
-# As database.py asks; the parameter is written as each driver wants it.
+# As tables.py asks; the parameter is written as each driver wants it.
 _QUERY = "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = :user"
 _QUICK_CALLS, _SLOW_CALLS = 2000, 100
 

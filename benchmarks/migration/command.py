@@ -14,8 +14,8 @@ import click
 from benchmarks.migration.site import make_old_site
 from benchmarks.record import Figure, Record, Table
 from benchmarks.running import finish, gather_facts, new_console, output_option, quick_option
+from gateway.disk.storage import PluginStorage, write_atomically
 from gateway.settings import Settings
-from gateway.storage import PluginStorage, write_atomically
 
 RUNS = (
     ("migrate",),

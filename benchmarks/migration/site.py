@@ -12,11 +12,11 @@ import anyio
 import orjson
 
 from benchmarks.payload import javascript
+from gateway.disk.storage import PluginStorage
+from gateway.lifecycle.rows import insert_statement, plugin_row
 from gateway.names import Slug, UserId, Version
-from gateway.rows import insert_statement, plugin_row
 from gateway.settings import Settings, load_settings
-from gateway.site import CONFIG_NAME, make_site
-from gateway.storage import PluginStorage
+from gateway.upkeep.site import CONFIG_NAME, make_site
 
 SLUGS = (Slug("First"), Slug("Second"))
 VERSION = Version("1.0.0")

@@ -37,7 +37,7 @@ from benchmarks.serve.contestants.nginx import Nginx
 from benchmarks.serve.contestants.staticfiles import StaticFilesServer
 from benchmarks.serve.contestants.uncached import Uncached
 from benchmarks.serve.probe import Answer
-from gateway.site import CONFIG_NAME
+from gateway.upkeep.site import CONFIG_NAME
 
 GATEWAY = "gateway"
 RIVALS: Sequence[Contestant] = (Nginx(), Caddy(), StaticFilesServer(), Uncached())

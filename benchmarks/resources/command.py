@@ -26,7 +26,7 @@ from benchmarks.running import (
     quick_option,
     show_facts,
 )
-from gateway.storage import PluginStorage
+from gateway.disk.storage import PluginStorage
 
 _PROMISED_USERS = 1_000
 _MEMORY, _DISK = 0.998, 0.98

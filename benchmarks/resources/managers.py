@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.resources.site import Holding, holdings
-from gateway.basis import Basis
-from gateway.builds import look_at
-from gateway.shared_versions import SharedVersion, SharedVersions
-from gateway.storage import PluginStorage
+from gateway.caching.basis import Basis
+from gateway.disk.builds import look_at
+from gateway.disk.storage import PluginStorage
+from gateway.serving.shared_versions import SharedVersion, SharedVersions
 
 _NEVER_AGAIN_S = 24 * 3600.0
 

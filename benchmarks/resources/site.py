@@ -8,9 +8,9 @@ from pathlib import Path
 import orjson
 
 from benchmarks.payload import javascript
+from gateway.disk.storage import PluginStorage
+from gateway.lifecycle.publishing import publish
 from gateway.names import Slug, UserId, Version
-from gateway.publishing import publish
-from gateway.storage import PluginStorage
 
 _PLUGINS = 10
 _VERSIONS = (Version("1.0.0"), Version("1.1.0"))

@@ -28,7 +28,7 @@ from benchmarks.population import PopulatedSite, Population
 from benchmarks.subjects import Asking, made_subjects
 from benchmarks.users import shuffled, zipf
 from gateway.application import create_app
-from gateway.basis import AT_HAND
+from gateway.caching.basis import AT_HAND
 from gateway.changes import ANYTHING, Change
 from gateway.freshness.sqlite import SqliteSource
 

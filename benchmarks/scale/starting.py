@@ -12,7 +12,7 @@ from benchmarks.cores import pinned_to
 from benchmarks.population import PopulatedSite
 from benchmarks.processes import HOST, ServerFailed, free_port, inherited_environment
 from gateway.cli import main as gateway_command
-from gateway.site import CONFIG_NAME
+from gateway.upkeep.site import CONFIG_NAME
 
 _POLL_S = 0.005
 _START_DEADLINE_S = 60.0

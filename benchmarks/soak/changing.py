@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from benchmarks.population import VERSIONS, PopulatedSite
+from gateway.disk.storage import PluginStorage, write_atomically
 from gateway.names import Slug, UserId
-from gateway.storage import PluginStorage, write_atomically
 
 _EVERY_S = 0.5
 _UPDATE = "UPDATE plugin SET version = ? WHERE user_id = ? AND plugin_slug = ?"

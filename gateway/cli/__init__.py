@@ -8,8 +8,8 @@ import click
 import gateway
 from gateway.cli.access import explain, sign, token
 from gateway.cli.cache import cache
-from gateway.cli.collection import gc
 from gateway.cli.doctor import doctor
+from gateway.cli.gc import gc
 from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
 from gateway.cli.migration import migrate
 from gateway.cli.proxy_config import proxy_config

@@ -11,10 +11,10 @@ from rich.markup import escape
 from gateway.application import Gateway
 from gateway.cli.parameters import SLUG, user_option
 from gateway.errors import ConfigurationError
-from gateway.explain import Explanation
 from gateway.identity.jwt import issue_token
 from gateway.identity.signed import SignedPaths
 from gateway.names import Slug, UserId
+from gateway.serving.explain import Explanation
 from gateway.settings import Settings, load_settings
 
 _MARKS = {True: "[green]●[/green]", False: "[red]●[/red]"}

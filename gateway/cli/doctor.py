@@ -12,12 +12,12 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.backups import Backup
 from gateway.cli.reporting import PATIENCE, announcing, echo_json, opened, plural, progress
-from gateway.doctor import Doctor, Examined, shared_folders
 from gateway.errors import ConfigurationError
-from gateway.findings import Code, Finding, Severity
 from gateway.settings import Settings, load_settings
+from gateway.upkeep.backups import Backup
+from gateway.upkeep.doctor import Doctor, Examined, shared_folders
+from gateway.upkeep.findings import Code, Finding, Severity
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 # A site where everybody has the same problem is not told 100,000 times; --json tells all.

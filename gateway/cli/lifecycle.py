@@ -9,10 +9,10 @@ import click
 
 from gateway.application import announcing
 from gateway.cli.parameters import SLUG, TEXT, VERSION, user_option
-from gateway.lifecycle import Lifecycle, Outcome
+from gateway.disk.storage import PluginStorage
+from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings
-from gateway.storage import PluginStorage
 
 Command = Callable[[Lifecycle], Awaitable[Outcome]]
 

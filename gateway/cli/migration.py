@@ -12,15 +12,22 @@ from pathlib import Path
 import anyio
 import click
 
-from gateway.backups import Backup, Restored, Restoring, count_originals, read_backup, restore
 from gateway.cli.parameters import user_option
 from gateway.cli.reporting import PATIENCE, announcing, echo_json, opened, plural, progress
-from gateway.migration import REFUSALS, Chunk, Migration, Outcome, State
+from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
-from gateway.population import chunks_of, users_with_rows, with_folders
 from gateway.settings import Settings, load_settings
-from gateway.storage import PluginStorage
 from gateway.threads import threads
+from gateway.upkeep.backups import (
+    Backup,
+    Restored,
+    Restoring,
+    count_originals,
+    read_backup,
+    restore,
+)
+from gateway.upkeep.migration import REFUSALS, Chunk, Migration, Outcome, State
+from gateway.upkeep.population import chunks_of, users_with_rows, with_folders
 
 _WORDS: dict[StrEnum, tuple[str, str]] = {
     State.MADE_MINIMAL: ("made minimal", "would be made minimal"),

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gateway.application import announcing
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, VERSION
+from gateway.disk.storage import PluginStorage
+from gateway.lifecycle.publishing import publish as publish_version
 from gateway.names import Slug, Version
-from gateway.publishing import publish as publish_version
 from gateway.settings import Settings, load_settings
-from gateway.storage import PluginStorage
 
 
 @click.command()

@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gateway.changes import Change
-from gateway.connections import connect
-from gateway.database import PluginDatabase
+from gateway.database.connections import connect
+from gateway.database.tables import PluginDatabase
+from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, StorageError
 from gateway.freshness.workers import ChangeLog
 from gateway.names import UserId
 from gateway.settings import Settings
-from gateway.storage import PluginStorage
 
 PATIENCE: Mapping[str, Mapping[str, Any]] = {"database": {"query_timeout": 60.0}}
 """Nobody's page waits for a command, and it asks about many users at once."""

@@ -16,16 +16,16 @@ import click
 import uvicorn
 from rich.console import Console
 
-from gateway.checks import require_servable
-from gateway.connections import connect
-from gateway.database import PluginDatabase
+from gateway.database.connections import connect
+from gateway.database.tables import PluginDatabase
 from gateway.demo.application import create_demo_app
 from gateway.demo.site import DemoSite
-from gateway.listener import Listener
-from gateway.logs import log_config
+from gateway.processes.listener import Listener
+from gateway.processes.logs import log_config
+from gateway.processes.supervisor import Supervisor
+from gateway.processes.worker import DID_NOT_START, server_config
 from gateway.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings, load_settings
-from gateway.supervisor import Supervisor
-from gateway.worker import DID_NOT_START, server_config
+from gateway.upkeep.checks import require_servable
 
 
 @click.command()

@@ -11,16 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.application import Gateway
-from gateway.checks import Finding, Level
-from gateway.checks import check as check_site
 from gateway.cli.parameters import user_option
 from gateway.cli.tables import Columns
-from gateway.database import PluginRecord
+from gateway.database.tables import PluginRecord
+from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
 from gateway.settings import Settings, load_settings
-from gateway.site import CONFIG_NAME, install_triggers, make_site
-from gateway.storage import PluginStorage
 from gateway.threads import threads
+from gateway.upkeep.checks import Finding, Level
+from gateway.upkeep.checks import check as check_site
+from gateway.upkeep.site import CONFIG_NAME, install_triggers, make_site
 
 _MARKS = {
     Level.OK: "[green]ok[/green]",

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from cachetools import TTLCache
 
-from gateway.encoder import Encoder
+from gateway.disk.encoder import Encoder
+from gateway.disk.storage import PluginStorage
+from gateway.http.planning import whole_fields
+from gateway.http.representation import HeaderFields, Representation, Variant
 from gateway.names import AssetKey
-from gateway.planning import whole_fields
-from gateway.representation import HeaderFields, Representation, Variant
-from gateway.storage import PluginStorage
 
 # The proxy finds nothing for this long at the most where an encoded file was deleted.
 _SEEN_S = 0.5

@@ -11,8 +11,8 @@ import anyio.to_thread
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.planning import Plan
-from gateway.storage import OpenedAsset, fingerprint
+from gateway.disk.storage import OpenedAsset, fingerprint
+from gateway.http.planning import Plan
 
 # Starlette's 64 KiB spends more on thread hops (about 80 µs each) than on the bytes.
 CHUNK_BYTES = 256 * 1024

@@ -2,8 +2,8 @@
 
 from starlette.types import Send
 
-from gateway.planning import Plan
-from gateway.representation import HeaderFields
+from gateway.http.planning import Plan
+from gateway.http.representation import HeaderFields
 
 
 async def send_answer(send: Send, status: int, fields: HeaderFields, body: bytes) -> None:

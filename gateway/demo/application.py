@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
 from gateway.demo.site import USERS
-from gateway.endpoints.front import Answer
+from gateway.hot_path.front import Answer
 from gateway.identity import Headers
 from gateway.identity.jwt import issue_token
 from gateway.settings import Settings

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import anyio
 
-from gateway.connections import execute_in_transaction
+from gateway.database.connections import execute_in_transaction
+from gateway.disk.metadata import read_metadata
+from gateway.disk.storage import PluginStorage, write_atomically
 from gateway.errors import ConfigurationError
-from gateway.metadata import read_metadata
+from gateway.lifecycle.rows import database_id, insert_statement, module_rows, plugin_row
 from gateway.names import Slug, UserId, Version
-from gateway.rows import database_id, insert_statement, module_rows, plugin_row
 from gateway.settings import Settings, load_settings
-from gateway.site import PRIVATE, make_tables
-from gateway.storage import PluginStorage, write_atomically
+from gateway.upkeep.site import PRIVATE, make_tables
 
 
 @dataclass(frozen=True, slots=True)

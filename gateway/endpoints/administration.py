@@ -16,20 +16,20 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from gateway.answers import plain_json
-from gateway.assets import AssetStore
-from gateway.cache_policy import NO_STORE
-from gateway.callers import Callers
+from gateway.caching.ttl_cache import TTLCache
 from gateway.changes import Change
-from gateway.cors import CorsPolicy
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import InvalidRequest
-from gateway.explain import Explainer
-from gateway.formats import JsonObject
 from gateway.freshness.invalidation import Invalidation
+from gateway.http.answers import plain_json
+from gateway.http.cache_policy import NO_STORE
+from gateway.http.cors import CorsPolicy
+from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
-from gateway.shared_versions import SharedVersion, SharedVersions
-from gateway.ttl_cache import TTLCache
+from gateway.serving.asset_store import AssetStore
+from gateway.serving.explain import Explainer
+from gateway.serving.formats import JsonObject
+from gateway.serving.shared_versions import SharedVersion, SharedVersions
 
 _CONSOLE = Path(__file__).parent / "static" / "console.html"
 

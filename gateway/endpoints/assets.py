@@ -11,16 +11,16 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.basis import AtHand, Basis
-from gateway.cache_policy import NO_STORE, Audience
+from gateway.caching.basis import AtHand, Basis
 from gateway.delivery.memory import send_answer
 from gateway.endpoints.sending import AssetServer, Exchange
 from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
+from gateway.http.cache_policy import NO_STORE, Audience
+from gateway.http.representation import Prepared
 from gateway.identity import Headers, IdentityChain, joined_headers
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
-from gateway.representation import Prepared
-from gateway.resolver import Resolution, Resolver
+from gateway.serving.resolver import Resolution, Resolver
 
 ALLOW = "GET, HEAD, OPTIONS"
 _ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*|[^/]*")

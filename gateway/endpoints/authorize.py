@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
-from gateway.basis import Basis
-from gateway.cache_policy import NO_STORE
+from gateway.caching.basis import Basis
+from gateway.caching.ttl_cache import Entry, TTLCache
+from gateway.disk.pinned_trees import PinnedTrees, tree_name
 from gateway.endpoints.assets import AssetRoute
 from gateway.errors import (
     AdministratorRequired,
@@ -25,12 +26,11 @@ from gateway.errors import (
     InvalidRequest,
     VersionNotPublished,
 )
+from gateway.http.cache_policy import NO_STORE
 from gateway.identity import joined_headers
 from gateway.identity.proxy import ProxyIdentity
 from gateway.names import Pin
-from gateway.pinned import PinnedTrees, tree_name
-from gateway.shared_versions import SharedVersions
-from gateway.ttl_cache import Entry, TTLCache
+from gateway.serving.shared_versions import SharedVersions
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

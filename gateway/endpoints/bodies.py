@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
-from gateway.cors import CorsPolicy
 from gateway.errors import ContentTooLarge, InvalidRequest, OriginNotAllowed
-from gateway.request_reader import MAX_BODY_BYTES
+from gateway.http.cors import CorsPolicy
+from gateway.http.request_reader import MAX_BODY_BYTES
 
 
 class Body(BaseModel):

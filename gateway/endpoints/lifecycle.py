@@ -8,9 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.answers import plain_json
-from gateway.callers import Callers
-from gateway.cors import CorsPolicy
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import (
     InvalidRequest,
@@ -19,9 +16,12 @@ from gateway.errors import (
     StorageError,
     UnknownPlugin,
 )
-from gateway.formats import JsonObject
-from gateway.lifecycle import Lifecycle, Outcome
+from gateway.http.answers import plain_json
+from gateway.http.cors import CorsPolicy
+from gateway.identity.callers import Callers
+from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import UserId, Version, parse_plugin, parse_slug, parse_version
+from gateway.serving.formats import JsonObject
 
 
 class _ToVersion(Body):

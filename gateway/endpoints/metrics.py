@@ -15,13 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.assets import AssetStore
-from gateway.cache_policy import NO_STORE
-from gateway.callers import Callers
-from gateway.database import PluginDatabase
-from gateway.endpoints.front import Front
+from gateway.caching.ttl_cache import TTLCache
+from gateway.database.tables import PluginDatabase
+from gateway.hot_path.front import Front
+from gateway.http.cache_policy import NO_STORE
+from gateway.identity.callers import Callers
 from gateway.identity.proxy import ProxyIdentity
-from gateway.ttl_cache import TTLCache
+from gateway.serving.asset_store import AssetStore
 
 Caches = dict[str, TTLCache[Any, Any]]
 

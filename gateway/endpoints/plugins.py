@@ -7,17 +7,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from gateway.basis import AtHand, Basis
-from gateway.cache_policy import JSON_ANSWER
-from gateway.catalogue import Catalogue
-from gateway.conditional import ETag, matches
+from gateway.caching.basis import AtHand, Basis
 from gateway.delivery.memory import body_of, send_held
-from gateway.formats import JsonObject, to_json
+from gateway.http.cache_policy import JSON_ANSWER
+from gateway.http.conditional import ETag, matches
+from gateway.http.planning import JsonAnswers, Plan, plan_answer
+from gateway.http.representation import Prepared, Variant, json_variant
 from gateway.identity import Headers, IdentityChain, joined_headers
-from gateway.manifests import Manifest
 from gateway.names import UserId
-from gateway.planning import JsonAnswers, Plan, plan_answer
-from gateway.representation import Prepared, Variant, json_variant
+from gateway.serving.catalogue import Catalogue
+from gateway.serving.formats import JsonObject, to_json
+from gateway.serving.manifests import Manifest
 
 _ANSWERS = JsonAnswers(JSON_ANSWER.encode())
 Question = Callable[[UserId, Request], Awaitable[JsonObject]]

@@ -5,12 +5,11 @@ from typing import NoReturn
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
-from gateway.assets import AssetStore
-from gateway.basis import AtHand, Basis
-from gateway.cache_policy import Audience, asset_cache_control
+from gateway.caching.basis import AtHand, Basis
 from gateway.delivery.accel import AccelRedirect
 from gateway.delivery.file import PlannedFileResponse
 from gateway.delivery.memory import send_answer, send_held
+from gateway.disk.storage import OpenedAsset, PluginStorage, fingerprint
 from gateway.errors import (
     NotServed,
     SourceUnavailable,
@@ -18,14 +17,15 @@ from gateway.errors import (
     VersionNotPublished,
     VersionRetired,
 )
+from gateway.http.cache_policy import Audience, asset_cache_control
+from gateway.http.planning import Plan, plain_answer, plan_answer, prepare
+from gateway.http.representation import Prepared, Representation, Variant
 from gateway.identity import Headers, joined_headers
 from gateway.names import AssetKey
-from gateway.planning import Plan, plain_answer, plan_answer, prepare
-from gateway.representation import Prepared, Representation, Variant
-from gateway.resolver import Resolution
+from gateway.serving.asset_store import AssetStore
+from gateway.serving.resolver import Resolution
+from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
-from gateway.shared_versions import SharedVersions
-from gateway.storage import OpenedAsset, PluginStorage, fingerprint
 
 _ATTEMPTS = 3
 

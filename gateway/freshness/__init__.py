@@ -3,9 +3,9 @@
 Theory of operation. The caches hold what the database and the users' files said. They know two
 ends of a value: its `ttl`, a safety net, and the news of a source. A source does two things:
 
-- It tells of changes. It drops nothing itself: `changes.py` expires or purges whatever a change
-  may concern. A load that is under way then is not kept, as it may have read the old state. A
-  source that cannot say what changed, or has not looked for a while, tells of ANYTHING.
+- It tells of changes. It drops nothing itself: `invalidation.py` expires or purges whatever a
+  change may concern. A load that is under way then is not kept, as it may have read the old state.
+  A source that cannot say what changed, or has not looked for a while, tells of ANYTHING.
 - It confirms. A confirmation says: what is held now, and was not expired, was right at the moment
   `at`. From `at` on the value is fresh for another `ttl`, up to `max_age` after its load.
 

@@ -1,12 +1,12 @@
 """The one place that every change ends in: `Invalidation` drops what the caches hold of it."""
 
-from gateway.assets import AssetStore
-from gateway.catalogue import Catalogue
 from gateway.changes import Change
 from gateway.identity import IdentityChain
-from gateway.lookups import Lookups
 from gateway.names import Slug, Version
-from gateway.shared_versions import SharedVersions
+from gateway.serving.asset_store import AssetStore
+from gateway.serving.catalogue import Catalogue
+from gateway.serving.lookups import Lookups
+from gateway.serving.shared_versions import SharedVersions
 
 
 class Invalidation:

@@ -1,6 +1,7 @@
 """Versions that were rebuilt or removed while nobody but the proxy was asked for them.
 
-The proxy sends pinned files without asking (pinned.py), so nothing else makes the gateway look.
+The proxy sends pinned files without asking (disk/pinned_trees.py), so nothing else makes the
+gateway look.
 Looking is no use of a version: what nobody asks us for may be collected.
 """
 
@@ -8,8 +9,8 @@ import asyncio
 
 import anyio.to_thread
 
+from gateway.disk.pinned_trees import PinnedTrees
 from gateway.freshness import Begun, Tell
-from gateway.pinned import PinnedTrees
 
 _PAUSE_S = 10.0
 

@@ -45,11 +45,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.changes import ANYTHING, Change
-from gateway.connections import Row, SqliteConnection, file_identity
-from gateway.database import RECORD_COLUMNS, parameters
+from gateway.database.connections import Row, SqliteConnection, file_identity
+from gateway.database.tables import RECORD_COLUMNS, parameters
 from gateway.freshness import Begun, Tell
-from gateway.lookups import Lookups
 from gateway.names import UserId
+from gateway.serving.lookups import Lookups
 from gateway.threads import in_own_thread
 
 # The digest's text, and the rows of some users, in one statement: both are of one moment.

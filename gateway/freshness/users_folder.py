@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from itertools import islice
 
 from gateway.changes import Change
+from gateway.disk.storage import Facts
 from gateway.freshness import Begun, Tell, next_turn
-from gateway.lookups import Lookups
 from gateway.names import UserId
-from gateway.storage import Facts
+from gateway.serving.lookups import Lookups
 from gateway.threads import KeyedThreads
 
 _SWEEP_S = 0.1

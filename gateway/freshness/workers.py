@@ -20,8 +20,8 @@ import anyio.to_thread
 from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
+from gateway.disk.storage import ITSELF
 from gateway.freshness import Begun, Tell, next_turn
-from gateway.storage import ITSELF
 
 LOG_NAME = "changes.log"
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from gateway.basis import AtHand
+from gateway.caching.basis import AtHand
 from gateway.errors import NotAuthenticated
 from gateway.names import UserId
 

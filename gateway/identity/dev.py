@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import Scope
 
-from gateway.basis import AtHand
+from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
 from gateway.identity import Headers
 from gateway.names import UserId, parse_user_id

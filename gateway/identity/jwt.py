@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from starlette.types import Scope
 
-from gateway.basis import AtHand
+from gateway.caching.basis import AtHand
 from gateway.errors import ConfigurationError, InvalidToken
 from gateway.identity import Headers
 from gateway.identity.key_set import KeySet

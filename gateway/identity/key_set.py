@@ -12,9 +12,9 @@ import anyio
 import anyio.to_thread
 import jwt
 
-from gateway.basis import AtHand
+from gateway.caching.basis import AtHand
+from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import InvalidToken, SourceUnavailable
-from gateway.ttl_cache import TTLCache
 
 _LIFETIME_S = 300.0
 # A key that is held goes on verifying while the server is down.

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 from starlette.types import Scope
 
-from gateway.basis import AtHand
+from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
 from gateway.identity import Headers
 from gateway.names import UserId, parse_user_id

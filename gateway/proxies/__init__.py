@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from string import Template
 from typing import Literal
 
-from gateway.cache_policy import Audience, asset_cache_control
+from gateway.disk.pinned_trees import pinnable_suffixes
 from gateway.errors import ConfigurationError
-from gateway.media_types import media_type
+from gateway.http.cache_policy import Audience, asset_cache_control
+from gateway.http.media_types import media_type
 from gateway.names import AssetPath
-from gateway.pinned import pinnable_suffixes
 from gateway.settings import Settings
 
 Mode = Literal["proxy", "accel", "authorize"]

@@ -1,10 +1,10 @@
-"""Caddy's configuration, for each mode. Tested against a real Caddy (tests/test_proxies.py).
+"""Caddy's configuration, for each mode. Tests run a real Caddy (tests/proxies).
 
 As in nginx.py: Caddy's own part takes plain paths alone, judged as they were sent, and sends
 files of the pinned trees alone.
 """
 
-from gateway.cors import EXPOSED
+from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, Facts, Text
 
 _SITE = Text("""\

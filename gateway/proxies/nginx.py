@@ -1,14 +1,14 @@
-"""nginx's configuration, for each mode. Tested against a real nginx (tests/test_proxies.py).
+"""nginx's configuration, for each mode. Tests run a real nginx (tests/proxies).
 
 Two rules keep nginx from serving what the gateway would refuse. Its own locations match plain
 paths with an allowed suffix only; a request whose path as sent differs from the path as nginx
 reads it is handed on as it was sent, and so is all but a plain GET or HEAD. And it sends files
-from one place only, the trees of pinned.py, which hold nothing else than what may be served.
+from one place only, the trees of disk/pinned_trees.py, which hold only what may be served.
 """
 
 import textwrap
 
-from gateway.cors import EXPOSED
+from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, Facts, Text
 
 _COMPLETE = Text("""\

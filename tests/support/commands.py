@@ -22,7 +22,7 @@ def refuse_to_serve(environment: Mapping[str, str], *arguments: str) -> str:
         raise AssertionError("the server was started")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.supervisor.Supervisor.run", started)
+        patch.setattr("gateway.processes.supervisor.Supervisor.run", started)
         return line_of(run(environment, *arguments))
 
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.changes import Change
-from gateway.database import PluginDatabase
+from gateway.database.tables import PluginDatabase
 from gateway.freshness import FreshnessSource, following
-from gateway.lookups import Lookups
+from gateway.serving.lookups import Lookups
 
 
 class Followed(Protocol):

@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 from gateway.changes import Change
-from gateway.lifecycle import Lifecycle, Outcome
+from gateway.disk.storage import PluginStorage
+from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings
-from gateway.storage import PluginStorage
 from tests.support.site import ADA, Site
 
 ENTRY_BYTES = b"window.Review = {};"

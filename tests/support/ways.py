@@ -17,9 +17,9 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from gateway import Gateway, create_app
-from gateway.protocol import protocol_for
+from gateway.hot_path.protocol import protocol_for
+from gateway.processes.worker import uvicorn_options
 from gateway.settings import load_settings
-from gateway.worker import uvicorn_options
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sockets import converse
 from tests.support.urls import own

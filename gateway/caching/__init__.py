@@ -1,0 +1,1 @@
+"""Caches that hold values for a time."""

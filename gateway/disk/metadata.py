@@ -1,0 +1,137 @@
+"""What a version says of itself: plugin.json, and package.json where that is silent.
+
+Read, never run: BrainDrive-Core's versions also bring a lifecycle_manager.py, which is left
+alone. Blocking.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.disk.storage import read_regular
+from gateway.errors import PublishingError
+
+PLUGIN_TEXTS = (
+    "name", "description", "type", "plugin_type", "icon", "category", "author", "compatibility",
+    "scope", "bundle_method", "bundle_location", "long_description", "source_type", "source_url",
+    "update_check_url", "endpoints_file", "route_prefix",
+)  # fmt: skip
+MODULE_TEXTS = ("name", "display_name", "description", "icon", "category")
+
+METADATA_FILES = ("package.json", "plugin.json")
+"""What the later says wins."""
+
+MAX_METADATA_BYTES = 1 << 20
+"""Of one of these files. BrainDrive's largest is some 20 KiB; parsed, a megabyte takes up to 30."""
+
+DEFAULT_ENTRY = "dist/remoteEntry.js"
+"""The file that a page loads first, where the metadata names none."""
+
+Metadata = dict[str, Any]
+"""Keys are columns of table `plugin`; `modules` is a list of objects with a `name`."""
+
+_LISTS = ("permissions", "dependencies", "required_services_runtime", "backend_dependencies")
+_OBJECTS = ("config_fields", "messages")
+# orjson writes 254 levels, and a manifest puts some around these.
+_MAX_DEPTH = 100
+_MAX_INTEGER = 2**31 - 1  # PostgreSQL's INTEGER
+_NPM_WORDS = ("name", "description", "author")
+"""What package.json says to npm; a plugin that says nothing else is called so."""
+
+
+def read_metadata(folder: Path, *, npm_words: bool = True) -> Metadata:
+    """Empty where the folder has neither file.
+
+    `npm_words`: whether a package's name, description and author count as the plugin's.
+
+    Raises: PublishingError, which names the file, the key and what was expected; OSError.
+    """
+    merged: Metadata = {}
+    for name in METADATA_FILES:
+        stated = _read_object(folder, name)
+        if stated is not None:
+            if name == "package.json":
+                stated = _without_npm(stated, () if npm_words else _NPM_WORDS)
+            merged |= _checked(name, stated)
+    return merged
+
+
+def _read_object(folder: Path, name: str) -> Metadata | None:
+    try:
+        content = read_regular(folder / name, MAX_METADATA_BYTES)
+        if content is None:
+            return None
+        stated = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise PublishingError(f"{name}: not valid JSON: {error}") from None
+    except ValueError as error:
+        raise PublishingError(str(error)) from None
+    if not isinstance(stated, dict):
+        raise PublishingError(f"{name}: expected a JSON object")
+    if _depth(stated) > _MAX_DEPTH:
+        raise PublishingError(f"{name}: nested in more than {_MAX_DEPTH} levels")
+    return stated
+
+
+def _depth(value: Any) -> int:
+    """How many levels of lists and objects there are."""
+    depth, level = 0, [value]
+    while level := [outer for outer in level if isinstance(outer, dict | list)]:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
+
+
+def _without_npm(stated: Metadata, words: tuple[str, ...]) -> Metadata:
+    """A package.json without what means something else to npm."""
+    stated = {key: value for key, value in stated.items() if key not in (*_LISTS, "type", *words)}
+    author = stated.get("author")
+    if isinstance(author, dict):
+        stated["author"] = author.get("name")
+    odd = [key for key in PLUGIN_TEXTS if not isinstance(stated.get(key), str | None)]
+    return {key: value for key, value in stated.items() if key not in odd}
+
+
+def _checked(name: str, stated: Metadata) -> Metadata:
+    for keys, kind, expected in ((_LISTS, list, "a list"), (_OBJECTS, dict, "an object")):
+        for key in keys:
+            if not isinstance(stated.get(key), kind | None):
+                raise PublishingError(f"{name}: {key}: expected {expected}")
+    _check_texts(f"{name}: ", stated, PLUGIN_TEXTS)
+    modules = stated.get("modules")
+    if modules is not None:
+        _check_modules(name, modules)
+    return stated
+
+
+def _check_modules(name: str, modules: Any) -> None:
+    if not isinstance(modules, list):
+        raise PublishingError(f"{name}: modules: expected a list")
+    names: set[str] = set()
+    for number, module in enumerate(modules):
+        where = f"{name}: modules[{number}]"
+        module_name = module.get("name") if isinstance(module, dict) else None
+        if not isinstance(module_name, str) or not module_name:
+            raise PublishingError(f"{where}: expected an object with a name")
+        if module_name in names:
+            raise PublishingError(f"{where}: a second {module_name!r}")
+        names.add(module_name)
+        if not isinstance(module.get("config_fields"), dict | None):
+            raise PublishingError(f"{where}.config_fields: expected an object")
+        priority = module.get("priority")
+        if type(priority) not in (int, type(None)) or abs(priority or 0) > _MAX_INTEGER:
+            raise PublishingError(f"{where}.priority: expected a whole number of 32 bits")
+        _check_texts(f"{where}.", module, MODULE_TEXTS)
+
+
+def _check_texts(where: str, stated: Metadata, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        value = stated.get(key)
+        # PostgreSQL's text holds no NUL.
+        if not isinstance(value, str | None) or "\0" in (value or ""):
+            raise PublishingError(f"{where}{key}: expected text")

@@ -1,0 +1,197 @@
+"""One request and its answer, as the messages of ASGI (HTTP connection scope, version 2.3).
+
+The request is there as a whole. The answer leaves as the application sends it: the head waits
+for the first bytes of the body, so that a small answer is one write. A process that is killed
+between two writes would leave a proxy with a head that it has passed on and cannot take back.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Scope
+
+from gateway.hot_path.front import WHOLE_ANSWER, Answer
+from gateway.http.heads import STATUS_LINES, Field, head_of
+from gateway.http.request_reader import Request
+
+logger = logging.getLogger(__name__)
+access_logger = logging.getLogger("uvicorn.access")
+
+_BAD_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_END = b"\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Client(Protocol):
+    """Whom the answer goes to: the connection."""
+
+    def write(self, head: bytes, body: bytes) -> None:
+        """Either may be empty."""
+
+    async def drained(self) -> None:
+        """Returns when the client has read enough of what was written, or is gone."""
+
+    def server_fields(self) -> Iterable[Field]:
+        """What the server adds to each answer: Date, and `Connection: close` when it ends."""
+
+    def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
+        """Writes all of it; whether the connection stays open afterwards."""
+
+    def answer_failed(self) -> None:
+        """The answer broke off in the middle."""
+
+    def answer_complete(self, *, keeps_alive: bool) -> None: ...
+
+
+class Exchange:
+    """`receive` and `send` of one request. Used once."""
+
+    def __init__(self, client: Client, request: Request, scope: Scope, *, access_log: bool) -> None:
+        self._client = client
+        self._request = request
+        self._scope = scope
+        self._access_log = access_log
+        self._is_received = False
+        self._is_gone = asyncio.Event()
+        """Nothing more will be received: the client is gone, or has its answer."""
+        self.keeps_alive = request.keeps_alive
+        self._is_disconnected = False
+        self._is_started = False
+        self._is_complete = False
+        self._status = 0
+        self._head = b""
+        self._expected: int | None = None
+        """Bytes of the body that are still to come; None: it is chunked."""
+        self._has_body = True
+
+    async def run(self, application: ASGIApp) -> None:
+        """Calls the application. Whatever it raises ends the connection, or is a 500."""
+        try:
+            await application(self._scope, self.receive, self.send)
+        except Exception:  # the edge of the server: an application may raise anything
+            logger.exception("the application failed")
+        if self._is_complete or self._is_disconnected:
+            return
+        if self._is_started and not self._head:
+            self._client.answer_failed()
+        else:  # nothing of the answer has left yet
+            self._is_started, self._expected = False, None
+            await self._send_500()
+
+    def disconnect(self) -> None:
+        """The client is gone."""
+        self._is_disconnected = True
+        self._is_gone.set()
+
+    async def receive(self) -> Message:
+        if not self._is_received:
+            self._is_received = True
+            return {"type": "http.request", "body": self._request.body, "more_body": False}
+        await self._is_gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        await self._client.drained()
+        if self._is_disconnected:
+            return
+        kind = message["type"]
+        if kind == WHOLE_ANSWER and not self._is_started:
+            self._send_whole(message["answer"])
+            return
+        if self._is_complete or (kind == "http.response.start") is self._is_started:
+            raise RuntimeError(f"unexpected ASGI message {kind!r}")
+        if not self._is_started:
+            self._start(message["status"], list(message.get("headers", ())))
+        else:
+            self._continue(message.get("body", b""), more=message.get("more_body", False))
+
+    def _send_whole(self, answer: Answer) -> None:
+        self._is_started = True
+        self._status = answer.prepared.status
+        if self._access_log:
+            self._log()
+        self.keeps_alive = self._client.write_answer(answer, keeps_alive=self.keeps_alive)
+        self._complete()
+
+    def _complete(self) -> None:
+        self._is_complete = True
+        self._is_gone.set()
+        self._client.answer_complete(keeps_alive=self.keeps_alive)
+
+    def _start(self, status: int, fields: list[Field]) -> None:
+        fields = [*self._client.server_fields(), *fields]
+        self._has_body = self._request.method != b"HEAD" and status not in (204, 304)
+        says_close = False
+        for name, value in fields:
+            _check(name, value)
+            lowered = name.lower()
+            if lowered == b"content-length":
+                self._expected = int(value)
+            elif lowered == b"connection" and b"close" in value.lower():
+                says_close = True
+        if says_close:
+            self.keeps_alive = False
+        elif not self.keeps_alive:
+            fields.append((b"connection", b"close"))
+        if self._expected is None and self._has_body:
+            fields.append((b"transfer-encoding", b"chunked"))
+        self._status = status
+        self._head = STATUS_LINES[status] + head_of(fields) + _END
+        self._is_started = True
+
+    def _continue(self, body: bytes, *, more: bool) -> None:
+        if not self._has_body:
+            body = b""
+        elif self._expected is None:
+            body = _chunk(body) + (b"" if more else _LAST_CHUNK)
+        else:
+            self._expected -= len(body)
+            if self._expected < 0 or (self._expected and not more):
+                raise RuntimeError("the body's length is not the one of Content-Length")
+        head, self._head = self._head, b""
+        if head and self._access_log:
+            self._log()
+        self._client.write(head, body)
+        if not more:
+            self._complete()
+
+    async def _send_500(self) -> None:
+        """The application said nothing. Ours answers its own failures (http/answers.py)."""
+        body = b'{"detail":"Internal server error","code":"internal_error"}'
+        fields = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"connection", b"close"),
+        ]
+        await self.send({"type": "http.response.start", "status": 500, "headers": fields})
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _log(self) -> None:
+        """In the form that uvicorn's formatter of access logs expects."""
+        scope, request = self._scope, self._request
+        client = scope["client"]
+        query = b"?" + request.query_string if request.query_string else b""
+        access_logger.info(
+            '%s - "%s %s HTTP/%s" %d',
+            f"{client[0]}:{client[1]}" if client else "",
+            scope["method"],
+            (request.raw_path + query).decode("ascii"),
+            request.version,
+            self._status,
+        )
+
+
+def _check(name: bytes, value: bytes) -> None:
+    """Raises: RuntimeError, for what would end a field early."""
+    if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
+        raise RuntimeError(f"invalid header field {name!r}: {value!r}")
+
+
+def _chunk(body: bytes) -> bytes:
+    """RFC 9112 §7.1; an empty one would end the body."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""

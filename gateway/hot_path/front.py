@@ -1,0 +1,223 @@
+"""The hot path: what the caches hold is answered at once, before any router or middleware.
+
+Theory of operation. A decision is a sequence of questions to caches: who asks (the token was
+verified before), what is in their JSON, what do their rows say, is the pinned build on disk, what
+are the bytes of the file. Each question is one synchronous function of the long way (basis.py),
+and `answer_at_once` calls the same functions with a basis that does not wait. If all is at hand,
+the answer is: no await, no thread, no query, no look at the disk. If anything is not, or the
+answer would be an error, nothing has happened, and the request takes the long way, which waits.
+What is hot is therefore a user and a file, not a request: the first request of a known user for
+a file that anybody asked for is answered like the hundredth.
+
+`gateway serve` asks `answer_at_once` in the connection itself (protocol.py), before there is a
+scope or a task; another server calls the ASGI application, which asks it first.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+from urllib.parse import quote
+
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
+from gateway.delivery.memory import send_answer
+from gateway.errors import RequestError, SourceUnavailable
+from gateway.http.answers import on_bug, on_request_error
+from gateway.http.cors import CorsPolicy
+from gateway.http.representation import HeaderFields, Prepared
+from gateway.identity import Headers, joined_headers
+
+logger = logging.getLogger(__name__)
+
+_WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
+_quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
+
+
+class DirectRoute(Protocol):
+    """A route that can answer from memory, and that no router is needed for."""
+
+    def takes(self, below: bytes) -> bool:
+        """Whether a path is this route's. `below`: the path as received, without the prefix."""
+
+    def answer_from_memory(
+        self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
+    ) -> tuple[Prepared, bytes] | None:
+        """The answer to a GET that has no range and no condition but If-None-Match, with its body;
+        None, where the bytes are not in memory. Raises: Pending, RequestError.
+        """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As an ASGI application. Raises: RequestError, before anything is sent."""
+
+
+WHOLE_ANSWER = "gateway.answer"
+"""An extension of ASGI: the server takes a message of this type, whose `answer` is an `Answer`, in
+the place of the usual two."""
+
+
+class Answer(NamedTuple):
+    """An answer that is ready to be sent."""
+
+    prepared: Prepared
+    body: bytes
+    cors_fields: HeaderFields
+    cors_head: bytes
+    """The same fields as they are sent."""
+
+
+class Front:
+    """An ASGI application in front of another, which decides what must be waited for."""
+
+    def __init__(
+        self,
+        inner: ASGIApp,
+        exact: Mapping[bytes, DirectRoute],
+        prefixes: Sequence[tuple[bytes, DirectRoute]],
+        cors: CorsPolicy,
+    ) -> None:
+        """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as sent."""
+        self._inner = inner
+        # A mistake of ours is a 500, and is raised again for the server's log.
+        self._guarded = ServerErrorMiddleware(self._route_later, on_bug)
+        self._exact = exact
+        self._prefixes = tuple(prefixes)
+        self._cors = cors
+        self.has_started = False
+        """Until then, everything is left to the other application, which starts."""
+        self.answered_at_once: Counter[int] = Counter()
+        """Requests answered from memory, by status."""
+        self.answered_later: Counter[int] = Counter()
+        """Requests that went the long way, by status."""
+
+    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
+        """The answer to a GET, which is counted as sent; None: it takes the long way.
+
+        `scope`: `raw_path`, `query_string`, `client` and `server` are there. `headers`: of a
+        request that repeats no field.
+        """
+        if not _is_plain(headers):
+            return None
+        route, below = self._direct(scope)
+        if route is None:
+            return None
+        try:
+            found = route.answer_from_memory(AT_HAND, scope, headers, below)
+        except (Pending, RequestError):
+            found = None
+        except Exception:  # a mistake of ours: in a connection nobody else would answer
+            logger.exception("not answered at once: %s", scope["raw_path"])
+            found = None
+        if found is None:
+            return None
+        answer = Answer(*found, *self._cors.sent(headers.get(b"origin")))
+        self.answered_at_once[answer.prepared.status] += 1
+        return answer
+
+    def _direct(self, scope: Scope) -> tuple[DirectRoute | None, bytes]:
+        """The route that takes the path, and the rest of the path below the route's prefix."""
+        path = scope.get("raw_path")
+        if not path:
+            return None, b""  # ASGI lets a server leave it out
+        if root_path := scope.get("root_path"):
+            path = path.removeprefix(_quoted(root_path))
+        route = self._exact.get(path)
+        if route is not None:
+            return route, b""
+        for prefix, route in self._prefixes:
+            if path.startswith(prefix):
+                below = path[len(prefix) :]
+                return (route, below) if route.takes(below) else (None, b"")
+        return None, b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        if scope["method"] == "GET" and len(headers) == len(scope["headers"]):
+            answer = self.answer_at_once(scope, headers)
+            if answer is not None:
+                await _send(scope, send, answer)
+                return
+        await self.answer_later(scope, receive, send)
+
+    async def answer_later(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The long way, as an ASGI application for requests."""
+        headers = joined_headers(scope)
+        if scope["path"] == "*":  # OPTIONS of the whole server (RFC 9110 §9.3.7)
+            await send_answer(send, 204, _WHOLE_SERVER, b"")
+            self.answered_later[204] += 1
+            return
+        preflight = self._cors.preflight(scope["method"], headers) if self._cors.enabled else None
+        if preflight is not None:
+            await send_answer(send, preflight.status, preflight.fields, preflight.body)
+            return
+        fields, _ = self._cors.sent(headers.get(b"origin"))
+
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.answered_later[message["status"]] += 1
+                message = {**message, "headers": [*message["headers"], *fields]}
+            await send(message)
+
+        try:
+            answer = await self._answer_when_at_hand(scope, headers)
+        except SourceUnavailable as error:
+            await on_request_error(error)(scope, receive, send_and_count)
+            return
+        if answer is None:
+            await self._guarded(scope, receive, send_and_count)
+        else:
+            self.answered_later[answer.prepared.status] += 1
+            await _send(scope, send, answer)
+
+    async def _answer_when_at_hand(self, scope: Scope, headers: Headers) -> Answer | None:
+        """Waits until all that a plain GET needs is at hand; None: it is to be routed.
+
+        Raises: SourceUnavailable.
+        """
+        if scope["method"] != "GET" or not self.has_started or not _is_plain(headers):
+            return None
+        route, below = self._direct(scope)
+        if route is None:
+            return None
+        try:
+            found = await Basis().settled(route.answer_from_memory, scope, headers, below)
+        except SourceUnavailable:
+            raise
+        except RequestError:  # the route says which error that is to this caller
+            return None
+        except Exception:  # a mistake of ours, which is answered where it is made again
+            logger.exception("not answered from memory: %s", scope["raw_path"])
+            return None
+        return None if found is None else Answer(*found, *self._cors.sent(headers.get(b"origin")))
+
+    async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
+        may_be_direct = self.has_started and scope["method"] in ("GET", "HEAD")
+        route, _ = self._direct(scope) if may_be_direct else (None, b"")
+        if route is None:
+            await self._inner(scope, receive, send)
+            return
+        try:
+            await route(scope, receive, send)
+        except RequestError as error:
+            await on_request_error(error)(scope, receive, send)
+
+
+async def _send(scope: Scope, send: Send, answer: Answer) -> None:
+    if WHOLE_ANSWER in scope.get("extensions", ()):
+        await send({"type": WHOLE_ANSWER, "answer": answer})
+        return
+    prepared = answer.prepared
+    await send_answer(send, prepared.status, prepared.fields + answer.cors_fields, answer.body)
+
+
+def _is_plain(headers: Headers) -> bool:
+    """Whether a request has no range, and no condition but If-None-Match."""
+    if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
+        return False
+    return b"if-modified-since" not in headers or b"if-none-match" in headers

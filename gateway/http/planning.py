@@ -1,0 +1,157 @@
+"""What a GET or HEAD of a variant is answered with: status, fields, which bytes. Pure.
+
+The same plan serves bytes that are held and bytes of a file. Order: RFC 9110 §13.2.2, the
+preconditions first, then the range.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.errors import PreconditionFailed
+from gateway.http.conditional import (
+    ETag,
+    Outcome,
+    Preconditions,
+    evaluate,
+    parse_etags,
+    parse_http_date,
+)
+from gateway.http.heads import head_of
+from gateway.http.ranges import ByteRange, content_range, parse_range, part_heads
+from gateway.http.representation import HeaderFields, Prepared, Variant, json_variant
+
+Part = bytes | ByteRange
+"""Bytes of ours, or bytes of the variant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An answer, all but its sending."""
+
+    status: int
+    fields: HeaderFields
+    parts: tuple[Part, ...]
+    """Empty for HEAD and 304."""
+
+
+def plan_answer(
+    method: str, headers: Mapping[bytes, bytes], variant: Variant, cache_control: bytes
+) -> Plan:
+    """`headers`: names in lower case, repeated fields joined by commas (RFC 9110 §5.3).
+
+    Raises: PreconditionFailed, RangeNotSatisfiable.
+    """
+    conditions = Preconditions.of(headers.items())
+    if conditions is not None:
+        outcome = evaluate(conditions, etag=variant.etag, last_modified_s=variant.last_modified_s)
+        if outcome is Outcome.FAILED:
+            raise PreconditionFailed
+        if outcome is Outcome.NOT_MODIFIED:
+            return Plan(304, not_modified_fields(variant, cache_control), ())
+    # §14.2: a range means something for GET alone.
+    if method == "GET" and b"range" in headers and _if_range_holds(headers, variant):
+        ranges = parse_range(headers[b"range"].decode("latin-1"), variant.size)
+        if ranges is not None:
+            return _partial(ranges, variant, cache_control)
+    whole: tuple[Part, ...] = ((0, variant.size),) if method == "GET" and variant.size else ()
+    return Plan(200, whole_fields(variant, cache_control), whole)
+
+
+def plain_answer(variant: Variant, cache_control: bytes, if_none_match: bytes | None) -> Prepared:
+    """The answer to a GET that has no range and no other condition: 200 or 304."""
+    is_known = if_none_match is not None and variant.is_known_to(if_none_match)
+    status = 304 if is_known else 200
+    found = variant.prepared.get((status, cache_control))
+    if found is None:
+        fields = (not_modified_fields if is_known else whole_fields)(variant, cache_control)
+        found = variant.prepared[status, cache_control] = prepare(status, fields)
+    return found
+
+
+def prepare(status: int, fields: HeaderFields) -> Prepared:
+    return Prepared(status, fields, head_of(fields))
+
+
+class JsonAnswers:
+    """Answers to the GET of JSON texts that are made on the spot, as `plain_answer` makes them.
+
+    Only length and ETag differ, so all else is written once: 1.1 us for an answer, 3.7 with a
+    variant for each.
+    """
+
+    def __init__(self, cache_control: bytes) -> None:
+        sample = json_variant(b"", "%b")
+        fields = whole_fields(sample, cache_control)
+        self._content_type, _, _, *self._whole_fields = fields
+        self._whole_head = head_of(fields).replace(b"content-length: 0", b"content-length: %d")
+        fields = not_modified_fields(sample, cache_control)
+        _, *self._fields = fields
+        self._head = head_of(fields)
+
+    def whole(self, tag: str, length: int) -> Prepared:
+        text = tag.encode()
+        fields = (
+            self._content_type,
+            (b"content-length", b"%d" % length),
+            (b"etag", b'"%b"' % text),
+            *self._whole_fields,
+        )
+        return Prepared(200, fields, self._whole_head % (length, text))
+
+    def not_modified(self, tag: str) -> Prepared:
+        text = tag.encode()
+        fields = ((b"etag", b'"%b"' % text), *self._fields)
+        return Prepared(304, fields, self._head % text)
+
+
+def whole_fields(variant: Variant, cache_control: bytes) -> HeaderFields:
+    """Fields of a 200."""
+    return _sent_fields(variant, variant.content_type, variant.size, cache_control)
+
+
+def not_modified_fields(variant: Variant, cache_control: bytes) -> HeaderFields:
+    """Fields of a 304: those a 200 would carry that tell caches something (§15.4.5)."""
+    return (*variant.common_fields, (b"cache-control", cache_control))
+
+
+def _partial(ranges: list[ByteRange], variant: Variant, cache_control: bytes) -> Plan:
+    if len(ranges) == 1:
+        start, stop = ranges[0]
+        fields = _sent_fields(variant, variant.content_type, stop - start, cache_control)
+        content_range_field = (b"content-range", content_range(start, stop, variant.size))
+        return Plan(206, (*fields, content_range_field), (ranges[0],))
+    # Random, for it must not occur in the content, whoever wrote that.
+    boundary = secrets.token_hex(16).encode()
+    *heads, end = part_heads(ranges, variant.size, variant.content_type, boundary)
+    parts: list[Part] = []
+    for head, span in zip(heads, ranges, strict=True):
+        parts += (head, span)
+    parts.append(end)
+    length = sum(len(part) if isinstance(part, bytes) else part[1] - part[0] for part in parts)
+    content_type = b"multipart/byteranges; boundary=" + boundary
+    return Plan(206, _sent_fields(variant, content_type, length, cache_control), tuple(parts))
+
+
+def _sent_fields(
+    variant: Variant, content_type: bytes, length: int, cache_control: bytes
+) -> HeaderFields:
+    return (
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % length),
+        *variant.common_fields,
+        *variant.described_fields,
+        (b"cache-control", cache_control),
+    )
+
+
+def _if_range_holds(headers: Mapping[bytes, bytes], variant: Variant) -> bool:
+    """§13.1.5: strong comparison, or exactly the date that was sent."""
+    if b"if-range" not in headers:
+        return True
+    field = headers[b"if-range"].decode("latin-1").strip(" \t")
+    etags: list[ETag] | None = parse_etags(field)
+    if etags:
+        return len(etags) == 1 and variant.etag.strongly_equals(etags[0])
+    date = parse_http_date(field)
+    return date is not None and date == variant.last_modified_s

@@ -1,0 +1,87 @@
+"""Who asks for a change, and for whom: a user for himself, an administrator for anyone."""
+
+import hmac
+from base64 import b64decode
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from gateway.caching.basis import Basis
+from gateway.errors import (
+    AdministratorRequired,
+    InvalidRequest,
+    InvalidToken,
+    NotAuthenticated,
+    PasswordRequired,
+)
+from gateway.identity import Headers, IdentityChain, joined_headers
+from gateway.names import UserId, parse_user_id
+from gateway.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`user` is None for whoever holds the administrators' token."""
+
+    user: UserId | None
+    is_administrator: bool
+
+    def require_administrator(self) -> None:
+        """Raises: AdministratorRequired."""
+        if not self.is_administrator:
+            raise AdministratorRequired
+
+    def acts_for(self, named: str | None) -> UserId:
+        """The user whose plugins are changed: the one named, or the caller.
+
+        Raises: AdministratorRequired, for another than himself; InvalidRequest.
+        """
+        if named is None:
+            if self.user is None:
+                raise InvalidRequest("Expected ?user=ID: the token names no user")
+            return self.user
+        try:
+            user = parse_user_id(named)
+        except ValueError:
+            raise InvalidRequest("user: not a user id") from None
+        if user != self.user:
+            self.require_administrator()
+        return user
+
+
+class Callers:
+    """Knows administrators: `identity.admin_users`, and holders of `admin.token`."""
+
+    def __init__(self, settings: Settings, identity: IdentityChain) -> None:
+        self._identity = identity
+        self._administrators = frozenset(settings.identity.admin_users)
+        self._token = settings.admin.token.encode()
+
+    async def identify(self, scope: Scope, *, challenge_browser: bool = False) -> Caller:
+        """`challenge_browser`: without a credential, lets a browser ask for the token.
+
+        Raises: NotAuthenticated, InvalidToken, SourceUnavailable.
+        """
+        headers = joined_headers(scope)
+        if self._token and self._holds_token(headers):
+            return Caller(None, is_administrator=True)
+        try:
+            user = await Basis.of(scope).settled(self._identity.identify, scope, headers)
+        except NotAuthenticated:
+            raise (
+                PasswordRequired if challenge_browser and self._token else NotAuthenticated
+            ) from None
+        return Caller(user, is_administrator=user in self._administrators)
+
+    def _holds_token(self, headers: Headers) -> bool:
+        """As a bearer token, or as the password of any name (RFC 7617), which browsers can send."""
+        try:
+            scheme, _, sent = headers.get(b"authorization", b"").partition(b" ")
+            token = sent.strip()
+            if scheme.lower() == b"basic":
+                token = b64decode(token, validate=True).partition(b":")[2]
+        except ValueError:
+            raise InvalidToken from None
+        # In constant time: how long a refusal takes must not tell how much was right.
+        is_equal = hmac.compare_digest(token, self._token)
+        return is_equal and scheme.lower() in (b"bearer", b"basic")

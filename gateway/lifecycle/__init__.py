@@ -1,0 +1,1 @@
+"""Writes: installing, updating, publishing, collecting."""

@@ -1,0 +1,187 @@
+"""Collecting versions that nobody needs: no row refers to them, their retention has passed,
+and no gateway was asked for them lately.
+
+A version leaves `shared/` by one rename, so that it is there whole or gone; then pins of it
+answer 410. What is asked of the database is asked again inside the transaction that covers
+the rename, so an installation made meanwhile keeps its files. Blocking, but for the database.
+"""
+
+import contextlib
+import shutil
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from filelock import FileLock, Timeout
+
+from gateway.changes import Change
+from gateway.database.connections import Transaction, transaction
+from gateway.disk.builds import look_at
+from gateway.disk.encoder import Encoder
+from gateway.disk.retention import IN_USE_S, Retention
+from gateway.disk.storage import PluginStorage, sync_folder
+from gateway.errors import StorageError
+from gateway.lifecycle.publishing import only_publisher
+from gateway.names import Slug, Version
+from gateway.settings import Settings
+
+DAY_S = 86_400.0
+
+
+class Fate(Enum):
+    """What becomes of a version."""
+
+    REFERRED = "referred to by rows"
+    RETAINED = "retained"
+    IN_USE = "asked for lately"
+    COLLECTABLE = "collectable"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A published version, as a run found it."""
+
+    slug: Slug
+    version: Version
+    folder: Path
+    fate: Fate
+    size_bytes: int
+    retained_for_s: float = 0.0
+    """How long it still is, where its fate is RETAINED."""
+
+
+class Collector:
+    """Looks at what is published, and removes what nobody needs."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        storage: PluginStorage,
+        announce: Callable[[Change], None],
+        now: Callable[[], float],
+    ) -> None:
+        """`now`: seconds since the epoch."""
+        self._settings = settings
+        self._storage = storage
+        self._announce = announce
+        self._now = now
+        self._retention = Retention(storage.cache)
+        self._retention_s = settings.lifecycle.retention_days * DAY_S
+        self._trash = storage.cache / "trash"
+
+    def candidates(self, referred: Collection[tuple[str, str]]) -> Iterator[Candidate]:
+        """All published versions, by slug; notes which are referred to, and changes nothing else.
+
+        `referred`: slugs and versions that rows name. Blocking. Raises: OSError.
+        """
+        for slug, version in self._storage.published():
+            yield self._candidate(slug, version, is_referred=(slug, version) in referred)
+
+    async def collect(self, candidates: Collection[Candidate]) -> AsyncIterator[Candidate]:
+        """Removes the collectable ones; yields each that is gone.
+
+        Raises: StorageError, where another run is at it; SourceUnavailable; PublishingError, if a
+        version is being published; OSError.
+        """
+        with self._alone():
+            await run_sync(self._empty_trash)  # what a run that was killed left
+            for candidate in candidates:
+                if candidate.fate is Fate.COLLECTABLE and await self._retire(candidate):
+                    self._announce(Change(slug=candidate.slug, version=candidate.version))
+                    await run_sync(self._empty_trash)
+                    yield candidate
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = self._storage.cache / "gc.lock"
+        lock = FileLock(path, timeout=0, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StorageError(f"{path}: another run is removing versions") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _candidate(self, slug: Slug, version: Version, *, is_referred: bool) -> Candidate:
+        folder = self._storage.construct_shared_path(slug, version)
+        since = self._retention.unreferred_since(slug, version)
+        if is_referred:
+            self._retention.note_reference(slug, version)
+        elif since is None:  # its clock begins now
+            self._retention.note_loss(slug, version, self._now())
+        since = self._now() if since is None else since
+        retained_for_s = max(0.0, since + self._retention_s - self._now())
+        last_use = self._retention.last_use(slug, version)
+        if is_referred:
+            fate = Fate.REFERRED
+        elif retained_for_s:
+            fate = Fate.RETAINED
+        elif last_use is not None and self._now() - last_use < IN_USE_S:
+            fate = Fate.IN_USE
+        else:
+            fate = Fate.COLLECTABLE
+        return Candidate(slug, version, folder, fate, _size(folder), retained_for_s)
+
+    async def _retire(self, candidate: Candidate) -> bool:
+        """Whether the version was moved away; not if a row refers to it by now."""
+        async with transaction(self._settings) as rows:
+            await rows.exclude_others(candidate.slug)  # installations by the gateway
+            if await _is_referred(rows, candidate):
+                return False
+            moved = await run_sync(self._move_to_trash, candidate)
+            if moved is None:
+                return False
+            # PostgreSQL has other writers meanwhile: their installation gets its files back.
+            if await _is_referred(rows, candidate):
+                await run_sync(moved.rename, candidate.folder)
+                return False
+        return True
+
+    def _move_to_trash(self, candidate: Candidate) -> Path | None:
+        """None: another run did."""
+        with only_publisher(self._storage, candidate.slug, candidate.version):
+            if not self._storage.is_published(candidate.slug, candidate.version):
+                return None
+            self._trash.mkdir(parents=True, exist_ok=True)
+            target = Path(
+                tempfile.mkdtemp(dir=self._trash), candidate.slug, f"v{candidate.version}"
+            )
+            target.parent.mkdir()
+            candidate.folder.rename(target)
+            sync_folder(candidate.folder.parent)
+        return target
+
+    def _empty_trash(self) -> None:
+        """Removes what was moved there, what is noted about it, and the encoded variants of its
+        files: those that another version shares are made again when they are asked for.
+        """
+        encoder = Encoder(self._storage.cache / "encoded")
+        for folder in self._trash.glob("*/*/v*"):
+            self._retention.forget(Slug(folder.parent.name), Version(folder.name[1:]))
+            state = look_at(folder, None)
+            for digest in state.digests.values() if state else ():
+                encoder.forget(digest)
+        shutil.rmtree(self._trash, ignore_errors=True)
+
+
+async def _is_referred(rows: Transaction, candidate: Candidate) -> bool:
+    found = await rows.fetch(
+        "SELECT 1 FROM plugin WHERE plugin_slug = :slug AND version = :version LIMIT 1",
+        {"slug": candidate.slug, "version": candidate.version},
+    )
+    return bool(found)
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # the application writes and removes files
+            facts = path.lstat()
+            size += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return size

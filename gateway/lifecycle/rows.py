@@ -1,0 +1,114 @@
+"""Rows of the two tables: what a version's metadata writes into them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from gateway.disk.metadata import MODULE_TEXTS, PLUGIN_TEXTS
+from gateway.names import Slug, UserId, Version
+
+Row = dict[str, Any]
+
+_PLUGIN_JSON = (
+    "permissions", "config_fields", "messages", "dependencies", "required_services_runtime",
+    "backend_dependencies",
+)  # fmt: skip
+_MODULE_JSON = (
+    "props", "config_fields", "messages", "required_services", "dependencies", "layout", "tags",
+)  # fmt: skip
+
+
+def database_id(user: UserId, slug: Slug) -> str:
+    """The id that the application gives to a new row of `plugin`."""
+    return f"{user}_{slug}"
+
+
+def plugin_row(
+    metadata: Mapping[str, Any], user: UserId, slug: Slug, version: Version, now: datetime
+) -> Row:
+    """A row of `plugin` from the metadata of a version (metadata.py)."""
+    return {
+        "id": database_id(user, slug),
+        "plugin_slug": slug,
+        "user_id": user,
+        "enabled": True,
+        "status": "activated",
+        "official": bool(metadata.get("official", False)),
+        "is_local": bool(metadata.get("is_local", False)),
+        "downloads": 0,
+        "installation_type": "local",
+        "created_at": _moment(now),
+        **dict.fromkeys((*PLUGIN_TEXTS, *_PLUGIN_JSON)),
+        "type": "frontend",
+        "name": slug,
+        "description": "",
+        **plugin_changes(metadata, version, now),
+    }
+
+
+def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime) -> Row:
+    """What another version changes in the row: all that its metadata states."""
+    return {
+        "version": version,
+        "update_available": False,
+        "last_updated": _moment(now),
+        "updated_at": _moment(now),
+        **_stated(metadata, PLUGIN_TEXTS, _PLUGIN_JSON),
+    }
+
+
+def module_rows(
+    metadata: Mapping[str, Any], user: UserId, plugin_id: str, now: datetime
+) -> list[Row]:
+    """Rows of `module` from the `modules` of the same metadata."""
+    return [
+        {
+            "id": f"{plugin_id}_{module['name']}",
+            "plugin_id": plugin_id,
+            "user_id": user,
+            "enabled": bool(module.get("enabled", True)),
+            "created_at": _moment(now),
+            **dict.fromkeys((*MODULE_TEXTS, "priority", *_MODULE_JSON)),
+            **module_changes(module, now),
+        }
+        for module in metadata.get("modules") or ()
+    ]
+
+
+def module_changes(module: Mapping[str, Any], now: datetime) -> Row:
+    """What another version changes in a module's row: all that its metadata states."""
+    return {
+        "updated_at": _moment(now),
+        **_stated(module, (*MODULE_TEXTS, "priority"), _MODULE_JSON),
+    }
+
+
+def _stated(stated: Mapping[str, Any], texts: Iterable[str], json_texts: Iterable[str]) -> Row:
+    row: Row = {name: stated[name] for name in texts if stated.get(name) is not None}
+    row |= {name: json_text(stated[name]) for name in json_texts if stated.get(name) is not None}
+    return row
+
+
+def _moment(now: datetime) -> str:
+    """As the application writes it."""
+    return now.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def insert_statement(table: str, row: Row) -> str:
+    """INSERT with a `:name` parameter for each column of `row`."""
+    columns = ", ".join(row)
+    parameters = ", ".join(f":{name}" for name in row)
+    return f"INSERT INTO {table} ({columns}) VALUES ({parameters})"  # noqa: S608 (our own names)
+
+
+def update_statement(table: str, changes: Row) -> str:
+    """UPDATE of the row with `:id` and, in `module`, `:plugin_id`."""
+    assignments = ", ".join(f"{name} = :{name}" for name in changes)
+    key = "id = :id" if table == "plugin" else "id = :id AND plugin_id = :plugin_id"
+    return f"UPDATE {table} SET {assignments} WHERE {key}"  # noqa: S608 (our own names)
+
+
+def json_text(value: Any) -> str:
+    return orjson.dumps(value).decode()

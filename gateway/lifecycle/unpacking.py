@@ -1,0 +1,292 @@
+"""A plugin from outside, folder or archive, copied into a staging folder, or refused.
+
+Whoever made the source is not trusted: no links, devices, absolute or climbing names, no
+names that another system could not hold, no bombs. Blocking.
+"""
+
+import errno
+import gzip
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
+
+from gateway.disk.metadata import MAX_METADATA_BYTES, METADATA_FILES
+from gateway.errors import PublishingError
+from gateway.names import MAX_PATH_BYTES, portable_problem
+
+# Bounds against bombs, far above a front-end bundle: a source beyond them is a mistake or worse.
+MAX_FILES = 20_000
+"""Folders count too."""
+MAX_BYTES = 1 << 30
+# Of all names together. Python takes up to four bytes for each character, twice.
+_MAX_NAMES_LENGTH = 2 << 20
+# What an archive says of its files is read into memory whole, before a file can be looked at:
+# a zip's directory, of all files, and the headers of one file in a tar.
+_MAX_DIRECTORY_BYTES = 3 << 20
+_MAX_HEADERS_BYTES = 16 << 10
+_CHUNK_BYTES = 1 << 20
+_GZIP_MAGIC = b"\x1f\x8b"
+# zipfile takes other codings apart without a bound on what comes out.
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# RuntimeError: an encrypted member; NotImplementedError: a version of zip that zipfile lacks;
+# ValueError: a name or a number that is none.
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
+    NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+# Left out wherever they stand: they are never served, and never needed there.
+_LEFT_OUT = frozenset({"node_modules", "__pycache__", "__MACOSX"})
+
+Progress = Callable[[str, int, int], None]
+"""(what is being done, how much of it is done, out of how much)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of the source."""
+
+    name: str
+    """Relative, `/`-separated."""
+    size: int
+    """As the source states it; what is really read is counted."""
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(source: Path, staging: Path, progress: Progress) -> None:
+    """Copies the files of `source` below `staging`.
+
+    One folder that holds everything, as archives of repositories have it, is stepped into.
+    Raises: PublishingError, which names the file and what is wrong with it.
+    """
+    with _members(source) as members:
+        kept = [member for member in members if not _is_left_out(member.name)]
+        kept = _without_common_folder(kept)
+        _check(source, kept)
+        room = MAX_BYTES
+        for number, member in enumerate(kept):
+            progress("copying", number, len(kept))
+            room -= _copy(member, staging / member.name, room)
+        progress("copying", len(kept), len(kept))
+
+
+def _check(source: Path, members: list[Member]) -> None:
+    if not members:
+        raise PublishingError(f"{source}: holds no files")
+    seen: dict[str, str] = {}
+    for member in members:
+        if problem := portable_problem(member.name):
+            raise PublishingError(f"{source}: {member.name!r}: {problem}")
+        if member.name in METADATA_FILES and member.size > MAX_METADATA_BYTES:
+            raise PublishingError(
+                f"{source}: {member.name}: larger than {MAX_METADATA_BYTES} bytes"
+            )
+        folded = member.name.casefold()
+        if folded in seen:
+            raise PublishingError(
+                f"{source}: {member.name!r} and {seen[folded]!r} are one file on some systems"
+            )
+        seen[folded] = member.name
+
+
+def _copy(member: Member, target: Path, room: int) -> int:
+    """Bytes written. What is read counts, not what an archive's directory says of it."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written = 0
+        with (
+            _damage_told(f"{member.name!r}: damaged, or encrypted"),
+            member.open() as reading,
+            target.open("xb") as writing,
+        ):
+            while chunk := reading.read(_CHUNK_BYTES):
+                written += len(chunk)
+                if written > room:
+                    raise PublishingError(f"{member.name!r}: more than {MAX_BYTES} bytes unpacked")
+                writing.write(chunk)
+    except FileExistsError:
+        raise PublishingError(f"{member.name!r}: stands twice, or is a folder as well") from None
+    except NotADirectoryError:
+        raise PublishingError(f"{member.name!r}: lies below a file") from None
+    return written
+
+
+@contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    """Raises: PublishingError with `what`, where the block cannot read an archive."""
+    try:
+        yield
+    except _DAMAGED:
+        raise PublishingError(what) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # EINVAL: an offset that no file has
+            raise
+        raise PublishingError(what) from None
+
+
+class _Reader:
+    """An archive, of which only so much can be read until the bound is lifted.
+
+    zipfile and tarfile read what describes a file without a bound of their own.
+    """
+
+    def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
+        self._file = file
+        self._room: int | None = 0
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def allow(self, room: int | None) -> None:
+        """`room`: bytes from now on; None lifts the bound."""
+        self._room = room
+
+    def read(self, size: int = -1) -> bytes:
+        """Raises: PublishingError, if that would be more than there is room for."""
+        if self._room is None:
+            return self._file.read(size)
+        content = self._file.read(size if 0 <= size <= self._room else self._room + 1)
+        if len(content) > self._room:
+            raise PublishingError("says more about its files than a plugin needs")
+        self._room -= len(content)
+        return content
+
+
+@contextmanager
+def _members(source: Path) -> Iterator[list[Member]]:
+    if source.is_dir():
+        yield list(_bounded(source, _of_folder(source)))
+        return
+    if not source.is_file():
+        raise PublishingError(f"{source}: no such folder or file")
+    with ExitStack() as stack:
+        file = stack.enter_context(source.open("rb"))
+        with _damage_told(f"{source}: damaged, or not a folder, a .zip or a .tar.gz"):
+            listing = _of_zip if zipfile.is_zipfile(file) else _of_tar
+            members = list(_bounded(source, listing(file, stack)))
+        yield members
+
+
+def _bounded(source: Path, members: Iterator[Member | None]) -> Iterator[Member]:
+    """Ends the listing where it says too much: a bomb need not be walked to its end.
+
+    None is a folder, which counts. Puts the name of the source before what is wrong with it.
+    """
+    total, names_length = 0, 0
+    try:
+        for number, member in enumerate(members, 1):
+            if number > MAX_FILES:
+                raise PublishingError(f"more than {MAX_FILES} files and folders")
+            if member is None:
+                continue
+            total += member.size
+            names_length += len(member.name)
+            if total > MAX_BYTES or member.size < 0:
+                raise PublishingError(f"more than {MAX_BYTES} bytes")
+            if names_length > _MAX_NAMES_LENGTH:
+                raise PublishingError("longer names than a plugin needs")
+            yield member
+    except PublishingError as error:
+        raise PublishingError(f"{source}: {error}") from None
+
+
+def _of_folder(folder: Path) -> Iterator[Member | None]:
+    prefixes = [""]  # not by recursion: folders may be deeper than that goes
+    while prefixes:
+        prefix = prefixes.pop()
+        with os.scandir(folder / prefix) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            name = prefix + entry.name
+            if _is_left_out(name):
+                continue
+            if len(name) > MAX_PATH_BYTES:
+                raise PublishingError(f"{name[:60]!r}…: the path is too long")
+            facts = entry.stat(follow_symlinks=False)
+            if stat.S_ISDIR(facts.st_mode):
+                prefixes.append(f"{name}/")
+                yield None
+            elif stat.S_ISREG(facts.st_mode):
+                yield Member(name, facts.st_size, partial(_binary, folder / name))
+            else:
+                raise PublishingError(f"{name!r} is no regular file (links are not taken)")
+
+
+def _binary(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _of_zip(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
+    reader = _Reader(file)
+    reader.allow(_MAX_DIRECTORY_BYTES)
+    archive = stack.enter_context(zipfile.ZipFile(reader))
+    reader.allow(None)
+    for info in archive.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: made where there are no modes
+            raise PublishingError(f"{info.filename!r} is no regular file")
+        if info.is_dir():
+            yield None
+        elif info.compress_type not in _ZIP_METHODS:
+            raise PublishingError(f"{info.filename!r} is neither deflated nor stored")
+        else:
+            yield Member(info.filename, info.file_size, partial(archive.open, info))
+
+
+def _of_tar(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
+    file.seek(0)
+    is_compressed = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    file.seek(0)
+    reader = _Reader(stack.enter_context(gzip.GzipFile(fileobj=file)) if is_compressed else file)
+    reader.allow(_MAX_HEADERS_BYTES)
+    archive = stack.enter_context(tarfile.TarFile(fileobj=cast("IO[bytes]", reader)))
+    while (info := archive.next()) is not None:
+        if info.isdir():
+            yield None
+        elif not info.isreg() or info.issparse():
+            raise PublishingError(f"{info.name!r} is no regular file")
+        else:
+            yield Member(info.name.removeprefix("./"), info.size, partial(_tar_file, archive, info))
+        _forget_the_rest(archive, info)
+        reader.allow(_MAX_HEADERS_BYTES)
+    reader.allow(None)
+
+
+def _forget_the_rest(archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+    """Of what tarfile keeps of each file, all but what is needed to read it."""
+    info.pax_headers = {}
+    info.linkname = info.uname = info.gname = ""
+    archive.pax_headers = {}
+
+
+def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = archive.extractfile(info)
+    if file is None:
+        raise PublishingError(f"{info.name!r}: holds no bytes")
+    return file
+
+
+def _without_common_folder(members: list[Member]) -> list[Member]:
+    """Only a folder that holds the metadata too: `dist/` alone is a plugin's own folder."""
+    firsts = {member.name.partition("/")[0] for member in members}
+    names = {member.name for member in members}
+    if len(firsts) != 1 or not names & {
+        f"{first}/{name}" for first in firsts for name in METADATA_FILES
+    }:
+        return members
+    return [Member(member.name.partition("/")[2], member.size, member.open) for member in members]
+
+
+def _is_left_out(name: str) -> bool:
+    """Dotfiles and what build tools leave; a climbing name is not left out but refused."""
+    return any(
+        part in _LEFT_OUT or (part.startswith(".") and part not in (".", ".."))
+        for part in name.split("/")
+    )

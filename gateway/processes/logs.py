@@ -1,0 +1,61 @@
+"""Logging of the server process: uvicorn's and ours, as text or as JSON lines.
+
+A signed URL is a credential for whoever reads it: no line shows the token of one.
+"""
+
+import logging
+import re
+from typing import Any
+
+import orjson
+import uvicorn.config
+
+from gateway.settings import Observability
+
+# By its place, and by its look: a path may be written in another way (`/%73igned/`).
+_SIGNED_TOKEN = re.compile(r"(?<=/signed/)[^/?\s]+|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?![\w-])")
+_MASK = "***"
+
+
+class MaskSignedTokens(logging.Filter):
+    """Lets every record pass, without tokens of signed URLs in its arguments."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                _SIGNED_TOKEN.sub(_MASK, value) if isinstance(value, str) else value
+                for value in record.args
+            )
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC offset), level, logger, message, error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+def log_config(settings: Observability) -> dict[str, Any]:
+    """A `logging.config` dictionary for uvicorn, with our loggers beside its own."""
+    base = uvicorn.config.LOGGING_CONFIG
+    config = {
+        **base,
+        "filters": {"mask": {"()": "gateway.processes.logs.MaskSignedTokens"}},
+        "handlers": {
+            name: {**handler, "filters": ["mask"]} for name, handler in base["handlers"].items()
+        },
+        "loggers": {**base["loggers"], "gateway": {"handlers": ["default"], "level": "INFO"}},
+    }
+    if settings.log_format == "json":
+        formatter = {"()": "gateway.processes.logs.JsonFormatter"}
+        config["formatters"] = {"default": formatter, "access": formatter}
+    return config

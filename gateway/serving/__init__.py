@@ -1,0 +1,1 @@
+"""Reads: what a request is answered from."""

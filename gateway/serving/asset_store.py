@@ -1,0 +1,165 @@
+"""The store of representations: hot files in memory, bounded in bytes.
+
+A file is looked at again every `cache.assets.revalidate` seconds, for installers of the
+application write over files in place; it is read again only when its facts have changed.
+Encoded variants come later: made in the background at first use, identity until then.
+"""
+
+import asyncio
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+
+import anyio.to_thread
+
+from gateway.caching.basis import AtHand
+from gateway.caching.ttl_cache import ORDER_WITHIN_S, TTLCache
+from gateway.disk.encoder import MIN_BYTES, Encoder
+from gateway.disk.storage import OpenedAsset, PluginStorage, fingerprint
+from gateway.errors import NotServed, SourceUnavailable
+from gateway.http.media_types import media_type
+from gateway.http.representation import Representation, build_representation
+from gateway.names import AssetKey, Slug, Version
+from gateway.settings import AssetCache
+
+logger = logging.getLogger(__name__)
+
+# Files that are streamed leave their facts here; they need room even with max_bytes = 0.
+_FACTS_BYTES = 16 * 2**20
+# One file never fills the store: larger than this share of it, and it is streamed.
+_LARGEST_SHARE = 0.25
+_NEGATIVE_TTL_S = 1.0
+_STALE_IF_ERROR_S = 60.0
+# A writer in place is caught in the act at most for as long as one file takes to write.
+_TORN_READ_RETRIES = 5
+
+
+class AssetStore:
+    """Representations by asset key."""
+
+    def __init__(
+        self,
+        storage: PluginStorage,
+        settings: AssetCache,
+        encoder: Encoder | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Without an `encoder` nothing is encoded."""
+        self._storage = storage
+        self._encoder = encoder
+        self._encoding: dict[bytes, asyncio.Task[None]] = {}
+        self._max_content_bytes = int(
+            min(settings.max_file_bytes, settings.max_bytes * _LARGEST_SHARE)
+        )
+        self._cache: TTLCache[AssetKey, Representation | NotServed] = TTLCache(
+            self._load,
+            ttl_s=settings.revalidate,
+            negative_ttl_s=min(settings.revalidate, _NEGATIVE_TTL_S),
+            stale_if_error_s=_STALE_IF_ERROR_S,
+            max_size=settings.max_bytes + _FACTS_BYTES,
+            size_of=lambda value: value.memory_bytes if isinstance(value, Representation) else 1000,
+            is_negative=lambda value: isinstance(value, NotServed),
+            clock=clock,
+            order_within_s=ORDER_WITHIN_S,
+        )
+
+    def get(self, basis: AtHand, key: AssetKey) -> Representation:
+        """Raises: NotServed, if there is no such file; Pending."""
+        found = basis.ask("assets", self._cache, key)
+        if isinstance(found, NotServed):
+            raise type(found)(reason=found.reason)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    @property
+    def memory_bytes(self) -> float:
+        return self._cache.size
+
+    def purge(self, key: AssetKey) -> None:
+        self._cache.purge(key)
+
+    def purge_files(self, slug: Slug, version: Version | None) -> None:
+        """Forgets all files of one version, or of all versions of a plugin."""
+        self._cache.purge_where(lambda key: key.slug == slug and version in (None, key.version))
+
+    def purge_all(self) -> None:
+        self._cache.purge_all()
+
+    async def close(self) -> None:
+        tasks = list(self._encoding.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._cache.close()
+
+    async def _load(self, key: AssetKey) -> Representation | NotServed:
+        entry = self._cache.peek(key)
+        known = entry.value if entry and isinstance(entry.value, Representation) else None
+        try:
+            found = await anyio.to_thread.run_sync(self._read, key, known)
+        except NotServed as error:
+            # Not the error itself, which holds the frames that it came through.
+            return type(error)(reason=error.reason)
+        except OSError as error:
+            raise SourceUnavailable(reason=f"{key}: {error}") from error
+        self._encode_soon(key, found)
+        return found
+
+    def _read(self, key: AssetKey, known: Representation | None) -> Representation:
+        """Blocking. Bytes and facts of one moment: read again if the file changed meanwhile."""
+        for _ in range(_TORN_READ_RETRIES):
+            opened = self._storage.open_asset(key.slug, key.version, key.path)
+            with opened.file:
+                facts = fingerprint(opened.stat)
+                if known is not None and known.fingerprint == facts:
+                    return known
+                found = self._build(key, opened)
+                if fingerprint(os.fstat(opened.file.fileno())) == facts:
+                    return found
+        raise OSError("the file is being written")
+
+    def _build(self, key: AssetKey, opened: OpenedAsset) -> Representation:
+        size = opened.stat.st_size
+        content = None
+        if size <= self._max_content_bytes:
+            content = opened.file.read()
+            digest = hashlib.sha256(content).digest()
+        else:
+            digest = hashlib.file_digest(opened.file, "sha256").digest()
+        found = build_representation(
+            key.path,
+            content=content,
+            digest=digest,
+            size=size if content is None else len(content),
+            modified_s=opened.stat.st_mtime,
+            fingerprint=fingerprint(opened.stat),
+        )
+        if content is None or (encoder := self._encoder_of(key, content)) is None:
+            return found
+        kept = encoder.load(content, digest)
+        return found.with_encoded(kept, final=encoder.is_complete(kept))
+
+    def _encoder_of(self, key: AssetKey, content: bytes) -> Encoder | None:
+        """None where encoding is off or not worth it."""
+        worth_it = len(content) >= MIN_BYTES and media_type(key.path).compressible
+        return self._encoder if worth_it else None
+
+    def _encode_soon(self, key: AssetKey, found: Representation) -> None:
+        content = found.identity.content
+        if content is None or found.encoded_final or found.digest in self._encoding:
+            return
+        encoder = self._encoder_of(key, content)
+        if encoder is not None:
+            task = asyncio.create_task(self._encode(encoder, key, found, content))
+            self._encoding[found.digest] = task
+            task.add_done_callback(lambda _task: self._encoding.pop(found.digest, None))
+
+    async def _encode(
+        self, encoder: Encoder, key: AssetKey, found: Representation, content: bytes
+    ) -> None:
+        made = await encoder.make(content, found.digest)
+        self._cache.replace(key, found, found.with_encoded(made, final=True))

@@ -1,0 +1,71 @@
+"""Why a request answers as it does: the real decision, written down while it is made."""
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from gateway.caching.basis import AtHand, TracedBasis
+from gateway.disk.storage import PluginStorage
+from gateway.errors import RequestError
+from gateway.names import UserId, parse_target
+from gateway.serving.asset_store import AssetStore
+from gateway.serving.resolver import Resolver
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: what was asked, what came of it, where the answer is from."""
+
+    name: str
+    outcome: str
+    source: str
+
+
+class Explanation(TracedBasis):
+    """The steps in their order, and the answer they led to."""
+
+    is_noted = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+        self.answer = ""
+        self.served = False
+
+    def _begin_again(self) -> None:
+        self.steps.clear()
+
+    def note(self, step: str, outcome: str, source: str) -> None:
+        self.steps.append(Step(step, outcome, source))
+
+
+class Explainer:
+    """Makes decisions and throws them away."""
+
+    def __init__(self, resolver: Resolver, storage: PluginStorage, assets: AssetStore) -> None:
+        self._resolver = resolver
+        self._storage = storage
+        self._assets = assets
+
+    async def explain(self, user: UserId, plugin: str, path: str) -> Explanation:
+        """The decision for `user` on the authenticated route, as it would be made now."""
+        explanation = Explanation()
+        try:
+            await explanation.settled(self._decide, explanation, user, plugin, path)
+        except RequestError as error:
+            explanation.answer = f"{error.status} {error.code}: {error.reason}"
+        return explanation
+
+    def _decide(
+        self, basis: AtHand, explanation: Explanation, user: UserId, plugin: str, path: str
+    ) -> None:
+        target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
+        resolution = self._resolver.resolve(basis, user, target)
+        key = resolution.key
+        file_path = self._storage.construct_shared_path(key.slug, key.version) / key.path
+        basis.note("path", str(file_path), "constructed")
+        representation = self._assets.get(basis, key)
+        basis.note(
+            "file", f"{representation.identity.size} bytes", str(representation.identity.etag)
+        )
+        explanation.answer = f"200: {key.path} of {key.slug} {key.version}"
+        explanation.served = True

@@ -1,0 +1,278 @@
+"""Manifests put together from parts that users share. Pure: rows in, JSON text out.
+
+A manifest is a list of parts, and beside each part what is the user's own. A part is the text of
+one plugin or module. It is made once for all users whose rows agree in it, and where it names the
+user it has a place for their id. So JSON columns are parsed once, and a user costs little memory.
+Within a plugin the keys are not in the application's order.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+
+from gateway.database.connections import Row
+from gateway.database.tables import (
+    OWN_MODULE_COLUMNS,
+    OWN_PLUGIN_COLUMNS,
+    module_of,
+    plugin_of,
+)
+from gateway.disk.storage import Facts, InstallationMetadata
+from gateway.errors import RequestError
+from gateway.names import (
+    Build,
+    Pin,
+    Slug,
+    UserId,
+    Version,
+    parse_asset_path,
+    parse_slug,
+    parse_version,
+)
+from gateway.serving.formats import (
+    own_module,
+    own_plugin,
+    relative_bundle_location,
+    shared_module,
+    shared_plugin,
+    to_json,
+    verbatim_bundle_location,
+)
+
+# In a part's text the place of the user's id; between the texts of a user. JSON escapes both
+# bytes, as it does those of the phrases, so no value of a row brings one in.
+_USER = b"\0"
+_BETWEEN = b"\n"
+# Texts that nearly every user has for each plugin, kept as one byte each: 130 bytes of 230.
+_PHRASES = (
+    (b"\1", b'"lastUpdated":"'),
+    (b"\2", b',"lastUpdateCheck":null,"configFields":{'),
+    (b"\3", b'},"installation_metadata":{'),
+    (b"\4", b'"installation_type":"production","installed_at":"'),
+)
+# Each takes about 5 KiB with its key.
+_SHARED_PARTS = 4_096
+
+Metadata = Mapping[str, InstallationMetadata]
+Folder = tuple[Slug, Version]
+Ids = tuple[bytes, bytes]
+"""JSON texts of a row's id and of its `user_id`, with a place where they name the user."""
+
+
+class Part:
+    """The text of a plugin or module, up to what is the user's own; and the text's digest.
+
+    It holds `until` a moment of the clock, as long as `epoch` is not over: then the version's
+    folder must be looked at again.
+    """
+
+    __slots__ = ("digest", "epoch", "text", "until")
+
+    def __init__(self, text: bytes) -> None:
+        self._write(text)
+        self.until = self.epoch = math.inf
+
+    def _write(self, text: bytes) -> None:
+        self.text = text
+        self.digest = hashlib.sha256(text).digest()
+
+
+class PluginPart(Part):
+    """A plugin. Where its location can be pinned, the text changes with the version's folder."""
+
+    __slots__ = ("_before_location", "_build", "_location", "folder", "is_enabled")
+
+    def __init__(self, ids: Ids | None, shared: Row, pins: bool) -> None:
+        """`ids`: None, as nearly always, where they are the usual ones. `shared`: a row without
+        the columns that are the user's own. `pins`: whether locations are to be pinned.
+        """
+        plugin = plugin_of((*(None,) * OWN_PLUGIN_COLUMNS, *shared))
+        database_id, user = ids or (
+            _after_user(f"_{plugin.plugin_slug}"),
+            _after_user(""),
+        )
+        key = to_json(plugin.plugin_slug) if plugin.plugin_slug else database_id
+        self._before_location = b"".join(
+            (
+                *(key, b':{"id":', key, b',"userId":', user),
+                *((b',"database_id":', database_id) if plugin.plugin_slug else ()),
+                *(b",", to_json(shared_plugin(plugin))[1:-1], b',"bundlelocation":'),
+            )
+        )
+        self.is_enabled = plugin.enabled
+        self._location = relative_bundle_location(plugin)
+        self._build: Build | None = None
+        super().__init__(self._with_location(verbatim_bundle_location(plugin)))
+        self.folder = _folder(plugin.plugin_slug, plugin.version, self._location) if pins else None
+        """The version whose folder the pin is made from; None: nothing is pinned."""
+        if self.folder is not None:
+            self.until = -math.inf
+
+    def _with_location(self, location: str | None) -> bytes:
+        return b"%b%b," % (self._before_location, to_json(location))
+
+    def pin(self, build: Build | None, until: float, epoch: int) -> None:
+        """The folder has this build, or none that could be pinned."""
+        if build != self._build and self.folder is not None:
+            self._build = build
+            _, version = self.folder
+            location = f"{Pin(version, build)}/{self._location}" if build else self._location
+            self._write(self._with_location(location))
+        self.until, self.epoch = until, epoch
+
+
+class ModulePart(Part):
+    """A module; `plugin` is the JSON text of its plugin's name."""
+
+    __slots__ = ()
+
+    def __init__(self, plugin: bytes, ids: Ids, shared: Row) -> None:
+        module = module_of((*(None,) * OWN_MODULE_COLUMNS, *shared))
+        module_id, user = ids
+        super().__init__(
+            b'{"id":%b,"pluginId":%b,"userId":%b,%b,'
+            % (module_id, plugin, user, to_json(shared_module(module))[1:-1])
+        )
+
+
+class Manifest:
+    """What a user has, as the database and the file with these facts say; their pins are open."""
+
+    __slots__ = ("_own", "facts", "parts")
+
+    def __init__(self, facts: Facts, parts: Sequence[Part], own: Sequence[bytes]) -> None:
+        """`own`: what stands before the first part, and after each."""
+        self.facts = facts
+        self.parts = tuple(parts)
+        text = _BETWEEN.join(own)  # one object: each takes 33 bytes more than its text
+        for byte, phrase in _PHRASES:
+            text = text.replace(phrase, byte)
+        self._own = text
+
+    def body(self, user: UserId) -> bytes:
+        """The JSON text, with the locations that the parts have now."""
+        text = self._own
+        for byte, phrase in _PHRASES:
+            text = text.replace(byte, phrase)
+        own = text.split(_BETWEEN)
+        texts = [b""] * (len(own) + len(self.parts))
+        texts[0::2] = own
+        texts[1::2] = [part.text for part in self.parts]
+        return b"".join(texts).replace(_USER, user.encode())
+
+    def tag(self, user: UserId) -> str:
+        """Another one for each body: made of the digests of what the body is made of."""
+        digests = [part.digest for part in self.parts]
+        parts = b"".join((self._own, _USER, user.encode(), _USER, *digests))
+        return hashlib.sha256(parts).hexdigest()[:32]
+
+
+class Parts:
+    """All parts that were made, as far as they are in use."""
+
+    def __init__(self, *, pins: bool) -> None:
+        self._pins = pins
+        self._plugin = lru_cache(_SHARED_PARTS)(PluginPart)
+        self._module = lru_cache(_SHARED_PARTS)(ModulePart)
+
+    def assemble(
+        self,
+        user: UserId,
+        plugins: Sequence[Row],
+        modules: Mapping[str, Sequence[Row]] | None,
+        metadata: Metadata | None,
+        facts: Facts,
+    ) -> Manifest:
+        """The enabled plugins that pass the installation rule, in the order of the rows.
+
+        `modules`: of each row's id; None: they are not shown. `metadata` and `facts`: of the
+        user's file; `metadata` is None where the table alone decides.
+        """
+        entries: dict[str, list[tuple[Part, bytes]]] = {}
+        for row in plugins:
+            database_id, slug = row[0], row[OWN_PLUGIN_COLUMNS]
+            if metadata is not None and slug not in metadata:
+                continue
+            part = self._plugin_part(user, row)
+            if part.is_enabled:
+                own = _own_text(row, (metadata or {}).get(slug, {}))
+                entries[slug or database_id] = (
+                    [(part, own + b"}")]
+                    if modules is None
+                    else self._with_modules(user, part, own, row, modules.get(database_id, ()))
+                )
+        return _joined(facts, list(entries.values()))
+
+    def _plugin_part(self, user: UserId, row: Row) -> PluginPart:
+        database_id, user_id, slug = row[0], row[1], row[OWN_PLUGIN_COLUMNS]
+        is_usual = slug and user_id == user and database_id == f"{user}_{slug}"
+        ids = None if is_usual else (_id_text(database_id, user), _id_text(user_id, user))
+        shared = row[OWN_PLUGIN_COLUMNS:]
+        try:
+            return self._plugin(ids, shared, self._pins)
+        except TypeError:  # a driver that returns lists for JSON columns
+            return PluginPart(ids, shared, self._pins)
+
+    def _with_modules(
+        self, user: UserId, part: Part, own: bytes, row: Row, modules: Sequence[Row]
+    ) -> list[tuple[Part, bytes]]:
+        slug = row[OWN_PLUGIN_COLUMNS]
+        plugin = to_json(slug) if slug else _id_text(row[0], user)
+        if not modules:
+            return [(part, own + b',"modules":[]}')]
+        entry: list[tuple[Part, bytes]] = [(part, own + b',"modules":[')]
+        for module in modules:
+            config = to_json(own_module(module[3]))[1:]
+            entry.append((self._module_part(user, plugin, module), config + b","))
+        last, text = entry.pop()
+        return [*entry, (last, text[:-1] + b"]}")]
+
+    def _module_part(self, user: UserId, plugin: bytes, row: Row) -> ModulePart:
+        ids = (_id_text(row[0], user), _id_text(row[2], user))
+        shared = row[OWN_MODULE_COLUMNS:]
+        try:
+            return self._module(plugin, ids, shared)
+        except TypeError:  # as above
+            return ModulePart(plugin, ids, shared)
+
+
+def _joined(facts: Facts, entries: Sequence[Sequence[tuple[Part, bytes]]]) -> Manifest:
+    pairs = [pair for entry in entries for pair in entry]
+    if not pairs:
+        return Manifest(facts, (), (b"{}",))
+    parts, own = [part for part, _ in pairs], [b"{", *(text for _, text in pairs)]
+    ends = list(accumulate(map(len, entries)))
+    for end in ends[:-1]:
+        own[end] += b","
+    own[-1] += b"}"
+    return Manifest(facts, parts, own)
+
+
+def _own_text(row: Row, metadata: InstallationMetadata) -> bytes:
+    """Of a row of `plugin`, without braces."""
+    _, _, last_updated, last_update_check, config_fields, *_ = row
+    return to_json(own_plugin(last_updated, last_update_check, config_fields, metadata))[1:-1]
+
+
+def _id_text(value: object, user: UserId) -> bytes:
+    """JSON, with a place for the user whom the text begins with."""
+    if isinstance(value, str) and value.startswith(user):
+        return _after_user(value.removeprefix(user))
+    return to_json(value)
+
+
+def _after_user(end: str) -> bytes:
+    return b'"%b%b' % (_USER, to_json(end)[1:])
+
+
+def _folder(slug: object, version: object, location: str | None) -> Folder | None:
+    """The folder of a version, where a location in it can be pinned."""
+    try:
+        if location is None:
+            return None
+        parse_asset_path(location)
+        return parse_slug(slug), parse_version(version)
+    except (ValueError, RequestError):  # names that are no path
+        return None

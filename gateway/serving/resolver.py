@@ -1,0 +1,209 @@
+"""The sequence of the design: installed? which version? -> the version whose file is served.
+
+One function for each way of asking: by a known user, or by nobody (the public route). Each
+refusal is an error with its own code; nothing here opens a file of a plugin or knows HTTP.
+"""
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import NamedTuple
+
+from gateway.caching.basis import AtHand
+from gateway.database.tables import PluginRecord
+from gateway.disk.builds import FolderState
+from gateway.errors import (
+    AmbiguousVersion,
+    AssetNotFound,
+    AssetTypeNotAllowed,
+    NotInstalled,
+    NotServed,
+    PluginDisabled,
+    UnknownPlugin,
+    VersionNotPublished,
+    VersionRetired,
+)
+from gateway.names import (
+    AssetKey,
+    AssetPath,
+    Pin,
+    Slug,
+    Target,
+    UserId,
+    Version,
+    parse_slug,
+)
+from gateway.serving.lookups import Lookups
+from gateway.serving.shared_versions import SharedVersions
+
+_REMEMBERED = 4096
+# Anybody may ask for long paths; with one wide character a path of 2 KiB is a str of 8 KiB.
+_LONGEST_REMEMBERED = 200
+
+
+class Resolution(NamedTuple):
+    """A file that this caller may have."""
+
+    key: AssetKey
+    content_digest: bytes | None
+    """SHA-256 that the bytes must have, for a pinned URL; None: whatever is there now."""
+    owned: bool
+    """Whether the caller owns the plugin, and so may be told why its file is missing."""
+
+
+class Resolver:
+    """Decides which version's file a request gets."""
+
+    def __init__(
+        self, lookups: Lookups, versions: SharedVersions, allowed_suffixes: Collection[str]
+    ) -> None:
+        self._lookups = lookups
+        self._versions = versions
+        self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
+        # The same few files of the same few plugins are asked for by all users.
+        self._own_unpinned = lru_cache(_REMEMBERED)(_own_unpinned)
+        self._parse_slug = lru_cache(_REMEMBERED)(parse_slug)
+
+    def resolve(self, basis: AtHand, user: UserId, target: Target) -> Resolution:
+        """What `user` gets: their own version, or the pinned one if they have the plugin.
+
+        Raises: RequestError, Pending.
+        """
+        self._check_type(basis, target)
+        record = self._usable_record(basis, user, target.plugin)
+        if target.pin is not None:
+            state = self._pinned_state(basis, record.slug, target.pin)
+            return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
+        if record.version is None:
+            raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
+        is_short = len(target.asset_path) <= _LONGEST_REMEMBERED
+        build = self._own_unpinned if is_short else _own_unpinned
+        return build(record.slug, record.version, target.asset_path)
+
+    def resolve_public(self, basis: AtHand, target: Target) -> Resolution:
+        """What anyone gets: a database id names its owner's row, a pin is its own permission,
+        a bare slug is served only where all its rows agree.
+
+        Raises: RequestError, Pending. All 404s about the plugin look the same.
+        """
+        self._check_type(basis, target)
+        try:
+            if target.pin is not None:
+                slug, state = self._holder_of_pin(basis, target.plugin, target.pin)
+                return _pinned(slug, target.pin, target.asset_path, state, owned=False)
+            slug, version = self._public_version(basis, target.plugin)
+        except AssetNotFound:
+            raise
+        except NotServed as error:
+            raise UnknownPlugin(reason=error.reason) from None
+        return Resolution(AssetKey(slug, version, target.asset_path), None, False)
+
+    def _check_type(self, basis: AtHand, target: Target) -> None:
+        is_allowed = target.suffix in self._allowed_suffixes
+        if basis.is_noted:
+            outcome = "allowed" if is_allowed else "refused"
+            basis.note("file type", outcome, "http.allowed_suffixes")
+        if not is_allowed:
+            raise AssetTypeNotAllowed(reason=f"{target.suffix or 'no suffix'} is not served")
+
+    def _usable_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
+        """The user's row, having passed the installation rule and being enabled."""
+        records, installations = self._lookups.of_user(basis, user)
+        record = records.find(plugin)
+        if (
+            record is not None
+            and record.enabled
+            and self._lookups.allows(installations, record.slug)
+        ):
+            if basis.is_noted:
+                _note_record(basis, user, record, installed=True)
+            return record
+        return self._refused_record(basis, user, plugin)
+
+    def _refused_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
+        """Asks again where the caches say no, unless their answer is younger than `negative_ttl`.
+
+        Returns the row, or raises the reason why it is not served.
+        """
+        record = self._lookups.find_record(basis, user, plugin)
+        slug = record.slug if record else plugin
+        installed = self._lookups.is_installed(basis, user, slug)
+        _note_record(basis, user, record, installed=installed)
+        if not installed:
+            raise NotInstalled(owned=record is not None)
+        if record is None:
+            raise UnknownPlugin(reason=f"no row of {user} for {plugin}")
+        if not record.enabled:
+            raise PluginDisabled(owned=True)
+        return record
+
+    def _pinned_state(self, basis: AtHand, slug: Slug, pin: Pin) -> FolderState:
+        """The folder's state, which is the pinned one."""
+        shared = self._versions.get(basis, slug, pin.version)
+        state = shared.state if shared else None
+        current = state is not None and state.build == pin.build
+        if basis.is_noted:
+            folder = f"shared/{slug}/v{pin.version}"
+            basis.note("pin", "on disk" if current else "retired", folder)
+        if state is None or not current:
+            there = state.build if state else "no folder"
+            raise VersionRetired(reason=f"{slug} {pin}: on disk is {there}")
+        return state
+
+    def _holder_of_pin(self, basis: AtHand, plugin: str, pin: Pin) -> tuple[Slug, FolderState]:
+        """The plugin whose version is exactly the pinned build.
+
+        Usually without a query: `plugin` is a slug, or a database id that ends in one.
+        """
+        for text in (plugin.partition("_")[2], plugin):
+            try:
+                slug = self._parse_slug(text)
+                return slug, self._pinned_state(basis, slug, pin)
+            except (ValueError, VersionRetired):
+                continue
+        owner = self._lookups.find_owner(basis, plugin)
+        record = self._lookups.find_record(basis, owner, plugin) if owner else None
+        if record is None:
+            raise VersionRetired(reason=f"no row {plugin}, and no folder holds {pin}")
+        return record.slug, self._pinned_state(basis, record.slug, pin)
+
+    def _public_version(self, basis: AtHand, plugin: str) -> tuple[Slug, Version]:
+        owner = self._lookups.find_owner(basis, plugin)
+        if owner is not None:
+            basis.note("owner", owner, "table plugin")
+            record = self._usable_record(basis, owner, plugin)
+            if record.version is None:
+                raise VersionNotPublished(reason="the row's version is no folder name")
+            return record.slug, record.version
+        versions = self._lookups.find_held_versions(basis, plugin)
+        basis.note("versions of the slug", ", ".join(sorted(versions)) or "none", "table plugin")
+        if len(versions) > 1:
+            raise AmbiguousVersion(reason=f"{plugin} is held at {sorted(versions)}")
+        try:
+            (version,) = versions
+            return parse_slug(plugin), version
+        except ValueError:
+            raise UnknownPlugin(reason=f"no enabled row of {plugin}") from None
+
+
+def _note_record(
+    basis: AtHand, user: UserId, record: PluginRecord | None, *, installed: bool
+) -> None:
+    basis.note("installed", "yes" if installed else "no", f"users/user_{user}")
+    if record is not None:
+        state = "enabled" if record.enabled else "disabled"
+        basis.note("row", f"{record.slug} {record.version}, {state}", "table plugin")
+    elif installed:
+        basis.note("row", "none", "table plugin")
+
+
+def _own_unpinned(slug: Slug, version: Version, asset_path: AssetPath) -> Resolution:
+    return Resolution(AssetKey(slug, version, asset_path), content_digest=None, owned=True)
+
+
+def _pinned(
+    slug: Slug, pin: Pin, asset_path: AssetPath, state: FolderState, *, owned: bool
+) -> Resolution:
+    digest = state.digests.get(asset_path)
+    if digest is None:
+        raise AssetNotFound(owned=owned, reason=f"the build {pin} has no {asset_path}")
+    return Resolution(AssetKey(slug, pin.version, asset_path), digest, owned)

@@ -1,0 +1,196 @@
+"""What all users of a version share: one object for each (slug, version), however many have it.
+
+Its index (builds.py), its metadata, and which encoded variants are kept. Loaded when it is first
+asked for, looked at again for changes in place, dropped when nobody has asked for a while.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import anyio.to_thread
+import orjson
+
+from gateway.caching.basis import AtHand
+from gateway.caching.ttl_cache import ORDER_WITHIN_S, TTLCache
+from gateway.disk.builds import FolderState, look_at_version
+from gateway.disk.encoder import Encoder
+from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
+from gateway.disk.retention import IN_USE_S, Retention
+from gateway.disk.storage import PluginStorage, read_regular
+from gateway.errors import PublishingError, SourceUnavailable
+from gateway.names import Build, Slug, Version
+
+OnLook = Callable[[Slug, Version, FolderState | None], None]
+
+_MAX_VERSIONS = 10_000
+_FAILED_PAUSE_S = 1.0
+
+
+class _Failed:
+    """In the place of a version whose folder could not be looked at."""
+
+
+_FAILED = _Failed()
+
+
+class SharedVersion:
+    """A version as it is on disk, for all who have it."""
+
+    def __init__(
+        self,
+        slug: Slug,
+        version: Version,
+        folder: Path,
+        state: FolderState,
+        encoder: Encoder | None,
+    ) -> None:
+        self.slug = slug
+        self.version = version
+        self.state = state
+        self.uses = 0
+        """How often it was asked for since it was loaded."""
+        self._folder = folder
+        self._encoder = encoder
+
+    @cached_property
+    def metadata(self) -> Metadata | None:
+        """None where it cannot be read. Blocking, once."""
+        try:
+            return read_metadata(self._folder)
+        except (PublishingError, OSError):
+            return None
+
+    def encoded(self) -> Mapping[str, tuple[str, ...]]:
+        """Codings that are kept on disk, by file. Blocking."""
+        if self._encoder is None:
+            return {}
+        return {
+            name: codings
+            for name, digest in self.state.digests.items()
+            if (codings := self._encoder.kept(digest))
+        }
+
+    def size_bytes(self, name: str) -> int:
+        """Of one file; 0 where there is none."""
+        return self.state.sizes.get(name, 0)
+
+    def has_folder(self, name: str) -> bool:
+        return any(path.startswith(f"{name}/") for path in self.state.digests)
+
+    @cached_property
+    def package_json_is_valid(self) -> bool:
+        """Whether package.json is there and is JSON. Blocking, once."""
+        if "package.json" not in self.state.digests:
+            return False
+        try:
+            orjson.loads(read_regular(self._folder / "package.json", MAX_METADATA_BYTES) or b"")
+        except (OSError, ValueError):
+            return False
+        return True
+
+
+class SharedVersions:
+    """The versions in use, looked at again every `revalidate_s` seconds."""
+
+    def __init__(
+        self,
+        storage: PluginStorage,
+        encoder: Encoder | None,
+        revalidate_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        on_look: OnLook = lambda _slug, _version, _state: None,
+    ) -> None:
+        """`on_look` hears what every look at a folder found, changed or not."""
+        self._on_look = on_look
+        self._storage = storage
+        self._encoder = encoder
+        self._retention = Retention(storage.cache)
+        self._looks: TTLCache[tuple[Slug, Version], SharedVersion | None] = TTLCache(
+            self._look,
+            ttl_s=revalidate_s,
+            negative_ttl_s=revalidate_s,
+            # Kept with its digests while nobody asks, and answering while the disk fails.
+            stale_if_error_s=IN_USE_S,
+            max_size=_MAX_VERSIONS,
+            is_negative=lambda look: look is None,
+            clock=clock,
+            order_within_s=ORDER_WITHIN_S,
+            on_change=self._end_epoch,
+        )
+        self.clock = clock
+        self.epoch = 0
+        """Another number when a build that was told may not be the present one any more."""
+
+    @property
+    def cache(self) -> TTLCache[tuple[Slug, Version], SharedVersion | None]:
+        """Where they are held, for counting."""
+        return self._looks
+
+    def get(self, basis: AtHand, slug: Slug, version: Version) -> SharedVersion | None:
+        """None where the version has no folder. Raises: Pending."""
+        shared = basis.ask("builds", self._looks, (slug, version))
+        if shared is not None:
+            shared.uses += 1
+        return shared
+
+    def find_build(self, basis: AtHand, slug: Slug, version: Version) -> tuple[Build | None, float]:
+        """The build of the folder, and the moment until which it holds, as long as the epoch
+        lasts. None: there is no folder, or the disk fails. Raises: Pending.
+        """
+        key = slug, version
+        shared = basis.ask_or("builds", self._looks, key, _FAILED)
+        if isinstance(shared, _Failed):
+            return None, self.clock() + _FAILED_PAUSE_S
+        entry = self._looks.peek(key)
+        # A request may have waited for another folder since, and rest on an older look.
+        until = entry.refresh_at if entry is not None and entry.value is shared else -math.inf
+        return None if shared is None else shared.state.build, until
+
+    def _end_epoch(self) -> None:
+        self.epoch += 1
+
+    def __iter__(self) -> Iterator[SharedVersion]:
+        """Those that are loaded."""
+        entries = map(self._looks.peek, self._looks.held_keys())
+        return (entry.value for entry in entries if entry is not None and entry.value is not None)
+
+    def purge_all(self) -> None:
+        self._looks.purge_all()
+
+    def purge(self, slug: Slug, version: Version) -> None:
+        self._looks.purge((slug, version))
+
+    def purge_files(self, slug: Slug, version: Version | None) -> None:
+        """Forgets one version, or all versions of a plugin."""
+        self._looks.purge_where(lambda key: key[0] == slug and version in (None, key[1]))
+
+    async def close(self) -> None:
+        await self._looks.close()
+
+    async def _look(self, key: tuple[Slug, Version]) -> SharedVersion | None:
+        entry = self._looks.peek(key)
+        known = entry.value if entry else None
+        try:
+            found = await anyio.to_thread.run_sync(self._look_now, *key, known)
+        except OSError as error:
+            folder = self._storage.construct_shared_path(*key)
+            raise SourceUnavailable(reason=f"{folder}: {error}") from error
+        self._on_look(*key, None if found is None else found.state)
+        return found
+
+    def _look_now(
+        self, slug: Slug, version: Version, known: SharedVersion | None
+    ) -> SharedVersion | None:
+        """Blocking. The object that is known, where nothing has changed."""
+        state = look_at_version(self._storage, slug, version, known.state if known else None)
+        if state is None:
+            self._storage.require_shared()
+            return None
+        self._retention.note_use(slug, version)
+        if known is not None and known.state is state:
+            return known
+        folder = self._storage.construct_shared_path(slug, version)
+        return SharedVersion(slug, version, folder, state, self._encoder)

@@ -1,0 +1,111 @@
+"""A site of our own: configuration, folders, an empty database. Never touches what is there."""
+
+import os
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from gateway.database.connections import connect, execute_in_transaction
+from gateway.database.schema import CREATE_TABLES
+from gateway.disk.storage import write_atomically
+from gateway.errors import ConfigurationError
+from gateway.freshness.postgres import trigger_statements
+from gateway.settings import Settings, load_settings
+
+CONFIG_NAME = "config.toml"
+PRIVATE = 0o600
+"""The mode of files that hold secrets, or what users have: for their owner alone."""
+
+
+async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[str]:
+    """What was made and what was there, a line each.
+
+    Raises: ConfigurationError, if the configuration that is there is wrong, or the database
+        holds other tables and not ours.
+    """
+    lines = []
+    config_file = config_file or folder / CONFIG_NAME
+    if config_file.exists():
+        lines.append(f"kept   {config_file}")
+    else:
+        config_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(config_file, default_config(), PRIVATE)
+        lines.append(f"made   {config_file}")
+    settings = load_settings(config_file)
+    for name in ("shared", "users", "cache"):
+        path = settings.plugins_dir / name
+        lines.append(f"{'kept' if path.is_dir() else 'made'}   {path}")
+        path.mkdir(parents=True, exist_ok=True)
+    made = await make_tables(settings)
+    lines.append(f"{'made' if made else 'kept'}   {settings.database.url}")
+    return lines
+
+
+async def make_tables(settings: Settings) -> bool:
+    """Makes the two tables in an empty database; False if they are there.
+
+    Raises: ConfigurationError, if the database holds some tables, but not both of ours: it is
+        an application's, and not ours to change.
+    """
+    if settings.database_dialect == "sqlite" and _make_private(settings.sqlite_file):
+        tables: set[str] = set()
+    else:
+        tables = await _tables(settings)
+    if {"plugin", "module"} <= tables:
+        return False
+    if tables:
+        raise ConfigurationError(
+            "database.url: the database has other tables, but not both 'plugin' and 'module':"
+            " expected an application's database, or an empty one"
+        )
+    await execute_in_transaction(settings, [(statement, {}) for statement in CREATE_TABLES])
+    return True
+
+
+def _make_private(database: Path) -> bool:
+    """Makes the empty file of a database, or says that it is there.
+
+    Not left to SQLite, which would make it readable for all; its journals get the same mode.
+    Raises: ConfigurationError.
+    """
+    try:
+        os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ConfigurationError(
+            f"database.url: {database}: cannot be made: {error.strerror}"
+        ) from None
+    return True
+
+
+async def install_triggers(settings: Settings) -> None:
+    """Makes the application's tables tell of changes. Raises: ConfigurationError."""
+    if settings.database_dialect != "postgresql":
+        raise ConfigurationError(
+            "database.url: triggers are for PostgreSQL; commits to SQLite are noticed without"
+        )
+    statements = trigger_statements(settings.freshness.postgres_channel)
+    await execute_in_transaction(settings, [(statement, {}) for statement in statements])
+
+
+async def _tables(settings: Settings) -> set[str]:
+    connection = connect(settings)
+    await connection.open()
+    try:
+        rows = await connection.fetch(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+            if settings.database_dialect == "sqlite"
+            else "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        )
+    finally:
+        await connection.close()
+    return {row[0] for row in rows}
+
+
+def default_config() -> bytes:
+    """config.toml with every key, its default and its meaning."""
+    packaged = files("gateway") / CONFIG_NAME
+    if packaged.is_file():
+        return packaged.read_bytes()
+    return (Path(__file__).parents[2] / CONFIG_NAME).read_bytes()  # a checkout

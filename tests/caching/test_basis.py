@@ -1,0 +1,51 @@
+"""What a decision asks for and is not at hand."""
+
+import asyncio
+
+import pytest
+
+from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
+from gateway.caching.ttl_cache import TTLCache
+from gateway.errors import SourceUnavailable
+
+
+class Disk:
+    """Answers with the key, or fails."""
+
+    def __init__(self) -> None:
+        self.failing = {"broken"}
+        self.cache: TTLCache[str, str] = TTLCache(self._load, ttl_s=10.0, max_size=10)
+
+    async def _load(self, key: str) -> str:
+        await asyncio.sleep(0)
+        if key in self.failing:
+            raise SourceUnavailable(reason=key)
+        return key.upper()
+
+
+def both(basis: AtHand, disk: Disk) -> tuple[str | None, str]:
+    first = basis.ask_or("disk", disk.cache, "broken", None)
+    return first, basis.ask("disk", disk.cache, "well")
+
+
+def test_a_decision_goes_on_without_what_it_can_spare() -> None:
+    async def scenario() -> None:
+        disk = Disk()
+        assert await Basis().settled(both, disk) == (None, "WELL")
+        with pytest.raises(Pending):  # a failure is not remembered
+            both(AT_HAND, disk)
+        disk.failing.clear()
+        assert await Basis().settled(both, disk) == ("BROKEN", "WELL")
+        assert both(AT_HAND, disk) == ("BROKEN", "WELL")
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_that_a_decision_cannot_spare_ends_it() -> None:
+    async def scenario() -> None:
+        disk = Disk()
+        disk.failing.add("well")
+        with pytest.raises(SourceUnavailable, match="well"):
+            await Basis().settled(both, disk)
+
+    asyncio.run(scenario())

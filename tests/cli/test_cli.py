@@ -1,0 +1,590 @@
+"""The commands as an operator types them: what they do, what they say, and their exit codes."""
+
+import os
+import re
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import click
+import jwt
+import pytest
+from click.testing import Result
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+import gateway
+from gateway.cli import main
+from gateway.settings import load_settings
+from tests.support.commands import line_of, run
+from tests.support.server import Server, run_cli, serving, the_line_of
+from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer, populated
+from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
+
+DORA = "e" * 32
+"""Whose plugins are all refused."""
+COMMANDS = sorted(main.commands)
+TABLES = {
+    "plugin": {
+        "id", "plugin_slug", "name", "description", "version", "type", "plugin_type", "enabled",
+        "icon", "category", "status", "official", "author", "last_updated", "compatibility",
+        "downloads", "scope", "bundle_method", "bundle_location", "is_local", "long_description",
+        "source_type", "source_url", "update_check_url", "last_update_check", "update_available",
+        "latest_version", "installation_type", "permissions", "config_fields", "messages",
+        "dependencies", "required_services_runtime", "endpoints_file", "route_prefix",
+        "backend_dependencies", "created_at", "updated_at", "user_id",
+    },
+    "module": {
+        "id", "plugin_id", "name", "display_name", "description", "icon", "category", "enabled",
+        "priority", "props", "config_fields", "messages", "required_services", "dependencies",
+        "layout", "tags", "created_at", "updated_at", "user_id",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = populated(tmp_path_factory.mktemp("site"))
+    site.add_row(DORA, "Unlisted", "1.0.0")
+    site.give(DORA, "Ghost", "1.0.0")
+    site.execute("DELETE FROM plugin WHERE plugin_slug = 'Ghost'")
+    site.give(DORA, "Off", "1.0.0", enabled=0)
+    site.give(DORA, "Unbuilt", "9.9.9")
+    site.give(DORA, "Climbing", "../..")
+    return site
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Iterator[Server]:
+    with serving({**site.environment, **SIGNED_ENVIRONMENT}) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No configuration but what a test gives; not the checkout's."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def words(result: Result) -> str:
+    """What it said, on one line and without colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", result.output).split())
+
+
+def assert_refused(result: Result, *named: str) -> None:
+    """Exit code 2 and one line that names what is wrong."""
+    line = line_of(result)
+    for text in named:
+        assert text in line
+
+
+# Help and bad input
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_every_command_has_help(command: str, option: str) -> None:
+    result = run({}, command, option)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"Usage: gateway {command}")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_everything_has_help(command: str) -> None:
+    known = main.commands[command]
+    assert known.help
+    for parameter in known.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+def test_the_help_of_all_lists_every_command() -> None:
+    for arguments in ((), ("--help",)):
+        assert all(command in run({}, *arguments).output for command in COMMANDS)
+
+
+def test_the_version_is_the_packages() -> None:
+    result = run({}, "--version")
+    assert (result.exit_code, gateway.__version__ in result.output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("unheard-of",),
+        ("--unheard-of",),
+        ("serve", "--unheard-of"),
+        ("serve", "surplus"),
+        ("serve", "--port", "many"),
+        ("serve", "--port", "65536"),
+        ("serve", "--port", "-1"),
+        ("serve", "--workers", "0"),
+        ("--config", "missing.toml", "check"),
+        ("--config", ".", "check"),
+        ("token",),
+        ("token", "--user", "../x"),
+        ("token", "--user", ""),
+        ("token", "--user", ADA, "--ttl", "0"),
+        ("token", "--user", ADA, "--ttl", "soon"),
+        ("sign", "--user", ADA),
+        ("sign", "Review"),
+        ("sign", "--user", ADA, "../x"),
+        ("sign", "--user", ADA, ""),
+        ("sign", "--user", ADA, "Review", "--ttl", "0"),
+        ("explain", "--user", ADA, "Review"),
+        ("explain", "Review", ENTRY),
+        ("list", "--user", "a/b"),
+        ("init", "one", "two"),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
+    result = run({}, *arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.slow
+def test_bad_input_of_a_real_process_is_one_line_and_no_traceback(site: Site) -> None:
+    settings = {**site.environment, "GATEWAY__SERVER__PROT": "1"}
+    assert "GATEWAY__SERVER__PROT" in the_line_of(run_cli(settings, "check"))
+
+
+# Configuration
+
+
+def test_the_configuration_is_named_or_found(
+    site: Site, tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--config, else GATEWAY_CONFIG, else ./config.toml; paths in it count from its folder."""
+    config = (
+        f'[database]\nurl = "sqlite:///braindrive.db"\n[identity.jwt]\nsecret = "{SECRET}"\n'
+        '[storage]\nroot = "plugins"\n'
+    )
+    config_file = site.folder / "here.toml"
+    config_file.write_text(config)
+    assert ADA in run({}, "--config", str(config_file), "list").output
+    assert ADA in run({"GATEWAY_CONFIG": str(config_file)}, "list").output
+    (site.folder / "config.toml").write_text(config)
+    assert run({}, "list").exit_code == 2
+    monkeypatch.chdir(site.folder)
+    assert ADA in run({}, "list").output
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[nothing]\n")
+    assert_refused(run({"GATEWAY_CONFIG": str(wrong)}, "list"), "nothing")
+    assert ADA in run({"GATEWAY_CONFIG": str(wrong)}, "--config", str(config_file), "list").output
+    assert_refused(run({"GATEWAY_CONFIG": str(elsewhere / "no.toml")}, "list"), "no.toml")
+
+
+# init
+
+
+def test_init_makes_a_site_that_serves(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "new"
+    result = run({}, "init", str(folder))
+    assert result.exit_code == 0
+    assert all(line.startswith("made ") for line in result.output.splitlines())
+    for name in ("config.toml", "gateway.db", "plugins/shared", "plugins/users", "plugins/cache"):
+        assert (folder / name).exists()
+    settings = {"GATEWAY__IDENTITY__JWT__SECRET": SECRET}
+    config = ("--config", str(folder / "config.toml"))
+    assert run(settings, *config, "check").exit_code == 0
+    with serving({**settings, "GATEWAY_CONFIG": config[1]}) as running:
+        assert running.get("/-/ready").status == 200
+        assert running.get(MANIFEST, bearer(ADA)).json == {}
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("journal", ["DELETE", "WAL"])
+def test_what_init_makes_with_secrets_in_it_is_for_its_owner_alone(
+    tmp_path: Path, journal: str
+) -> None:
+    folder, previous = tmp_path / "site", os.umask(0)
+    try:
+        assert run({}, "init", str(folder)).exit_code == 0
+        with closing(sqlite3.connect(folder / "gateway.db")) as connection:
+            connection.execute(f"PRAGMA journal_mode = {journal}")
+            connection.execute("DELETE FROM plugin")  # begins, and is not committed
+            found = modes(folder)
+    finally:
+        os.umask(previous)
+    del found["plugins"]
+    assert len(found) > 2
+    assert set(found.values()) == {0o600}
+
+
+def test_the_database_of_init_is_private_before_anything_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    async def look(*_: object) -> None:
+        seen.append(modes(tmp_path))
+
+    monkeypatch.setattr("gateway.upkeep.site.execute_in_transaction", look)
+    run({}, "init", str(tmp_path))
+    assert [(found["gateway.db"], found["config.toml"]) for found in seen] == [(0o600, 0o600)]
+
+
+def test_init_says_where_no_database_can_be_made(tmp_path: Path) -> None:
+    settings = {"GATEWAY__DATABASE__URL": "sqlite:///nowhere/gateway.db"}
+    assert_refused(run(settings, "init", str(tmp_path)), "database.url")
+
+
+def test_init_makes_the_applications_two_tables(tmp_path: Path) -> None:
+    run({}, "init", str(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "gateway.db")) as connection:
+        tables = {
+            name: {row[1] for row in connection.execute(f"PRAGMA table_info({name})")}
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        }
+    assert tables == TABLES
+
+
+def test_init_again_does_no_harm(tmp_path: Path) -> None:
+    assert run({}, "init", str(tmp_path)).exit_code == 0
+    config_file, database = tmp_path / "config.toml", tmp_path / "gateway.db"
+    config_file.write_text(config_file.read_text() + "# mine\n")
+    (tmp_path / "plugins/users/mine").write_text("mine")
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("INSERT INTO module (id, plugin_id, name, user_id) VALUES (1, 1, 1, 1)")
+    before = {path: path.read_bytes() for path in (config_file, database)}
+
+    result = run({}, "init", str(tmp_path))
+    assert result.exit_code == 0
+    assert all(line.startswith("kept ") for line in result.output.splitlines())
+    assert {path: path.read_bytes() for path in before} == before
+    assert (tmp_path / "plugins/users/mine").read_text() == "mine"
+
+
+def test_init_without_a_folder_means_this_one(elsewhere: Path) -> None:
+    assert run({}, "init").exit_code == 0
+    assert (elsewhere / "config.toml").is_file()
+    assert (elsewhere / "gateway.db").is_file()
+
+
+def test_inits_configuration_holds_every_default(tmp_path: Path) -> None:
+    run({}, "init", str(tmp_path))
+    made = load_settings(tmp_path / "config.toml", environ={})
+    assert made.model_dump() == load_settings(environ={}).model_dump()
+
+
+def test_init_leaves_an_applications_database_alone(site: Site, tmp_path: Path) -> None:
+    before = site.database.read_bytes()
+    assert run(site.environment, "init", str(tmp_path)).exit_code == 0
+    assert site.database.read_bytes() == before
+
+
+def test_init_refuses_a_database_of_something_else(tmp_path: Path) -> None:
+    database = tmp_path / "gateway.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE something (x)")
+        connection.commit()
+    before = database.read_bytes()
+    assert_refused(run({}, "init", str(tmp_path)), "database.url")
+    assert database.read_bytes() == before
+
+
+def test_init_refuses_a_configuration_that_is_wrong_and_keeps_it(tmp_path: Path) -> None:
+    config_file = tmp_path / "config.toml"
+    config_file.write_text("[server]\nprot = 1\n")
+    assert_refused(run({}, "init", str(tmp_path)), "server.prot")
+    assert config_file.read_text() == "[server]\nprot = 1\n"
+
+
+# check
+
+
+def test_check_is_content_with_a_site_that_serves(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    result = run(site.environment, "check")
+    assert result.exit_code == 0
+    assert "4 plugin rows of 3 users" in words(result)
+    assert "3 published versions" in words(result)
+    for word in ("warning", "error"):
+        assert word not in words(result)
+
+
+def test_check_counts_users_without_a_file_and_says_what_to_do(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    for user in (NOBODY, DORA):
+        site.add_row(user, "Review", "1.0.0")
+    result = run(site.environment, "check")
+    assert result.exit_code == 0  # it serves, only not to them
+    assert "warning" in words(result)
+    assert "2 of 5 users" in words(result)
+    assert "installed_plugins.json" in words(result)
+    assert "missing_installations" in words(result)
+
+    allow = {"GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow"}
+    lenient = run({**site.environment, **allow}, "check")
+    assert "2 of 5 users" in words(lenient)
+    assert "warning" not in words(lenient)
+
+
+def test_check_names_versions_that_rows_ask_for_and_the_disk_lacks(site: Site) -> None:
+    result = run(site.environment, "check")
+    assert result.exit_code == 0
+    assert "Unbuilt 9.9.9" in words(result)
+    assert "Off 1.0.0" not in words(result)  # disabled: nobody asks for it
+    assert "1 enabled rows hold no usable version" in words(result)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"GATEWAY__IDENTITY__JWT__SECRET": ""}, "identity.jwt.secret"),
+        ({"GATEWAY__STORAGE__ROOT": "nowhere"}, "storage.root"),
+        ({"GATEWAY__DATABASE__URL": "sqlite:///nothing.db"}, "database.url"),
+    ],
+)
+def test_check_fails_for_what_would_stop_the_start(
+    site: Site, elsewhere: Path, settings: dict[str, str], named: str
+) -> None:
+    result = run({**site.environment, **settings}, "check")
+    assert result.exit_code == 1
+    assert "error" in words(result)
+    assert named in words(result)
+    assert not (elsewhere / "nothing.db").exists()
+
+
+def test_check_fails_where_nothing_can_be_shared(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site")
+    (site.plugins / "shared").rmdir()
+    result = run(site.environment, "check")
+    assert (result.exit_code, "error" in words(result)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("secret", "problem"),
+    [
+        ("short", "has 5 bytes"),
+        ("x" * 31, "has 31 bytes"),
+        ("x" * 40, "repeats 1 characters"),
+        ("changeme" * 5, "repeats 7 characters"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("identity.jwt.secret", "GATEWAY__IDENTITY__JWT__SECRET"),
+        ("identity.signed.secret", "GATEWAY__IDENTITY__SIGNED__SECRET"),
+        ("admin.token", "GATEWAY__ADMIN__TOKEN"),
+    ],
+)
+def test_check_warns_of_a_secret_that_can_be_guessed(
+    tmp_path: Path, name: str, variable: str, secret: str, problem: str
+) -> None:
+    site = populated(tmp_path / "site")
+    result = run({**site.environment, variable: secret}, "check")
+    assert result.exit_code == 0
+    assert words(result).count("warning") == 1
+    assert f"{name} {problem}" in words(result)
+    assert secret not in result.output
+
+
+def test_check_is_content_with_long_random_secrets(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    good = {
+        "GATEWAY__IDENTITY__SIGNED__SECRET": "0f5d3c9be1a84276" * 2,
+        "GATEWAY__ADMIN__TOKEN": "J9Kc2vTqk0WmZ5sXb8RrYt1LhNf4uPeD",
+    }
+    assert "warning" not in words(run({**site.environment, **good}, "check"))
+
+
+# list
+
+
+def test_list_tells_who_has_what(site: Site) -> None:
+    result = run(site.environment, "list")
+    assert result.exit_code == 0
+    lines = {tuple(line.split()) for line in result.stdout.splitlines()[1:]}
+    assert lines == {
+        (ADA, "Review", "1.0.0", "yes", "yes", "yes"),
+        (ADA, "Eyes", "2.0.0", "yes", "yes", "yes"),
+        (BEN, "Review", "1.0.1", "yes", "yes", "yes"),
+        (CLEO, "Eyes", "2.0.0", "no", "yes", "yes"),
+        (DORA, "Unlisted", "1.0.0", "yes", "no", "no"),
+        (DORA, "Off", "1.0.0", "no", "yes", "no"),
+        (DORA, "Unbuilt", "9.9.9", "yes", "yes", "no"),
+        (DORA, "Climbing", "unusable", "yes", "yes", "no"),
+    }
+
+
+def test_list_can_be_of_one_user(site: Site) -> None:
+    dashed = "-".join((BEN[:8], BEN[8:12], BEN[12:16], BEN[16:20], BEN[20:]))
+    for user in (BEN, dashed):
+        result = run(site.environment, "list", "--user", user)
+        assert [line.split()[1] for line in result.stdout.splitlines()] == ["plugin", "Review"]
+
+
+def test_list_of_nobody_says_so(site: Site) -> None:
+    result = run(site.environment, "list", "--user", NOBODY)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert NOBODY in result.stderr
+
+
+# token
+
+
+def test_a_token_works_against_the_server(site: Site, server: Server) -> None:
+    result = run(site.environment, "token", "--user", BEN)
+    assert result.exit_code == 0
+    (line,) = result.stdout.splitlines()
+    answer = server.get(own("Review"), {"Authorization": f"Bearer {line}"})
+    assert b"Review 1.0.1" in answer.body
+
+
+def test_a_token_lives_as_long_as_asked(site: Site) -> None:
+    for arguments, ttl_s in (((), 3600), (("--ttl", "60"), 60)):
+        line = run(site.environment, "token", "--user", BEN, *arguments).stdout.strip()
+        claims = jwt.decode(line, SECRET, ["HS256"])
+        assert claims["sub"] == BEN
+        assert abs(claims["exp"] - time.time() - ttl_s) < 10
+
+
+def test_a_token_carries_the_audience_and_issuer_that_are_wanted(site: Site) -> None:
+    settings = {
+        "GATEWAY__IDENTITY__JWT__AUDIENCE": "us",
+        "GATEWAY__IDENTITY__JWT__ISSUER": "https://them.example",
+    }
+    line = run({**site.environment, **settings}, "token", "--user", BEN).stdout.strip()
+    claims = jwt.decode(line, SECRET, ["HS256"], audience="us", issuer="https://them.example")
+    assert claims["sub"] == BEN
+
+
+def test_a_token_is_made_with_a_private_key_and_not_with_a_public_one(
+    site: Site, tmp_path: Path
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(
+        key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    settings = {**site.environment, "GATEWAY__IDENTITY__JWT__ALGORITHMS": "ES256"}
+    settings["GATEWAY__IDENTITY__JWT__SECRET"] = ""
+
+    def token(key_file: Path) -> Result:
+        named = {"GATEWAY__IDENTITY__JWT__KEY_FILE": str(key_file)}
+        return run({**settings, **named}, "token", "--user", BEN)
+
+    claims = jwt.decode(token(private).stdout.strip(), key.public_key(), ["ES256"])
+    assert claims["sub"] == BEN
+    assert_refused(token(public), "identity.jwt")
+
+
+# sign
+
+
+def test_a_signed_url_works_against_the_server(site: Site, server: Server) -> None:
+    result = run({**site.environment, **SIGNED_ENVIRONMENT}, "sign", "--user", BEN, "Review")
+    assert result.exit_code == 0
+    (prefix,) = result.stdout.splitlines()
+    assert prefix.endswith("/plugins/Review/")
+    for path in (ENTRY, "dist/1.js"):
+        answer = server.get(prefix + path)
+        assert (answer.status, b"Review 1.0.1" in answer.body) == (200, True)
+    assert server.get(prefix.replace("Review", "Eyes") + ENTRY).status == 401
+
+
+def test_a_signed_url_of_a_short_life_works(site: Site, server: Server) -> None:
+    settings = {**site.environment, **SIGNED_ENVIRONMENT}
+    prefix = run(settings, "sign", "--user", ADA, "Eyes", "--ttl", "60").stdout.strip()
+    assert server.get(prefix + ENTRY).status == 200
+
+
+def test_a_signed_url_begins_with_the_configured_prefix(site: Site) -> None:
+    settings = {**site.environment, **SIGNED_ENVIRONMENT, "GATEWAY__HTTP__API_PREFIX": "/x/y"}
+    assert run(settings, "sign", "--user", ADA, "Eyes").stdout.startswith("/x/y/signed/")
+
+
+def test_sign_refuses_what_it_cannot_sign(site: Site) -> None:
+    arguments = ("sign", "--user", ADA, "Review")
+    assert_refused(run(site.environment, *arguments), "identity.signed.secret")
+    settings = {**site.environment, **SIGNED_ENVIRONMENT, "GATEWAY__IDENTITY__SIGNED__MAX_TTL": "9"}
+    assert run(settings, *arguments).exit_code == 0
+    assert_refused(run(settings, *arguments, "--ttl", "10"), "9 seconds")
+
+
+# explain
+
+
+def test_explain_shows_every_step_of_what_is_served(site: Site) -> None:
+    result = run(site.environment, "explain", "--user", ADA, "Review", ENTRY)
+    assert result.exit_code == 0
+    said = words(result)
+    for fact in (
+        f"user_{ADA}",
+        "Review 1.0.0",
+        str(site.version_folder("Review", "1.0.0") / ENTRY),
+        "200: dist/remoteEntry.js of Review 1.0.0",
+    ):
+        assert fact in said
+
+
+@pytest.mark.parametrize(
+    ("user", "plugin", "path", "status", "code"),
+    [
+        (ADA, "Review", ENTRY, 200, ""),
+        (ADA, f"{ADA}_Review", ENTRY, 200, ""),
+        (ADA, f"{BEN}_Review", ENTRY, 404, "not_installed"),
+        (NOBODY, "Review", ENTRY, 404, "not_installed"),
+        (DORA, "Unlisted", ENTRY, 404, "not_installed"),
+        (DORA, "Ghost", ENTRY, 404, "unknown_plugin"),
+        (DORA, "Off", ENTRY, 404, "plugin_disabled"),
+        (DORA, "Unbuilt", ENTRY, 404, "version_not_published"),
+        (DORA, "Climbing", ENTRY, 404, "version_not_published"),
+        (ADA, "Review", "dist/missing.js", 404, "asset_not_found"),
+        (ADA, "Review", "../x.js", 404, "asset_not_found"),
+        (ADA, "Review", ".env.js", 404, "asset_not_found"),
+        (ADA, "Review", "dist/50%.js", 404, "asset_not_found"),
+        (ADA, "Review", "lifecycle_manager.py", 403, "type_not_allowed"),
+        (ADA, "Review", "dist/", 403, "type_not_allowed"),
+        (ADA, "Review", "@1.0.0~0123456789abcdef/x.js", 410, "version_retired"),
+    ],
+)
+def test_explain_says_what_the_server_answers(
+    site: Site, server: Server, user: str, plugin: str, path: str, status: int, code: str
+) -> None:
+    answer = server.get(own(plugin, path.replace("%", "%25")), bearer(user))
+    assert (answer.status, answer.code if status != 200 else "") == (status, code)
+    result = run(site.environment, "explain", "--user", user, plugin, path)
+    assert result.exit_code == (0 if status == 200 else 1)
+    assert f"{status}{f' {code}' if code else ''}:" in words(result)
+
+
+def test_explain_takes_pinned_paths(site: Site, server: Server) -> None:
+    pinned = f"{pin_of(server, ADA, 'Review')}/{ENTRY}"
+    result = run(site.environment, "explain", "--user", BEN, "Review", pinned)
+    assert (result.exit_code, "of Review 1.0.0" in words(result)) == (0, True)
+
+
+def test_explain_of_a_name_with_brackets_says_it_as_it_is(site: Site) -> None:
+    """Rich reads `[red]` as a colour; a file may be called so."""
+    site.publish("Review", "1.0.0", {"dist/[red].js": "x", "dist/[/].js": "x"})
+    for name in ("[red]", "[/]"):
+        result = run(site.environment, "explain", "--user", ADA, "Review", f"dist/{name}.js")
+        assert (result.exit_code, f"dist/{name}.js" in words(result)) == (0, True)
+
+
+def test_commands_need_a_database_and_make_none(site: Site, elsewhere: Path) -> None:
+    settings = {**site.environment, "GATEWAY__DATABASE__URL": "sqlite:///nothing.db"}
+    for arguments in (("list",), ("explain", "--user", ADA, "Review", ENTRY)):
+        assert_refused(run(settings, *arguments), "nothing.db")
+    assert not (elsewhere / "nothing.db").exists()

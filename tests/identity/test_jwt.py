@@ -1,0 +1,149 @@
+"""Whatever a token holds: a user, or a refusal; never a fault, never a second spelling."""
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.caching.basis import AT_HAND
+from gateway.errors import InvalidToken
+from gateway.identity.jwt import JwtIdentity
+from gateway.settings import load_settings
+from tests.support.site import ADA, SECRET, token
+
+SETTINGS = {"GATEWAY__IDENTITY__JWT__SECRET": SECRET}
+PLAIN = load_settings(environ=SETTINGS)
+STRICT = load_settings(
+    environ={
+        **SETTINGS,
+        "GATEWAY__IDENTITY__JWT__AUDIENCE": "here",
+        "GATEWAY__IDENTITY__JWT__ISSUER": "there",
+    }
+)
+HEADER = b'{"alg":"HS256","typ":"JWT"}'
+FAR = 4_000_000_000
+DEEP = b"[" * 2000 + b"]" * 2000
+
+
+def identify(field: bytes, identity: JwtIdentity | None = None) -> str | None:
+    """Raises: InvalidToken."""
+    source, headers = identity or JwtIdentity(PLAIN), {b"authorization": field}
+    return source.identify(AT_HAND, {"type": "http"}, headers)
+
+
+def sealed(header: bytes, claims: bytes) -> bytes:
+    """Signed by who holds the secret, whatever the parts are."""
+    signed = b".".join([_encoded(header), _encoded(claims)])
+    return signed + b"." + _encoded(hmac.digest(SECRET.encode(), signed, hashlib.sha256))
+
+
+def _encoded(part: bytes) -> bytes:
+    return base64.urlsafe_b64encode(part).rstrip(b"=")
+
+
+def claims(**values: Any) -> bytes:
+    return json.dumps({"sub": ADA, "exp": FAR, **values}).encode()
+
+
+def with_raw(name: str, value: bytes) -> bytes:
+    """Claims with a value that Python's JSON would not write."""
+    return b'{"sub":"%s","%s":%s}' % (ADA.encode(), name.encode(), value)
+
+
+REFUSED = {
+    "exp of 400 digits": sealed(HEADER, with_raw("exp", b"9" * 400)),
+    "exp of 5,000 digits": sealed(HEADER, with_raw("exp", b"9" * 5000)),
+    "a negative exp of 400 digits": sealed(HEADER, with_raw("exp", b"-" + b"9" * 400)),
+    "an exp beyond a float": sealed(HEADER, with_raw("exp", b"1e999")),
+    "an exp that is no number": sealed(HEADER, with_raw("exp", b"NaN")),
+    "a negative exp": sealed(HEADER, with_raw("exp", b"-1")),
+    "a huge iat": sealed(HEADER, with_raw("iat", b"9" * 400)),
+    "a huge nbf": sealed(HEADER, with_raw("nbf", b"9" * 400)),
+    "an iat beyond a float": sealed(HEADER, with_raw("iat", b"1e999")),
+    "an nbf that is no number": sealed(HEADER, with_raw("nbf", b"NaN")),
+    "a header that is nothing but nested": sealed(DEEP, claims()),
+    "a kid of a megabyte": sealed(b'{"alg":"HS256","kid":"' + b"k" * (1 << 20) + b'"}', claims()),
+    "claims of a megabyte": sealed(HEADER, claims(x="x" * (1 << 20))),
+    "other bytes in the signature": sealed(HEADER, claims()).replace(b".", b"!.")[:-1] + b"!!!!A",
+    "a line break in the signature": sealed(HEADER, claims())[:-3] + b"\r\n" + b"AAA",
+    "padding": sealed(HEADER, claims()) + b"=",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_strange_token_is_refused(name: str) -> None:
+    with pytest.raises(InvalidToken):
+        identify(b"Bearer " + REFUSED[name])
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        sealed(HEADER, with_raw("x", DEEP)),
+        sealed(b'{"alg":"HS256","x":' + DEEP + b"}", claims()),
+    ],
+    ids=["claims", "header"],
+)
+def test_a_token_nested_deeply_is_refused_or_read_and_no_error_of_ours(nested: bytes) -> None:
+    """Python 3.11 gives up reading JSON before a depth of 1,000, and 3.13 before 10,000."""
+    with contextlib.suppress(InvalidToken):
+        assert identify(b"Bearer " + nested) == ADA
+
+
+def test_a_signature_has_no_second_spelling_with_other_characters() -> None:
+    """Some versions of Python's base64 pass over characters that base64url does not have."""
+    valid = token(ADA).encode()
+    assert identify(b"Bearer " + valid) == ADA
+    for junk in (b"!!!!", b"....", b"    ", b"=", b"\xff\xff\xff\xff"):
+        with pytest.raises(InvalidToken):
+            identify(b"Bearer " + valid[:-2] + junk + valid[-2:])
+
+
+def test_a_token_is_verified_once_however_it_is_spelled() -> None:
+    identity = JwtIdentity(PLAIN)
+    for spaces in range(1, 50):
+        assert identify(b"Bearer" + b" " * spaces + token(ADA, iat=1, exp=FAR).encode(), identity)
+    assert len(identity._remembered) == 1
+
+
+NUMBERS = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), FAR])
+JSON = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=9) | st.just(ADA),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+CLAIMS = st.dictionaries(
+    st.sampled_from(["sub", "exp", "iat", "nbf", "aud", "iss", "jti", "crit"]), JSON
+)
+HEADERS = st.dictionaries(
+    st.sampled_from(["typ", "kid", "crit", "b64", "cty", "jwk", "x5c", "zip", "enc"]), JSON
+)
+
+
+@given(HEADERS | JSON, CLAIMS | JSON, st.sampled_from([PLAIN, STRICT]))
+def test_any_signed_content_names_a_user_or_is_refused(
+    header: Any, content: Any, settings: Any
+) -> None:
+    if isinstance(header, dict):
+        header = {"alg": "HS256", **header}
+    field = b"Bearer " + sealed(json.dumps(header).encode(), json.dumps(content).encode())
+    try:
+        user = identify(field, JwtIdentity(settings))
+    except InvalidToken:
+        return
+    assert user == content["sub"].replace("-", "")
+
+
+@given(st.binary(max_size=200) | st.from_regex(rb"[!-~]{0,30}\.[!-~]{0,30}\.[!-~]{0,30}"))
+def test_any_bytes_are_refused(token: bytes) -> None:
+    try:
+        assert identify(b"Bearer " + token) is None
+    except InvalidToken:
+        return
+    assert not token.strip()

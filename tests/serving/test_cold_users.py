@@ -1,0 +1,247 @@
+"""Users of whom nothing is known: their rows and their JSON are loaded together."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from gateway import Gateway
+from gateway.disk.storage import PluginStorage
+from gateway.errors import SourceUnavailable
+from gateway.names import UserId
+from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.news import QUIET
+from tests.support.site import ADA, BEN, Site
+from tests.support.waiting import until
+
+ADA_ID = UserId(ADA)
+
+
+class Gate:
+    """Stands behind the gateway's queries: rows are read, and kept back while it is closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
+        self.asked = self.read = 0
+        self.open = asyncio.Event()
+        self.open.set()
+        self.error: Exception | None = None
+        connection = gateway.database._connection
+        fetch = connection.fetch_among
+
+        async def gated(statement: str, values: Sequence[str]) -> Any:
+            self.asked += 1
+            if self.error is not None:
+                raise self.error
+            rows = await fetch(statement, values)
+            self.read += 1
+            await self.open.wait()
+            return rows
+
+        monkeypatch.setattr(connection, "fetch_among", gated)
+
+    async def until_read(self, times: int) -> None:
+        await until(lambda: self.read >= times)
+
+
+Scenario = Callable[[Gateway, Client, Gate], Awaitable[None]]
+
+
+def gated(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
+    async def main(gateway: Gateway, client: Client) -> None:
+        await scenario(gateway, client, Gate(monkeypatch, gateway))
+
+    with_gateway(site, main, **QUIET)
+
+
+def test_whoever_leaves_takes_the_load_from_nobody(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        first = asyncio.create_task(client.request(ENTRY))
+        await gate.until_read(1)
+        second = asyncio.create_task(client.request(ENTRY))
+        await asyncio.sleep(0)
+        first.cancel()
+        gate.open.set()
+        assert status(await second) == 200
+        assert gate.asked == 1
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    gated(site, monkeypatch, scenario)
+
+
+@pytest.mark.parametrize("hard", [True, False])
+def test_what_was_read_before_a_change_is_not_kept_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch, hard: bool
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        early = asyncio.create_task(client.request(ENTRY))
+        await gate.until_read(1)
+        site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
+        try:
+            gateway.lookups.forget_user(ADA_ID, hard=hard)
+            gate.open.set()
+            assert status(await early) == 200  # asked before the change: either answer is right
+            assert b"1.0.1" in body(await client.request(ENTRY))
+        finally:
+            site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
+        assert gate.asked == 2
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_failing_database_is_asked_once_and_leaves_nobody_waiting(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.error = SourceUnavailable(reason="for this test")
+        answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(20)))
+        assert {status(answer) for answer in answers} == {503}
+        assert gate.asked == 1
+        gate.error = None
+        assert status(await client.request(ENTRY)) == 200
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_file_that_is_being_written_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        path = site.installations_file(ADA)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        gate.open.clear()
+        asking = asyncio.create_task(client.request(ENTRY))
+        await gate.until_read(1)
+        path.write_bytes(whole)
+        gate.open.set()
+        assert status(await asking) == 200
+        assert gate.asked == 1
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+        await client.request(ENTRY)
+        gateway.lookups.installations.purge(ADA_ID)
+        assert status(await client.request(ENTRY)) == 200
+        assert gate.asked == 1
+        gateway.lookups.records.purge(ADA_ID)
+        assert status(await client.request(ENTRY)) == 200
+        assert gate.asked == 2
+        assert gateway.lookups.installations.counters.loads == 2
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_gateway_that_ends_waits_for_no_load(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[asyncio.Task[Any]] = []
+
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        left.append(asyncio.create_task(client.request(ENTRY, BEN)))
+        await gate.until_read(1)
+
+    gated(site, monkeypatch, scenario)
+    assert left[0].cancelled()
+
+
+USERS = 10_000
+
+
+def strangers(count: int) -> list[UserId]:
+    return [UserId(f"{number:032x}") for number in range(count)]
+
+
+def test_ten_thousand_users_who_come_at_once_cost_a_few_queries(either_site: Site) -> None:
+    """Promised are 500 queries at most for 10,000 users; a query takes 500 users."""
+    users = strangers(USERS)
+    for user in users[:: USERS // 5]:
+        either_site.give(user, "Review", "1.0.0")
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        before = gateway.database.queries
+        answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
+        assert gateway.database.queries - before <= 50
+        assert [
+            user for user, answer in zip(users, answers, strict=True) if status(answer) == 200
+        ] == (users[:: USERS // 5])
+        assert {status(answer) for answer in answers} == {200, 404}
+
+    with_gateway(either_site, scenario, **QUIET)
+
+
+def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_next_query(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+        gate.open.clear()
+        asking = []
+        for user in (ADA, BEN, *strangers(50)):
+            asking.append(asyncio.create_task(client.request(ENTRY, user)))
+            await gate.until_read(1)
+            await asyncio.sleep(0)
+        assert gate.asked == 1
+        gate.open.set()
+        await asyncio.gather(*asking)
+        assert gate.asked == 2
+
+    gated(site, monkeypatch, scenario)
+
+
+def test_a_file_that_hangs_delays_its_user_and_nobody_else(
+    either_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    read = PluginStorage.read_document_and_facts
+
+    def hanging(storage: PluginStorage, user: UserId) -> Any:
+        if user == ADA:
+            released.wait()
+        return read(storage, user)
+
+    monkeypatch.setattr(PluginStorage, "read_document_and_facts", hanging)
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        adas = asyncio.create_task(client.request(ENTRY))
+        try:
+            for batch in range(5):
+                users = [BEN, *strangers(5 + batch)[5:]]
+                answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
+                assert [status(answer) for answer in answers] == [200] + [404] * batch
+            assert not adas.done()
+        finally:
+            released.set()
+        assert status(await adas) == 200
+
+    with_gateway(either_site, scenario, **QUIET)
+
+
+def test_a_broken_file_delays_its_user_and_nobody_else(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.serving.lookups._BROKEN_PAUSE_S", 60.0)  # the test reads on first
+    path = site.installations_file(ADA)
+    whole = path.read_bytes()
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        path.write_bytes(whole[: len(whole) // 2])
+        adas = asyncio.create_task(client.request(ENTRY))
+        try:
+            for user in (BEN, *strangers(3)):
+                await client.request(ENTRY, user)
+            assert not adas.done()
+        finally:
+            path.write_bytes(whole)
+            adas.cancel()
+
+    with_gateway(site, scenario, **QUIET)
