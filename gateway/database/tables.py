@@ -410,6 +410,8 @@ class PluginDatabase:
 
     async def read_rows(self, users: Sequence[str]) -> dict[str, list[PluginRow]]:
         """The rows of these users, by user, sorted by slug and id; one query."""
+        if not users:
+            return {}  # PostgreSQL refuses `IN ()`
         by_user: dict[str, list[PluginRow]] = {user: [] for user in users}
         for values in await self._fetch(
             f"SELECT {self._select_list(PluginRow)} FROM plugin"  # noqa: S608
