@@ -1,8 +1,8 @@
 """The composition root: settings in, ASGI application out. The only place that knows all."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.caching.basis import BASIS_KEY, TracedBasis
 from gateway.caching.ttl_cache import TTLCache
-from gateway.changes import Change
 from gateway.database.connections import connect, connect_one
 from gateway.database.tables import PluginDatabase
 from gateway.delivery.accel import AccelRedirect
@@ -32,14 +31,16 @@ from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.plugins import ManifestRoute, plugin_routes
 from gateway.endpoints.sending import AssetServer
-from gateway.errors import ConfigurationError, GatewayError, RequestError
+from gateway.errors import ConfigurationError, RequestError
 from gateway.freshness import FreshnessSource, following
+from gateway.freshness.announcing import Announcer
+from gateway.freshness.change_log import ChangeLog
 from gateway.freshness.invalidation import Invalidation
 from gateway.freshness.pinned_trees import PinnedTreesSource
-from gateway.freshness.postgres import PostgresSource
+from gateway.freshness.postgres import postgres_source
 from gateway.freshness.sqlite import SqliteSource
 from gateway.freshness.users_folder import UsersFolderSource
-from gateway.freshness.workers import ChangeLog, WorkersSource, tell_workers
+from gateway.freshness.workers import WorkersSource
 from gateway.hot_path.front import DirectRoute, Front
 from gateway.http.answers import on_bug, on_http_exception, on_routed_error
 from gateway.http.cors import CorsPolicy
@@ -109,12 +110,13 @@ class Gateway(Front):
             self.identity,
         )
         self.change_log = ChangeLog(self.storage.cache)
-        self._nodes = _postgres_source(settings, self.lookups)
+        self._nodes = postgres_source(settings, self.lookups)
+        self.announcer = Announcer(self.change_log, self._nodes, self.invalidation.apply)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, self.storage, self.assets)
         self.callers = Callers(settings, self.identity)
         self.cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
-        self.lifecycle = Lifecycle(settings, self.storage, self.announce)
+        self.lifecycle = Lifecycle(settings, self.storage, self.announcer.announce)
         self._accel = (
             AccelRedirect(self.storage, encoder, settings.delivery.accel_prefix)
             if settings.delivery.mode == "accel"
@@ -195,14 +197,6 @@ class Gateway(Front):
         except OSError as error:  # a read-only disk: TTLs hold, and it is tried again
             logger.warning("changes by other workers are not heard: %s", error)
 
-    def announce(self, change: Change) -> None:
-        """A change made here, after its commit: to this worker, the host's others, all nodes."""
-        self.invalidation.apply(change)
-        with _warned("other workers"):
-            self.change_log.append(change)
-        if self._nodes is not None:
-            self._nodes.announce(change)
-
     def _freshness_sources(self) -> list[FreshnessSource]:
         settings = self.settings
         sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
@@ -262,7 +256,7 @@ class Gateway(Front):
                     self.invalidation,
                 ),
                 self.explainer,
-                self.announce,
+                self.announcer.announce,
                 self.callers,
                 self.cors,
             ),
@@ -321,61 +315,6 @@ def create_app(settings: Settings | None = None) -> Gateway:
     Raises: ConfigurationError.
     """
     return Gateway(settings if settings is not None else load_settings())
-
-
-@asynccontextmanager
-async def announcing(settings: Settings) -> AsyncIterator[Callable[[Change], None]]:
-    """For a command: what it announces, after its commit, every worker of this host hears at
-    once, and all other nodes when the block ends."""
-    cache = PluginStorage(settings.plugins_dir).cache
-    announced: list[Change] = []
-
-    def announce(change: Change) -> None:
-        announced.append(change)
-        with _warned("the workers of this host"):
-            tell_workers(cache, change)
-
-    try:
-        yield announce
-    finally:
-        nodes = _postgres_source(settings)
-        if nodes is not None and announced:
-            with _warned("the other nodes"):
-                await nodes.announce_now(announced)
-
-
-async def announce_now(settings: Settings, change: Change) -> None:
-    """For a command that does nothing else: to every worker of this host and of all nodes.
-
-    Raises: GatewayError, where not all were told.
-    """
-    nodes = _postgres_source(settings)
-    try:
-        tell_workers(PluginStorage(settings.plugins_dir).cache, change)
-        if nodes is not None:
-            await nodes.announce_now([change])
-    except OSError as error:
-        raise GatewayError(f"not all workers were told: {error}") from error
-
-
-@contextmanager
-def _warned(whom: str) -> Iterator[None]:
-    """Who cannot be told, for a cache folder that cannot be written, hears by his TTLs."""
-    try:
-        yield
-    except OSError as error:
-        logger.warning("%s were not told of a change: %s", whom, error)
-
-
-def _postgres_source(settings: Settings, lookups: Lookups | None = None) -> PostgresSource | None:
-    """Without `lookups`: to announce alone."""
-    if settings.database_dialect != "postgresql":
-        return None
-    url, channel = settings.database.url, settings.freshness.postgres_channel
-    if lookups is None:
-        return PostgresSource(url, channel)
-    ttl_s = settings.cache.versions.ttl
-    return PostgresSource(url, channel, ttl_s, lookups.confirm_database, lookups.clock)
 
 
 def _telling(scope: Scope, send: Send) -> Send:

@@ -19,7 +19,7 @@ import pytest
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotInstalled
-from gateway.freshness.workers import tell_workers
+from gateway.freshness.change_log import ChangeLog
 from gateway.lifecycle.garbage import DAY_S, Collector
 from gateway.lifecycle.installing import Lifecycle
 from gateway.lifecycle.publishing import publish
@@ -82,7 +82,7 @@ def settings_of(site: Site) -> Settings:
 
 def lifecycle(site: Site) -> Lifecycle:
     storage = PluginStorage(site.plugins)
-    return Lifecycle(settings_of(site), storage, partial(tell_workers, storage.cache))
+    return Lifecycle(settings_of(site), storage, ChangeLog(storage.cache).append)
 
 
 def install(site: Site) -> None:
@@ -111,7 +111,7 @@ def publish_new(site: Site) -> None:
 
 def collect(site: Site) -> None:
     storage = PluginStorage(site.plugins)
-    announce = partial(tell_workers, storage.cache)
+    announce = ChangeLog(storage.cache).append
     collector = Collector(settings_of(site), storage, announce, time.time)
     candidates = list(collector.candidates({("Review", "1.0.1"), ("Eyes", "1.0.0")}))
 

@@ -16,7 +16,7 @@ from benchmarks.freshness.site import copy_to_postgres, use_journal
 from benchmarks.site import SLUG, Site
 from gateway.changes import Change as Told
 from gateway.disk.storage import PluginStorage, write_atomically
-from gateway.freshness.workers import ChangeLog
+from gateway.freshness.change_log import ChangeLog
 from gateway.names import Version
 
 Make = Callable[[Version | None], float]

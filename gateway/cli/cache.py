@@ -4,16 +4,16 @@ import http.client
 import json
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import click
 
-from gateway.application import announce_now
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, USER, VERSION
 from gateway.cli.tables import Columns
 from gateway.errors import ConfigurationError, GatewayError
+from gateway.freshness.announcing import announcing
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
 
@@ -55,8 +55,18 @@ def purge(
     if version is not None and plugin is None:
         raise click.UsageError("--version needs --plugin")
     change = Change(user, plugin, version, hard=hard)
-    anyio.run(announce_now, load_settings(config_file), change)
+    anyio.run(_announce, load_settings(config_file), change)
     click.echo("told all workers")
+
+
+async def _announce(settings: Settings, change: Change) -> None:
+    """Raises: GatewayError, if not everybody was told."""
+    async with announcing(settings, on_failure=_fail) as announce:
+        announce(change)
+
+
+def _fail(whom: str, error: OSError) -> NoReturn:
+    raise GatewayError(f"{whom} were not told: {error}") from error
 
 
 def _ask(settings: Settings) -> Any:

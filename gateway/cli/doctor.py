@@ -12,8 +12,9 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.cli.reporting import PATIENCE, announcing, echo_json, opened, plural, progress
+from gateway.cli.reporting import PATIENCE, echo_json, opened, plural, progress
 from gateway.errors import ConfigurationError
+from gateway.freshness.announcing import announcing
 from gateway.settings import Settings, load_settings
 from gateway.upkeep.backups import Backup
 from gateway.upkeep.doctor import Doctor, Examined, shared_folders
@@ -41,7 +42,7 @@ def doctor(config_file: Path | None, fix: bool, as_json: bool) -> None:
 async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
     async with opened(settings) as (storage, database):
         backup = Backup(storage, "doctor", datetime.now(UTC)) if fix else None
-        with announcing(storage, wanted=fix) as announce:
+        async with announcing(settings) as announce:
             doctor = Doctor(
                 storage,
                 database,

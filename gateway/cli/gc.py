@@ -9,11 +9,11 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from gateway.application import announcing
 from gateway.cli.reporting import PATIENCE
 from gateway.database.connections import connect
 from gateway.database.tables import PluginDatabase
 from gateway.disk.storage import PluginStorage
+from gateway.freshness.announcing import announcing
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
 from gateway.settings import Settings, load_settings
 

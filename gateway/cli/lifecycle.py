@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import click
 
-from gateway.application import announcing
 from gateway.cli.parameters import SLUG, TEXT, VERSION, user_option
 from gateway.disk.storage import PluginStorage
+from gateway.freshness.announcing import announcing
 from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings

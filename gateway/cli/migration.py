@@ -12,9 +12,11 @@ from pathlib import Path
 import anyio
 import click
 
+from gateway.changes import Change
 from gateway.cli.parameters import user_option
-from gateway.cli.reporting import PATIENCE, announcing, echo_json, opened, plural, progress
+from gateway.cli.reporting import PATIENCE, echo_json, opened, plural, progress
 from gateway.disk.storage import PluginStorage
+from gateway.freshness.announcing import announcing
 from gateway.names import UserId
 from gateway.settings import Settings, load_settings
 from gateway.threads import threads
@@ -161,7 +163,7 @@ async def _migrate(
 ) -> None:
     async with opened(settings) as (storage, database):
         backup = Backup(storage, "migrate", datetime.now(UTC)) if report.applied else None
-        with announcing(storage, wanted=report.applied) as announce:
+        async with announcing(settings) as announce:
             migration = Migration(
                 storage,
                 database,
@@ -201,14 +203,11 @@ async def _restore(settings: Settings, backup_file: Path, report: _Report) -> No
     storage = PluginStorage(settings.plugins_dir)
     total = count_originals(backup_file)
     put_back = partial(restore, storage, apply=report.applied)
-    with (
-        announcing(storage, wanted=report.applied) as announce,
-        progress("restoring", total) as advance,
-    ):
-        async with threads() as in_threads:
+    with progress("restoring", total) as advance:
+        async with announcing(settings) as announce, threads() as in_threads:
             for chunk in chunks_of(read_backup(backup_file)):
                 for restored in await in_threads(put_back, chunk):
                     report.say(restored)
-                    if restored.state is Restoring.RESTORED:
-                        announce(restored.user)
+                    if restored.state is Restoring.RESTORED and report.applied:
+                        announce(Change(user=restored.user))
                 advance(len(chunk))

@@ -7,10 +7,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gateway.application import announcing
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, VERSION
 from gateway.disk.storage import PluginStorage
+from gateway.freshness.announcing import announcing
 from gateway.lifecycle.publishing import publish as publish_version
 from gateway.names import Slug, Version
 from gateway.settings import Settings, load_settings

@@ -4,7 +4,7 @@ Results go to stdout, progress to stderr.
 """
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -13,13 +13,10 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.tables import PluginDatabase
 from gateway.disk.storage import PluginStorage
-from gateway.errors import ConfigurationError, StorageError
-from gateway.freshness.workers import ChangeLog
-from gateway.names import UserId
+from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 
 PATIENCE: Mapping[str, Mapping[str, Any]] = {"database": {"query_timeout": 60.0}}
@@ -38,23 +35,6 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[PluginStorage, Plugi
         yield storage, database
     finally:
         await database.close()
-
-
-@contextmanager
-def announcing(storage: PluginStorage, *, wanted: bool) -> Iterator[Callable[[UserId], None]]:
-    """Tells the workers of this host of each user whose file was changed; a dry run, nobody."""
-    if not wanted:
-        yield lambda _: None
-        return
-    log = ChangeLog(storage.cache)
-    try:
-        log.open()
-    except OSError as error:
-        raise StorageError(f"{storage.cache}: cannot be written: {error}") from error
-    try:
-        yield lambda user: log.append(Change(user=user))
-    finally:
-        log.close()
 
 
 class Advance(Protocol):

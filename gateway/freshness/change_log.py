@@ -1,10 +1,10 @@
-"""Changes told by other processes of this host: workers and commands.
+"""The change log: how the processes of one host tell each other of changes.
 
-A bounded log in a file, `plugins/cache/changes.log`: a ring of fixed records,
-numbered from 1. Writers exclude each other with a lock file; readers take no lock and
-compare numbers. A reader that fell more than a ring behind has missed something and says so.
-Not mapped into memory: reading past the end of a mapped file that was cut short kills the
-process, and 20 reads of 16 bytes a second cost nothing.
+Workers and commands append to `plugins/cache/changes.log`; workers read it (workers.py). The file
+is a ring of fixed records, numbered from 1. Writers exclude each other with a lock file. Readers
+take no lock: they compare numbers, and a reader that fell more than half a ring behind reports
+ANYTHING. The file is not mapped into memory: reading past the end of a mapped file that was cut
+short kills the process, and 20 reads of 16 bytes a second cost nothing.
 
     header   magic (8 bytes) · number of the last complete record (u64)
     record   number (u64) · length (u16) · payload (at most 238 bytes) · padding
@@ -12,16 +12,15 @@ process, and 20 reads of 16 bytes a second cost nothing.
 
 import os
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import anyio.to_thread
 from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
 from gateway.disk.storage import ITSELF
-from gateway.freshness import Begun, Tell, next_turn
 
 LOG_NAME = "changes.log"
 
@@ -39,30 +38,36 @@ _FILE_BYTES = _HEADER_BYTES + _RECORDS * _RECORD_BYTES
 _LOCK_TIMEOUT_S = 2.0
 # A writer holds the lock for some 50 µs, and others wait for it in their event loop.
 _LOCK_POLL_S = 0.001
-# Half of what is promised. Twenty looks a second cost 0.2 % of a core, fifty 0.5 %.
-_POLL_S = 0.05
-_POLLS_BETWEEN_STATS = 20
 
 
 class ChangeLog:
-    """The log file; one object for each process."""
+    """The log file, opened at its first use. One object for each process."""
 
     def __init__(self, cache: Path) -> None:
         self._path = cache / LOG_NAME
         self._lock = FileLock(
             f"{self._path}.lock", timeout=_LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S
         )
+        # Held while the descriptor is used: another thread may close it, to open a new file.
+        self._guard = threading.RLock()
         self._descriptor: int | None = None
         self._file_id = (0, 0)
         self._read_up_to = 0
         self._has_missed = False
 
     def open(self) -> None:
-        """Opens the file, made anew where it is missing or not ours.
+        """Opens the file. Makes it anew if it is missing or is not a log of ours.
 
-        Blocking. Raises: OSError, also if something else than a file is in its place.
+        Blocking. Raises: OSError, also if something other than a file is in its place.
         """
-        self._path.parent.mkdir(exist_ok=True)  # never a plugins folder that is away just now
+        descriptor, file_id = self._open_file()
+        with self._guard:
+            self.close()
+            self._descriptor, self._file_id = descriptor, file_id
+            self._read_up_to = self._last() or 0
+
+    def _open_file(self) -> tuple[int, tuple[int, int]]:
+        self._path.parent.mkdir(exist_ok=True)  # not its parents: the disk may be away just now
         with self._lock, ExitStack() as on_failure:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | ITSELF, 0o644)
             on_failure.callback(os.close, descriptor)
@@ -73,41 +78,49 @@ class ChangeLog:
                 os.ftruncate(descriptor, _FILE_BYTES)
                 os.pwrite(descriptor, _HEADER.pack(_MAGIC, 0), 0)
             on_failure.pop_all()
-        self._descriptor, self._file_id = descriptor, (facts.st_dev, facts.st_ino)
-        self._read_up_to = self._last() or 0
+        return descriptor, (facts.st_dev, facts.st_ino)
 
     def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Idempotent."""
+        with self._guard:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
     def reopen_if_replaced(self) -> bool:
-        """Whether the file was deleted, replaced or cut short, as anything below cache/ may be.
+        """Opens the file again if it was deleted, replaced or cut short, and says whether it was.
 
-        Blocking. What others told meanwhile is lost: the next read says so.
+        Blocking. What others announced meanwhile is lost: the next read reports ANYTHING.
         """
-        try:
-            facts = self._path.lstat()
-            if (
-                self._descriptor is not None
-                and (facts.st_dev, facts.st_ino) == self._file_id
-                and facts.st_size == _FILE_BYTES
-            ):
-                return False
-        except FileNotFoundError:
-            pass
+        if self._is_in_place():
+            return False
         is_first = self._descriptor is None
-        self.close()
         self.open()
         self._has_missed = not is_first
         return True
 
+    def _is_in_place(self) -> bool:
+        """Whether the file that is open is still the one that has the name."""
+        try:
+            facts = self._path.lstat()
+        except FileNotFoundError:
+            return False
+        return (
+            self._descriptor is not None
+            and (facts.st_dev, facts.st_ino) == self._file_id
+            and facts.st_size == _FILE_BYTES
+        )
+
     def append(self, change: Change) -> None:
-        """Tells all other processes. Blocking, for microseconds. Raises: OSError."""
-        self.reopen_if_replaced()
+        """Tells all other processes of this host. Blocks for microseconds. Raises: OSError."""
         payload = change.encode()
-        if len(payload) > _MAX_PAYLOAD_BYTES:  # names of the longest kind, all at once
+        if len(payload) > _MAX_PAYLOAD_BYTES:  # the longest names, all at once
             payload = ANYTHING.encode()
+        with self._guard:
+            self.reopen_if_replaced()
+            self._write(payload)
+
+    def _write(self, payload: bytes) -> None:
         with self._lock:
             descriptor = self._opened()
             number = (self._last() or 0) + 1
@@ -135,20 +148,22 @@ class ChangeLog:
             yield self._read(number)
 
     def _read(self, number: int) -> Change:
-        record = os.pread(self._opened(), _RECORD_BYTES, _offset(number))
+        with self._guard:
+            record = os.pread(self._opened(), _RECORD_BYTES, _offset(number))
         if len(record) < _RECORD_BYTES:
             return ANYTHING
-        found, length = _RECORD.unpack_from(record)
-        if found != number:
-            return ANYTHING  # written over since
+        found_number, length = _RECORD.unpack_from(record)
+        if found_number != number:
+            return ANYTHING  # overwritten since
         try:
             return Change.decode(record[_RECORD.size : _RECORD.size + length])
         except ValueError:
             return ANYTHING
 
     def _last(self) -> int | None:
-        """The number of the last record; None where the file is cut short."""
-        header = os.pread(self._opened(), _HEADER.size, 0)
+        """The number of the last record; None if the file was cut short."""
+        with self._guard:
+            header = os.pread(self._opened(), _HEADER.size, 0)
         if len(header) < _HEADER.size:
             return None
         return int(_HEADER.unpack(header)[1])
@@ -157,34 +172,6 @@ class ChangeLog:
         if self._descriptor is None:
             raise ValueError("the log is not open")
         return self._descriptor
-
-
-def tell_workers(cache: Path, change: Change) -> None:
-    """From a command: tells the workers of this host, if there are any. Raises: OSError."""
-    log = ChangeLog(cache)
-    log.open()
-    try:
-        log.append(change)
-    finally:
-        log.close()
-
-
-class WorkersSource:
-    """Looks at the log 20 times a second: without news that is one read of 16 bytes."""
-
-    name = "workers"
-
-    def __init__(self, log: ChangeLog) -> None:
-        self._log = log
-
-    async def run(self, tell: Tell, begun: Begun) -> None:
-        begun()  # the log was opened before, and is read from there
-        while True:
-            for _ in range(_POLLS_BETWEEN_STATS):
-                for change in self._log.read_new():
-                    tell(change)
-                await next_turn(_POLL_S)
-            await anyio.to_thread.run_sync(self._log.reopen_if_replaced)
 
 
 def _offset(number: int) -> int:

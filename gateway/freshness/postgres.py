@@ -30,13 +30,15 @@ import contextlib
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from gateway.changes import ANYTHING, Change
 from gateway.errors import ConfigurationError
 from gateway.freshness import Begun, Tell
 from gateway.names import parse_user_id
+from gateway.serving.lookups import Lookups
+from gateway.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
 # Where `ttl` is short, there are four in it.
@@ -157,12 +159,17 @@ class PostgresSource:
             self._unsent = {Change(): None}
         self._stirred.set()
 
-    async def announce_now(self, changes: Iterable[Change]) -> None:
-        """From a process that does not listen. Raises: OSError, if the database fails."""
+    async def send_now(self) -> None:
+        """Sends what was announced, from a process that does not run this source.
+
+        Raises: OSError, if the database fails.
+        """
+        if not self._unsent:
+            return
         try:
             connection = await self._connect(self._url, timeout=_CONNECT_TIMEOUT_S)
             try:
-                await self._send(connection, changes)
+                await self._send_unsent(connection)
             finally:
                 connection.terminate()
         except self._failures as error:
@@ -209,17 +216,29 @@ class PostgresSource:
             self._confirm(began_at)
 
     async def _send_unsent(self, connection: Any) -> None:
+        if not self._unsent:
+            return
         changes, self._unsent = self._unsent, {}
+        payloads = [change.encode().decode() for change in changes]
         try:
-            await self._send(connection, changes)
+            await connection.execute(_NOTIFY, self._channel, payloads, timeout=_PROBE_S)
         except BaseException:  # cancelled too: what was not sent is sent later
             self._unsent = changes | self._unsent
             raise
 
-    async def _send(self, connection: Any, changes: Iterable[Change]) -> None:
-        payloads = [change.encode().decode() for change in changes]
-        if payloads:
-            await connection.execute(_NOTIFY, self._channel, payloads, timeout=_PROBE_S)
+
+def postgres_source(settings: Settings, lookups: Lookups | None = None) -> PostgresSource | None:
+    """None if the database is not PostgreSQL. Without `lookups` it announces and confirms nothing.
+
+    Raises: ConfigurationError, without asyncpg.
+    """
+    if settings.database_dialect != "postgresql":
+        return None
+    url, channel = settings.database.url, settings.freshness.postgres_channel
+    if lookups is None:
+        return PostgresSource(url, channel)
+    ttl_s = settings.cache.versions.ttl
+    return PostgresSource(url, channel, ttl_s, lookups.confirm_database, lookups.clock)
 
 
 class _Heart:

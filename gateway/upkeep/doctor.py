@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio.to_thread
 
+from gateway.changes import Change
 from gateway.database.tables import PluginDatabase, PluginRow, StrayModule
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.metadata import read_metadata
@@ -68,7 +69,7 @@ class Doctor:
         *,
         missing_is_denied: bool,
         backup: Backup | None = None,
-        announce: Callable[[UserId], None] = lambda _: None,
+        announce: Callable[[Change], None] = lambda _: None,
     ) -> None:
         self._storage = storage
         self._database = database
@@ -147,7 +148,7 @@ class Doctor:
             content = encoded(kept)
             backup.add([Original.of(case.user, case.content, content)])
             self._storage.write_document(case.user, content)
-            self._announce(case.user)
+            self._announce(Change(user=case.user))
             mended.add(Code.ENTRY_WITHOUT_ROW)
         findings = [each.mended() if each.code in mended else each for each in case.findings]
         return _Case(case.user, case.content, case.document, (), findings)

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import anyio.to_thread
 
+from gateway.changes import Change
 from gateway.database.tables import PluginDatabase, PluginRow
 from gateway.disk.storage import Document, PluginStorage, encoded
 from gateway.errors import StorageError
@@ -84,9 +85,9 @@ class Migration:
         *,
         backup: Backup | None = None,
         prefer_database: bool = False,
-        announce: Callable[[UserId], None] = lambda _: None,
+        announce: Callable[[Change], None] = lambda _: None,
     ) -> None:
-        """`backup` None: a dry run. `announce` hears of each user whose file was changed."""
+        """`backup` None: a dry run. `announce` is called for each user whose file was changed."""
         self._storage = storage
         self._database = database
         self._backup = backup
@@ -193,7 +194,7 @@ class Migration:
         outcomes = await in_threads(self._replace_file, proposals)
         for outcome in outcomes:
             if outcome.state in CHANGES:
-                self._announce(outcome.user)
+                self._announce(Change(user=outcome.user))
         return outcomes
 
     def _replace_file(self, proposal: "_Proposal") -> Outcome:

@@ -12,7 +12,7 @@ from gateway.disk.builds import look_at_version
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import AssetNotFound, PublishingError, StorageError, VersionNotPublished
-from gateway.freshness.workers import LOG_NAME, ChangeLog
+from gateway.freshness.change_log import LOG_NAME, ChangeLog
 from gateway.lifecycle.publishing import publish
 from gateway.names import AssetPath, Slug, UserId, Version
 from tests.support.commands import run

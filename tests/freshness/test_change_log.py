@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 
 from gateway.changes import ANYTHING, Change
 from gateway.freshness import following
-from gateway.freshness.workers import LOG_NAME, ChangeLog, WorkersSource
+from gateway.freshness.change_log import LOG_NAME, ChangeLog
+from gateway.freshness.workers import WorkersSource
 from gateway.names import Slug, UserId, Version
 from tests.support.waiting import eventually, until
 
-# The layout of the file; gateway/freshness/workers.py draws it.
+# The layout of the file; gateway/freshness/change_log.py draws it.
 HEADER_BYTES, RECORD_BYTES, RECORDS = 64, 248, 4096
 
 _SPAWN = get_context("spawn")
@@ -326,7 +327,7 @@ _SURVIVOR = """
 import sys, os
 from pathlib import Path
 from gateway.changes import Change
-from gateway.freshness.workers import LOG_NAME, ChangeLog
+from gateway.freshness.change_log import LOG_NAME, ChangeLog
 folder = Path(sys.argv[1])
 log = ChangeLog(folder)
 log.open()

@@ -299,7 +299,7 @@ def test_what_is_announced_here_is_applied_here_before_anything_is_awaited(site:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
         loads = gateway.lookups.records.counters.loads
-        gateway.announce(Change(user=UserId(ADA)))
+        gateway.announcer.announce(Change(user=UserId(ADA)))
         assert gateway.lookups.records.peek(UserId(ADA)) is None
         await client.request(ENTRY)
         assert gateway.lookups.records.counters.loads == loads + 1

@@ -19,9 +19,9 @@ import asyncpg
 import pytest
 
 from gateway import Gateway, create_app, load_settings
-from gateway.application import announce_now
 from gateway.changes import Change
 from gateway.freshness import following
+from gateway.freshness.announcing import announcing
 from gateway.freshness.postgres import PostgresSource
 from gateway.names import Slug, UserId, Version
 from tests.conftest import require_program
@@ -171,7 +171,7 @@ def announce_at_a_node(cluster: Cluster, change: Change) -> int:
         async with gateway.running():
             await until(lambda: gateway.invalidation.applied > 0)  # the news that it listens
             applied = gateway.invalidation.applied
-            gateway.announce(change)
+            gateway.announcer.announce(change)
             await until(lambda: cluster.versions() == {"1.0.1"})
             return gateway.invalidation.applied - applied
 
@@ -181,12 +181,22 @@ def announce_at_a_node(cluster: Cluster, change: Change) -> int:
     return asyncio.run(live())
 
 
+def announce(cluster: Cluster, change: Change) -> None:
+    """As a command at a node does."""
+
+    async def main() -> None:
+        async with announcing(load_settings(environ=cluster.environment())) as tell:
+            tell(change)
+
+    asyncio.run(main())
+
+
 @pytest.fixture
 def restored(cluster: Cluster) -> Iterator[None]:
     assert cluster.versions() == {"1.0.0"}
     yield
     cluster.set_version("1.0.0")
-    asyncio.run(announce_now(load_settings(environ=cluster.environment()), Change()))
+    announce(cluster, Change())
     eventually(cluster.versions, lambda found: found == {"1.0.0"})
 
 
@@ -273,13 +283,12 @@ def test_files_that_were_rebuilt_are_read_again_by_all(cluster: Cluster) -> None
     def contents() -> set[bytes]:
         return {it.body for it in cluster.each(lambda each: each.get(own("Review"), bearer(BEN)))}
 
-    settings = load_settings(environ=cluster.environment())
     assert contents() == {before}
     for content in (b"/* rebuilt */", before):
         for entry in entries:
             entry.write_bytes(content)
         change = Change(slug=Slug("Review"), version=Version("1.0.1"))
-        asyncio.run(announce_now(settings, change))
+        announce(cluster, change)
         eventually(contents, lambda found: found == {content})  # noqa: B023
         pins = eventually(
             lambda: {pin_of(node, BEN, "Review") for node in cluster.nodes},
@@ -295,8 +304,7 @@ def test_a_published_version_is_told_to_all(cluster: Cluster, tmp_path: Path) ->
     (source / "dist/remoteEntry.js").write_text("/* Review 1.0.2 */")
     assert cluster.versions() == {"1.0.0"}
     cluster.set_version("1.0.2")
-    settings = load_settings(environ=cluster.environment())
-    asyncio.run(announce_now(settings, Change(user=UserId(ADA))))
+    announce(cluster, Change(user=UserId(ADA)))
     eventually(cluster.versions, lambda found: found == {"version_not_published"})
     try:
         for node in (0, NODES - 1):  # the folder that two share, and the copy
@@ -306,7 +314,7 @@ def test_a_published_version_is_told_to_all(cluster: Cluster, tmp_path: Path) ->
         eventually(cluster.versions, lambda found: found == {"1.0.2"})
     finally:
         cluster.set_version("1.0.0")
-        asyncio.run(announce_now(settings, Change()))
+        announce(cluster, Change())
         eventually(cluster.versions, lambda found: found == {"1.0.0"})
 
 

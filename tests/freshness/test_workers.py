@@ -10,7 +10,7 @@ import pytest
 
 from gateway import Gateway
 from gateway.changes import Change
-from gateway.freshness.workers import ChangeLog
+from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId, Version
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.commands import run

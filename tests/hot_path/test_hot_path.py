@@ -280,7 +280,7 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
         before = asyncio.create_task(client.request(ENTRY))
         await reached.wait()
         site.install(ADA)  # nothing is left
-        gateway.announce(Change(user=UserId(ADA)))
+        gateway.announcer.announce(Change(user=UserId(ADA)))
         go_on.set()
         try:
             assert status(await before) == 404

@@ -15,7 +15,7 @@ from filelock import FileLock
 from gateway.changes import Change
 from gateway.disk.builds import look_at
 from gateway.disk.storage import PluginStorage
-from gateway.freshness.workers import ChangeLog
+from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId
 from gateway.upkeep.findings import KINDS, Code, Severity
 from tests.support.commands import line_of, run

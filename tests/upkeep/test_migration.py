@@ -14,7 +14,7 @@ from gateway.changes import Change
 from gateway.database.tables import PluginRow
 from gateway.disk.storage import PluginStorage
 from gateway.errors import StorageError
-from gateway.freshness.workers import ChangeLog
+from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId
 from gateway.upkeep.backups import Backup
 from gateway.upkeep.old_format import Contradiction, minimise
