@@ -12,7 +12,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.cli.reporting import PATIENCE, echo_json, opened, plural, progress
+from gateway.cli.opening import PATIENCE, opened_site
+from gateway.cli.reporting import echo_json, plural, progress
 from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
 from gateway.settings import Settings, load_settings
@@ -40,7 +41,7 @@ def doctor(config_file: Path | None, fix: bool, as_json: bool) -> None:
 
 
 async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
-    async with opened(settings) as (storage, database):
+    async with opened_site(settings) as (storage, database):
         backup = Backup(storage, "doctor", datetime.now(UTC)) if fix else None
         async with announcing(settings) as announce:
             doctor = Doctor(

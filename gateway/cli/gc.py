@@ -9,9 +9,7 @@ import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from gateway.cli.reporting import PATIENCE
-from gateway.database.connections import connect
-from gateway.database.tables import PluginDatabase
+from gateway.cli.opening import PATIENCE, opened_database
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
@@ -37,7 +35,8 @@ async def _gc(settings: Settings, apply: bool) -> None:
 
 async def _collect(settings: Settings, collector: Collector, apply: bool) -> None:
     with Console(stderr=True).status("looking at versions"):
-        referred = await _versions_in_rows(settings)
+        async with opened_database(settings) as database:
+            referred = await database.read_all_versions()
         found = await anyio.to_thread.run_sync(lambda: list(collector.candidates(referred)))
     _show(found)
     if apply:
@@ -45,15 +44,6 @@ async def _collect(settings: Settings, collector: Collector, apply: bool) -> Non
             click.echo(f"removed {candidate.slug} {candidate.version}")
     elif any(candidate.fate is Fate.COLLECTABLE for candidate in found):
         click.echo("nothing was removed: --apply does")
-
-
-async def _versions_in_rows(settings: Settings) -> set[tuple[str, str]]:
-    database = PluginDatabase(connect(settings))
-    await database.open()
-    try:
-        return await database.read_all_versions()
-    finally:
-        await database.close()
 
 
 def _show(found: Sequence[Candidate]) -> None:

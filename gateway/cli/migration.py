@@ -13,8 +13,9 @@ import anyio
 import click
 
 from gateway.changes import Change
+from gateway.cli.opening import PATIENCE, opened_site
 from gateway.cli.parameters import user_option
-from gateway.cli.reporting import PATIENCE, echo_json, opened, plural, progress
+from gateway.cli.reporting import echo_json, plural, progress
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.names import UserId
@@ -161,7 +162,7 @@ async def _migrate(
     write_missing: bool,
     only: UserId | None,
 ) -> None:
-    async with opened(settings) as (storage, database):
+    async with opened_site(settings) as (storage, database):
         backup = Backup(storage, "migrate", datetime.now(UTC)) if report.applied else None
         async with announcing(settings) as announce:
             migration = Migration(

@@ -16,8 +16,7 @@ import click
 import uvicorn
 from rich.console import Console
 
-from gateway.database.connections import connect
-from gateway.database.tables import PluginDatabase
+from gateway.cli.opening import opened_database
 from gateway.demo.application import create_demo_app
 from gateway.demo.site import DemoSite
 from gateway.processes.listener import Listener
@@ -129,11 +128,13 @@ def _tell_workers(config_file: Path | None, overrides: dict[str, dict[str, Any]]
 
 
 def _require_database(settings: Settings) -> None:
-    """Opens the database once, so that what is wrong with it is one line and no traceback."""
+    """Opens the database once: what is wrong with it becomes one line, and no traceback.
+
+    Raises: ConfigurationError.
+    """
 
     async def open_once() -> None:
-        database = PluginDatabase(connect(settings))
-        await database.open()
-        await database.close()
+        async with opened_database(settings):
+            pass
 
     anyio.run(open_once)
