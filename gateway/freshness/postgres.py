@@ -34,6 +34,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.changes import ANYTHING, Change
+from gateway.database.triggers import trigger_state
 from gateway.errors import ConfigurationError
 from gateway.freshness import Begun, Tell
 from gateway.names import parse_user_id
@@ -51,69 +52,8 @@ _PROBE_S = 5.0
 _MOST_UNSENT = 1000
 _NOTIFY = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
 
-# A longer id is no user of ours (names.py); a payload of 8,000 bytes would fail the write.
-_LONGEST_ID = 128
-
-FUNCTION = "gateway_tell_change"
-TABLES = ("plugin", "module")
-# A text that differs whenever the triggers, their function or the tables were altered; NULL, if not
-# every commit is told on channel $3. Rows of tables that inherit, and of views, are not told.
-_BEAT = f"""
-SELECT pg_notify($1, $2), (
-    SELECT string_agg(
-        concat_ws(' ', t.oid, t.xmin, c.oid, c.xmin, p.oid, p.xmin), ',' ORDER BY t.oid
-    )
-    FROM pg_trigger AS t
-    JOIN pg_class AS c ON c.oid = t.tgrelid
-    JOIN pg_proc AS p ON p.oid = t.tgfoid
-    WHERE t.tgrelid IN ({", ".join(f"to_regclass('{table}')" for table in TABLES)})
-    AND t.tgname IN ('{FUNCTION}_row', '{FUNCTION}_truncate')
-    AND t.tgenabled IN ('O', 'A')
-    AND p.proname = '{FUNCTION}' AND strpos(p.prosrc, format('pg_notify(%L,', $3::text)) > 0
-    AND c.relkind = 'r' AND NOT c.relhassubclass
-    HAVING count(*) = {2 * len(TABLES)}
-)
-"""  # noqa: S608 (our own names)
-
-
-def trigger_statements(channel: str) -> list[str]:
-    """SQL that makes the two tables tell of changes; again without harm.
-
-    pg_notify sends at the commit, and equal payloads of one transaction once. Nothing here
-    may fail a write of the application: the column is looked up by name at run time, whatever
-    its type, and a payload of NULL is an empty one.
-    """
-    statements = [
-        f"""
-        CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS $function$
-        BEGIN
-            IF TG_OP = 'TRUNCATE' THEN
-                PERFORM pg_notify('{channel}', '');
-                RETURN NULL;
-            END IF;
-            IF TG_OP <> 'INSERT' THEN
-                PERFORM pg_notify('{channel}', left(to_jsonb(OLD) ->> 'user_id', {_LONGEST_ID}));
-            END IF;
-            IF TG_OP <> 'DELETE' THEN
-                PERFORM pg_notify('{channel}', left(to_jsonb(NEW) ->> 'user_id', {_LONGEST_ID}));
-            END IF;
-            RETURN NULL;
-        END
-        $function$
-        """
-    ]
-    for table in TABLES:
-        for name, events, each in (
-            ("row", "INSERT OR UPDATE OR DELETE", "ROW"),
-            ("truncate", "TRUNCATE", "STATEMENT"),
-        ):
-            trigger = f"{FUNCTION}_{name}"
-            statements += [
-                f"DROP TRIGGER IF EXISTS {trigger} ON {table}",
-                f"CREATE TRIGGER {trigger} AFTER {events} ON {table}"
-                f" FOR EACH {each} EXECUTE FUNCTION {FUNCTION}()",
-            ]
-    return statements
+# Channel and payload of the heartbeat, then the channel that triggers notify.
+_BEAT = f"SELECT pg_notify($1, $2), {trigger_state('$3::text')}"
 
 
 class PostgresSource:

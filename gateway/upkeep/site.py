@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gateway.database.connections import connect, execute_in_transaction
 from gateway.database.schema import CREATE_TABLES
+from gateway.database.triggers import trigger_statements
 from gateway.disk.storage import write_atomically
 from gateway.errors import ConfigurationError
-from gateway.freshness.postgres import trigger_statements
 from gateway.settings import Settings, load_settings
 
 CONFIG_NAME = "config.toml"

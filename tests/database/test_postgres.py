@@ -15,9 +15,10 @@ from gateway import Gateway
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import connect
 from gateway.database.tables import PluginDatabase
+from gateway.database.triggers import TABLES, trigger_statements
 from gateway.disk.storage import PluginStorage
 from gateway.freshness import FreshnessSource, following
-from gateway.freshness.postgres import TABLES, PostgresSource, _Heart, trigger_statements
+from gateway.freshness.postgres import PostgresSource, _Heart
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.settings import load_settings
