@@ -1,6 +1,6 @@
-"""`Change`: what may have changed, as everybody says it who notices or makes one.
+"""`Change`: what may have changed. Everybody who makes or notices a change says so with this value.
 
-A change is a value. `freshness/invalidation.py` applies it to the caches.
+freshness/invalidation.py applies it to the caches.
 """
 
 from dataclasses import dataclass
@@ -12,21 +12,23 @@ from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, pars
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something about a user, about a plugin's files, or about anything at all."""
+    """A user's rows or JSON file, the files of a plugin, or, if neither is named, anything."""
 
     user: UserId | None = None
     slug: Slug | None = None
+    """The files of this plugin changed; without `version`, those of all its versions."""
     version: Version | None = None
     hard: bool = True
-    """Hard: what was known is forgotten. Soft: it is asked for again at its next use, and
-    stands in while the source fails."""
+    """True: what is cached is dropped. False: lookups are asked for again at their next use; the
+    cached value stands in while their source fails."""
     read_since: float | None = None
-    """All that lookups hold is right, except for what they read of the database since this moment
-    of the monotonic clock and what was not confirmed. Answers made of whole rows may be wrong."""
+    """Not None: the database changed and changed back, at or after this moment of the monotonic
+    clock (seconds). So lookups are right, except for what they read of it since this moment and
+    was not confirmed. Manifests may be wrong: they hold columns that were not compared."""
 
     def encode(self) -> bytes:
-        """Compact JSON, for another process. Its clock is another one, so `read_since` is left
-        out: to it, anything may have changed."""
+        """Compact JSON, for another process. `read_since` is left out, as the other process has
+        another clock: to it, anything may have changed."""
         return orjson.dumps([self.user, self.slug, self.version, self.hard])
 
     @classmethod
@@ -45,4 +47,4 @@ class Change:
 
 
 ANYTHING = Change(hard=False)
-"""A source cannot say what changed, or was not heard for a while."""
+"""For a source that cannot say what changed, or that may have missed a change."""

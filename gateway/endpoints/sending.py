@@ -176,7 +176,7 @@ class AssetServer:
         if fingerprint(opened.stat) == representation.fingerprint:
             return opened
         opened.file.close()
-        self._store.purge(key)
+        self._store.purge_wrong(key)
         return None
 
     async def _representation(self, resolution: Resolution, basis: Basis) -> Representation:
@@ -190,20 +190,20 @@ class AssetServer:
             basis.forget_waited()
             found = await basis.settled(self._store.get, key)
             if wanted is not None and found.digest != wanted:
-                self._store.purge(key)
+                self._store.purge_wrong(key)
                 basis.forget_waited()
                 found = await basis.settled(self._store.get, key)
         except NotServed as error:
             self._raise_missing(error, resolution)
         if wanted is not None and found.digest != wanted:
-            self._versions.purge(key.slug, key.version)
+            self._versions.purge_wrong(key.slug, key.version)
             raise VersionRetired(reason=f"{key} was rebuilt in place")
         return found
 
     def _raise_missing(self, error: NotServed, resolution: Resolution) -> NoReturn:
         key = resolution.key
         if resolution.content_digest is not None:  # the build has it, the disk no longer
-            self._versions.purge(key.slug, key.version)
+            self._versions.purge_wrong(key.slug, key.version)
             raise VersionRetired(reason=error.reason) from None
         if not resolution.owned and isinstance(error, VersionNotPublished):
             raise UnknownPlugin(reason=error.reason) from None

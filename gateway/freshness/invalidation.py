@@ -1,4 +1,13 @@
-"""The one place that every change ends in: `Invalidation` drops what the caches hold of it."""
+"""`Invalidation`: the one place where changes are applied to the caches of this process.
+
+Every change ends here: one that this process announces, and all that the sources tell of. Nothing
+else drops what is cached because of a change.
+
+One thing needs no change: a request that opens a file and finds other bytes than the cache says
+purges that entry (`purge_wrong` of `AssetStore` and `SharedVersions`) and looks again. It purges
+this entry alone: requests for old pins find wrong bytes all the time, and must not empty the caches
+for all others. It tells nobody: each process compares for itself.
+"""
 
 from gateway.changes import Change
 from gateway.identity import IdentityChain
@@ -10,7 +19,7 @@ from gateway.serving.shared_versions import SharedVersions
 
 
 class Invalidation:
-    """Applies changes to everything that remembers."""
+    """Purges or expires whatever a change concerns."""
 
     def __init__(
         self,
@@ -26,9 +35,11 @@ class Invalidation:
         self._assets = assets
         self._identity = identity
         self.applied = 0
+        """How many changes were applied."""
 
     def apply(self, change: Change) -> None:
-        """The next request after this call sees the truth, not what was known before."""
+        """After this call no request is answered from what a hard change concerns, nor, while its
+        source can be asked, from what a soft one concerns."""
         self.applied += 1
         if change.read_since is not None:
             self._catalogue.manifests.expire_all()
@@ -38,18 +49,19 @@ class Invalidation:
             self._catalogue.forget_user(change.user, hard=change.hard)
             self._lookups.forget_user(change.user, hard=change.hard)
         if change.slug is not None and (change.user is None or change.version is not None):
-            self._files(change.slug, change.version)
+            self._purge_files(change.slug, change.version)
         if change.user is None and change.slug is None:
-            self._everything(hard=change.hard)
+            self._apply_to_everything(hard=change.hard)
 
-    def _files(self, slug: Slug, version: Version | None) -> None:
-        """The files of one version, or of all versions of a plugin."""
+    def _purge_files(self, slug: Slug, version: Version | None) -> None:
+        """Of one version, or of all versions of a plugin."""
         self._versions.purge_files(slug, version)
         self._assets.purge_files(slug, version)
         self._lookups.published.expire_all()
 
-    def _everything(self, *, hard: bool) -> None:
-        """Soft: the lookups. Files are looked at again by themselves, every two seconds."""
+    def _apply_to_everything(self, *, hard: bool) -> None:
+        """Soft: lookups and manifests only. Files are looked at again by themselves, every
+        `cache.assets.revalidate` seconds."""
         if hard:
             self._catalogue.manifests.purge_all()
             for holder in (self._lookups, self._versions, self._assets, self._identity):

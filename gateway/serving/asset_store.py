@@ -79,7 +79,8 @@ class AssetStore:
     def memory_bytes(self) -> float:
         return self._cache.size
 
-    def purge(self, key: AssetKey) -> None:
+    def purge_wrong(self, key: AssetKey) -> None:
+        """For a request that found the file other than its entry says."""
         self._cache.purge(key)
 
     def purge_files(self, slug: Slug, version: Version | None) -> None:

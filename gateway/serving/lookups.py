@@ -8,7 +8,7 @@
 
 All but the first share the settings of `[cache.versions]`. The last three answer the public
 route, where anybody can ask for any name: a name that is not published is asked of no table.
-freshness/invalidation.py alone purges and expires them.
+Changes purge and expire them through freshness/invalidation.py alone.
 
 Users who are missed while others are being loaded wait for the next load, and share it: one query
 for the rows of all of them, and beside it one trip through a thread for all of their files.

@@ -160,7 +160,8 @@ class SharedVersions:
     def purge_all(self) -> None:
         self._looks.purge_all()
 
-    def purge(self, slug: Slug, version: Version) -> None:
+    def purge_wrong(self, slug: Slug, version: Version) -> None:
+        """For a request that found the folder other than its entry says."""
         self._looks.purge((slug, version))
 
     def purge_files(self, slug: Slug, version: Version | None) -> None:

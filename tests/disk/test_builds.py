@@ -349,7 +349,7 @@ def test_between_two_looks_the_disk_is_left_alone_unless_a_purge_says_otherwise(
         if everything:
             index.purge_all()
         else:
-            index.purge(SLUG, V1)
+            index.purge_wrong(SLUG, V1)
         after = await Basis().settled(index.get, SLUG, V1)
         assert before is not None
         assert after is not None
