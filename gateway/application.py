@@ -12,9 +12,8 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from gateway.caching.basis import BASIS_KEY, TracedBasis
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import connect, connect_one
 from gateway.database.tables import PluginDatabase
@@ -26,12 +25,13 @@ from gateway.disk.storage import PluginStorage
 from gateway.endpoints.administration import CacheState, administration_routes
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import authorize_route
+from gateway.endpoints.debugging import with_debug_fields
 from gateway.endpoints.health import operation_routes
 from gateway.endpoints.lifecycle import lifecycle_routes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.plugins import ManifestRoute, plugin_routes
 from gateway.endpoints.sending import AssetServer
-from gateway.errors import ConfigurationError, RequestError
+from gateway.errors import RequestError
 from gateway.freshness import FreshnessSource, following
 from gateway.freshness.announcing import Announcer
 from gateway.freshness.change_log import ChangeLog
@@ -44,10 +44,8 @@ from gateway.freshness.workers import WorkersSource
 from gateway.hot_path.front import DirectRoute, Front
 from gateway.http.answers import on_bug, on_http_exception, on_routed_error
 from gateway.http.cors import CorsPolicy
-from gateway.identity import IdentityChain, IdentitySource
 from gateway.identity.callers import Callers
-from gateway.identity.dev import DevIdentity
-from gateway.identity.jwt import JwtIdentity
+from gateway.identity.chain import IdentityChain, require_loopback
 from gateway.identity.proxy import ProxyIdentity
 from gateway.identity.signed import SignedPaths
 from gateway.lifecycle.installing import Lifecycle
@@ -77,7 +75,7 @@ class Gateway(Front):
     def __init__(self, settings: Settings) -> None:
         """Raises: ConfigurationError."""
         if settings.dev.enabled:
-            _refuse_beyond_loopback(settings, "dev.enabled: development")
+            require_loopback(settings, "dev.enabled: development")
         self.settings = settings
         self.draining = False
         """Set by the server that is about to end: `/-/ready` then sends others elsewhere."""
@@ -101,7 +99,7 @@ class Gateway(Front):
         )
         self.assets = AssetStore(self.storage, assets, encoder)
         self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
-        self.identity = IdentityChain(_identity_sources(settings))
+        self.identity = IdentityChain.of(settings)
         self.invalidation = Invalidation(
             self.lookups,
             self.catalogue,
@@ -221,7 +219,7 @@ class Gateway(Front):
         if scope["type"] == "http" and not self.has_started:
             await self._start_unasked()
         if self.settings.observability.debug_headers and scope["type"] == "http":
-            send = _telling(scope, send)
+            send = with_debug_fields(scope, send)
         await self._starlette(scope, receive, send)
 
     def _routes(self) -> list[BaseRoute]:
@@ -315,37 +313,3 @@ def create_app(settings: Settings | None = None) -> Gateway:
     Raises: ConfigurationError.
     """
     return Gateway(settings if settings is not None else load_settings())
-
-
-def _telling(scope: Scope, send: Send) -> Send:
-    """Adds what the answer rests on."""
-    basis = scope[BASIS_KEY] = TracedBasis()
-
-    async def send_with_fields(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            fields = basis.debug_fields()
-            message = {**message, "headers": [*message["headers"], *fields]}
-        await send(message)
-
-    return send_with_fields
-
-
-def _identity_sources(settings: Settings) -> list[IdentitySource]:
-    sources: list[IdentitySource] = []
-    for name in settings.identity.chain:
-        if name == "jwt":
-            sources.append(JwtIdentity(settings))
-        elif name == "proxy":
-            sources.append(ProxyIdentity(settings.identity.proxy))
-        else:
-            _refuse_beyond_loopback(settings, "identity.chain: 'dev' lets anyone be anyone and")
-            sources.append(DevIdentity())
-    return sources
-
-
-def _refuse_beyond_loopback(settings: Settings, what: str) -> None:
-    server = settings.server
-    if server.uds or server.host not in ("127.0.0.1", "::1", "localhost"):
-        raise ConfigurationError(
-            f"{what} is for loopback alone, not for {server.uds or server.host}"
-        )

@@ -20,7 +20,7 @@ from benchmarks.lookup.inside import Inside, Nanoseconds, made, received, timed,
 from benchmarks.subjects import Asking
 from gateway.caching.basis import AT_HAND, Basis
 from gateway.disk.storage import PluginStorage
-from gateway.identity import IdentityChain
+from gateway.identity.chain import IdentityChain
 from gateway.identity.jwt import JwtIdentity
 from gateway.names import Target, UserId, parse_target
 from gateway.serving.resolver import Resolution

@@ -17,7 +17,8 @@ from gateway.endpoints.sending import AssetServer, Exchange
 from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
 from gateway.http.cache_policy import NO_STORE, Audience
 from gateway.http.representation import Prepared
-from gateway.identity import Headers, IdentityChain, joined_headers
+from gateway.identity import Headers, joined_headers
+from gateway.identity.chain import IdentityChain
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
 from gateway.serving.resolver import Resolution, Resolver

@@ -13,7 +13,8 @@ from gateway.http.cache_policy import JSON_ANSWER
 from gateway.http.conditional import ETag, matches
 from gateway.http.planning import JsonAnswers, Plan, plan_answer
 from gateway.http.representation import Prepared, Variant, json_variant
-from gateway.identity import Headers, IdentityChain, joined_headers
+from gateway.identity import Headers, joined_headers
+from gateway.identity.chain import IdentityChain
 from gateway.names import UserId
 from gateway.serving.catalogue import Catalogue
 from gateway.serving.formats import JsonObject, to_json

@@ -10,7 +10,7 @@ for all others. It tells nobody: each process compares for itself.
 """
 
 from gateway.changes import Change
-from gateway.identity import IdentityChain
+from gateway.identity.chain import IdentityChain
 from gateway.names import Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue

@@ -1,17 +1,16 @@
 """Who asks. An open set: one way of knowing the user, one file.
 
-A source returns the user; None, where the request carries no credential of its kind; or it
-raises InvalidToken, where it carries one that proves nothing: a bad credential is refused,
-never passed over to a weaker source.
+A source returns the user, or None if the request carries no credential of its kind. It raises
+InvalidToken if the request carries one that proves nothing: a bad credential is refused, and no
+weaker source is asked after it. chain.py makes the configured sources and asks them in order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from starlette.types import Scope
 
 from gateway.caching.basis import AtHand
-from gateway.errors import NotAuthenticated
 from gateway.names import UserId
 
 Headers = Mapping[bytes, bytes]
@@ -29,26 +28,7 @@ class IdentitySource(Protocol):
         """
 
     def purge_all(self) -> None:
-        """Forgets what was learned from credentials, if anything is remembered."""
-
-
-class IdentityChain:
-    """The configured sources, asked in order."""
-
-    def __init__(self, sources: Sequence[IdentitySource]) -> None:
-        self._sources = tuple(sources)
-
-    def identify(self, basis: AtHand, scope: Scope, headers: Headers) -> UserId:
-        """Raises: NotAuthenticated, InvalidToken, SourceUnavailable, Pending."""
-        for source in self._sources:
-            user = source.identify(basis, scope, headers)
-            if user is not None:
-                return user
-        raise NotAuthenticated
-
-    def purge_all(self) -> None:
-        for source in self._sources:
-            source.purge_all()
+        """Forgets what was learned from credentials, if anything was."""
 
 
 def joined_headers(scope: Scope) -> dict[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Who asks for a change, and for whom: a user for himself, an administrator for anyone."""
+"""Who asks for a change, and for whom: users for themselves, administrators for anyone."""
 
 import hmac
 from base64 import b64decode
@@ -14,14 +14,15 @@ from gateway.errors import (
     NotAuthenticated,
     PasswordRequired,
 )
-from gateway.identity import Headers, IdentityChain, joined_headers
+from gateway.identity import Headers, joined_headers
+from gateway.identity.chain import IdentityChain
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`user` is None for whoever holds the administrators' token."""
+    """`user` is None if the credential is the administrators' token, which names no user."""
 
     user: UserId | None
     is_administrator: bool
@@ -32,9 +33,9 @@ class Caller:
             raise AdministratorRequired
 
     def acts_for(self, named: str | None) -> UserId:
-        """The user whose plugins are changed: the one named, or the caller.
+        """The user whose plugins are changed: the one that is named, or the caller.
 
-        Raises: AdministratorRequired, for another than himself; InvalidRequest.
+        Raises: AdministratorRequired, if another user is named; InvalidRequest.
         """
         if named is None:
             if self.user is None:
@@ -50,7 +51,7 @@ class Caller:
 
 
 class Callers:
-    """Knows administrators: `identity.admin_users`, and holders of `admin.token`."""
+    """Administrators are the users in `identity.admin_users`, and whoever sends `admin.token`."""
 
     def __init__(self, settings: Settings, identity: IdentityChain) -> None:
         self._identity = identity
@@ -58,7 +59,7 @@ class Callers:
         self._token = settings.admin.token.encode()
 
     async def identify(self, scope: Scope, *, challenge_browser: bool = False) -> Caller:
-        """`challenge_browser`: without a credential, lets a browser ask for the token.
+        """`challenge_browser`: a request without a credential makes a browser ask for the token.
 
         Raises: NotAuthenticated, InvalidToken, SourceUnavailable.
         """
@@ -74,7 +75,9 @@ class Callers:
         return Caller(user, is_administrator=user in self._administrators)
 
     def _holds_token(self, headers: Headers) -> bool:
-        """As a bearer token, or as the password of any name (RFC 7617), which browsers can send."""
+        """Whether `admin.token` is the bearer token, or the password of any user name (RFC 7617):
+        browsers can send that.
+        """
         try:
             scheme, _, sent = headers.get(b"authorization", b"").partition(b" ")
             token = sent.strip()

@@ -1,4 +1,4 @@
-"""Development only: the caller says who he is. Loopback peers alone are believed."""
+"""Development only: callers say who they are. Only loopback peers are believed."""
 
 from ipaddress import ip_address
 from urllib.parse import parse_qs

@@ -29,14 +29,14 @@ from gateway.identity.key_set import KeySet
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Jwt, Settings
 
-# Servers in front of us refuse a field of more; real tokens have a few hundred bytes.
+# Proxies refuse longer fields; real tokens have a few hundred bytes.
 _LONGEST_TOKEN = 8192
 # base64url without padding or anything else (RFC 7515 §2). PyJWT and some versions of Python's
-# base64 pass over padding and foreign characters: one token would have many spellings.
+# base64 ignore padding and foreign characters: one token would have many spellings.
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 # 395 bytes each, by tracemalloc.
 _MAX_REMEMBERED = 100_000
-# A key that was withdrawn from a JWKS ends within this, whatever the tokens say.
+# A key that was withdrawn from a JWKS verifies nothing after this time, whatever `exp` says.
 _MAX_REMEMBERED_S = 300.0
 
 
@@ -44,7 +44,7 @@ class JwtIdentity:
     """Verifies tokens and remembers their digests, never past a token's expiry."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
-        """Raises: ConfigurationError, where an accepted algorithm has no key."""
+        """Raises: ConfigurationError, if an accepted algorithm has no key."""
         section = settings.identity.jwt
         self._clock = clock
         self._secret, self._public_key = _keys(settings)
@@ -64,7 +64,7 @@ class JwtIdentity:
         if len(token) > _LONGEST_TOKEN:
             raise InvalidToken(reason=f"the token is longer than {_LONGEST_TOKEN} bytes")
         now = self._clock()
-        # Not the token: entries of one size bound the memory, and hold no credential.
+        # A digest instead of the token: its size bounds the memory, and it is no credential.
         digest = sha256(token).digest()
         try:
             # Bypasses TLRUCache's expiry and LRU work (3 times the cost): expiry is checked below,
@@ -82,7 +82,7 @@ class JwtIdentity:
         self._remembered.clear()
 
     def _verify(self, basis: AtHand, token: bytes) -> tuple[UserId, float]:
-        """(user, moment until which the token may be believed). Raises: InvalidToken, Pending."""
+        """(user, Unix time until which the token is believed). Raises: InvalidToken, Pending."""
         if not _COMPACT.fullmatch(token):
             raise InvalidToken(reason="the token is not three parts in base64url")
         try:
@@ -123,9 +123,9 @@ class JwtIdentity:
 
 
 def _unverified_header(token: bytes) -> Mapping[str, Any]:
-    """The JOSE header, which says which key is meant; PyJWT verifies it with the rest.
+    """The JOSE header, which names the key; PyJWT verifies it with the rest.
 
-    PyJWT's own function takes as long as verifying, for it decodes the whole token.
+    PyJWT's own function decodes the whole token, which takes as long as verifying it.
 
     Raises: ValueError.
     """
@@ -137,7 +137,7 @@ def _unverified_header(token: bytes) -> Mapping[str, Any]:
 
 
 def _bearer_token(field: bytes) -> bytes | None:
-    """None, where the field holds none (RFC 6750 §2.1)."""
+    """The token of an Authorization field (RFC 6750 §2.1); None if it holds none."""
     scheme, _, token = field.partition(b" ")
     if scheme != b"Bearer" and scheme.lower() != b"bearer":
         return None
@@ -145,7 +145,7 @@ def _bearer_token(field: bytes) -> bytes | None:
 
 
 def _keys(settings: Settings) -> tuple[str | None, Any | None]:
-    """(HMAC secret, public key), each None where no accepted algorithm needs it."""
+    """(HMAC secret, public key); None for what no accepted algorithm needs."""
     section = settings.identity.jwt
     symmetric = any(name.startswith("HS") for name in section.algorithms)
     asymmetric = any(not name.startswith("HS") for name in section.algorithms)
@@ -211,7 +211,7 @@ def _public_key(settings: Settings) -> Any:
 def issue_token(settings: Settings, user: UserId, ttl_s: float, now: float) -> str:
     """A token that this gateway accepts, made with its own key; for operators and the demo.
 
-    Raises: ConfigurationError, where the settings hold no key that can sign.
+    Raises: ConfigurationError, if the settings hold no key that can sign.
     """
     section: Jwt = settings.identity.jwt
     claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + ttl_s}

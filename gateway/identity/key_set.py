@@ -1,5 +1,5 @@
-"""A published key set (JWKS, RFC 7517 §5): fetched off the loop, remembered, fetched again
-when a token names a key that is not in it.
+"""A published key set (JWKS, RFC 7517 §5): fetched in a thread, remembered, and fetched again when
+a token names a key that is not in it.
 """
 
 import time
@@ -17,9 +17,9 @@ from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import InvalidToken, SourceUnavailable
 
 _LIFETIME_S = 300.0
-# A key that is held goes on verifying while the server is down.
+# Keys that were fetched go on verifying while their server is down.
 _STALE_IF_ERROR_S = 24 * 3600.0
-# How often unknown keys, that anyone may invent, can make the set be fetched.
+# Anyone can invent a key id: unknown ones make the set be fetched once in this time, at most.
 _UNKNOWN_KEY_MAX_AGE_S = 10.0
 _TIMEOUT_S = 5
 _MAX_BYTES = 2**20
@@ -33,7 +33,7 @@ class KeySet:
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._clock = clock
-        # A thread of its own: a server that hangs must not take those that files are read in.
+        # Its own thread: a server that hangs must not occupy the threads that read files.
         self._limiter = anyio.CapacityLimiter(1)
         self._keys: TTLCache[str, Keys] = TTLCache(
             self._fetch,
@@ -44,15 +44,15 @@ class KeySet:
         )
 
     def find(self, basis: AtHand, key_id: str | None) -> Any:
-        """The key with this `kid`; without one, the only key there is.
+        """The key with this `kid`; for None, the set's only key.
 
-        Raises: InvalidToken, if there is no such key; SourceUnavailable, if that is not known;
+        Raises: InvalidToken, if the set has no such key; SourceUnavailable, if the set is unknown;
             Pending.
         """
         for max_age_s in (None, _UNKNOWN_KEY_MAX_AGE_S):
-            found = basis.ask("keys", self._keys, self._url, max_age_s).get(key_id)
-            if found is not None:
-                return found.key
+            key = basis.ask("keys", self._keys, self._url, max_age_s).get(key_id)
+            if key is not None:
+                return key.key
         entry = self._keys.peek(self._url)
         if entry is None or self._clock() - entry.loaded_at > _UNKNOWN_KEY_MAX_AGE_S:
             raise SourceUnavailable(reason="the key set cannot be fetched, the key is not held")
@@ -63,13 +63,13 @@ class KeySet:
 
 
 def _fetch(url: str) -> Keys:
-    """Blocking. By `kid`; a single key also under None."""
+    """Blocking. Keys by `kid`; the only key of a set is also found by None."""
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 (http, https)
             keys = jwt.PyJWKSet.from_json(answer.read(_MAX_BYTES)).keys
     except (OSError, urllib.error.URLError, jwt.PyJWTError, ValueError, AttributeError) as error:
         raise SourceUnavailable(reason=f"{url}: no key set: {error}") from None
-    found: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in keys if key.key_id}
+    keys_by_id: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in keys if key.key_id}
     if len(keys) == 1:
-        found[None] = keys[0]
-    return found
+        keys_by_id[None] = keys[0]
+    return keys_by_id

@@ -1,4 +1,6 @@
-"""A header set by a proxy that has authenticated the user, believed from that proxy alone."""
+"""A header that names the user, set by a proxy that has authenticated them; believed from the
+peers in `identity.proxy.trusted` alone.
+"""
 
 from ipaddress import ip_address, ip_network
 
@@ -11,7 +13,7 @@ from gateway.names import UserId, parse_user_id
 from gateway.settings import Proxy
 
 UNIX_SOCKET = "unix"
-"""Stands for peers of the Unix socket, who have no address."""
+"""Stands for the peers of the Unix socket: they have no address."""
 
 
 class ProxyIdentity:

@@ -1,9 +1,9 @@
-"""A capability in the path, for script tags and CDNs that send no header.
+"""A capability in the path, for script tags and CDNs: they send no header.
 
     {api}/signed/<payload>.<mac>/plugins/{plugin}/…
 
-`payload` is base64url(JSON [user, slug, expiry in seconds since the epoch]), `mac` the
-base64url HMAC-SHA-256 of it. Chunk URLs resolve relative to the entry, so they keep it.
+`payload` is base64url(JSON [user, slug, expiry in seconds since the epoch]), `mac` is
+base64url(HMAC-SHA-256 of `payload`). Chunk URLs resolve relative to the entry, so they keep both.
 """
 
 import base64
@@ -40,7 +40,7 @@ class SignedPaths:
         return bool(self._secret)
 
     def sign(self, user: UserId, slug: Slug, ttl_s: int, now: float) -> str:
-        """Raises: InvalidRequest, if `ttl_s` is not within 1 and `identity.signed.max_ttl`."""
+        """Raises: InvalidRequest, unless `ttl_s` is from 1 to `identity.signed.max_ttl`."""
         if not 0 < ttl_s <= self._max_ttl_s:
             raise InvalidRequest(f"the ttl must be between 1 and {self._max_ttl_s} seconds")
         payload = _encode(orjson.dumps([user, slug, int(now) + ttl_s]))
