@@ -22,14 +22,14 @@ from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees
 from gateway.disk.storage import PluginStorage
-from gateway.endpoints.administration import CacheState, administration_routes
+from gateway.endpoints.administration import Administration, CacheState
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import authorize_route
 from gateway.endpoints.debugging import with_debug_fields
-from gateway.endpoints.health import operation_routes
-from gateway.endpoints.lifecycle import lifecycle_routes
+from gateway.endpoints.health import Health
+from gateway.endpoints.lifecycle import LifecycleRoutes
 from gateway.endpoints.metrics import GatewayCollector, metrics_route
-from gateway.endpoints.plugins import ManifestRoute, plugin_routes
+from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import RequestError
 from gateway.freshness import FreshnessSource, following
@@ -77,8 +77,6 @@ class Gateway(Front):
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
-        self.draining = False
-        """Set by the server that is about to end: `/-/ready` then sends others elsewhere."""
         self.storage = PluginStorage(settings.plugins_dir)
         self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
         self.lookups = Lookups(self.storage, self.database, settings.cache, settings.access)
@@ -120,6 +118,7 @@ class Gateway(Front):
             if settings.delivery.mode == "accel"
             else None
         )
+        self.health = Health(self.database, self._folders(), settings.cache.versions.stale_if_error)
         self._starlette = Starlette(
             routes=self._routes(),
             exception_handlers={
@@ -232,12 +231,7 @@ class Gateway(Front):
             for path, with_modules in (("/manifest", False), ("/manifest/designer", True))
         }
         routes: list[BaseRoute] = [
-            *operation_routes(
-                self.database,
-                self._folders(),
-                settings.cache.versions.stale_if_error,
-                lambda: self.draining,
-            ),
+            *self.health.routes,
             *self._metrics_routes(),
             authorize_route(
                 list(files.values()),
@@ -246,7 +240,7 @@ class Gateway(Front):
                 ProxyIdentity(settings.identity.proxy),
                 settings.delivery.authorize_ttl,
             ),
-            *administration_routes(
+            *Administration(
                 CacheState(
                     self.caches,
                     self.assets,
@@ -257,9 +251,9 @@ class Gateway(Front):
                 self.announcer.announce,
                 self.callers,
                 self.cors,
-            ),
-            *plugin_routes(f"{api}/plugins", self.catalogue, self.identity, self._manifests),
-            *lifecycle_routes(f"{api}/plugins", self.lifecycle, self.callers, self.cors),
+            ).routes,
+            *PluginRoutes(f"{api}/plugins", self.catalogue, self.identity, self._manifests).routes,
+            *LifecycleRoutes(f"{api}/plugins", self.lifecycle, self.callers, self.cors).routes,
             *(Route(path, endpoint) for path, endpoint in files.items()),
         ]
         return routes

@@ -1,6 +1,6 @@
 """`/-/cache`, `/-/explain`, `/-/console`: for administrators.
 
-What they show is of the worker that answers; a purge is obeyed by all.
+They show the state of the one worker that answers. All workers obey a purge.
 """
 
 import os
@@ -27,7 +27,7 @@ from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
 from gateway.serving.asset_store import AssetStore
-from gateway.serving.explain import Explainer
+from gateway.serving.explain import Explainer, Explanation
 from gateway.serving.formats import JsonObject
 from gateway.serving.shared_versions import SharedVersion, SharedVersions
 
@@ -35,7 +35,7 @@ _CONSOLE = Path(__file__).parent / "static" / "console.html"
 
 
 class CacheState:
-    """What one worker remembers."""
+    """What the caches of one worker hold."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class CacheState:
 
 
 class _Purge(Body):
-    """What may have changed; nothing named: anything."""
+    """What may have changed. If no field is given, anything may have."""
 
     user: str | None = None
     plugin: str | None = None
@@ -86,59 +86,77 @@ class _Purge(Body):
             raise InvalidRequest(str(error)) from None
 
 
-def administration_routes(
-    state: CacheState,
-    explainer: Explainer,
-    announce: Callable[[Change], None],
-    callers: Callers,
-    cors: CorsPolicy,
-) -> list[Route]:
-    async def cache(request: Request) -> Response:
-        (await callers.identify(request.scope)).require_administrator()
-        return plain_json(await anyio.to_thread.run_sync(state.as_json))
+class Administration:
+    """The routes that only administrators may use."""
 
-    async def purge(request: Request) -> Response:
-        refuse_foreign_page(request, cors)
-        (await callers.identify(request.scope)).require_administrator()
+    def __init__(
+        self,
+        state: CacheState,
+        explainer: Explainer,
+        announce: Callable[[Change], None],
+        callers: Callers,
+        cors: CorsPolicy,
+    ) -> None:
+        self._state = state
+        self._explainer = explainer
+        self._announce = announce
+        self._callers = callers
+        self._cors = cors
+        self._page, self._page_policy = _console()
+        self.routes = [
+            Route("/-/cache", self._show_cache),
+            Route("/-/cache/purge", self._purge, methods=["POST"]),
+            Route("/-/explain", self._explain),
+            Route("/-/console", self._show_console),
+        ]
+
+    async def _show_cache(self, request: Request) -> Response:
+        await self._require_administrator(request)
+        return plain_json(await anyio.to_thread.run_sync(self._state.as_json))
+
+    async def _purge(self, request: Request) -> Response:
+        refuse_foreign_page(request, self._cors)
+        await self._require_administrator(request)
         change = (await read_body(request, _Purge)).change()
-        announce(change)
+        self._announce(change)
         return plain_json({"status": "success", "data": asdict(change)})
 
-    async def explain(request: Request) -> Response:
-        (await callers.identify(request.scope)).require_administrator()
-        asked = request.query_params
+    async def _explain(self, request: Request) -> Response:
+        await self._require_administrator(request)
+        query = request.query_params
         try:
-            user = parse_user_id(asked.get("user"))
+            user = parse_user_id(query.get("user"))
         except ValueError as error:
             raise InvalidRequest(str(error)) from None
-        explanation = await explainer.explain(user, asked.get("plugin", ""), asked.get("path", ""))
-        ages = explanation.ages().items()
-        return plain_json(
-            {
-                "answer": explanation.answer,
-                "served": explanation.served,
-                "steps": [asdict(step) for step in explanation.steps],
-                "caches": {
-                    name: {"age_s": round(age_s, 3), "fresh_for_s": round(fresh_s, 3)}
-                    for name, (age_s, fresh_s) in ages
-                },
-            }
-        )
+        plugin, path = query.get("plugin", ""), query.get("path", "")
+        return plain_json(_explanation(await self._explainer.explain(user, plugin, path)))
 
-    page, policy = _console()
+    async def _show_console(self, request: Request) -> Response:
+        await self._require_administrator(request, challenge_browser=True)
+        headers = {
+            "Cache-Control": NO_STORE,
+            "Content-Security-Policy": self._page_policy,
+            "X-Content-Type-Options": "nosniff",
+        }
+        return HTMLResponse(self._page, headers=headers)
 
-    async def console(request: Request) -> Response:
-        caller = await callers.identify(request.scope, challenge_browser=True)
+    async def _require_administrator(
+        self, request: Request, *, challenge_browser: bool = False
+    ) -> None:
+        caller = await self._callers.identify(request.scope, challenge_browser=challenge_browser)
         caller.require_administrator()
-        headers = {"Cache-Control": NO_STORE, "Content-Security-Policy": policy}
-        return HTMLResponse(page, headers={**headers, "X-Content-Type-Options": "nosniff"})
 
-    return [
-        Route("/-/cache", cache),
-        Route("/-/cache/purge", purge, methods=["POST"]),
-        Route("/-/explain", explain),
-        Route("/-/console", console),
-    ]
+
+def _explanation(explanation: Explanation) -> JsonObject:
+    return {
+        "answer": explanation.answer,
+        "served": explanation.served,
+        "steps": [asdict(step) for step in explanation.steps],
+        "caches": {
+            name: {"age_s": round(age_s, 3), "fresh_for_s": round(fresh_s, 3)}
+            for name, (age_s, fresh_s) in explanation.ages().items()
+        },
+    }
 
 
 def _version(shared: SharedVersion) -> JsonObject:

@@ -1,4 +1,4 @@
-"""Requests that change something: their bodies, bounded and checked, and who may send them."""
+"""Requests that change something: their bodies, bounded and checked, and their origins."""
 
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -21,13 +21,15 @@ B = TypeVar("B", bound=Body)
 
 
 def refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
-    """Where a cookie at the proxy in front is the credential, any page could send a form here.
+    """Refuses requests that a page of another site makes a browser send (CSRF).
+
+    If a proxy in front takes a cookie as the credential, the browser sends that cookie too.
 
     Raises: OriginNotAllowed.
     """
     origin = request.headers.get("origin")
     if (
-        origin is None  # no page
+        origin is None  # not sent by a page
         or request.headers.get("sec-fetch-site") == "same-origin"
         or cors.allows(origin.encode("latin-1"))
         or _host(origin) == request.headers.get("host", "")
@@ -37,7 +39,7 @@ def refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
 
 
 def _host(origin: str) -> str | None:
-    """With its port; None where the origin is none that a page has."""
+    """The host of an origin, with its port; None if no page can have that origin."""
     try:
         return urlsplit(origin).netloc or None
     except ValueError:
@@ -45,7 +47,7 @@ def _host(origin: str) -> str | None:
 
 
 async def read_body(request: Request, body_type: type[B]) -> B:
-    """The JSON body; an empty one says nothing. Raises: ContentTooLarge, InvalidRequest."""
+    """The JSON body; an empty body counts as `{}`. Raises: ContentTooLarge, InvalidRequest."""
     content = b""
     async for chunk in request.stream():
         content += chunk

@@ -1,8 +1,8 @@
-"""`/-/`: what load balancers and operators ask."""
+"""`/-/live` and `/-/ready`: what load balancers ask."""
 
 import logging
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -17,46 +17,52 @@ from gateway.http.answers import plain_json
 logger = logging.getLogger(__name__)
 
 
-def operation_routes(
-    database: PluginDatabase,
-    folders: Sequence[Path],
-    stale_if_error_s: float,
-    is_draining: Callable[[], bool],
-) -> list[Route]:
-    """`folders`: without them nobody can be served."""
+class Health:
+    """Says whether the process answers, and whether it can answer for its users."""
 
-    async def live(_request: Request) -> Response:
+    def __init__(
+        self, database: PluginDatabase, folders: Sequence[Path], stale_if_error_s: float
+    ) -> None:
+        """`folders`: nobody can be served without them."""
+        self._database = database
+        self._folders = folders
+        self._stale_if_error_s = stale_if_error_s
+        self.draining = False
+        """The server sets it before it ends: load balancers then send no more requests here."""
+        self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]
+
+    async def _live(self, _request: Request) -> Response:
         """The process answers; says nothing of its sources."""
         return plain_json({"status": "alive"})
 
-    async def ready(_request: Request) -> Response:
-        """Whether requests can be answered, and what is wrong if something is.
+    async def _ready(self, _request: Request) -> Response:
+        """Whether requests can be answered; if not, or not all of them, why.
 
-        While the database fails, those who were here lately are still served: degraded, and
-        still ready, for sending them elsewhere would make it worse. After `stale_if_error`
-        nobody is.
+        While the database fails, users with cached rows are still served. That is "degraded" and
+        still ready: the other nodes have the same database, and their caches know other users.
+        After `stale_if_error` nobody is served.
         """
-        if is_draining():
-            reasons = ["the server is about to end"]
-            return plain_json({"status": "draining", "reasons": reasons}, 503)
-        if not await anyio.to_thread.run_sync(_are_readable, folders):
-            reasons = ["the plugin storage cannot be read"]
-            return plain_json({"status": "unavailable", "reasons": reasons}, 503)
+        if self.draining:
+            return _readiness("draining", "the server is about to end")
+        if not await anyio.to_thread.run_sync(_are_readable, self._folders):
+            return _readiness("unavailable", "the plugin storage cannot be read")
         try:
-            await database.ping()
+            await self._database.ping()
         except SourceUnavailable as error:
             logger.warning("not ready: %s", error.reason)
-            reasons = ["the database cannot be read"]
-            if (database.failing_for_s or 0.0) > stale_if_error_s:
-                return plain_json({"status": "unavailable", "reasons": reasons}, 503)
-            return plain_json({"status": "degraded", "reasons": reasons})
-        return plain_json({"status": "ready", "reasons": []})
+            is_lasting = (self._database.failing_for_s or 0.0) > self._stale_if_error_s
+            status = "unavailable" if is_lasting else "degraded"
+            return _readiness(status, "the database cannot be read")
+        return _readiness("ready")
 
-    return [Route("/-/live", live), Route("/-/ready", ready)]
+
+def _readiness(status: str, *reasons: str) -> Response:
+    is_ready = status in ("ready", "degraded")
+    return plain_json({"status": status, "reasons": reasons}, 200 if is_ready else 503)
 
 
 def _are_readable(folders: Sequence[Path]) -> bool:
-    """Whatever a failing disk raises: `is_dir` lets most of it through."""
+    """False for any error of a failing disk; `Path.is_dir` raises most of them."""
     try:
         return all(stat.S_ISDIR(folder.stat().st_mode) for folder in folders)
     except OSError:

@@ -1,6 +1,7 @@
-"""What a user has, changed over HTTP: by himself, or by an administrator (`?user=ID`)."""
+"""Users change what they have over HTTP; administrators do it for any user (`?user=ID`)."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from pydantic import Field
@@ -26,7 +27,7 @@ from gateway.serving.formats import JsonObject
 
 class _ToVersion(Body):
     version: str | None = None
-    """None: the newest for an update, the one before for a rollback."""
+    """None: an update takes the newest version, a rollback the one before."""
 
     def parsed(self) -> Version | None:
         """Raises: InvalidRequest."""
@@ -38,7 +39,7 @@ class _ToVersion(Body):
 
 class _Install(_ToVersion):
     source_url: str | None = Field(None, max_length=2048)
-    """For the user's JSON: where the plugin came from."""
+    """Where the plugin came from; it is written into the user's JSON."""
 
 
 class _Enabled(Body):
@@ -53,61 +54,66 @@ B = TypeVar("B", bound=Body)
 Command = Callable[[UserId, str, B], Awaitable[Outcome]]
 
 
-def lifecycle_routes(
-    prefix: str, lifecycle: Lifecycle, callers: Callers, cors: CorsPolicy
-) -> list[Route]:
-    """Routes below `{api}/plugins`."""
+class LifecycleRoutes:
+    """Commands below `{api}/plugins/{plugin}`."""
 
-    def route(method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
-        async def answer(request: Request) -> Response:
-            if request.method != method:
-                raise MethodNotAllowed(f"GET, HEAD, OPTIONS, {method}")
-            refuse_foreign_page(request, cors)
-            caller = await callers.identify(request.scope)
-            user = caller.acts_for(_named_user(request))
-            body = await read_body(request, body_type)
-            change = command(user, _named_plugin(request), body)
-            return plain_json(_envelope(await _disk_failures_told(change)))
+    def __init__(
+        self, prefix: str, lifecycle: Lifecycle, callers: Callers, cors: CorsPolicy
+    ) -> None:
+        """`prefix`: `{api}/plugins`."""
+        self._prefix = prefix
+        self._lifecycle = lifecycle
+        self._callers = callers
+        self._cors = cors
+        self.routes = [
+            self._route("POST", "/{plugin}/install", _Install, self._install),
+            self._route("PUT", "/{plugin}/update", _ToVersion, self._update),
+            self._route("POST", "/{plugin}/rollback", _ToVersion, self._roll_back),
+            self._route("DELETE", "/{plugin}/uninstall", _Nothing, self._uninstall),
+            self._route("PATCH", "/{plugin}", _Enabled, self._enable),
+        ]
 
-        # Below `{plugin}/` files are read: their route would refuse a wrong method in our place.
+    def _route(self, method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
+        # Every path below `{plugin}/` is also a file's: the file's route would answer a wrong
+        # method with an Allow that does not name ours.
         methods = [method] if path == "/{plugin}" else ["POST", "PUT", "PATCH", "DELETE"]
-        return Route(prefix + path, answer, methods=methods)
+        endpoint = partial(self._answer, method, body_type, command)
+        return Route(self._prefix + path, endpoint, methods=methods)
 
-    async def install(user: UserId, plugin: str, body: _Install) -> Outcome:
+    async def _answer(
+        self, method: str, body_type: type[B], command: Command[B], request: Request
+    ) -> Response:
+        if request.method != method:
+            raise MethodNotAllowed(f"GET, HEAD, OPTIONS, {method}")
+        refuse_foreign_page(request, self._cors)
+        caller = await self._callers.identify(request.scope)
+        user = caller.acts_for(_named_user(request))
+        body = await read_body(request, body_type)
+        try:
+            outcome = await command(user, _named_plugin(request), body)
+        except StorageError as error:
+            raise SourceUnavailable(reason=str(error)) from error
+        return plain_json(_envelope(outcome))
+
+    async def _install(self, user: UserId, plugin: str, body: _Install) -> Outcome:
         try:
             slug = parse_slug(plugin)
         except ValueError:
             raise UnknownPlugin from None
         metadata = {} if body.source_url is None else {"source_url": body.source_url}
-        return await lifecycle.install(user, slug, body.parsed(), metadata)
+        return await self._lifecycle.install(user, slug, body.parsed(), metadata)
 
-    async def update(user: UserId, plugin: str, body: _ToVersion) -> Outcome:
-        return await lifecycle.update(user, plugin, body.parsed())
+    async def _update(self, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+        return await self._lifecycle.update(user, plugin, body.parsed())
 
-    async def rollback(user: UserId, plugin: str, body: _ToVersion) -> Outcome:
-        return await lifecycle.rollback(user, plugin, body.parsed())
+    async def _roll_back(self, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+        return await self._lifecycle.rollback(user, plugin, body.parsed())
 
-    async def uninstall(user: UserId, plugin: str, _body: _Nothing) -> Outcome:
-        return await lifecycle.uninstall(user, plugin)
+    async def _uninstall(self, user: UserId, plugin: str, _body: _Nothing) -> Outcome:
+        return await self._lifecycle.uninstall(user, plugin)
 
-    async def enable(user: UserId, plugin: str, body: _Enabled) -> Outcome:
-        return await lifecycle.set_enabled(user, plugin, enabled=body.enabled)
-
-    return [
-        route("POST", "/{plugin}/install", _Install, install),
-        route("PUT", "/{plugin}/update", _ToVersion, update),
-        route("POST", "/{plugin}/rollback", _ToVersion, rollback),
-        route("DELETE", "/{plugin}/uninstall", _Nothing, uninstall),
-        route("PATCH", "/{plugin}", _Enabled, enable),
-    ]
-
-
-async def _disk_failures_told(change: Awaitable[Outcome]) -> Outcome:
-    """Raises: SourceUnavailable."""
-    try:
-        return await change
-    except StorageError as error:
-        raise SourceUnavailable(reason=str(error)) from error
+    async def _enable(self, user: UserId, plugin: str, body: _Enabled) -> Outcome:
+        return await self._lifecycle.set_enabled(user, plugin, enabled=body.enabled)
 
 
 def _named_plugin(request: Request) -> str:
@@ -119,11 +125,11 @@ def _named_plugin(request: Request) -> str:
 
 
 def _named_user(request: Request) -> str | None:
-    """Raises: InvalidRequest, if two are named: which of them is anyone's guess."""
-    named = request.query_params.getlist("user")
-    if len(named) > 1:
+    """Raises: InvalidRequest, if two are named: programs disagree on which one counts."""
+    users = request.query_params.getlist("user")
+    if len(users) > 1:
         raise InvalidRequest("user: expected once")
-    return named[0] if named else None
+    return users[0] if users else None
 
 
 def _envelope(outcome: Outcome) -> JsonObject:

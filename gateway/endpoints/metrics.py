@@ -1,6 +1,6 @@
 """`/-/metrics`: counters in the Prometheus text format, of the worker that answers.
 
-Counting is plain integers where the work is done; they become metrics only when asked for.
+The work is counted in plain integers. A request for the metrics makes metrics of them.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class GatewayCollector(Collector):
         for status, count in self._front.answered_later.items():
             requests.add_metric([str(status), "cold"], count)
         yield requests
-        lookups = CounterMetricFamily(
+        events = CounterMetricFamily(
             "gateway_cache_events", "What happened in each cache.", labels=["cache", "event"]
         )
         entries = GaugeMetricFamily(
@@ -54,9 +54,9 @@ class GatewayCollector(Collector):
         )
         for name, cache in self._caches.items():
             for event, count in cache.counters.as_dict().items():
-                lookups.add_metric([name, event], count)
+                events.add_metric([name, event], count)
             entries.add_metric([name], len(cache))
-        yield lookups
+        yield events
         yield entries
         yield CounterMetricFamily(
             "gateway_database_queries", "Queries made.", self._database.queries

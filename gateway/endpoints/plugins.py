@@ -1,6 +1,8 @@
 """The JSON endpoints of a user's plugins: manifest, info, modules, status."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +23,9 @@ from gateway.serving.formats import JsonObject, to_json
 from gateway.serving.manifests import Manifest
 
 _ANSWERS = JsonAnswers(JSON_ANSWER.encode())
-Question = Callable[[UserId, Request], Awaitable[JsonObject]]
+_PARAMETER = re.compile(r"\{(\w+)\}")
+Question = Callable[..., Awaitable[JsonObject]]
+"""Takes the user, then the parameters of the path in their order."""
 
 
 class ManifestRoute:
@@ -40,7 +44,7 @@ class ManifestRoute:
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, _below: bytes
     ) -> tuple[Prepared, bytes] | None:
-        """See front.py. Whoever holds the manifest already costs no text."""
+        """See front.py. A client that holds the manifest is answered without making its text."""
         user, manifest = self._manifest(basis, scope, headers)
         tag, if_none_match = manifest.tag(user), headers.get(b"if-none-match")
         if if_none_match is not None and _is_known(tag, if_none_match):
@@ -61,67 +65,56 @@ class ManifestRoute:
 
 
 def _is_known(tag: str, if_none_match: bytes) -> bool:
-    """Whether the client holds what has this ETag (RFC 9110 §13.1.2)."""
-    # Nearly always it sends what it was sent.
+    """Whether the client holds the content with this ETag (RFC 9110 §13.1.2)."""
+    # Nearly always the field is the one ETag, as it was sent: no list is parsed then.
     return if_none_match == b'"%b"' % tag.encode() or matches(
         if_none_match.decode("latin-1"), ETag(tag), strongly=False
     )
 
 
-def plugin_routes(
-    prefix: str,
-    catalogue: Catalogue,
-    identity: IdentityChain,
-    manifests: Mapping[str, ManifestRoute],
-) -> list[Route]:
-    """Routes below `{api}/plugins`; all want a credential. They precede the files' routes:
-    `…/{plugin}/info` is no file. `manifests`: by path.
+class PluginRoutes:
+    """The routes below `{api}/plugins` that answer with JSON; each wants a credential.
+
+    They stand before the files' routes: `{plugin}/info` is no file.
     """
 
-    def route(path: str, question: Question) -> Route:
-        async def answer(request: Request) -> Response:
-            headers = joined_headers(request.scope)
-            basis = Basis.of(request.scope)
-            user = await basis.settled(identity.identify, request.scope, headers)
-            content = await question(user, request)
-            variant = json_variant(to_json(content))
-            return _json_answer(_plan_json(request.method, headers, variant), variant)
+    def __init__(
+        self,
+        prefix: str,
+        catalogue: Catalogue,
+        identity: IdentityChain,
+        manifests: Mapping[str, ManifestRoute],
+    ) -> None:
+        """`prefix`: `{api}/plugins`. `manifests`: by the rest of their paths."""
+        self._prefix = prefix
+        self._identity = identity
+        self.routes = [
+            *(Route(prefix + path, route, methods=["GET"]) for path, route in manifests.items()),
+            self._route("/by-slug/{slug}", catalogue.by_slug),
+            self._route("/{plugin}/status", catalogue.status),
+            self._route("/{plugin}/info", catalogue.info),
+            self._route("/{plugin}/modules", catalogue.modules),
+            self._route("/{plugin}/modules/{module}", catalogue.module),
+        ]
 
-        return Route(prefix + path, answer, methods=["GET"])
+    def _route(self, path: str, question: Question) -> Route:
+        endpoint = partial(self._answer, question, _PARAMETER.findall(path))
+        return Route(self._prefix + path, endpoint, methods=["GET"])
 
-    def parameter(request: Request, name: str) -> str:
-        return str(request.path_params[name])
-
-    return [
-        *(Route(prefix + path, each, methods=["GET"]) for path, each in manifests.items()),
-        route(
-            "/by-slug/{slug}",
-            lambda user, request: catalogue.by_slug(user, parameter(request, "slug")),
-        ),
-        route(
-            "/{plugin}/status",
-            lambda user, request: catalogue.status(user, parameter(request, "plugin")),
-        ),
-        route(
-            "/{plugin}/info",
-            lambda user, request: catalogue.info(user, parameter(request, "plugin")),
-        ),
-        route(
-            "/{plugin}/modules",
-            lambda user, request: catalogue.modules(user, parameter(request, "plugin")),
-        ),
-        route(
-            "/{plugin}/modules/{module}",
-            lambda user, request: catalogue.module(
-                user, parameter(request, "plugin"), parameter(request, "module")
-            ),
-        ),
-    ]
+    async def _answer(
+        self, question: Question, parameters: Iterable[str], request: Request
+    ) -> Response:
+        headers = joined_headers(request.scope)
+        basis = Basis.of(request.scope)
+        user = await basis.settled(self._identity.identify, request.scope, headers)
+        content = await question(user, *(request.path_params[name] for name in parameters))
+        variant = json_variant(to_json(content))
+        return _json_answer(_plan_json(request.method, headers, variant), variant)
 
 
 def _plan_json(method: str, headers: Headers, variant: Variant) -> Plan:
-    """200, or 304 where the caller holds it already. Raises: PreconditionFailed."""
-    # Parts of a JSON answer are of use to nobody.
+    """200, or 304 if the client holds the content. Raises: PreconditionFailed."""
+    # A Range is ignored (RFC 9110 §14.2 allows it): nobody needs a part of a JSON text.
     whole = {name: value for name, value in headers.items() if name != b"range"}
     return plan_answer(method, whole, variant, JSON_ANSWER.encode())
 

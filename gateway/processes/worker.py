@@ -182,7 +182,7 @@ class WorkerServer(uvicorn.Server):
     def _obey(self, orders: Order) -> None:
         """Again without harm."""
         if Order.DRAIN in orders:
-            self._gateway.draining = True
+            self._gateway.health.draining = True
         # uvicorn puts these fields before those of every answer, and obeys this one.
         if _CLOSE not in self.config.encoded_headers:
             self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
