@@ -2,7 +2,6 @@
 
 import contextlib
 import logging.config
-import os
 import signal
 import socket
 import sys
@@ -23,7 +22,7 @@ from gateway.processes.listener import Listener
 from gateway.processes.logs import log_config
 from gateway.processes.supervisor import Supervisor
 from gateway.processes.worker import DID_NOT_START, server_config
-from gateway.settings import CONFIG_VARIABLE, ENVIRONMENT_PREFIX, Settings, load_settings
+from gateway.settings import Settings, load_settings
 from gateway.upkeep.checks import require_servable
 
 
@@ -58,7 +57,6 @@ def serve(
 
     settings = read_settings()
     logging.config.dictConfig(log_config(settings.observability))
-    _tell_workers(config_file, overrides)
     if not Supervisor(Listener(settings), settings, read_settings).run():
         raise SystemExit(DID_NOT_START)
 
@@ -98,15 +96,15 @@ def demo(host: str, port: int, folder: Path | None) -> None:
 
         application, gateway = create_demo_app(settings)
         config = server_config(application, gateway, settings, log_level="warning")
-        # uvicorn raises a signal again when it has shut down: an exit, so that the temporary
-        # site is removed on the way out.
+        # uvicorn raises the signal again after its shutdown: exit then, so that the temporary site
+        # is removed on the way out.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: sys.exit(0))
         _AnnouncingServer(config, announce).run([listener.socket])
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Says its URL once it really listens."""
+    """Announces its URL when it listens."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -118,17 +116,8 @@ class _AnnouncingServer(uvicorn.Server):
             self._announce()
 
 
-def _tell_workers(config_file: Path | None, overrides: dict[str, dict[str, Any]]) -> None:
-    """Workers are new processes: they read what this one read, from the environment."""
-    if config_file is not None:
-        os.environ[CONFIG_VARIABLE] = str(config_file.resolve())
-    for section, values in overrides.items():
-        for key, value in values.items():
-            os.environ[f"{ENVIRONMENT_PREFIX}{section}__{key}".upper()] = str(value)
-
-
 def _require_database(settings: Settings) -> None:
-    """Opens the database once: what is wrong with it becomes one line, and no traceback.
+    """Opens the database once, so that an error in it is one line here, not a worker's traceback.
 
     Raises: ConfigurationError.
     """

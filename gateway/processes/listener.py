@@ -1,7 +1,7 @@
 """The socket that all workers accept from: a TCP port, or a Unix socket with its file.
 
-It is opened once, before the first worker, and outlives each of them: while one is replaced,
-connections wait in its queue for another.
+It is opened once, before the first worker, and outlives all of them: while a worker is replaced,
+connections wait in the socket's queue.
 """
 
 import os
@@ -13,8 +13,8 @@ from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 
 _BACKLOG = 2048
-# Whoever may write to the file may speak to the gateway, and with identity.proxy.trusted =
-# ["unix"] be anyone: the owner and the group, which is where the proxy's user belongs.
+# Read and write for owner and group; the proxy's user belongs to the group. With
+# identity.proxy.trusted = ["unix"], whoever can write to the file can act as any user.
 _UMASK = 0o117
 
 
@@ -36,9 +36,9 @@ class Listener:
             self.name = f"http://{host}:{self.socket.getsockname()[1]}"
 
     def close(self) -> None:
-        """Takes no more connections, once no worker does; again without harm.
+        """Idempotent. Connections are refused when the workers have closed their copies too.
 
-        The file goes too, unless another server has put its own there.
+        The file is removed, unless another server has replaced it.
         """
         self.socket.close()
         file, self._file = self._file, None
@@ -48,7 +48,7 @@ class Listener:
 
 def _tcp_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named, for asyncio sets TCP_NODELAY only where it reads that this is TCP.
+    # asyncio sets TCP_NODELAY only if the socket's protocol is IPPROTO_TCP, not 0.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,15 +80,15 @@ def _unix_socket(file: Path) -> socket.socket:
 
 
 def _remove_leftover(file: Path) -> None:
-    """A server that was killed left its file, which nobody listens on any more.
+    """Removes the file of a server that was killed.
 
-    Raises: ConfigurationError, if somebody does, or if it is something else.
+    Raises: ConfigurationError, if a server listens on it, or if it is no socket.
     """
     try:
         if not stat.S_ISSOCK(file.stat(follow_symlinks=False).st_mode):
             raise ConfigurationError(f"server.uds: {file} is there and is no socket")
         with socket.socket(socket.AF_UNIX) as probe:
-            probe.setblocking(False)  # one that is too busy to answer is alive too
+            probe.setblocking(False)  # a full queue means a busy server: BlockingIOError below
             probe.connect(str(file))
     except FileNotFoundError:
         return
@@ -104,7 +104,7 @@ def _remove_leftover(file: Path) -> None:
 
 def _identity(file: Path) -> tuple[int, int] | None:
     try:
-        facts = file.stat(follow_symlinks=False)
+        status = file.stat(follow_symlinks=False)
     except OSError:
         return None
-    return facts.st_dev, facts.st_ino
+    return status.st_dev, status.st_ino

@@ -1,6 +1,6 @@
 """Logging of the server process: uvicorn's and ours, as text or as JSON lines.
 
-A signed URL is a credential for whoever reads it: no line shows the token of one.
+A signed URL is a credential: no line shows the token of one.
 """
 
 import logging
@@ -12,13 +12,13 @@ import uvicorn.config
 
 from gateway.settings import Observability
 
-# By its place, and by its look: a path may be written in another way (`/%73igned/`).
+# By its place, and by its form: the place can be written in another way (`/%73igned/`).
 _SIGNED_TOKEN = re.compile(r"(?<=/signed/)[^/?\s]+|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?![\w-])")
 _MASK = "***"
 
 
 class MaskSignedTokens(logging.Filter):
-    """Lets every record pass, without tokens of signed URLs in its arguments."""
+    """Keeps every record, and masks the tokens of signed URLs in its arguments."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -30,7 +30,7 @@ class MaskSignedTokens(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (ISO 8601, UTC offset), level, logger, message, error."""
+    """One JSON object per line: time (ISO 8601, UTC offset), level, logger, message, error."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -45,7 +45,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_config(settings: Observability) -> dict[str, Any]:
-    """A `logging.config` dictionary for uvicorn, with our loggers beside its own."""
+    """A `logging.config` dictionary: uvicorn's loggers, and ours."""
     base = uvicorn.config.LOGGING_CONFIG
     config = {
         **base,

@@ -1,12 +1,12 @@
 """Keeps workers serving: starts them, replaces those that die, renews all at SIGHUP, ends them.
 
-    SIGHUP            the settings are read again; new workers come up one by one, and each old
-                      one ends when its successor serves
-    SIGTERM           `/-/ready` says "draining" for server.drain_delay seconds, then the end
-    SIGINT            the end at once: running requests get server.drain_timeout seconds
-    a second of both  the end without waiting for anybody
+    SIGHUP                  reads the settings again and starts new workers one by one; each old
+                            worker ends when its successor serves
+    SIGTERM                 `/-/ready` says "draining" for server.drain_delay seconds, then the end
+    SIGINT                  the end at once: running requests get server.drain_timeout seconds
+    a second one of these   the end without waiting for running requests
 
-It serves nothing itself: one process more, asleep but for ten looks a second.
+The supervisor is a process of its own, which serves nothing: it wakes ten times a second.
 """
 
 import logging
@@ -31,11 +31,11 @@ from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Forked, a worker starts in milliseconds and shares the pages of what is imported. This
-# process has one thread and no event loop, so that forking is safe.
+# A forked worker starts in milliseconds and shares the memory of imported modules. The supervisor
+# has one thread and no event loop: forking it is safe. Not on macOS, whose libraries start threads.
 _START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 _LOOK_S = 0.1
-# A worker that is starting on a busy machine is not a dead one.
+# Long enough for a worker that starts on a busy machine.
 _MOST_SILENCE_S = 30.0
 _PAUSE_AFTER_FAILURE_S = 1.0
 _GRACE_S = 2 * LAST_CALL_S + 5.0
@@ -43,7 +43,7 @@ _GRACE_S = 2 * LAST_CALL_S + 5.0
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A process and what is known of it."""
+    """A process and what its supervisor knows of it."""
 
     process: BaseProcess
     board: Board
@@ -61,9 +61,12 @@ class Worker:
         return self.kill_at < math.inf
 
     def is_overdue(self, now: float, elapsed_s: float) -> bool:
-        """Longer silent, or longer in ending, than a healthy one; `elapsed_s` since last asked."""
-        before, self._beats = self._beats, self.board.beats
-        self._silence_s = self._silence_s + elapsed_s if self._beats == before else 0.0
+        """Whether it has been silent, or has been ending, for longer than a healthy worker.
+
+        `elapsed_s`: since the last call.
+        """
+        last_beats, self._beats = self._beats, self.board.beats
+        self._silence_s = self._silence_s + elapsed_s if self._beats == last_beats else 0.0
         return now > self.kill_at or self._silence_s > _MOST_SILENCE_S
 
 
@@ -73,7 +76,9 @@ class Supervisor:
     def __init__(
         self, listener: Listener, settings: Settings, read_settings: Callable[[], Settings]
     ) -> None:
-        """`read_settings` raises ConfigurationError for what a worker could not start with."""
+        """`settings`: of the first workers. `read_settings`: called at SIGHUP; it raises
+        ConfigurationError for settings that a worker could not start with.
+        """
         self._listener = listener
         self._settings = settings
         self._read_settings = read_settings
@@ -81,32 +86,32 @@ class Supervisor:
         self._workers: list[Worker] = []
         self._generation = 0
         self._has_served = False
-        self._settings_before: Settings | None = None
-        """Those of the workers that are being replaced; None: none are."""
+        self._old_settings: Settings | None = None
+        """Of the workers that are being replaced; None if none are."""
         self._start_after = 0.0
         self._looked_at = time.monotonic()
         self._retire_at: float | None = None
-        """None: nobody has asked for the end."""
+        """When all workers get the order to end; None until a signal asks for the end."""
 
     def run(self) -> bool:
-        """Until all workers have ended; False, if they ended because none could start."""
+        """Returns when all workers have ended; False if they ended because none could start."""
         with _Signals() as signals:
             while self._workers or self._retire_at is None:
                 ended = signals.wait([worker.process.sentinel for worker in self._workers])
-                self._bury(ended)
+                self._remove_ended(ended)
                 for number in signals.take():
                     self._obey(number)
                 now = time.monotonic()
                 self._kill_overdue(now)
                 if self._retire_at is None:
-                    self._tend(now)
+                    self._approach_target(now)
                 elif now >= self._retire_at:
                     self._retire_all(now)
         self._listener.close()
         return self._has_served
 
     def _kill_overdue(self, now: float) -> None:
-        # While this process or the whole machine stood still, nobody was silent.
+        # Cap the elapsed time: after a suspend of the machine, workers must not count as hung.
         elapsed_s = min(now - self._looked_at, 2 * _LOOK_S)
         self._looked_at = now
         for worker in self._workers:
@@ -114,7 +119,7 @@ class Supervisor:
                 logger.error("worker %s does not answer: killed", worker.process.pid)
                 worker.process.kill()
 
-    # What signals ask for
+    # Signals
 
     def _obey(self, number: int) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):
@@ -130,7 +135,7 @@ class Supervisor:
     def _renew(self) -> None:
         if self._retire_at is not None:
             return
-        before = self._settings
+        old_settings = self._settings
         try:
             self._settings = self._read_settings()
         except ConfigurationError as error:
@@ -138,7 +143,7 @@ class Supervisor:
             return
         logger.info("SIGHUP: the workers are replaced one by one")
         self._generation += 1
-        self._settings_before = self._settings_before or before
+        self._old_settings = self._old_settings or old_settings
 
     def _end(self, delay_s: float) -> None:
         self._retire_at = time.monotonic() + delay_s
@@ -150,33 +155,33 @@ class Supervisor:
             if not worker.is_leaving:
                 self._retire(worker, now)
 
-    # What keeps them serving
+    # Workers
 
-    def _tend(self, now: float) -> None:
-        """One step towards as many workers as wanted, all of the newest generation."""
-        wanted = self._settings.server.workers
+    def _approach_target(self, now: float) -> None:
+        """One step towards `server.workers` workers, all of the newest generation."""
+        target = self._settings.server.workers
         staying = [worker for worker in self._workers if not worker.is_leaving]
         outdated = [worker for worker in staying if worker.generation < self._generation]
-        if len(staying) < wanted:
-            for _ in range(wanted - len(staying) if now >= self._start_after else 0):
+        if len(staying) < target:
+            for _ in range(target - len(staying) if now >= self._start_after else 0):
                 self._start()
         elif not all(worker.is_serving for worker in staying):
-            pass  # nobody leaves before his successor serves
-        elif len(staying) > wanted:
+            pass  # no worker ends before its successor serves
+        elif len(staying) > target:
             self._retire((outdated or staying)[0], now)
         elif outdated:
             self._start()
         elif not self._has_served:
             self._has_served = True
             logger.info("gateway running on %s (Press CTRL+C to quit)", self._listener.name)
-        elif self._settings_before is not None and len(self._workers) == wanted:
-            self._settings_before = None
+        elif self._old_settings is not None and len(self._workers) == target:
+            self._old_settings = None
             logger.info("all workers are replaced")
 
     def _start(self) -> None:
         board = Board(self._context)
         process = self._context.Process(  # type: ignore[attr-defined]
-            target=work, args=(self._listener.socket, board), name="gateway worker"
+            target=work, args=(self._listener.socket, board, self._settings), name="gateway worker"
         )
         process.start()
         self._workers.append(Worker(process, board, self._generation))
@@ -189,16 +194,16 @@ class Supervisor:
         for worker in self._workers:
             worker.board.give(order)
 
-    def _bury(self, ended: Container[int]) -> None:
-        for worker in [each for each in self._workers if each.process.sentinel in ended]:
+    def _remove_ended(self, sentinels: Container[int]) -> None:
+        ended = [worker for worker in self._workers if worker.process.sentinel in sentinels]
+        for worker in ended:
             worker.process.join()
             self._workers.remove(worker)
             if not worker.is_leaving and self._retire_at is None:
-                self._mourn(worker)
+                self._on_unexpected_end(worker)
             worker.process.close()
 
-    def _mourn(self, worker: Worker) -> None:
-        """A worker ended that should not have."""
+    def _on_unexpected_end(self, worker: Worker) -> None:
         if worker.is_serving:
             pid, code = worker.process.pid, worker.process.exitcode
             logger.error("worker %s died (exit code %s): another takes its place", pid, code)
@@ -207,50 +212,49 @@ class Supervisor:
         if not self._has_served:
             logger.error("a worker did not start: the gateway ends")
             self._end(0.0)
-        elif self._settings_before is not None:
+        elif self._old_settings is not None:
             logger.error("a new worker did not start: the old ones go on")
-            self._settings, self._settings_before = self._settings_before, None
+            self._settings, self._old_settings = self._old_settings, None
             for other in self._workers:
                 other.generation = self._generation
 
 
 class _Signals:
-    """Those that a supervisor obeys, in the order in which they came."""
-
-    _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+    """The signals that a supervisor obeys, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._came: deque[int] = deque()
+        self._numbers: deque[int] = deque()
 
     def __enter__(self) -> "_Signals":
         self._awake, self._wake = socket.socketpair()
         self._awake.setblocking(False)
         self._wake.setblocking(False)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        self._before = {
+        self._old_handlers = {
             number: signal.signal(number, self._note)
-            for name in self._NAMES
-            if (number := getattr(signal, name, None)) is not None
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._old_handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
         self._awake.close()
         self._wake.close()
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        self._came.append(number)
+        self._numbers.append(number)
 
     def wait(self, sentinels: Sequence[int]) -> set[int]:
-        """Those of `sentinels` that are ready; soon if one is or a signal came."""
+        """The sentinels of processes that have ended. Returns at once if there are any, or if a
+        signal came; else after `_LOOK_S`.
+        """
         ready = wait([self._awake, *sentinels], _LOOK_S)
         if self._awake in ready:
             self._awake.recv(4096)
-        return {each for each in ready if isinstance(each, int)}
+        return {sentinel for sentinel in ready if isinstance(sentinel, int)}
 
     def take(self) -> Iterator[int]:
-        while self._came:
-            yield self._came.popleft()
+        while self._numbers:
+            yield self._numbers.popleft()

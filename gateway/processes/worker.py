@@ -1,8 +1,8 @@
 """One serving process: uvicorn, ended in an order that loses no request.
 
-What a worker and its supervisor (supervisor.py) tell each other stands on a `Board` in shared
-memory, which no side can be kept waiting by. Signals are the supervisor's alone: a terminal
-and some service managers send them to every process of a group.
+A worker and its supervisor (supervisor.py) talk through a `Board` in shared memory: neither side
+ever waits for the other. Only the supervisor obeys signals: a terminal and some service managers
+send them to every process of a group.
 """
 
 import asyncio
@@ -31,31 +31,31 @@ from gateway.hot_path.descriptors import raise_limit
 from gateway.hot_path.front import Front
 from gateway.hot_path.protocol import protocol_for
 from gateway.processes.logs import log_config
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 DID_NOT_START = 3
 """Exit code."""
-# An open connection, idle for so long when the worker is to end, has no request on its way.
+# A request that a client sent before it heard of the end arrives within this time.
 LAST_CALL_S = 1.0
 
 _ATTENTION_S = 0.1
-# Young objects are looked through when 20,000 were made and not freed; objects that survived that
-# once at every 20th time, and all objects at every 2,000th. Hardly any of ours is in a cycle.
+# The first generation is collected after 20,000 allocations that were not freed, the second at
+# each 20th of these collections, the third at each 2,000th. Few of our objects are in cycles.
 _COLLECTIONS = (20_000, 20, 100)
 _CLOSE = (b"connection", b"close")
 
 
 class Order(IntFlag):
-    """What a worker may be told."""
+    """What a supervisor orders its workers to do."""
 
     DRAIN = 1
-    """The node ends: `/-/ready` says so, all else is served as before."""
+    """Say in `/-/ready` that the node ends; serve everything else as before."""
     RETIRE = 2
-    """No new connections; the open ones get one more answer; then the end."""
+    """Accept no connections, give each open one its last answer, then end."""
     HURRY = 4
-    """What still runs is cut off."""
+    """Cut off the requests that still run."""
 
 
 class Board:
@@ -81,11 +81,10 @@ class Board:
         self._beats.value += 1
 
 
-def work(listener: socket.socket, board: Board) -> None:
-    """Serves until told otherwise; reads all settings anew. The whole life of a process."""
+def work(listener: socket.socket, board: Board, settings: Settings) -> None:
+    """The whole life of a worker: serves until its board orders the end."""
     _leave_signals_to_the_supervisor()
     try:
-        settings = load_settings()
         gateway = Gateway(settings)
         config = server_config(gateway, gateway, settings)
     except ConfigurationError as error:
@@ -100,9 +99,9 @@ def server_config(
 ) -> uvicorn.Config:
     """For a server in this process, with the protocol and the limits of the settings.
 
-    `front` answers what is in memory; `application` gets all else.
+    `front` answers what is in memory; `application` gets all other requests.
     """
-    raise_limit()  # before the protocol counts how many connections fit
+    raise_limit()  # the protocol reads the limit to know how many connections fit
     protocol = protocol_for(front, settings.server)
     return uvicorn.Config(application, http=protocol, **uvicorn_options(settings, log_level))
 
@@ -110,8 +109,8 @@ def server_config(
 def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
     server = settings.server
     return {
-        # uvicorn rewrites the peer from X-Forwarded-For where it trusts it; whom to believe is
-        # this gateway's own decision (identity/proxy.py), taken on the real peer.
+        # uvicorn would replace the peer by what X-Forwarded-For says. identity/ decides whom to
+        # believe, and needs the real peer for that.
         "proxy_headers": False,
         "access_log": settings.observability.access_log,
         "log_config": log_config(settings.observability),
@@ -119,14 +118,14 @@ def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, An
         "server_header": False,
         "ws": "none",
         "limit_concurrency": server.limit_concurrency or None,
-        # After all connections have ended: for tasks that nobody waits for any more.
+        # Seconds that uvicorn waits for tasks after WorkerServer has ended all connections.
         "timeout_graceful_shutdown": 1,
         "lifespan": "on",
     }
 
 
 class WorkerServer(uvicorn.Server):
-    """Obeys its board, and ends by itself when the supervisor is gone."""
+    """Obeys its board, and ends by itself when its supervisor has died."""
 
     def __init__(
         self, config: uvicorn.Config, gateway: Gateway, board: Board, drain_timeout_s: float
@@ -147,7 +146,9 @@ class WorkerServer(uvicorn.Server):
         self._attending = asyncio.create_task(self._attend())
 
     async def main_loop(self) -> None:
-        """As uvicorn's; but an idle worker wakes for this and for its change sources at once."""
+        """As uvicorn's, on the turns of `next_turn`: an idle process wakes once for its loop, its
+        board and its change sources.
+        """
         counter = 0
         while not await self.on_tick(counter):
             counter += 1
@@ -161,7 +162,7 @@ class WorkerServer(uvicorn.Server):
         logger.info("no more connections; open: %s", len(self.server_state.connections))
         await self._last_call()
         for connection in list(self.server_state.connections):
-            connection.shutdown()  # now if it is idle, else after its answer
+            connection.shutdown()  # at once if it is idle, else after its answer
         await self._wait_for(lambda: self.server_state.connections, self._drain_timeout_s)
         for connection in list(self.server_state.connections):
             logger.warning("a client that was still being answered is cut off")
@@ -180,10 +181,10 @@ class WorkerServer(uvicorn.Server):
             await next_turn(_ATTENTION_S)
 
     def _obey(self, orders: Order) -> None:
-        """Again without harm."""
+        """Idempotent: called ten times a second with the same orders."""
         if Order.DRAIN in orders:
             self._gateway.health.draining = True
-        # uvicorn puts these fields before those of every answer, and obeys this one.
+        # uvicorn adds these fields to every answer. It closes a connection after this one.
         if _CLOSE not in self.config.encoded_headers:
             self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
             self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
@@ -191,19 +192,19 @@ class WorkerServer(uvicorn.Server):
         self.should_exit = bool(orders & (Order.RETIRE | Order.HURRY))
 
     async def _last_call(self) -> None:
-        """Leaves connections open on which a request may be on its way, for a second.
+        """Keeps idle connections open for a second, as a request may be on its way on them.
 
-        HTTP/1.1 lets a server close an idle connection at any time, and a client that has just
-        sent a request on it cannot know whether it was read.
+        HTTP/1.1 lets a server close an idle connection at any time. A client that has just sent a
+        request on it then cannot know whether the request was read.
         """
-        await asyncio.sleep(0.0)  # those just accepted are known from the next turn on
+        await asyncio.sleep(0.0)  # uvicorn learns of accepted connections in the next turn
         await self._wait_for(self._idle_sockets, LAST_CALL_S)
         await self._wait_for(self._has_unread, LAST_CALL_S, pause_s=0.0)
 
     async def _wait_for(
         self, what_remains: Callable[[], object], most_s: float, pause_s: float = _ATTENTION_S / 5
     ) -> None:
-        """Until nothing remains, unless that takes too long."""
+        """Returns when nothing remains, or after `most_s`."""
         end = time.monotonic() + most_s
         while what_remains() and not self._in_a_hurry and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(pause_s)
@@ -218,7 +219,7 @@ class WorkerServer(uvicorn.Server):
         ]
 
     def _has_unread(self) -> bool:
-        """Whether a request has come that the event loop has not read yet."""
+        """Whether bytes have come that the event loop has not read yet."""
         with selectors.DefaultSelector() as selector:
             for descriptor in self._idle_sockets():
                 selector.register(descriptor, selectors.EVENT_READ)
@@ -226,18 +227,17 @@ class WorkerServer(uvicorn.Server):
 
 
 def _collect_less_often() -> None:
-    """Raises the thresholds of the garbage collector, and leaves out what is there at the start.
+    """Raises the thresholds of the garbage collector, and exempts what exists at the start.
 
-    Cached objects are no garbage, but each collection looks through them. With Python's own
-    thresholds a worker served 3,000 new users a second; with these it served 4,500.
+    Cached objects are no garbage, but each collection visits them. With Python's thresholds a
+    worker served 3,000 new users a second; with these it served 4,500.
     """
     gc.collect()
-    gc.freeze()  # modules and the application stay until the end
+    gc.freeze()  # modules and the application live until the end
     gc.set_threshold(*_COLLECTIONS)
 
 
 def _leave_signals_to_the_supervisor() -> None:
     signal.set_wakeup_fd(-1)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
