@@ -191,7 +191,7 @@ def test_a_worker_that_dies_is_replaced(site: Site) -> None:
 
 def test_a_worker_that_stands_still_is_replaced(site: Site, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import gateway.supervisor\ngateway.supervisor._MOST_SILENCE_S = 3.0\n"
+        "import gateway.processes.supervisor as it\nit._MOST_SILENCE_S = 3.0\n"
     )
     with serving({**site.environment, "PYTHONPATH": str(tmp_path)}) as running:
         (worker,) = children(running.process.pid)
@@ -224,12 +224,12 @@ def is_running(pid: int) -> bool:
 def failing_where(marker: Path, folder: Path) -> dict[str, str]:
     """Workers end before they serve where there is a file `marker`, which no look shows."""
     (folder / "sitecustomize.py").write_text(
-        "import gateway.worker, pathlib\n"
-        "work = gateway.worker.WorkerServer.startup\n"
+        "import gateway.processes.worker as it, pathlib\n"
+        "work = it.WorkerServer.startup\n"
         "async def startup(*arguments, **options):\n"
         f"    if pathlib.Path({str(marker)!r}).exists(): raise SystemExit(3)\n"
         "    await work(*arguments, **options)\n"
-        "gateway.worker.WorkerServer.startup = startup\n"
+        "it.WorkerServer.startup = startup\n"
     )
     return {"PYTHONPATH": str(folder)}
 
