@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 IDENTITY = "identity"
-CODINGS = ("zstd", "br", "gzip")
-"""Codings that variants are made in."""
 
 _MEMBER = re.compile(
     r"(?P<coding>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)"

@@ -21,7 +21,7 @@ from gateway.disk.storage import Document, Facts
 from gateway.errors import NotServed
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, UserId
-from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
+from tests.support.asgi import ENTRY, Client, body, fields, status, with_gateway
 from tests.support.news import AN_HOUR, QUIET
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
@@ -222,22 +222,23 @@ def test_after_a_change_of_a_user_their_next_request_takes_the_long_way(site: Si
 
 
 @pytest.mark.parametrize(
-    "extra",
+    ("field", "expected"),
     [
-        [(b"authorization", b"Bearer other")],  # repeated: no one knows which is meant
-        [(b"range", b"bytes=0-0")],
-        [(b"if-match", b'"x"')],
-        [(b"if-unmodified-since", b"Thu, 01 Jan 1970 00:00:00 GMT")],
-        [(b"if-modified-since", b"Thu, 01 Jan 2099 00:00:00 GMT")],
+        ((b"authorization", b"Bearer other"), 401),  # repeated: no one knows which is meant
+        ((b"range", b"bytes=0-0"), 206),
+        ((b"if-match", b'"x"'), 412),
+        ((b"if-unmodified-since", b"Thu, 01 Jan 1970 00:00:00 GMT"), 412),
+        ((b"if-modified-since", b"Thu, 01 Jan 2099 00:00:00 GMT"), 304),
     ],
 )
-def test_ranges_and_rarer_conditions_take_the_long_way(site: Site, extra: Headers) -> None:
+def test_ranges_and_rarer_conditions_take_the_long_way(
+    site: Site, field: tuple[bytes, bytes], expected: int
+) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
         before = gateway.answered_at_once.total()
-        messages = await client.request(ENTRY, extra=extra)
+        assert status(await client.request(ENTRY, extra=[field])) == expected
         assert gateway.answered_at_once.total() == before
-        assert status(messages) in (206, 304, 401, 412)
 
     with_gateway(site, scenario, **QUIET)
 

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.encodings import CODINGS, IDENTITY, choose, parse_accept_encoding, weight_of
+from gateway.disk.encoder import SUFFIXES
+from gateway.http.encodings import IDENTITY, choose, parse_accept_encoding, weight_of
 
 SMALLEST_FIRST = ("br", "zstd", "gzip")
+CODINGS = tuple(SUFFIXES)
 
 
 @pytest.mark.parametrize(
