@@ -24,13 +24,13 @@ from starlette.types import Message
 
 from gateway import Gateway, create_app, load_settings
 from gateway.changes import ANYTHING
-from gateway.disk.storage import Document, Facts
 from gateway.names import UserId
 from tests.support.asgi import ENTRY, HANGS_AFTER_S, Client, Headers, fields, status, with_gateway
 from tests.support.leaping import LEAP_S, leaping
 from tests.support.news import AN_HOUR
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populated, token
+from tests.support.sources import Queries, UserFiles
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually, until_answer
 
@@ -248,7 +248,7 @@ def test_new_users_do_not_pile_up_before_a_source_that_does_not_answer(
             asking = [client.request(ENTRY, None, extra=credential(f"{it:032x}")) for it in users]
             return await asyncio.gather(*asking)
 
-        database = GatedDatabase(monkeypatch, gateway)
+        database = Queries(monkeypatch, gateway)
         with site.locked():
             began = time.monotonic()
             assert {status(answer) for answer in await ask_all(range(200))} == {503}
@@ -392,24 +392,6 @@ def _without_privileges() -> Iterator[None]:
 # In process: how often, and how soon
 
 
-class GatedDatabase:
-    """The gateway's connection: it counts the queries, and answers them while it is open."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self.open = asyncio.Event()
-        self.open.set()
-        self.asked = 0
-        connection = gateway.database._connection
-        fetch = connection.fetch
-
-        async def gated(statement: str, *values: Any) -> Any:
-            self.asked += 1
-            await self.open.wait()
-            return await fetch(statement, *values)
-
-        monkeypatch.setattr(connection, "fetch", gated)
-
-
 def test_a_slow_database_delays_only_those_who_were_never_here(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -418,9 +400,9 @@ def test_a_slow_database_delays_only_those_who_were_never_here(
             entry = gateway.lookups.records.peek(UserId(ADA))
             return entry is not None and time.monotonic() > entry.fresh_until
 
-        database = GatedDatabase(monkeypatch, gateway)
+        database = Queries(monkeypatch, gateway)
         assert status(await client.request(ENTRY)) == 200
-        database.open.clear()
+        database.may_run.clear()
         while not is_out_of_date():
             assert status(await client.request(ENTRY)) == 200
             await asyncio.sleep(0.005)
@@ -429,7 +411,7 @@ def test_a_slow_database_delays_only_those_who_were_never_here(
         for _ in range(20):
             assert status(await client.request(ENTRY)) == 200
         assert not cold.done()
-        database.open.set()
+        database.may_run.set()
         assert status(await cold) == 200
 
     with_gateway(
@@ -492,7 +474,7 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
             return {status(answer) for answer in answers}
 
         assert await all_statuses() == {200}
-        database = GatedDatabase(monkeypatch, gateway)
+        database = Queries(monkeypatch, gateway)
         file_gone_ = file_gone(site)
         with file_gone_:
             gateway.invalidation.apply(ANYTHING)
@@ -536,23 +518,8 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
             serve = asyncio.create_task(server.serve([listener]))
             while not server.started:
                 await asyncio.sleep(0.01)
-            reads: list[UserId] = []
-            queries: list[str] = []
-            go_on = asyncio.Event()
-            storage, connection = gateway.storage, gateway.database._connection
-            read, fetch = storage.read_document_and_facts, connection.fetch
-
-            def counted_read(user: UserId) -> tuple[Document | None, Facts]:
-                reads.append(user)
-                return read(user)
-
-            async def counted_fetch(statement: str, *values: Any) -> Any:
-                queries.append(statement)
-                await go_on.wait()
-                return await fetch(statement, *values)
-
-            monkeypatch.setattr(storage, "read_document_and_facts", counted_read)
-            monkeypatch.setattr(connection, "fetch", counted_fetch)
+            files, queries = UserFiles(monkeypatch), Queries(monkeypatch, gateway)
+            queries.may_run.clear()
 
             async def ask() -> int:
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -569,11 +536,10 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
             async with asyncio.timeout(HANGS_AFTER_S):
                 while len(server.server_state.connections) < connections:
                     await asyncio.sleep(0.01)
-                go_on.set()
+                queries.may_run.set()
                 assert await asyncio.gather(*asking) == [each] * connections
             server.should_exit = True
             await serve
-            assert len(queries) == 1
-            assert reads == [UserId(ADA)]
+            assert (queries.asked, files.read) == (1, [ADA])
 
     asyncio.run(main())

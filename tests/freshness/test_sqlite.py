@@ -32,6 +32,7 @@ from tests.support.following import follow
 from tests.support.news import AN_HOUR, version_for
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
+from tests.support.sources import Queries
 from tests.support.urls import MANIFEST, public
 from tests.support.waiting import DEADLINE_S, eventually, until
 from tests.support.workers import children
@@ -335,25 +336,10 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
         self.looks_go_on = threading.Event()
         self.counters_go_on = threading.Event()
-        self.loads_go_on = asyncio.Event()
-        self.rows_go_on = asyncio.Event()
-        for event in (self.looks_go_on, self.counters_go_on, self.loads_go_on, self.rows_go_on):
-            event.set()
-        self.looking = self.looked = self.loading = self.read = 0
-        users = gateway.database._connection
-        fetch = SqliteConnection.fetch
-
-        async def held(connection: SqliteConnection, statement: str, *values: Any) -> Any:
-            if connection is not users:
-                return await fetch(connection, statement, *values)
-            self.loading += 1
-            await self.loads_go_on.wait()
-            rows = await fetch(connection, statement, *values)
-            self.read += 1
-            await self.rows_go_on.wait()
-            return rows
-
-        monkeypatch.setattr(SqliteConnection, "fetch", held)
+        self.looks_go_on.set()
+        self.counters_go_on.set()
+        self.looking = self.looked = 0
+        self.queries = Queries(monkeypatch, gateway)
         read = _Counter._read
 
         def held_read(counter: _Counter) -> int:
@@ -369,9 +355,7 @@ class Held:
     async def until(self, what: str, times: int = 1) -> None:
         """That many more of what is counted."""
         after = getattr(self, what) + times
-        async with asyncio.timeout(5.0):
-            while getattr(self, what) < after:
-                await asyncio.sleep(POLLS_S / 4)
+        await until(lambda: getattr(self, what) >= after)
 
     async def two_looks(self) -> None:
         """The second of them began after this call, and what the first found was told."""
@@ -421,13 +405,13 @@ def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
     """Its load is older than the last look at which nothing had changed."""
 
     async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
-        held.loads_go_on.clear()
+        held.queries.may_run.clear()
         asking = asyncio.create_task(client.request(ENTRY))
-        await held.until("loading")
+        await until(lambda: held.queries.asked)
         await held.two_looks()
         await held.no_look()
         commit(site, "1.0.1")
-        held.loads_go_on.set()
+        held.queries.may_run.set()
         assert b"1.0.1" in body(await asking)
         commit(site, "1.0.0")
 
@@ -440,12 +424,12 @@ def test_what_was_read_before_it_was_taken_back_and_landed_after_the_look_is_not
     async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
         await held.no_look()
         commit(site, "1.0.1")
-        held.rows_go_on.clear()
+        held.queries.may_return.clear()
         asking = asyncio.create_task(client.request(ENTRY))
-        await held.until("read")
+        await held.queries.until_answered(1)
         commit(site, "1.0.0")
         await held.two_looks()
-        held.rows_go_on.set()
+        held.queries.may_return.set()
         assert b"1.0.1" in body(await asking)  # asked while that was the truth
 
     taking_back(monkeypatch, site, scenario)

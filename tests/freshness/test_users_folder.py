@@ -29,6 +29,7 @@ from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
+from tests.support.sources import UserFiles
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import DEADLINE_S, eventually, until, until_answer
 
@@ -274,10 +275,8 @@ class Swept:
         monkeypatch.setattr("gateway.freshness.users_folder._SWEEP_S", 0.001)
         settings = load_settings(environ=site.environment)
         self.now_s = 1000.0
-        self.read: list[str] = []
-        self.looked_at: list[str] = []
-        self._count(monkeypatch, "read_document_and_facts", self.read)
-        self._count(monkeypatch, "installations_facts", self.looked_at)
+        files = UserFiles(monkeypatch)
+        self.read, self.looked_at = files.read, files.looked_at
         self.lookups = Lookups(
             PluginStorage(settings.plugins_dir),
             PluginDatabase(connect(settings)),
@@ -287,16 +286,6 @@ class Swept:
         )
         self.users = self.lookups.installations
         self.told: list[UserId | None] = []
-
-    @staticmethod
-    def _count(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> None:
-        call = getattr(PluginStorage, name)
-
-        def counted(storage: PluginStorage, user: UserId) -> Any:
-            calls.append(user)
-            return call(storage, user)
-
-        monkeypatch.setattr(PluginStorage, name, counted)
 
     def _tell(self, change: Change) -> None:
         self.told.append(change.user)

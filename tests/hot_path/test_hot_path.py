@@ -17,13 +17,13 @@ from gateway import Gateway
 from gateway.caching.basis import AT_HAND, AtHand
 from gateway.changes import Change
 from gateway.disk.encoder import MIN_BYTES
-from gateway.disk.storage import Document, Facts
 from gateway.errors import NotServed
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, UserId
 from tests.support.asgi import ENTRY, Client, body, fields, status, with_gateway
 from tests.support.news import AN_HOUR, QUIET
 from tests.support.site import ADA, BEN, Site, bearer
+from tests.support.sources import UserFiles
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import until_answer
 
@@ -33,24 +33,22 @@ MOST_CALLS = 90
 
 
 class Counts:
-    """Python calls, thread hops and queries while the block runs."""
+    """Python calls while the block runs; thread hops and queries since it was made."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self.calls = self.hops = self.queries = 0
+        self.calls = self.hops = 0
+        self._database, self._queries = gateway.database, gateway.database.queries
         run_sync = anyio.to_thread.run_sync
-        connection = gateway.database._connection
-        fetch = connection.fetch
 
         async def counted_hop(*arguments: Any, **options: Any) -> Any:
             self.hops += 1
             return await run_sync(*arguments, **options)
 
-        async def counted_query(statement: str, *values: Any) -> Any:
-            self.queries += 1
-            return await fetch(statement, *values)
-
         monkeypatch.setattr(anyio.to_thread, "run_sync", counted_hop)
-        monkeypatch.setattr(connection, "fetch", counted_query)
+
+    @property
+    def queries(self) -> int:
+        return self._database.queries - self._queries
 
     def __enter__(self) -> "Counts":
         sys.setprofile(self._count)
@@ -163,15 +161,7 @@ def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
         site.give(ADA, f"Plugin{number}", "1.0.0")
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        reads: list[UserId] = []
-        read = gateway.storage.read_document_and_facts
-
-        def counted_read(user: UserId) -> tuple[Document | None, Facts]:
-            reads.append(user)
-            return read(user)
-
-        monkeypatch.setattr(gateway.storage, "read_document_and_facts", counted_read)
-        counts = Counts(monkeypatch, gateway)
+        files, counts = UserFiles(monkeypatch), Counts(monkeypatch, gateway)
         pages = await asyncio.gather(
             *(
                 client.request(f"/api/v1/plugins/Plugin{number}/dist/remoteEntry.js")
@@ -179,7 +169,7 @@ def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
             )
         )
         assert [status(page) for page in pages] == [200] * 10
-        assert (counts.queries, reads) == (1, [ADA])
+        assert (counts.queries, files.read) == (1, [ADA])
 
     with_gateway(site, scenario, **QUIET)
 

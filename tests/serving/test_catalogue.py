@@ -19,13 +19,13 @@ import pytest
 from gateway import Gateway
 from gateway.caching.basis import AT_HAND, Basis, Pending, TracedBasis
 from gateway.changes import Change
-from gateway.disk.storage import Document, Facts
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId
 from gateway.serving.catalogue import Catalogue
 from tests.support.asgi import Client, with_gateway
 from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, CLEO, Site, populated
+from tests.support.sources import UserFiles
 
 ADA_ID, BEN_ID = UserId(ADA), UserId(BEN)
 # Measured 36 on Python 3.11 with ten plugins; the rest is room for other versions.
@@ -66,14 +66,7 @@ class Asked:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
         self._database, self._before = gateway.database, gateway.database.queries
-        self.files: list[UserId] = []
-        read = gateway.storage.read_document_and_facts
-
-        def counted(user: UserId) -> tuple[Document | None, Facts]:
-            self.files.append(user)
-            return read(user)
-
-        monkeypatch.setattr(gateway.storage, "read_document_and_facts", counted)
+        self.files = UserFiles(monkeypatch).read
 
     @property
     def queries(self) -> int:
@@ -183,21 +176,14 @@ def test_a_file_that_hangs_delays_its_user_alone(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
-        released = threading.Event()
-        read = gateway.storage.read_document_and_facts
-
-        def hanging(user: UserId) -> tuple[Document | None, Facts]:
-            if user == ADA_ID:
-                released.wait(60)
-            return read(user)
-
-        monkeypatch.setattr(gateway.storage, "read_document_and_facts", hanging)
+        files = UserFiles(monkeypatch)
+        files.hang(ADA)
         slow = asyncio.create_task(load(gateway, ADA_ID))
         try:
             assert await load(gateway, BEN_ID)
             assert not slow.done()
         finally:
-            released.set()
+            files.release()
         assert len(await slow) == 2
 
     scenario_of(site, scenario)

@@ -1,56 +1,28 @@
 """Users of whom nothing is known: their rows and their JSON are loaded together."""
 
 import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from gateway import Gateway
-from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, Site
-from tests.support.waiting import until
+from tests.support.sources import Queries, UserFiles
 
 ADA_ID = UserId(ADA)
 
 
-class Gate:
-    """Stands behind the gateway's queries: rows are read, and kept back while it is closed."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self.asked = self.read = 0
-        self.open = asyncio.Event()
-        self.open.set()
-        self.error: Exception | None = None
-        connection = gateway.database._connection
-        fetch = connection.fetch_among
-
-        async def gated(statement: str, values: Sequence[str]) -> Any:
-            self.asked += 1
-            if self.error is not None:
-                raise self.error
-            rows = await fetch(statement, values)
-            self.read += 1
-            await self.open.wait()
-            return rows
-
-        monkeypatch.setattr(connection, "fetch_among", gated)
-
-    async def until_read(self, times: int) -> None:
-        await until(lambda: self.read >= times)
-
-
-Scenario = Callable[[Gateway, Client, Gate], Awaitable[None]]
+Scenario = Callable[[Gateway, Client, Queries], Awaitable[None]]
 
 
 def gated(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
     async def main(gateway: Gateway, client: Client) -> None:
-        await scenario(gateway, client, Gate(monkeypatch, gateway))
+        await scenario(gateway, client, Queries(monkeypatch, gateway))
 
     with_gateway(site, main, **QUIET)
 
@@ -58,16 +30,16 @@ def gated(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> No
 def test_whoever_leaves_takes_the_load_from_nobody(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
-        gate.open.clear()
+    async def scenario(_gateway: Gateway, client: Client, queries: Queries) -> None:
+        queries.may_return.clear()
         first = asyncio.create_task(client.request(ENTRY))
-        await gate.until_read(1)
+        await queries.until_answered(1)
         second = asyncio.create_task(client.request(ENTRY))
         await asyncio.sleep(0)
         first.cancel()
-        gate.open.set()
+        queries.may_return.set()
         assert status(await second) == 200
-        assert gate.asked == 1
+        assert queries.asked == 1
         with pytest.raises(asyncio.CancelledError):
             await first
 
@@ -78,19 +50,19 @@ def test_whoever_leaves_takes_the_load_from_nobody(
 def test_what_was_read_before_a_change_is_not_kept_after_it(
     site: Site, monkeypatch: pytest.MonkeyPatch, hard: bool
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
-        gate.open.clear()
+    async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
+        queries.may_return.clear()
         early = asyncio.create_task(client.request(ENTRY))
-        await gate.until_read(1)
+        await queries.until_answered(1)
         site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
         try:
             gateway.lookups.forget_user(ADA_ID, hard=hard)
-            gate.open.set()
+            queries.may_return.set()
             assert status(await early) == 200  # asked before the change: either answer is right
             assert b"1.0.1" in body(await client.request(ENTRY))
         finally:
             site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
-        assert gate.asked == 2
+        assert queries.asked == 2
 
     gated(site, monkeypatch, scenario)
 
@@ -98,12 +70,12 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
 def test_a_failing_database_is_asked_once_and_leaves_nobody_waiting(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
-        gate.error = SourceUnavailable(reason="for this test")
+    async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
+        queries.error = SourceUnavailable(reason="for this test")
         answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(20)))
         assert {status(answer) for answer in answers} == {503}
-        assert gate.asked == 1
-        gate.error = None
+        assert queries.asked == 1
+        queries.error = None
         assert status(await client.request(ENTRY)) == 200
 
     gated(site, monkeypatch, scenario)
@@ -112,17 +84,17 @@ def test_a_failing_database_is_asked_once_and_leaves_nobody_waiting(
 def test_a_file_that_is_being_written_is_read_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
+    async def scenario(_gateway: Gateway, client: Client, queries: Queries) -> None:
         path = site.installations_file(ADA)
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
-        gate.open.clear()
+        queries.may_return.clear()
         asking = asyncio.create_task(client.request(ENTRY))
-        await gate.until_read(1)
+        await queries.until_answered(1)
         path.write_bytes(whole)
-        gate.open.set()
+        queries.may_return.set()
         assert status(await asking) == 200
-        assert gate.asked == 1
+        assert queries.asked == 1
 
     gated(site, monkeypatch, scenario)
 
@@ -130,14 +102,14 @@ def test_a_file_that_is_being_written_is_read_again(
 def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, gate: Gate) -> None:
+    async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
         await client.request(ENTRY)
         gateway.lookups.installations.purge(ADA_ID)
         assert status(await client.request(ENTRY)) == 200
-        assert gate.asked == 1
+        assert queries.asked == 1
         gateway.lookups.records.purge(ADA_ID)
         assert status(await client.request(ENTRY)) == 200
-        assert gate.asked == 2
+        assert queries.asked == 2
         assert gateway.lookups.installations.counters.loads == 2
 
     gated(site, monkeypatch, scenario)
@@ -146,10 +118,10 @@ def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
 def test_a_gateway_that_ends_waits_for_no_load(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[asyncio.Task[Any]] = []
 
-    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
-        gate.open.clear()
+    async def scenario(_gateway: Gateway, client: Client, queries: Queries) -> None:
+        queries.may_return.clear()
         left.append(asyncio.create_task(client.request(ENTRY, BEN)))
-        await gate.until_read(1)
+        await queries.until_answered(1)
 
     gated(site, monkeypatch, scenario)
     assert left[0].cancelled()
@@ -183,17 +155,17 @@ def test_ten_thousand_users_who_come_at_once_cost_a_few_queries(either_site: Sit
 def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_next_query(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(_gateway: Gateway, client: Client, gate: Gate) -> None:
-        gate.open.clear()
+    async def scenario(_gateway: Gateway, client: Client, queries: Queries) -> None:
+        queries.may_return.clear()
         asking = []
         for user in (ADA, BEN, *strangers(50)):
             asking.append(asyncio.create_task(client.request(ENTRY, user)))
-            await gate.until_read(1)
+            await queries.until_answered(1)
             await asyncio.sleep(0)
-        assert gate.asked == 1
-        gate.open.set()
+        assert queries.asked == 1
+        queries.may_return.set()
         await asyncio.gather(*asking)
-        assert gate.asked == 2
+        assert queries.asked == 2
 
     gated(site, monkeypatch, scenario)
 
@@ -201,17 +173,10 @@ def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_nex
 def test_a_file_that_hangs_delays_its_user_and_nobody_else(
     either_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released = threading.Event()
-    read = PluginStorage.read_document_and_facts
-
-    def hanging(storage: PluginStorage, user: UserId) -> Any:
-        if user == ADA:
-            released.wait()
-        return read(storage, user)
-
-    monkeypatch.setattr(PluginStorage, "read_document_and_facts", hanging)
+    files = UserFiles(monkeypatch)
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
+        files.hang(ADA)
         adas = asyncio.create_task(client.request(ENTRY))
         try:
             for batch in range(5):
@@ -220,7 +185,7 @@ def test_a_file_that_hangs_delays_its_user_and_nobody_else(
                 assert [status(answer) for answer in answers] == [200] + [404] * batch
             assert not adas.done()
         finally:
-            released.set()
+            files.release()
         assert status(await adas) == 200
 
     with_gateway(either_site, scenario, **QUIET)

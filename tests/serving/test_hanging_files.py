@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from gateway.disk.storage import PluginStorage
-from gateway.names import UserId
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR, UNWATCHED
 from tests.support.server import serving
 from tests.support.site import ADA, BEN, Site, bearer
+from tests.support.sources import UserFiles
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import until, until_answer
 
@@ -25,76 +23,57 @@ pytestmark = pytest.mark.slow
 PATIENCE_S = 0.3
 
 
-class HungDisk:
-    """Ada's file hangs, whatever is asked of it, until it is released."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.released = threading.Event()
-        self.calls = 0
-        for name in ("read_document_and_facts", "installations_facts"):
-            self._wrap(monkeypatch, name)
-
-    def _wrap(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        call = getattr(PluginStorage, name)
-
-        def hanging(storage: PluginStorage, user: UserId) -> Any:
-            if user == ADA and not self.released.is_set():
-                self.calls += 1
-                self.released.wait()
-            return call(storage, user)
-
-        monkeypatch.setattr(PluginStorage, name, hanging)
-
-
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[HungDisk]:
+def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[UserFiles]:
+    """Ada's file hangs, whatever is asked of it, until it is released."""
     monkeypatch.setattr("gateway.serving.lookups._READ_TIMEOUT_S", PATIENCE_S)
-    disk = HungDisk(monkeypatch)
-    yield disk
-    disk.released.set()
+    files = UserFiles(monkeypatch)
+    files.hang(ADA)
+    yield files
+    files.release()
 
 
 @pytest.mark.parametrize("path", [ENTRY, MANIFEST])
 def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
-    site: Site, disk: HungDisk, path: str
+    site: Site, files: UserFiles, path: str
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         hanging = [asyncio.create_task(client.request(path)) for _ in range(30)]
-        await until(lambda: disk.calls)
+        await until(lambda: files.hung)
         assert status(await client.request(path, BEN)) == 200
         assert {status(answer) for answer in await asyncio.gather(*hanging)} == {503}
         assert status(await client.request(path)) == 503
-        assert disk.calls == 1
-        disk.released.set()
+        assert files.hung == 1
+        files.release()
         await until_answer(lambda: client.request(path), lambda it: status(it) == 200)
 
     with_gateway(site, scenario, **UNWATCHED)
 
 
-def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, disk: HungDisk) -> None:
+def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: UserFiles) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        disk.released.set()
+        files.release()
         assert status(await client.request(ENTRY)) == 200
-        disk.released.clear()
+        files.hang(ADA)
         gateway.lookups.expire_all()
         for _ in range(5):
             assert status(await client.request(ENTRY)) == 200
-        assert disk.calls == 1
+        assert files.hung == 1
 
     with_gateway(site, scenario, **UNWATCHED)
 
 
 def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
-    site: Site, disk: HungDisk
+    site: Site, files: UserFiles
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         async def asked(user: str) -> int:
             return status(await client.request(ENTRY, user))
 
-        disk.released.set()
+        files.release()
         for user in (ADA, BEN):
             assert status(await client.request(ENTRY, user)) == 200
-        disk.released.clear()
+        files.hang(ADA)
         assert await asked(ADA) == 200  # so that her file is looked at
         ben = site.installations_file(BEN)
         before = ben.read_bytes()
@@ -102,8 +81,8 @@ def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
             for content, expected in ((b"{}", 404), (before, 200)) * 2:
                 ben.write_bytes(content)
                 await until_answer(lambda: asked(BEN), expected.__eq__)
-            assert disk.calls == 1
-            disk.released.set()  # and from then on Ada's file is looked at again
+            assert files.hung == 1
+            files.release()  # and from then on Ada's file is looked at again
             site.write_installations(ADA, b"{}")
             await until_answer(lambda: asked(ADA), lambda it: it == 404)
         finally:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,9 @@ from gateway.errors import SourceUnavailable
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.commands import run
 from tests.support.site import ADA, BEN, NOBODY, Site, populated
+from tests.support.sources import Queries
 from tests.support.urls import public
+from tests.support.waiting import until_answer
 
 pytestmark = pytest.mark.slow
 
@@ -30,23 +31,10 @@ class Asked:
     """Statements that reach the database, for users and for strangers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self.for_users: list[str] = []
-        self.for_strangers: list[str] = []
         database = gateway.database
         assert database._strangers is not database._connection
-        self._listen(monkeypatch, database._connection, self.for_users)
-        self._listen(monkeypatch, database._strangers, self.for_strangers)
-
-    def _listen(
-        self, monkeypatch: pytest.MonkeyPatch, connection: Any, statements: list[str]
-    ) -> None:
-        fetch = connection.fetch
-
-        async def noting(statement: str, *values: Any) -> Any:
-            statements.append(statement)
-            return await fetch(statement, *values)
-
-        monkeypatch.setattr(connection, "fetch", noting)
+        self.for_users = Queries(monkeypatch, gateway).statements
+        self.for_strangers = Queries(monkeypatch, gateway, database._strangers).statements
 
 
 Scenario = Callable[[Gateway, Client, Asked], Awaitable[None]]
@@ -82,9 +70,9 @@ def test_a_slug_that_is_published_shows_within_the_lifetime_of_a_no(
         assert status(await client.request(public("New"), None)) == 404
         site.publish("New", "1.0.0")
         site.add_row(BEN, "New", "1.0.0")
-        async with asyncio.timeout(3):
-            while status(await client.request(public("New"), None)) != 200:
-                await asyncio.sleep(0.02)
+        await until_answer(
+            lambda: client.request(public("New"), None), lambda answer: status(answer) == 200
+        )
 
     listening(site, monkeypatch, scenario)
 

@@ -1,0 +1,90 @@
+"""The sources of a gateway in this process: what it asks of them is written down, and can wait."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway import Gateway
+from gateway.disk.storage import PluginStorage
+from gateway.names import UserId
+from tests.support.waiting import until
+
+
+class Queries:
+    """The queries of one connection to the database, of the gateway's users by default."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, connection: Any = None
+    ) -> None:
+        self.statements: list[str] = []
+        """Those that were asked, in order."""
+        self.answered = 0
+        """How many of them the database has answered."""
+        self.may_run = asyncio.Event()
+        self.may_run.set()
+        self.may_return = asyncio.Event()
+        """Rows that were read are kept back until it is set."""
+        self.may_return.set()
+        self.error: Exception | None = None
+        """Raised instead of an answer."""
+        connection = connection or gateway.database._connection
+        monkeypatch.setattr(connection, "fetch", self._watched(connection.fetch))
+
+    @property
+    def asked(self) -> int:
+        return len(self.statements)
+
+    async def until_answered(self, count: int) -> None:
+        await until(lambda: self.answered >= count)
+
+    def _watched(self, fetch: Callable[..., Any]) -> Callable[..., Any]:
+        async def watched(statement: str, *values: Any) -> Any:
+            self.statements.append(statement)
+            if self.error is not None:
+                raise self.error
+            await self.may_run.wait()
+            rows = await fetch(statement, *values)
+            self.answered += 1
+            await self.may_return.wait()
+            return rows
+
+        return watched
+
+
+class UserFiles:
+    """The files of users (installed_plugins.json): who reads one, or looks whether it changed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[str] = []
+        """Whose file was read, in order."""
+        self.looked_at: list[str] = []
+        self.hung = 0
+        """How many calls had to wait."""
+        self._hanging: str | None = None
+        self._released = threading.Event()
+        self._watch(monkeypatch, "read_document_and_facts", self.read)
+        self._watch(monkeypatch, "installations_facts", self.looked_at)
+
+    def hang(self, user: str) -> None:
+        """From now on whatever is asked of this user's file waits for `release`."""
+        self._released.clear()
+        self._hanging = user
+
+    def release(self) -> None:
+        self._hanging = None
+        self._released.set()
+
+    def _watch(self, monkeypatch: pytest.MonkeyPatch, name: str, users: list[str]) -> None:
+        call = getattr(PluginStorage, name)
+
+        def watched(storage: PluginStorage, user: UserId) -> Any:
+            users.append(user)
+            if user == self._hanging:
+                self.hung += 1
+                self._released.wait()
+            return call(storage, user)
+
+        monkeypatch.setattr(PluginStorage, name, watched)
