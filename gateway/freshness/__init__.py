@@ -1,31 +1,42 @@
-"""Who says that something changed. An open set: one source, one file.
+"""How cached values stay true. Theory of operation:
 
-Theory of operation. The caches hold what the database and the users' files said. They know two
-ends of a value: its `ttl`, a safety net, and the news of a source. A source does two things:
+The caches hold what the database, the users' JSON files and the plugin folders said. Others write
+all of these at any time. Three things bound how long a cached value may be wrong.
 
-- It tells of changes. It drops nothing itself: `invalidation.py` expires or purges whatever a
-  change may concern. A load that is under way then is not kept, as it may have read the old state.
-  A source that cannot say what changed, or has not looked for a while, tells of ANYTHING.
-- It confirms. A confirmation says: what is held now, and was not expired, was right at the moment
-  `at`. From `at` on the value is fresh for another `ttl`, up to `max_age` after its load.
+1. A lifetime. A value is used for `ttl` after its load, whatever else happens. This is the net
+   beneath: if everything below fails, a change shows when `ttl` ends.
 
-Three rules keep confirmations true:
+2. A change. Whoever makes or notices one hands a `Change` (changes.py) to `Invalidation`:
 
-1. A confirmation is an observation that came back: a look at a counter, a heartbeat that went
-   through the server, a look at a file. Its moment is the one before the observation began.
-2. News first: what was observed is told, and only then is the rest confirmed.
-3. No observation, no confirmation. A source that fails, hangs, lags or is paused needs no word for
-   it: `ttl` runs out, counted from the last observation, and the source of the value is asked.
+   - A hard change purges: the value is gone, and the next request loads it.
+   - A soft change expires: the next request loads the value, but the old one stands in while its
+     source fails.
+   - In both cases a load that is under way may have read the old state: it is not kept as fresh.
+   - ANYTHING is the soft change of everything, for a source that cannot say what changed or may
+     have missed a change. `read_since` narrows it to what was read since a moment.
 
-What each source observes, and why that is enough, is said in its own file:
+3. A confirmation makes lifetimes longer. A source that watches and sees no change says: what is
+   cached now was right at the moment `at`. From `at` on, each value that was not expired is fresh
+   for another `ttl`, up to `max_age` after its load. Three rules keep confirmations true:
 
-    sqlite          the change counter of the file      confirms all of the database at once
-    postgres        a heartbeat through LISTEN          the same, where triggers tell of commits
-    users_folder    the files of users in use           confirms each of these users
-    workers, pinned_trees                               tell, and confirm nothing
+   - A confirmation is an observation that came back: a look at a counter, a heartbeat that went
+     through the server, a look at a file. Its moment is the one before the observation began.
+   - Changes first: a source tells of the changes that it observed, and only then confirms the rest.
+   - No observation, no confirmation. If a source fails, hangs, lags or is paused, nobody has to
+     notice: `ttl` counts from the last observation that came back, and ends.
 
-A source runs for as long as the gateway does. When it begins anew, ANYTHING may have changed. TTLs
-stay behind all of them: a source that fails costs freshness, never correctness.
+Ways in which a change arrives, one file each (each says why its confirmations are true):
+
+    announcing     made by this process: applied at once, and announced to the others
+    workers        announced by other processes of this host, in the change log
+    postgres       commits, by triggers and LISTEN; announced by other      confirms the database,
+                   nodes, by NOTIFY                                         if there are triggers
+    sqlite         commits, by the file's change counter (data_version)     confirms the database
+    users_folder   users' JSON files, by looking at those in use            confirms these users
+    pinned_trees   folders whose files only the proxy sends: made right on the disk, tells nobody
+
+Sources are an open set. A source runs for as long as the gateway, and is started again when it
+fails. A source that fails costs freshness alone: requests are answered, and lifetimes hold.
 """
 
 import asyncio
@@ -46,32 +57,33 @@ Begun = Callable[[], None]
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
-# Opening SQLite and one look at 50,000 rows take 60 ms, a connection to PostgreSQL 20 ms.
+# Opening SQLite and one look at 50,000 rows takes 60 ms, connecting to PostgreSQL 20 ms.
 _LONGEST_START_S = 5.0
 _EARLY_SHARE = 0.05
 
 
 class FreshnessSource(Protocol):
-    """One way of noticing changes."""
+    """Notices changes in one way, and tells of them. It drops nothing itself."""
 
     name: str
 
     async def run(self, tell: Tell, begun: Begun) -> None:
-        """Tells of changes until it is cancelled. When it ends, or fails, it is started again.
+        """Calls `tell` with each change until it is cancelled. It is started again if it ends or
+        fails.
 
-        It calls `begun` when it will notice every change from now on. Before that it tells of
-        ANYTHING, if it may have missed a change.
+        It calls `begun` once it notices every change from then on. If it may have missed a change
+        before, it tells of ANYTHING first.
         """
 
 
 async def next_turn(period_s: float) -> None:
     """Sleeps until the loop's clock shows a multiple of `period_s`.
 
-    Sources that wait for the same turn wake the process once. Waking costs 80 to 100 µs, far more
-    than what most sources do then.
+    All sources that wait for this moment wake the process once: waking costs 80 to 100 µs, far more
+    than the work of most sources.
     """
     now = asyncio.get_running_loop().time()
-    # A timer may fire a little early: the turn that is about to come is this one.
+    # A timer may fire a little early. Then the turn that is about to come is this one.
     turn = math.floor(now / period_s + _EARLY_SHARE) + 1
     await asyncio.sleep(turn * period_s - now)
 
@@ -80,8 +92,8 @@ async def next_turn(period_s: float) -> None:
 async def following(sources: Sequence[FreshnessSource], tell: Tell) -> AsyncIterator[None]:
     """Runs all sources until the block ends. The block begins when all of them have begun.
 
-    So nothing is cached before the first look, which would expire it at once. A source that fails
-    or is slow does not keep the gateway from serving: the TTLs hold until it begins.
+    So nothing is cached before their first ANYTHING, which would expire it at once. The block waits
+    5 seconds at most, and not for a source that fails: the gateway serves, and lifetimes hold.
     """
     begun = [asyncio.Event() for _ in sources]
     tasks = [
@@ -100,7 +112,7 @@ async def following(sources: Sequence[FreshnessSource], tell: Tell) -> AsyncIter
 
 
 async def _keep_running(source: FreshnessSource, tell: Tell, begun: Begun) -> None:
-    """Runs `source` for ever. A failure tells of nothing: what is known is all there is."""
+    """Runs `source` again and again. A failure is no news: cached values live out their `ttl`."""
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
@@ -109,5 +121,5 @@ async def _keep_running(source: FreshnessSource, tell: Tell, begun: Begun) -> No
         except Exception as error:  # the edge of a background task: it must not die silently
             logger.warning("freshness: %s: %r; again in %.1f s", source.name, error, pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        begun()  # nobody waits for the second try
+        begun()  # after the first failure nobody waits for the source
         await asyncio.sleep(pause_s)

@@ -5,8 +5,8 @@ else drops what is cached because of a change.
 
 One thing needs no change: a request that opens a file and finds other bytes than the cache says
 purges that entry (`purge_wrong` of `AssetStore` and `SharedVersions`) and looks again. It purges
-this entry alone: requests for old pins find wrong bytes all the time, and must not empty the caches
-for all others. It tells nobody: each process compares for itself.
+this entry alone: any request for the pin of a build that was replaced finds other bytes, and must
+not empty the caches for everybody. It tells no other process: each compares for itself.
 """
 
 from gateway.changes import Change
@@ -38,8 +38,8 @@ class Invalidation:
         """How many changes were applied."""
 
     def apply(self, change: Change) -> None:
-        """After this call no request is answered from what a hard change concerns, nor, while its
-        source can be asked, from what a soft one concerns."""
+        """After this call requests are answered from what the sources say then. After a soft change
+        older values stand in while a source fails."""
         self.applied += 1
         if change.read_since is not None:
             self._catalogue.manifests.expire_all()

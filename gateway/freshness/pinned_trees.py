@@ -1,8 +1,8 @@
-"""Versions that were rebuilt or removed while nobody but the proxy was asked for them.
+"""Versions that were rebuilt or removed while requests for them went to the proxy alone.
 
-The proxy sends pinned files without asking (disk/pinned_trees.py), so nothing else makes the
-gateway look.
-Looking is no use of a version: what nobody asks us for may be collected.
+The proxy sends pinned files without asking the gateway (disk/pinned_trees.py), so no request makes
+the gateway look at their folders; this source does. A look does not count as a use of the version:
+garbage collection may remove a version that nobody asks the gateway for.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _PAUSE_S = 10.0
 
 
 class PinnedTreesSource:
-    """Looks at the folder of every version that has a tree; there is nothing to tell others."""
+    """Looks at the folder of every version that has a tree, and corrects the tree. Tells nobody."""
 
     name = "pinned trees"
 
@@ -25,7 +25,7 @@ class PinnedTreesSource:
         self._pause_s = pause_s
 
     async def run(self, _tell: Tell, begun: Begun) -> None:
-        begun()  # the gateway itself answers from no tree
+        begun()  # the gateway itself answers nothing from a tree
         while True:
             await anyio.to_thread.run_sync(self._trees.look_again)
             await asyncio.sleep(self._pause_s)

@@ -1,28 +1,29 @@
-"""What PostgreSQL carries from one session to all others (LISTEN, NOTIFY).
+"""Changes that PostgreSQL carries from one session to all others, by LISTEN and NOTIFY.
 
-Commits, told by triggers on the two tables: `gateway init --triggers` installs them; without
-them no commit is told, and the TTLs hold. The payload is the user whose rows changed, or empty.
+Two kinds of notifications arrive on one channel:
 
-Changes made at another node: the payload is the `Change` itself, in at most 300 of the 8,000
-bytes that a payload may have. It begins with a bracket, as no user does.
+- commits, sent by triggers (database/triggers.py). The payload is the user whose rows changed, or
+  empty. Without triggers no commit is notified, and lifetimes hold;
+- changes that other nodes announce. The payload is the encoded `Change`, at most 300 of the 8,000
+  bytes that a payload may have. It begins with a bracket, as no user does.
 
-The connection is a dedicated one outside the pool; when it breaks it is made anew, and
-anything may have changed in between.
+The source has a connection of its own, outside the pool. When it breaks, the source connects again,
+and anything may have changed in between.
 
-A heartbeat about once a second: the connection notifies itself, on a channel of its own. When the
-heartbeat arrives, what is held of the database is confirmed as of the moment before it was sent.
-Why that was right at that moment: notifications of different transactions are delivered in the
-order in which the transactions committed (PostgreSQL's documentation of NOTIFY; there is one queue,
-whatever the channel), and asyncpg calls listeners in that order. So what was committed before the
-heartbeat was sent has been told before it arrived, if triggers tell of it:
+Once a second the connection sends itself a heartbeat, on a channel of its own. When it arrives,
+all cached values of the database are confirmed, as of the moment before it was sent. They were
+right at that moment: notifications of different transactions are delivered in the order in which
+the transactions committed (PostgreSQL's documentation of NOTIFY; there is one queue for all
+channels), and asyncpg calls listeners in that order. So commits before the heartbeat was sent were
+told before it arrived, if triggers notify of them:
 
-- the statement that sends the heartbeat also reads what the triggers are. If they are missing,
+- the statement that sends the heartbeat also reads the state of the triggers. If they are missing,
   disabled, or notify another channel, nothing is confirmed;
-- if they, or the tables, are not those of the heartbeat before, a commit in between may not have
-  been told: anything may have changed.
+- if that state, or that of the tables, differs from the heartbeat before, a commit in between may
+  not have been notified: anything may have changed.
 
-A connection that is half open, a process that is paused, a server or a pooler that keeps
-notifications back: the heartbeat does not arrive, and nothing is confirmed.
+If a connection is half open, a process is paused, or a server or pooler holds notifications back,
+the heartbeat does not arrive, and nothing is confirmed.
 """
 
 import asyncio
@@ -42,13 +43,14 @@ from gateway.serving.lookups import Lookups
 from gateway.settings import Settings
 
 _CONNECT_TIMEOUT_S = 5.0
-# Where `ttl` is short, there are four in it.
+# Shorter if `ttl` is short: four heartbeats fit into it.
 _BEAT_S = 1.0
 _SHORTEST_BEAT_S = 0.05
 # A heartbeat that does not arrive within this time ends the connection.
 _PROBE_S = 5.0
 
-# More than a node changes while its database is away; beyond it everything is forgotten.
+# More than a node changes while its database is away. If there are more, one change of everything
+# takes their place.
 _MOST_UNSENT = 1000
 _NOTIFY = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
 
@@ -57,7 +59,7 @@ _BEAT = f"SELECT pg_notify($1, $2), {trigger_state('$3::text')}"
 
 
 class PostgresSource:
-    """Listens, and tells other nodes, on a connection of its own."""
+    """Listens for changes, and sends those of this node, on a connection of its own."""
 
     name = "postgres"
 
@@ -69,8 +71,8 @@ class PostgresSource:
         confirm: Callable[[float], None] = lambda _at: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`confirm` hears of moments of the `clock`: each commit before them has been told. What
-        it confirms is fresh for `ttl_s` after them.
+        """`confirm` is called with a moment of the `clock`: each commit before it has been told.
+        What it confirms stays fresh for `ttl_s` after that moment.
 
         Raises: ConfigurationError, without asyncpg.
         """
@@ -89,18 +91,19 @@ class PostgresSource:
         self._confirm = confirm
         self._clock = clock
         self._unsent: dict[Change, None] = {}
-        self._stirred = asyncio.Event()
-        """There is something to send, or the connection ended."""
+        self._woken = asyncio.Event()
+        """Set when there is something to send, and when the connection ends."""
 
     def announce(self, change: Change) -> None:
-        """Tells all other nodes soon; when the database is back, if it cannot be reached."""
+        """Sends the change to all other nodes soon, or, while the database is away, when it is
+        back."""
         self._unsent[change] = None
         if len(self._unsent) > _MOST_UNSENT:
             self._unsent = {Change(): None}
-        self._stirred.set()
+        self._woken.set()
 
     async def send_now(self) -> None:
-        """Sends what was announced, from a process that does not run this source.
+        """Sends what was announced, for a process that does not `run` this source.
 
         Raises: OSError, if the database fails.
         """
@@ -117,11 +120,11 @@ class PostgresSource:
 
     async def run(self, tell: Tell, begun: Begun) -> None:
         connection = await self._connect(self._url, timeout=_CONNECT_TIMEOUT_S)
-        connection.add_termination_listener(lambda _connection: self._stirred.set())
+        connection.add_termination_listener(lambda _connection: self._woken.set())
         own_pid = connection.get_server_pid()
 
         def hear(_connection: object, pid: int, _channel: str, payload: str) -> None:
-            if pid != own_pid:  # ours was applied when it was announced
+            if pid != own_pid:  # our own were applied when they were announced
                 tell(_change(payload))
 
         try:
@@ -136,22 +139,22 @@ class PostgresSource:
             connection.terminate()
 
     async def _follow(self, connection: Any, heart: "_Heart", tell: Tell) -> None:
-        """Announces what is to be told, and beats, until the connection ends."""
+        """Sends announced changes and heartbeats until the connection ends."""
         beats_at = 0.0
         while not connection.is_closed():
-            self._stirred.clear()
+            self._woken.clear()
             await self._send_unsent(connection)
             if time.monotonic() >= beats_at:
                 beats_at = time.monotonic() + self._beat_s
                 await self._beat(heart, tell)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), beats_at - time.monotonic())
+                await asyncio.wait_for(self._woken.wait(), beats_at - time.monotonic())
 
     async def _beat(self, heart: "_Heart", tell: Tell) -> None:
         began_at, before = self._clock(), heart.triggers
         await heart.beat()
         if heart.triggers != before:
-            tell(ANYTHING)  # what was committed while they were others
+            tell(ANYTHING)  # commits between the two heartbeats may not have been notified
         if heart.triggers is not None:
             self._confirm(began_at)
 
@@ -162,13 +165,14 @@ class PostgresSource:
         payloads = [change.encode().decode() for change in changes]
         try:
             await connection.execute(_NOTIFY, self._channel, payloads, timeout=_PROBE_S)
-        except BaseException:  # cancelled too: what was not sent is sent later
+        except BaseException:  # also when cancelled: what was not sent is sent later
             self._unsent = changes | self._unsent
             raise
 
 
 def postgres_source(settings: Settings, lookups: Lookups | None = None) -> PostgresSource | None:
-    """None if the database is not PostgreSQL. Without `lookups` it announces and confirms nothing.
+    """None if the database is not PostgreSQL. `lookups` are confirmed; without them the source is
+    for announcing alone.
 
     Raises: ConfigurationError, without asyncpg.
     """
@@ -182,24 +186,24 @@ def postgres_source(settings: Settings, lookups: Lookups | None = None) -> Postg
 
 
 class _Heart:
-    """Notifies its own connection, and waits until that has come back."""
+    """Notifies its own connection, and waits until the notification has come back."""
 
     def __init__(self, connection: Any, channel: str) -> None:
         self._connection = connection
         self._channel = channel
-        # Nobody else listens there; on the common channel others would take it for a change.
+        # Nobody else listens there. On the common channel others would take it for a change.
         self._own_channel = f"gateway_beat_{secrets.token_hex(8)}"
         self._sent = 0
         self._arrived = asyncio.Event()
         self.triggers: str | None = None
-        """What told of commits, at the last beat; None: nothing did."""
+        """The state of the triggers at the last beat; None: not every commit is notified."""
 
     async def begin(self) -> None:
         await self._connection.add_listener(self._own_channel, self._hear)
         await self.beat()
 
     async def beat(self) -> None:
-        """When it returns, what was committed before the call has been told, by `triggers`.
+        """When it returns, each commit before the call that `triggers` notified has been told.
 
         Raises: TimeoutError; what asyncpg raises.
         """
@@ -221,5 +225,5 @@ def _change(payload: str) -> Change:
         if payload.startswith("["):
             return Change.decode(payload.encode())
         return Change(user=parse_user_id(payload))
-    except ValueError:  # empty, or of a version of ours that says more
+    except ValueError:  # empty, or sent by a newer version that says more
         return ANYTHING

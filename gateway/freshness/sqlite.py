@@ -1,39 +1,38 @@
 """Commits by other programs to the SQLite file.
 
-`PRAGMA data_version` on a held connection moves at another connection's commit, in both
-journal modes. It speaks of the whole file, and the application writes to other tables at any
-time, an audit row for each failed login: so a move is followed by a look at our table. If the
-table differs from the last look, everything is asked for again. If not, manifests are made
-again, and what was read since the last look is held against the table: it may have changed and
-changed back in between. A file put in the place of the old one moves nothing; its inode does.
+`PRAGMA data_version` on a connection that stays open changes when another connection commits, in
+both journal modes. It counts for the whole file, and the application writes to other tables at any
+time, such as an audit row for each failed login. So when the counter moves, the source looks at the
+table `plugin`. If the table differs from the last look, it tells of ANYTHING. If not, the table may
+still have changed and changed back in between: manifests expire, and what lookups read since the
+last look is compared with the table. A file that replaces the old one moves no counter; its inode
+is compared.
 
-A look that came back confirms what is held of the database, as of the moment before it began. It
-happens in a thread of its own, which wakes the event loop only for a commit: ten looks a second
-cost 0.1 % of a core, and through aiosqlite's thread and the loop 0.4 %.
+A look at the counter that came back confirms all cached values of the database, as of the moment
+before the look began. Looks happen in a thread of their own, which wakes the event loop only for a
+commit: ten looks a second cost 0.1 % of a core; through aiosqlite's thread and the loop, 0.4 %.
 
-Why that misses nothing: let a load read the state B, after the commit of B and before that of
-A, which takes B back.
+Why no change is missed. Let a commit write the state B, a load read B, and a commit A take B back.
 
-- A look that finds the counter unmoved saw no commit before it. What landed before that look
-  was read before it, too, so it is true: `since` moves to the moment before the look.
-- The first look after the commit of A finds the counter moved. If the load landed at or after
-  `since`, its entry is compared with the rows that the same statement read as the table's digest,
-  and expires unless it agrees. If the load has not landed, its value is not kept.
+- A look that finds the counter unmoved saw no commit before it. Loads that landed before that look
+  read before it, too, so their values are true: `since` moves to the moment before the look.
+- The first look after commit A finds the counter moved. If the load landed at or after `since`, its
+  entry is compared with the rows that the same statement read as the table's digest, and expires
+  unless it agrees. If the load has not landed, its value is not kept.
 
-Why what is confirmed was right at that moment, `at`: let M be the last look that found the counter
-moved, or the first one, and let an entry be fresh when it is confirmed.
+Why a confirmed value was right at the moment `at`. Let M be the last look that found the counter
+moved, or else the first look; let an entry be fresh when it is confirmed.
 
 - If it was read after M, no commit came between its reading and the look that confirms, which read
   the counter after `at`. (If it was read after `at`, it was right even later.)
-- If it was read before M, it had landed when M's news were told: a load that had not is not kept.
-  So it was not expired by them. Then the digest was that of the look before, and the entry agreed
-  with the table at that moment: it landed at or after `since` and was compared, or before `since`
-  and was right then. No commit came since: M's digest was read after M's counter, so a
-  commit between them moves the counter for the next look.
-- The digest is of the columns that these caches hold. What holds more columns expires whole when
-  such news are told.
-- The counter means nothing for another file: which file it is is looked at after the counter is
-  read and before anything is confirmed.
+- If it was read before M, it had landed when the source told of M's change: a load that had not
+  landed is not kept. As the entry is fresh, that change did not expire it. So the digest equalled
+  that of the look before, and the entry agreed with the table at that moment: it landed at or after
+  `since` and was compared, or before `since` and was right then. No commit came since: M read the
+  digest after the counter, so a commit between the two moves the counter for the next look.
+- The digest covers the columns that lookups hold. Caches that hold more columns expire as a whole.
+- The counter means nothing for another file: after each reading of the counter, and before anything
+  is confirmed, the source looks at which file has the name.
 """
 
 import hashlib
@@ -52,26 +51,26 @@ from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.threads import in_own_thread
 
-# The digest's text, and the rows of some users, in one statement: both are of one moment.
-# group_concat runs inside SQLite and off the loop: 50,000 rows take about 50 ms. quote() tells
+# One statement reads the digest's text and the rows of some users, so both are of one moment.
+# group_concat runs inside SQLite and outside the loop: 50,000 rows take about 50 ms. quote() keeps
 # values of different types apart.
 _LOOK = (
     "SELECT NULL, group_concat(quote(id) || quote(plugin_slug) || quote(version)"  # noqa: S608
     " || quote(enabled) || quote(user_id)), NULL, NULL, NULL FROM plugin UNION ALL"
     f" SELECT user_id, {RECORD_COLUMNS} FROM plugin WHERE user_id IN "
 )
-# A look at more rows is not worth its price, and at a million it fails: any commit may then have
-# changed anything. Counting stops there, and costs a millisecond.
+# Looking at more rows costs too much, and at a million rows it fails: then any commit may have
+# changed anything. Counting stops at this number, and costs a millisecond.
 _MOST_ROWS = 50_000
 _ROWS = f"SELECT count(*) FROM (SELECT 1 FROM plugin LIMIT {_MOST_ROWS + 1})"  # noqa: S608
-# SQLite takes 999 parameters at least. Of more users nothing is confirmed.
+# SQLite takes at least 999 parameters. The rows of further users are not compared.
 _MOST_USERS = 500
 
 
 class _Counter:
-    """The change counter of one file, on a connection that is held. Blocking, the making too.
+    """The change counter of one file, on a connection that stays open. Blocking, like its making.
 
-    It tells `confirm` the moment before each look that found nothing.
+    `confirm` is called with the moment before each look that found the counter unmoved.
     """
 
     def __init__(
@@ -87,11 +86,11 @@ class _Counter:
         self._poll_s = poll_s
         self._confirm = confirm
         self._clock = clock
-        self._turn = threading.Lock()
-        # Waiting for an Event costs half as much again as for a lock.
-        self._running = threading.Lock()
-        self._running.acquire()
-        # Before the file is opened: what is put in its place from now on is noticed.
+        self._in_use = threading.Lock()
+        # Held until `stop`. Waiting for an Event costs half as much again as waiting for a lock.
+        self._stopping = threading.Lock()
+        self._stopping.acquire()
+        # Before the file is opened: a file that replaces it from now on is noticed.
         self._identity = file_identity(file)
         self._connection = sqlite3.connect(
             f"file:{quote(str(file.resolve()))}?mode=ro",
@@ -101,12 +100,13 @@ class _Counter:
         )
         self._version = self._read()
         self.unmoved_at = float("-inf")
-        """The moment before the last look that found nothing."""
+        """The moment before the last look that found the counter unmoved."""
 
     def wait_for_commit(self) -> float | None:
-        """The moment before the look that found one; None: there is another file, or `stop`."""
-        with self._turn:
-            while not self._running.acquire(timeout=self._poll_s):
+        """Returns the moment before the look that found a commit; None after `stop`, or if there is
+        another file."""
+        with self._in_use:
+            while not self._stopping.acquire(timeout=self._poll_s):
                 looked_at = self._clock()
                 version = self._read()
                 if file_identity(self._file) != self._identity:
@@ -119,21 +119,21 @@ class _Counter:
         return None
 
     def _read(self) -> int:
-        # All rows, although there is one: a statement that is not at its end holds its lock.
+        # All rows, although there is one: a statement that has not ended holds its lock.
         return int(self._connection.execute("PRAGMA data_version").fetchall()[0][0])
 
     def stop(self) -> None:
-        """In any thread; once, and nothing is waited for after it."""
-        self._running.release()
+        """Ends `wait_for_commit`. Once, in any thread; nothing may wait for commits after it."""
+        self._stopping.release()
 
     def close(self) -> None:
-        """After what is under way."""
-        with self._turn:
+        """Waits for a call that is under way."""
+        with self._in_use:
             self._connection.close()
 
 
 class SqliteSource:
-    """Looks at the file every `poll_s` seconds, on connections of its own."""
+    """Looks at the file's counter every `poll_s` seconds, on connections of its own."""
 
     name = "sqlite"
 
@@ -159,9 +159,9 @@ class SqliteSource:
     async def _follow(
         self, connection: SqliteConnection, counter: _Counter, tell: Tell, begun: Begun
     ) -> None:
-        """Tells of commits, until there is another file in the place."""
+        """Tells of commits until another file replaces this one."""
         digest, _ = await self._look(connection, ())
-        tell(ANYTHING)  # what was committed before this look
+        tell(ANYTHING)  # there may have been commits before this look
         since = self._lookups.clock()
         begun()
         while (looked_at := await in_own_thread(counter.wait_for_commit)) is not None:
@@ -185,9 +185,9 @@ class SqliteSource:
     async def _look(
         self, connection: SqliteConnection, users: Collection[UserId]
     ) -> tuple[bytes | None, dict[UserId, list[Row]]]:
-        """A digest of what our caches hold of the table, and these users' rows at that moment.
+        """A digest of the columns that lookups hold, and these users' rows at the same moment.
 
-        None, and no rows, where that costs too much.
+        None and no rows if the table is too large.
         """
         if (await connection.fetch(_ROWS))[0][0] > _MOST_ROWS:
             return None, {}

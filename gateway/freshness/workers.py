@@ -1,17 +1,17 @@
-"""Changes that other processes of this host announce: workers and commands, in the change log."""
+"""Changes that other processes of this host, workers and commands, announce in the change log."""
 
 import anyio.to_thread
 
 from gateway.freshness import Begun, Tell, next_turn
 from gateway.freshness.change_log import ChangeLog
 
-# Half of what is promised. Twenty looks a second cost 0.2 % of a core, fifty 0.5 %.
+# Half of the promised 100 ms. Twenty looks a second cost 0.2 % of a core, fifty 0.5 %.
 _POLL_S = 0.05
 _POLLS_BETWEEN_STATS = 20
 
 
 class WorkersSource:
-    """Looks at the log 20 times a second: without news that is one read of 16 bytes."""
+    """Looks at the log 20 times a second. If nothing is new, a look is one read of 16 bytes."""
 
     name = "workers"
 
@@ -19,7 +19,7 @@ class WorkersSource:
         self._log = log
 
     async def run(self, tell: Tell, begun: Begun) -> None:
-        begun()  # the log was opened before, and is read from there
+        begun()  # the log was opened before, and is read from that moment on
         while True:
             for _ in range(_POLLS_BETWEEN_STATS):
                 for change in self._log.read_new():

@@ -341,7 +341,6 @@ print("alive")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Windows does not truncate a file that is mapped")
 @pytest.mark.parametrize("size", [0, 10, HEADER_BYTES + 5 * RECORD_BYTES])
 def test_a_file_that_is_cut_short_kills_no_process(folder: Path, size: int) -> None:
     """A look beyond the end of a mapped file is SIGBUS: it would end every worker at once."""
