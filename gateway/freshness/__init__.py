@@ -53,7 +53,9 @@ from gateway.changes import Change
 logger = logging.getLogger(__name__)
 
 Tell = Callable[[Change], None]
-Begun = Callable[[], None]
+"""Takes a change that a source noticed."""
+Ready = Callable[[], None]
+"""Called by a source when it notices every change from then on."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
@@ -67,11 +69,11 @@ class FreshnessSource(Protocol):
 
     name: str
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         """Calls `tell` with each change until it is cancelled. It is started again if it ends or
         fails.
 
-        It calls `begun` once it notices every change from then on. If it may have missed a change
+        It calls `ready` once it notices every change from then on. If it may have missed a change
         before, it tells of ANYTHING first.
         """
 
@@ -90,20 +92,20 @@ async def next_turn(period_s: float) -> None:
 
 @asynccontextmanager
 async def following(sources: Sequence[FreshnessSource], tell: Tell) -> AsyncIterator[None]:
-    """Runs all sources until the block ends. The block begins when all of them have begun.
+    """Runs all sources until the block ends. The block begins when all of them are ready.
 
     So nothing is cached before their first ANYTHING, which would expire it at once. The block waits
     5 seconds at most, and not for a source that fails: the gateway serves, and lifetimes hold.
     """
-    begun = [asyncio.Event() for _ in sources]
+    readiness = [asyncio.Event() for _ in sources]
     tasks = [
-        asyncio.create_task(_keep_running(source, tell, event.set))
-        for source, event in zip(sources, begun, strict=True)
+        asyncio.create_task(_keep_running(source, tell, ready.set))
+        for source, ready in zip(sources, readiness, strict=True)
     ]
     try:
         with anyio.move_on_after(_LONGEST_START_S):
-            for event in begun:
-                await event.wait()
+            for ready in readiness:
+                await ready.wait()
         yield
     finally:
         for task in tasks:
@@ -111,15 +113,15 @@ async def following(sources: Sequence[FreshnessSource], tell: Tell) -> AsyncIter
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_running(source: FreshnessSource, tell: Tell, begun: Begun) -> None:
+async def _keep_running(source: FreshnessSource, tell: Tell, ready: Ready) -> None:
     """Runs `source` again and again. A failure is no news: cached values live out their `ttl`."""
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            await source.run(tell, begun)
+            await source.run(tell, ready)
             pause_s = _FIRST_PAUSE_S
         except Exception as error:  # the edge of a background task: it must not die silently
             logger.warning("freshness: %s: %r; again in %.1f s", source.name, error, pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-        begun()  # after the first failure nobody waits for the source
+        ready()  # after the first failure nobody waits for the source
         await asyncio.sleep(pause_s)

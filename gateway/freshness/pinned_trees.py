@@ -10,7 +10,7 @@ import asyncio
 import anyio.to_thread
 
 from gateway.disk.pinned_trees import PinnedTrees
-from gateway.freshness import Begun, Tell
+from gateway.freshness import Ready, Tell
 
 _PAUSE_S = 10.0
 
@@ -24,8 +24,8 @@ class PinnedTreesSource:
         self._trees = trees
         self._pause_s = pause_s
 
-    async def run(self, _tell: Tell, begun: Begun) -> None:
-        begun()  # the gateway itself answers nothing from a tree
+    async def run(self, _tell: Tell, ready: Ready) -> None:
+        ready()  # the gateway itself answers nothing from a tree
         while True:
             await anyio.to_thread.run_sync(self._trees.look_again)
             await asyncio.sleep(self._pause_s)

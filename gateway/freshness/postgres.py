@@ -37,7 +37,7 @@ from typing import Any
 from gateway.changes import ANYTHING, Change
 from gateway.database.triggers import trigger_state
 from gateway.errors import ConfigurationError
-from gateway.freshness import Begun, Tell
+from gateway.freshness import Ready, Tell
 from gateway.names import parse_user_id
 from gateway.serving.lookups import Lookups
 from gateway.settings import Settings
@@ -118,7 +118,7 @@ class PostgresSource:
         except self._failures as error:
             raise OSError(f"the database failed: {error!r}") from error
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         connection = await self._connect(self._url, timeout=_CONNECT_TIMEOUT_S)
         connection.add_termination_listener(lambda _connection: self._woken.set())
         own_pid = connection.get_server_pid()
@@ -132,7 +132,7 @@ class PostgresSource:
             heart = _Heart(connection, self._channel)
             await heart.begin()
             tell(ANYTHING)  # what changed before LISTEN took effect
-            begun()
+            ready()
             await self._follow(connection, heart, tell)
             raise ConnectionError("the connection ended")
         finally:

@@ -46,7 +46,7 @@ from urllib.parse import quote
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import Row, SqliteConnection, file_identity
 from gateway.database.tables import RECORD_COLUMNS, parameters
-from gateway.freshness import Begun, Tell
+from gateway.freshness import Ready, Tell
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.threads import in_own_thread
@@ -143,13 +143,13 @@ class SqliteSource:
         self._query_timeout_s = query_timeout_s
         self._lookups = lookups
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         connection = SqliteConnection(self._file, self._query_timeout_s)
         await connection.open()
         try:
             counter = await in_own_thread(self._counter)
             try:
-                await self._follow(connection, counter, tell, begun)
+                await self._follow(connection, counter, tell, ready)
             finally:
                 counter.stop()
                 in_own_thread(counter.close)
@@ -157,13 +157,13 @@ class SqliteSource:
             await connection.close()
 
     async def _follow(
-        self, connection: SqliteConnection, counter: _Counter, tell: Tell, begun: Begun
+        self, connection: SqliteConnection, counter: _Counter, tell: Tell, ready: Ready
     ) -> None:
         """Tells of commits until another file replaces this one."""
         digest, _ = await self._look(connection, ())
         tell(ANYTHING)  # there may have been commits before this look
         since = self._lookups.clock()
-        begun()
+        ready()
         while (looked_at := await in_own_thread(counter.wait_for_commit)) is not None:
             since, before = max(since, counter.unmoved_at), digest
             digest, rows = await self._look(connection, self._lookups.users_read_since(since))

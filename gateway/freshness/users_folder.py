@@ -19,7 +19,7 @@ from itertools import islice
 
 from gateway.changes import Change
 from gateway.disk.storage import Facts
-from gateway.freshness import Begun, Tell, next_turn
+from gateway.freshness import Ready, Tell, next_turn
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.threads import KeyedThreads
@@ -46,9 +46,9 @@ class UsersFolderSource:
         self._due: dict[UserId, None] = {}
         """Users whose files are to be looked at, in the order in which they were noted."""
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         self._note_used()
-        begun()  # a look is compared with what was read, whenever that was: nothing is missed
+        ready()  # a look is compared with what was read, whenever that was: nothing is missed
         try:
             while True:
                 await next_turn(_SWEEP_S)

@@ -2,7 +2,7 @@
 
 import anyio.to_thread
 
-from gateway.freshness import Begun, Tell, next_turn
+from gateway.freshness import Ready, Tell, next_turn
 from gateway.freshness.change_log import ChangeLog
 
 # Half of the promised 100 ms. Twenty looks a second cost 0.2 % of a core, fifty 0.5 %.
@@ -18,8 +18,8 @@ class WorkersSource:
     def __init__(self, log: ChangeLog) -> None:
         self._log = log
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
-        begun()  # the log was opened before, and is read from that moment on
+    async def run(self, tell: Tell, ready: Ready) -> None:
+        ready()  # the log was opened before, and is read from that moment on
         while True:
             for _ in range(_POLLS_BETWEEN_STATS):
                 for change in self._log.read_new():

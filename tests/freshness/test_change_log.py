@@ -1,14 +1,17 @@
 """The log between processes of a host: nothing is lost in silence, and nothing in it kills."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.context import SpawnProcess
@@ -83,6 +86,35 @@ def test_several_writers_share_one_order(writer: ChangeLog, reader: ChangeLog) -
     for number in range(4):
         (writer, reader)[number % 2].append(of(number))
     assert list(reader.read_new()) == list(writer.read_new()) == [of(n) for n in range(4)]
+
+
+@pytest.fixture
+def threads_alternate() -> Iterator[None]:
+    """At every other instruction, not every 5 ms."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("threads_alternate")
+def test_threads_of_one_process_may_write_to_a_log_that_is_not_open_yet(folder: Path) -> None:
+    """As a command does that works in several threads: each may be the one that opens it."""
+    folder.mkdir()
+    changes = [of(number) for number in range(4)]
+    for attempt in range(40):
+        with opened(folder / str(attempt)) as reader, ThreadPoolExecutor(len(changes)) as pool:
+            log, together = ChangeLog(folder / str(attempt)), threading.Barrier(len(changes))
+
+            def write(
+                change: Change, log: ChangeLog = log, together: threading.Barrier = together
+            ) -> None:
+                together.wait()
+                log.append(change)
+
+            with contextlib.closing(log):
+                list(pool.map(write, changes))
+            assert sorted(reader.read_new(), key=str) == changes
 
 
 def test_what_was_told_before_one_began_is_not_told_to_it(writer: ChangeLog, folder: Path) -> None:

@@ -9,7 +9,7 @@ import uvloop
 
 from gateway import Gateway, create_app, freshness, load_settings
 from gateway.changes import ANYTHING, Change
-from gateway.freshness import Begun, FreshnessSource, Tell, following, next_turn
+from gateway.freshness import FreshnessSource, Ready, Tell, following, next_turn
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.postgres import Postgres, PostgresSite
 from tests.support.site import Site
@@ -23,10 +23,10 @@ class Late:
 
     name = "late"
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         await asyncio.sleep(LATE_S)
         tell(ANYTHING)
-        begun()
+        ready()
         await asyncio.Event().wait()
 
 
@@ -35,7 +35,7 @@ class Failing:
 
     name = "failing"
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         raise OSError("no such database")
 
 
@@ -44,7 +44,7 @@ class Silent:
 
     name = "silent"
 
-    async def run(self, tell: Tell, begun: Begun) -> None:
+    async def run(self, tell: Tell, ready: Ready) -> None:
         await asyncio.Event().wait()
 
 
