@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Announce = Callable[[Change], None]
 OnFailure = Callable[[str, OSError], None]
-"""Called with those who were not told, and why."""
+"""Called with the name of those who were not told, and the reason."""
 
 
 def _log_failure(whom: str, error: OSError) -> None:
@@ -29,7 +29,7 @@ def _log_failure(whom: str, error: OSError) -> None:
 
 
 class Announcer:
-    """Announces changes. In a command several threads may do so."""
+    """Announces changes. Several threads of a command may do so at once."""
 
     def __init__(
         self,
@@ -45,26 +45,26 @@ class Announcer:
         self._on_failure = on_failure
 
     def announce(self, change: Change) -> None:
-        """Call it after the commit. This process and this host are told at once, nodes soon.
+        """Tells this process and this host at once, other nodes soon. Call it after the commit.
 
-        If the log cannot be written, the change is committed all the same: that is logged, and
-        the other processes of this host notice the change when their TTL ends.
+        A change is not undone because the log cannot be written: the failure is logged, and the
+        other processes of this host notice the change when their lifetimes end.
         """
         self._apply(change)
+        if self._nodes is not None:
+            self._nodes.announce(change)
         try:
             self._log.append(change)
         except OSError as error:
             self._on_failure("other workers", error)
-        if self._nodes is not None:
-            self._nodes.announce(change)
 
 
 @asynccontextmanager
 async def announcing(
     settings: Settings, on_failure: OnFailure = _log_failure
 ) -> AsyncIterator[Announce]:
-    """For a command: the workers of this host are told at once, all other nodes when the block
-    ends, even if it fails."""
+    """For a command. Tells the workers of this host at once, and all other nodes when the block
+    ends, also if it fails."""
     log = ChangeLog(PluginStorage(settings.plugins_dir).cache)
     nodes = postgres_source(settings)
     try:

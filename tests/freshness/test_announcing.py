@@ -10,7 +10,9 @@ import pytest
 
 from gateway import load_settings
 from gateway.changes import Change
+from gateway.freshness.announcing import Announcer
 from gateway.freshness.change_log import ChangeLog
+from gateway.freshness.postgres import PostgresSource
 from gateway.names import Slug, UserId, Version
 from tests.support.commands import line_of, run
 from tests.support.postgres import Postgres, PostgresSite
@@ -128,6 +130,24 @@ def test_a_log_that_cannot_be_written_does_not_undo_a_command(
     done = run(site.environment, "disable", "Review", "--user", ADA)
     assert done.exit_code == 0, done.output
     assert "other workers were not told of a change" in caplog.text
+
+
+def test_other_nodes_are_told_although_this_host_cannot_be(tmp_path: Path) -> None:
+    class Nodes(PostgresSource):
+        def __init__(self) -> None:
+            self.announced: list[Change] = []
+
+        def announce(self, change: Change) -> None:
+            self.announced.append(change)
+
+    def fail(_whom: str, error: OSError) -> None:
+        raise error
+
+    nodes = Nodes()
+    announcer = Announcer(ChangeLog(tmp_path / "no" / "folder"), nodes, on_failure=fail)
+    with pytest.raises(FileNotFoundError):
+        announcer.announce(OF_ADA)
+    assert nodes.announced == [OF_ADA]
 
 
 def test_a_purge_that_cannot_be_announced_fails(tmp_path: Path) -> None:
