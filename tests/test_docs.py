@@ -215,7 +215,7 @@ def all_routes(tmp_path: Path) -> list[Route]:
             "identity": {"jwt": {"secret": SECRET}, "signed": {"secret": SECRET}},
         }
     )
-    routes = Gateway(settings)._starlette.routes
+    routes = Gateway(settings).routes
     assert all(isinstance(route, Route) for route in routes)
     return [route for route in routes if isinstance(route, Route)]
 

@@ -397,7 +397,7 @@ def test_a_slow_database_delays_only_those_who_were_never_here(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         def is_out_of_date() -> bool:
-            entry = gateway.lookups.records.peek(UserId(ADA))
+            entry = gateway.core.lookups.records.peek(UserId(ADA))
             return entry is not None and time.monotonic() > entry.fresh_until
 
         database = Queries(monkeypatch, gateway)
@@ -477,14 +477,14 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
         database = Queries(monkeypatch, gateway)
         file_gone_ = file_gone(site)
         with file_gone_:
-            gateway.invalidation.apply(ANYTHING)
+            gateway.core.invalidation.apply(ANYTHING)
             assert await all_statuses() == {200}
             asked = database.asked
             began = time.monotonic()
             while (now := time.monotonic()) < began + 1.5:
                 assert await all_statuses() == {200}
             assert database.asked - asked <= (now - began) / PAUSE_S + 2
-        while gateway.database.failing_for_s is not None:
+        while gateway.core.database.failing_for_s is not None:
             assert await all_statuses() == {200}
 
     with_gateway(site, scenario, GATEWAY__FRESHNESS__SQLITE_POLL="0")

@@ -49,16 +49,16 @@ class Inside:
 
     def below(self, scope: Any) -> bytes:
         """The rest of the path, once its route is found."""
-        _, below = self.gateway._direct(scope)
+        _, below = self.gateway.front._direct(scope)
         return below
 
     def _folder_of(self, key: AssetKey) -> Path:
-        return self.gateway.storage.construct_shared_path(key.slug, key.version)
+        return self.gateway.core.storage.construct_shared_path(key.slug, key.version)
 
     def forget(self, askings: Iterable[Asking]) -> None:
         """These users are cold again."""
         for asking in askings:
-            self.gateway.lookups.forget_user(asking.user, hard=True)
+            self.gateway.core.lookups.forget_user(asking.user, hard=True)
 
 
 @asynccontextmanager
@@ -71,7 +71,7 @@ async def gateway_inside(subjects: Subjects, places: int = 1) -> AsyncIterator[I
     askings = [
         subjects.asking(subject, place) for place in range(places) for subject in subjects.chosen
     ]
-    async with gateway.running(listening=False):
+    async with gateway.core.running(follow_changes=False):
         yield Inside(gateway, askings)
 
 

@@ -29,7 +29,7 @@ async def concurrent_misses(subjects: Subjects) -> Counted:
     counted = Counted()
     async with gateway_inside(Subjects(subjects.settings, subjects.chosen[:1])) as inside:
         (asking,) = inside.askings
-        watched = inside.gateway.storage.installations_file(asking.user)
+        watched = inside.gateway.core.storage.installations_file(asking.user)
         sys.addaudithook(_counting_opens(watched, counted))
         _count_queries(inside.gateway, counted)
         scopes = [asking.scope for _ in range(CONCURRENT)]
@@ -46,7 +46,7 @@ def _counting_opens(watched: Path, counted: Counted) -> Any:
 
 
 def _count_queries(gateway: Gateway, counted: Counted) -> None:
-    connection: Any = gateway.database._connection  # the one way to any database
+    connection: Any = gateway.core.database._connection  # the one way to any database
     fetch = connection.fetch
 
     async def counting(statement: str, *values: Any) -> Any:

@@ -48,11 +48,11 @@ async def _clock(_inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
 
 
 async def _identity(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    return _identified(inside.gateway.identity, askings)[1]
+    return _identified(inside.gateway.core.identity, askings)[1]
 
 
 async def _unknown_token(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    return _identified(IdentityChain([JwtIdentity(inside.gateway.settings)]), askings)[0]
+    return _identified(IdentityChain([JwtIdentity(inside.gateway.core.settings)]), askings)[0]
 
 
 def _identified(chain: IdentityChain, askings: Sequence[Asking]) -> tuple[Nanoseconds, Nanoseconds]:
@@ -70,36 +70,36 @@ async def _parsing(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
 async def _resolved(
     inside: Inside, askings: Sequence[Asking]
 ) -> list[tuple[UserId, Target, Resolution]]:
-    resolve = inside.gateway.resolver.resolve
+    resolve = inside.gateway.core.resolver.resolve
     asked = [(asking.user, parse_target(inside.below(asking.scope))) for asking in askings]
     return [(*pair, await Basis().settled(resolve, *pair)) for pair in asked]
 
 
 async def _resolution(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    resolve = inside.gateway.resolver.resolve
+    resolve = inside.gateway.core.resolver.resolve
     pairs = [(user, target) for user, target, _ in await _resolved(inside, askings)]
     return timed(lambda pair: resolve(AT_HAND, *pair), pairs)
 
 
 async def _construction(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     keys = [resolution.key for _, _, resolution in await _resolved(inside, askings)]
-    storage = inside.gateway.storage
+    storage = inside.gateway.core.storage
     return timed(lambda key: storage.construct_shared_path(key.slug, key.version), keys)
 
 
 async def _json_read(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    storage = inside.gateway.storage
+    storage = inside.gateway.core.storage
     return timed(storage.read_installations, [asking.user for asking in askings])
 
 
 async def _json_through_thread(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    get = inside.gateway.lookups.installations.get
+    get = inside.gateway.core.lookups.installations.get
     inside.forget(askings)
     return await timed_async(get, [asking.user for asking in askings])
 
 
 async def _query_by_gateway(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    read = inside.gateway.database.read_records
+    read = inside.gateway.core.database.read_records
     return await timed_async(read, [[asking.user] for asking in askings])
 
 
@@ -141,7 +141,7 @@ async def _query_sqlite3(inside: Inside, askings: Sequence[Asking]) -> Nanosecon
 
 async def _query_and_read(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     """The least that a cold lookup could do: one query, one file, nothing else."""
-    storage = PluginStorage(inside.gateway.settings.plugins_dir)
+    storage = PluginStorage(inside.gateway.core.settings.plugins_dir)
     async with aiosqlite.connect(_file(inside)) as connection:
 
         async def ask(asking: Asking) -> None:
@@ -157,14 +157,14 @@ async def _query_and_read(inside: Inside, askings: Sequence[Asking]) -> Nanoseco
 
 def _url(inside: Inside) -> str:
     """Absolute: a relative one counts from the configuration, not from here."""
-    settings = inside.gateway.settings
+    settings = inside.gateway.core.settings
     if settings.database_dialect == "sqlite":
         return f"sqlite:///{settings.sqlite_file}"
     return settings.database.url
 
 
 def _file(inside: Inside) -> str:
-    settings = inside.gateway.settings
+    settings = inside.gateway.core.settings
     if settings.database_dialect != "sqlite":
         raise NotHere("the database is not SQLite")
     return str(settings.sqlite_file)
@@ -183,7 +183,7 @@ async def _cold(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
 
 async def _at_once(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
     await _warm_send(inside, askings)
-    answer = inside.gateway.answer_at_once
+    answer = inside.gateway.front.answer_at_once
     if any(answer(*asked) is None for asked in received(askings)):
         raise NotHere("a file is not in memory")
     return timed(lambda asked: answer(*asked), received(askings))
@@ -204,7 +204,7 @@ async def _warm_send(
         statuses.add(message.get("status", 200))
 
     async def send(scope: dict[str, object]) -> None:
-        await inside.gateway.answer_later(scope, anyio.sleep_forever, discard)  # type: ignore[arg-type]
+        await inside.gateway.front.answer_later(scope, anyio.sleep_forever, discard)  # type: ignore[arg-type]
 
     for asking in askings:
         await send(asking.scope)

@@ -82,7 +82,7 @@ async def measure_size(folder: Path, population: Population, rounds: int, most_w
 
 async def _fill(inside: Inside, found: Rounds) -> None:
     """Everyone asks once; the tokens are remembered before memory is measured."""
-    identify, lookups = inside.gateway.identity.identify, inside.gateway.lookups
+    identify, lookups = inside.gateway.core.identity.identify, inside.gateway.core.lookups
     users = [identify(AT_HAND, *asked) for asked in received(inside.askings)]
     await settle()
     before = psutil.Process().memory_info().rss
@@ -117,7 +117,7 @@ async def _cold_us(inside: Inside, askings: Sequence[Asking], number: int) -> fl
 
 
 async def _measure_purges(inside: Inside, askings: Sequence[Asking], found: Rounds) -> None:
-    apply = inside.gateway.invalidation.apply
+    apply = inside.gateway.core.invalidation.apply
     changes = [Change(user=asking.user) for asking in askings[:_PURGES]]
     purges = Latencies(timed(apply, changes))
     found.add("purge of one user, p50", purges.percentile_us(50))
@@ -148,7 +148,7 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
         settings.sqlite_file,
         settings.freshness.sqlite_poll,
         settings.database.query_timeout,
-        create_app(settings).lookups,
+        create_app(settings).core.lookups,
     )
     with closing(sqlite3.connect(site.database, isolation_level=None, timeout=30)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.application import Gateway
 from gateway.cli.parameters import SLUG, user_option
+from gateway.core import Core
 from gateway.errors import ConfigurationError
 from gateway.identity.jwt import issue_token
 from gateway.identity.signed import SignedPaths
@@ -64,9 +64,9 @@ def explain(config_file: Path | None, user: UserId, plugin: str, path: str) -> N
 
 
 async def _explain(settings: Settings, user: UserId, plugin: str, path: str) -> Explanation:
-    gateway = Gateway(settings)
-    async with gateway.running(listening=False):
-        return await gateway.explainer.explain(user, plugin, path)
+    core = Core(settings)
+    async with core.running(follow_changes=False):
+        return await core.explainer.explain(user, plugin, path)
 
 
 def _show(explanation: Explanation) -> None:

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.application import Gateway
 from gateway.cli.parameters import user_option
 from gateway.cli.tables import Columns
+from gateway.core import Core
 from gateway.database.tables import PluginRecord
 from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
@@ -81,14 +81,14 @@ def list_(config_file: Path | None, user: UserId | None) -> None:
 
 async def _list(settings: Settings, only: UserId | None) -> bool:
     """False: there is nothing to show."""
-    gateway = Gateway(settings)
+    core = Core(settings)
     columns = Columns("user", "plugin", "version", "enabled", "installed", "published")
     published = cache(_is_published)
     found = False
-    async with gateway.running(listening=False), threads() as in_threads:
-        async for pairs in _records(gateway, only):
+    async with core.running(follow_changes=False), threads() as in_threads:
+        async for pairs in _records(core, only):
             users = list(dict.fromkeys(user for user, _ in pairs))
-            installations = await gateway.lookups.read_installations(users, in_threads)
+            installations = await core.lookups.read_installations(users, in_threads)
             found = True
             columns.echo(
                 (
@@ -96,8 +96,8 @@ async def _list(settings: Settings, only: UserId | None) -> bool:
                     record.slug,
                     record.version or "unusable",
                     _yes(record.enabled),
-                    _yes(gateway.lookups.allows(installations[user], record.slug)),
-                    _yes(published(gateway.storage, record)),
+                    _yes(core.lookups.allows(installations[user], record.slug)),
+                    _yes(published(core.storage, record)),
                 )
                 for user, record in pairs
             )
@@ -105,13 +105,13 @@ async def _list(settings: Settings, only: UserId | None) -> bool:
 
 
 async def _records(
-    gateway: Gateway, only: UserId | None
+    core: Core, only: UserId | None
 ) -> AsyncIterator[list[tuple[UserId, PluginRecord]]]:
     if only is None:
-        async for pairs in gateway.database.read_all_records():
+        async for pairs in core.database.read_all_records():
             yield pairs
     else:
-        records = (await gateway.database.read_records([only]))[only].by_slug
+        records = (await core.database.read_records([only]))[only].by_slug
         if records:
             yield [(only, records[slug]) for slug in sorted(records)]
 

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
 from gateway.demo.site import USERS
-from gateway.hot_path.front import Answer
+from gateway.hot_path.front import Answer, Front
 from gateway.identity import Headers
 from gateway.identity.jwt import issue_token
 from gateway.settings import Settings
@@ -45,15 +45,16 @@ class OwnHosts:
         return self._pattern.fullmatch(headers.get(b"host", b"")) is not None
 
 
-class DemoGateway(Gateway):
+class GuardedFront:
     """Answers nothing at once for another host."""
 
-    def __init__(self, settings: Settings, hosts: OwnHosts) -> None:
-        super().__init__(settings)
+    def __init__(self, front: Front, hosts: OwnHosts) -> None:
+        self._front = front
         self._hosts = hosts
+        self.answered_later = front.answered_later
 
     def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
-        return super().answer_at_once(scope, headers) if self._hosts.have(headers) else None
+        return self._front.answer_at_once(scope, headers) if self._hosts.have(headers) else None
 
 
 class HostGuard:
@@ -75,10 +76,10 @@ class HostGuard:
         await refusal(scope, receive, send)
 
 
-def create_demo_app(settings: Settings) -> tuple[ASGIApp, Gateway]:
-    """The application, and the gateway that it mounts."""
+def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
+    """The application, and the front of the gateway that it mounts."""
     hosts = OwnHosts(settings.server.host)
-    gateway = DemoGateway(settings, hosts)
+    gateway = Gateway(settings)
 
     async def page(_request: Request) -> Response:
         return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
@@ -117,4 +118,4 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, Gateway]:
         ],
         lifespan=lifespan,
     )
-    return HostGuard(pages, hosts), gateway
+    return HostGuard(pages, hosts), GuardedFront(gateway.front, hosts)

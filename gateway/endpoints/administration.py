@@ -5,62 +5,29 @@ They show the state of the one worker that answers. All workers obey a purge.
 
 import os
 from base64 import b64encode
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from gateway.caching.ttl_cache import TTLCache
 from gateway.changes import Change
+from gateway.core import Core
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import InvalidRequest
-from gateway.freshness.invalidation import Invalidation
 from gateway.http.answers import plain_json
 from gateway.http.cache_policy import NO_STORE
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
-from gateway.serving.asset_store import AssetStore
-from gateway.serving.explain import Explainer, Explanation
+from gateway.serving.explain import Explanation
 from gateway.serving.formats import JsonObject
-from gateway.serving.shared_versions import SharedVersion, SharedVersions
+from gateway.serving.shared_versions import SharedVersion
 
 _CONSOLE = Path(__file__).parent / "static" / "console.html"
-
-
-class CacheState:
-    """What the caches of one worker hold."""
-
-    def __init__(
-        self,
-        caches: Mapping[str, TTLCache[Any, Any]],
-        assets: AssetStore,
-        versions: SharedVersions,
-        invalidation: Invalidation,
-    ) -> None:
-        self._caches = caches
-        self._assets = assets
-        self._versions = versions
-        self._invalidation = invalidation
-
-    def as_json(self) -> JsonObject:
-        """Blocking: looks for encoded variants."""
-        return {
-            "worker": os.getpid(),
-            "caches": {
-                name: {"entries": len(cache), **cache.counters.as_dict()}
-                for name, cache in self._caches.items()
-            },
-            "asset_bytes": self._assets.memory_bytes,
-            "changes_heard": self._invalidation.applied,
-            "versions": [_version(shared) for shared in self._versions],
-        }
 
 
 class _Purge(Body):
@@ -89,17 +56,8 @@ class _Purge(Body):
 class Administration:
     """The routes that only administrators may use."""
 
-    def __init__(
-        self,
-        state: CacheState,
-        explainer: Explainer,
-        announce: Callable[[Change], None],
-        callers: Callers,
-        cors: CorsPolicy,
-    ) -> None:
-        self._state = state
-        self._explainer = explainer
-        self._announce = announce
+    def __init__(self, core: Core, callers: Callers, cors: CorsPolicy) -> None:
+        self._core = core
         self._callers = callers
         self._cors = cors
         self._page, self._page_policy = _console()
@@ -112,13 +70,13 @@ class Administration:
 
     async def _show_cache(self, request: Request) -> Response:
         await self._require_administrator(request)
-        return plain_json(await anyio.to_thread.run_sync(self._state.as_json))
+        return plain_json(await anyio.to_thread.run_sync(_cache_state, self._core))
 
     async def _purge(self, request: Request) -> Response:
         refuse_foreign_page(request, self._cors)
         await self._require_administrator(request)
         change = (await read_body(request, _Purge)).change()
-        self._announce(change)
+        self._core.announcer.announce(change)
         return plain_json({"status": "success", "data": asdict(change)})
 
     async def _explain(self, request: Request) -> Response:
@@ -129,7 +87,7 @@ class Administration:
         except ValueError as error:
             raise InvalidRequest(str(error)) from None
         plugin, path = query.get("plugin", ""), query.get("path", "")
-        return plain_json(_explanation(await self._explainer.explain(user, plugin, path)))
+        return plain_json(_explanation(await self._core.explainer.explain(user, plugin, path)))
 
     async def _show_console(self, request: Request) -> Response:
         await self._require_administrator(request, challenge_browser=True)
@@ -145,6 +103,20 @@ class Administration:
     ) -> None:
         caller = await self._callers.identify(request.scope, challenge_browser=challenge_browser)
         caller.require_administrator()
+
+
+def _cache_state(core: Core) -> JsonObject:
+    """What the caches of this worker hold. Blocking: looks for encoded variants."""
+    return {
+        "worker": os.getpid(),
+        "caches": {
+            name: {"entries": len(cache), **cache.counters.as_dict()}
+            for name, cache in core.caches.items()
+        },
+        "asset_bytes": core.assets.memory_bytes,
+        "changes_heard": core.invalidation.applied,
+        "versions": [_version(shared) for shared in core.shared_versions],
+    }
 
 
 def _explanation(explanation: Explanation) -> JsonObject:

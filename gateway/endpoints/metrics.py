@@ -5,7 +5,6 @@ The work is counted in plain integers. A request for the metrics makes metrics o
 
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -15,27 +14,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.caching.ttl_cache import TTLCache
-from gateway.database.tables import PluginDatabase
+from gateway.core import Core
 from gateway.hot_path.front import Front
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
 from gateway.identity.proxy import ProxyIdentity
-from gateway.serving.asset_store import AssetStore
-
-Caches = dict[str, TTLCache[Any, Any]]
 
 
 class GatewayCollector(Collector):
     """Reads the counters of one application."""
 
-    def __init__(
-        self, front: Front, caches: Caches, database: PluginDatabase, assets: AssetStore
-    ) -> None:
+    def __init__(self, front: Front, core: Core) -> None:
         self._front = front
-        self._caches = caches
-        self._database = database
-        self._assets = assets
+        self._core = core
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -52,17 +43,19 @@ class GatewayCollector(Collector):
         entries = GaugeMetricFamily(
             "gateway_cache_entries", "Entries held by each cache.", labels=["cache"]
         )
-        for name, cache in self._caches.items():
+        for name, cache in self._core.caches.items():
             for event, count in cache.counters.as_dict().items():
                 events.add_metric([name, event], count)
             entries.add_metric([name], len(cache))
         yield events
         yield entries
         yield CounterMetricFamily(
-            "gateway_database_queries", "Queries made.", self._database.queries
+            "gateway_database_queries", "Queries made.", self._core.database.queries
         )
         yield GaugeMetricFamily(
-            "gateway_asset_bytes", "Bytes of memory that files take.", self._assets.memory_bytes
+            "gateway_asset_bytes",
+            "Bytes of memory that files take.",
+            self._core.assets.memory_bytes,
         )
 
 

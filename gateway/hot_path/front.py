@@ -59,6 +59,15 @@ WHOLE_ANSWER = "gateway.answer"
 the place of the usual two."""
 
 
+class AnswersAtOnce(Protocol):
+    """What a connection asks before it calls the application (protocol.py)."""
+
+    answered_later: Counter[int]
+
+    def answer_at_once(self, scope: Scope, headers: Headers) -> "Answer | None":
+        """See `Front`."""
+
+
 class Answer(NamedTuple):
     """An answer that is ready to be sent."""
 
@@ -86,8 +95,7 @@ class Front:
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
-        self.has_started = False
-        """Until then, everything is left to the other application, which starts."""
+
         self.answered_at_once: Counter[int] = Counter()
         """Requests answered from memory, by status."""
         self.answered_later: Counter[int] = Counter()
@@ -180,7 +188,7 @@ class Front:
 
         Raises: SourceUnavailable.
         """
-        if scope["method"] != "GET" or not self.has_started or not _is_plain(headers):
+        if scope["method"] != "GET" or not _is_plain(headers):
             return None
         route, below = self._direct(scope)
         if route is None:
@@ -197,8 +205,8 @@ class Front:
         return None if found is None else Answer(*found, *self._cors.sent(headers.get(b"origin")))
 
     async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
-        may_be_direct = self.has_started and scope["method"] in ("GET", "HEAD")
-        route, _ = self._direct(scope) if may_be_direct else (None, b"")
+        is_read = scope["method"] in ("GET", "HEAD")
+        route, _ = self._direct(scope) if is_read else (None, b"")
         if route is None:
             await self._inner(scope, receive, send)
             return

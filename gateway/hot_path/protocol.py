@@ -39,7 +39,7 @@ from gateway.errors import RequestError, RequestTimeout, TooManyConnections
 from gateway.hot_path.deadlines import Deadline, StallWatch
 from gateway.hot_path.descriptors import most_connections
 from gateway.hot_path.exchange import Exchange
-from gateway.hot_path.front import WHOLE_ANSWER, Answer, Front
+from gateway.hot_path.front import WHOLE_ANSWER, Answer, AnswersAtOnce, Front
 from gateway.http.answers import error_answer
 from gateway.http.heads import STATUS_LINES, Field, head_of
 from gateway.http.request_reader import Limits, Phase, Request, RequestReader
@@ -60,7 +60,7 @@ _LINGER_S = 2.0
 _LINGER_BYTES = 2**20
 
 
-def protocol_for(front: Front, settings: Server) -> type[asyncio.Protocol]:
+def protocol_for(front: AnswersAtOnce, settings: Server) -> type[asyncio.Protocol]:
     """What uvicorn makes a connection with; it does nothing with it but call it."""
     return cast(type[asyncio.Protocol], partial(Connection, _Common(front, settings)))
 
@@ -69,7 +69,7 @@ def protocol_for(front: Front, settings: Server) -> type[asyncio.Protocol]:
 class _Common:
     """What the connections of a worker share."""
 
-    front: Front
+    front: AnswersAtOnce
     settings: Server
     limits: Limits = field(init=False)
     most_connections: int = field(init=False, default_factory=most_connections)
@@ -113,8 +113,8 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._application: ASGIApp = config.loaded_app
         self._may_answer_at_once = not config.access_log  # what is logged goes to the application
-        if self._application is self._front and self._may_answer_at_once:
-            self._application = self._front.answer_later  # it was tried at once already
+        if isinstance(self._application, Front) and self._may_answer_at_once:
+            self._application = self._application.answer_later  # it was asked at once already
         self._reader = RequestReader(common.limits)
         self._exchange: Exchange | None = None
         self._phase: Phase | None = Phase.NOTHING

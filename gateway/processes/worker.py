@@ -25,10 +25,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from gateway.application import Gateway
+from gateway.endpoints.health import Health
 from gateway.errors import ConfigurationError
 from gateway.freshness import next_turn
 from gateway.hot_path.descriptors import raise_limit
-from gateway.hot_path.front import Front
+from gateway.hot_path.front import AnswersAtOnce
 from gateway.hot_path.protocol import protocol_for
 from gateway.processes.logs import log_config
 from gateway.settings import Settings
@@ -86,16 +87,16 @@ def work(listener: socket.socket, board: Board, settings: Settings) -> None:
     _leave_signals_to_the_supervisor()
     try:
         gateway = Gateway(settings)
-        config = server_config(gateway, gateway, settings)
+        config = server_config(gateway.front, gateway.front, settings)
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
     _collect_less_often()
-    WorkerServer(config, gateway, board, settings.server.drain_timeout).run([listener])
+    WorkerServer(config, gateway.health, board, settings.server.drain_timeout).run([listener])
 
 
 def server_config(
-    application: ASGIApp, front: Front, settings: Settings, log_level: str = "info"
+    application: ASGIApp, front: AnswersAtOnce, settings: Settings, log_level: str = "info"
 ) -> uvicorn.Config:
     """For a server in this process, with the protocol and the limits of the settings.
 
@@ -128,10 +129,10 @@ class WorkerServer(uvicorn.Server):
     """Obeys its board, and ends by itself when its supervisor has died."""
 
     def __init__(
-        self, config: uvicorn.Config, gateway: Gateway, board: Board, drain_timeout_s: float
+        self, config: uvicorn.Config, health: Health, board: Board, drain_timeout_s: float
     ) -> None:
         super().__init__(config)
-        self._gateway = gateway
+        self._health = health
         self._board = board
         self._drain_timeout_s = drain_timeout_s
         self._in_a_hurry = False
@@ -183,7 +184,7 @@ class WorkerServer(uvicorn.Server):
     def _obey(self, orders: Order) -> None:
         """Idempotent: called ten times a second with the same orders."""
         if Order.DRAIN in orders:
-            self._gateway.health.draining = True
+            self._health.draining = True
         # uvicorn adds these fields to every answer. It closes a connection after this one.
         if _CLOSE not in self.config.encoded_headers:
             self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from gateway.application import Gateway
+from gateway.core import Core
 from gateway.database.tables import PluginRecord
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.names import UserId
@@ -41,7 +41,7 @@ def require_servable(settings: Settings) -> None:
 
     Raises: ConfigurationError, one line.
     """
-    Gateway(settings)  # keys, identity chain, driver
+    Core(settings)  # keys, identity chain, driver
     if not settings.plugins_dir.is_dir():
         raise ConfigurationError(
             f"storage.root: no folder {settings.plugins_dir} (gateway init makes one)"
@@ -52,7 +52,7 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
     """Findings, most basic first; ends early where the next ones would make no sense."""
     try:
         require_servable(settings)
-        gateway = Gateway(settings)
+        core = Core(settings)
     except ConfigurationError as error:
         yield Finding(Level.ERROR, "configuration", str(error))
         return
@@ -61,8 +61,8 @@ async def check(settings: Settings) -> AsyncIterator[Finding]:
     for finding in _weak_secrets(settings):
         yield finding
     try:
-        async with gateway.running(listening=False):
-            async for finding in _check_site(gateway):
+        async with core.running(follow_changes=False):
+            async for finding in _check_site(core):
                 yield finding
     except ConfigurationError as error:
         yield Finding(Level.ERROR, "database", str(error))
@@ -90,15 +90,15 @@ def _weak_secrets(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "configuration", f"{name} {problem}", hint)
 
 
-async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
-    storage = gateway.storage
+async def _check_site(core: Core) -> AsyncIterator[Finding]:
+    storage = core.storage
     users: set[UserId] = set()
     held: Counter[PluginRecord] = Counter()
-    async for pairs in gateway.database.read_all_records():
+    async for pairs in core.database.read_all_records():
         users.update(user for user, _ in pairs)
         held.update(record for _, record in pairs)
     yield Finding(Level.OK, "database", f"{held.total()} plugin rows of {len(users)} users")
-    finding = await _missing_index(gateway)
+    finding = await _missing_index(core)
     if finding is not None:
         yield finding
 
@@ -125,15 +125,15 @@ async def _check_site(gateway: Gateway) -> AsyncIterator[Finding]:
             f"{slug} {version} has enabled rows but no folder",
             f"expected {storage.construct_shared_path(slug, version)}",
         )
-    finding = _missing_files(gateway, users)
+    finding = _missing_files(core, users)
     if finding is not None:
         yield finding
 
 
-async def _missing_index(gateway: Gateway) -> Finding | None:
-    if not gateway.settings.access.public or await gateway.database.has_slug_index():
+async def _missing_index(core: Core) -> Finding | None:
+    if not core.settings.access.public or await core.database.has_slug_index():
         return None
-    rows = await gateway.database.count_rows()
+    rows = await core.database.count_rows()
     if rows < _MANY_ROWS:
         return None
     return Finding(
@@ -145,12 +145,12 @@ async def _missing_index(gateway: Gateway) -> Finding | None:
     )
 
 
-def _missing_files(gateway: Gateway, users: set[UserId]) -> Finding | None:
-    without = sum(1 for user in users if not gateway.storage.installations_file(user).is_file())
+def _missing_files(core: Core, users: set[UserId]) -> Finding | None:
+    without = sum(1 for user in users if not core.storage.installations_file(user).is_file())
     if not without:
         return None
     text = f"{without} of {len(users)} users have rows but no installed_plugins.json"
-    if gateway.settings.access.missing_installations == "allow":
+    if core.settings.access.missing_installations == "allow":
         return Finding(Level.OK, "storage", f"{text}: the table alone decides for them")
     return Finding(
         Level.WARNING,

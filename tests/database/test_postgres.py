@@ -110,7 +110,7 @@ def test_manifest_status_and_info_are_those_of_sqlite(
 def test_the_gateway_cannot_write(site: PostgresSite) -> None:
     async def scenario(gateway: Gateway, _client: Client) -> None:
         with pytest.raises(Exception, match="read-only"):
-            await gateway.database._fetch("UPDATE plugin SET version = '9' RETURNING id")
+            await gateway.core.database._fetch("UPDATE plugin SET version = '9' RETURNING id")
 
     with_gateway(site, scenario)
 
@@ -319,11 +319,11 @@ def test_a_change_of_one_user_asks_for_nobody_elses_rows(site: PostgresSite) -> 
     async def scenario(gateway: Gateway, client: Client) -> None:
         for user in (ADA, BEN):
             assert status(await client.request(ENTRY, user)) == 200
-        records, applied = gateway.lookups.records, gateway.invalidation.applied
+        records, applied = gateway.core.lookups.records, gateway.core.invalidation.applied
         ben = records.peek(BEN)  # type: ignore[arg-type]
         change = "UPDATE plugin SET icon = 'x' WHERE user_id = ?"
         await asyncio.to_thread(site.execute, change, ADA)
-        await until(lambda: gateway.invalidation.applied > applied)
+        await until(lambda: gateway.core.invalidation.applied > applied)
         assert records.peek(ADA) is None or not records.is_fresh(records.peek(ADA))  # type: ignore[arg-type]
         assert records.peek(BEN) is ben  # type: ignore[arg-type]
         assert ben is not None
@@ -340,8 +340,8 @@ def test_several_sites_in_one_database_server_hear_only_of_themselves(
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         def is_known(user: str) -> bool:
-            entry = gateway.lookups.records.peek(UserId(user))
-            return entry is not None and gateway.lookups.records.is_fresh(entry)
+            entry = gateway.core.lookups.records.peek(UserId(user))
+            return entry is not None and gateway.core.lookups.records.is_fresh(entry)
 
         for user in (ADA, BEN):
             assert status(await client.request(ENTRY, user)) == 200

@@ -259,7 +259,7 @@ def test_what_was_forgotten_is_a_miss_and_what_was_expired_is_stale(site: Site) 
     async def scenario(gateway: Gateway, client: Client) -> None:
         for change in (Change(user=UserId(ADA)), ANYTHING):
             await client.request(ENTRY)
-            gateway.invalidation.apply(change)
+            gateway.core.invalidation.apply(change)
             found = layers(await client.request(ENTRY))
             expected = "stale" if change == ANYTHING else "miss"
             assert (found["versions"], found["installations"]) == (expected, expected)
@@ -330,7 +330,7 @@ def test_no_answer_that_tells_how_it_was_decided_takes_the_hot_path(site: Site) 
         for _ in range(3):
             assert status(await client.request(ENTRY)) == 200
             assert status(await client.request(MANIFEST)) == 200
-        assert gateway.answered_at_once == {}
+        assert gateway.front.answered_at_once == {}
         assert set(layers(await client.request(ENTRY)).values()) == {"hit"}
 
     in_process(site, scenario)

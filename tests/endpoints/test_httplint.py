@@ -173,7 +173,7 @@ def test_an_answer_is_beyond_reproach(server: Server, status: int, question: Que
 
 
 def test_every_route_is_among_them(environment: dict[str, str]) -> None:
-    routes = create_app(load_settings(environ=environment))._starlette.routes
+    routes = create_app(load_settings(environ=environment)).routes
     asked = [(method, url.partition("?")[0]) for _, (method, url, _, _) in QUESTIONS]
     missed = [
         route.path

@@ -101,10 +101,10 @@ def begin_of_all(site: Site) -> set[str]:
     gateway = create_app(
         load_settings(environ={**site.environment, "GATEWAY__DELIVERY__MODE": "accel"})
     )
-    gateway.change_log.open()
-    sources = gateway._freshness_sources()
+    gateway.core.change_log.open()
+    sources = gateway.core.freshness_sources()
     told_at_the_start(*sources)
-    gateway.change_log.close()
+    gateway.core.change_log.close()
     return {source.name for source in sources}
 
 
@@ -112,9 +112,9 @@ def test_a_gateway_that_runs_expires_nothing_on_account_of_its_start(site: Site)
     """The first look of the sources comes before the first request, not just after it."""
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        at_the_start = gateway.invalidation.applied
+        at_the_start = gateway.core.invalidation.applied
         assert status(await client.request(ENTRY)) == 200
-        assert gateway.invalidation.applied == at_the_start == 1
+        assert gateway.core.invalidation.applied == at_the_start == 1
 
     with_gateway(site, scenario)
 

@@ -166,16 +166,16 @@ def believed(cache: TTLCache[Any, Any]) -> Iterator[Any]:
 
 
 def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
-    lookups = gateway.lookups
+    lookups = gateway.core.lookups
     return {
         "installations": lookups.installations,
         "records": lookups.records,
         "owners": lookups.owners,
         "held_versions": lookups.held_versions,
         "published": lookups.published,
-        "manifests": gateway.catalogue.manifests,
-        "builds": gateway.shared_versions._looks,
-        "assets": gateway.assets._cache,
+        "manifests": gateway.core.catalogue.manifests,
+        "builds": gateway.core.shared_versions._looks,
+        "assets": gateway.core.assets._cache,
     }
 
 
@@ -265,7 +265,7 @@ def test_a_change_reaches_every_cache_that_it_concerns_and_no_other_user(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await warmed(client)
-        gateway.invalidation.apply(change)
+        gateway.core.invalidation.apply(change)
         assert all_believed(gateway) == left
 
     with_gateway(site, scenario, **QUIET)
@@ -275,9 +275,9 @@ def test_a_change_reaches_every_cache_that_it_concerns_and_no_other_user(
 def test_a_change_of_a_user_and_a_version_concerns_both(site: Site, change: Change) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await warmed(client)
-        gateway.invalidation.apply(change)
-        assert set(believed(gateway.lookups.records)) == {BEN}
-        assert V1 not in {key.version for key in gateway.assets._cache.held_keys()}
+        gateway.core.invalidation.apply(change)
+        assert set(believed(gateway.core.lookups.records)) == {BEN}
+        assert V1 not in {key.version for key in gateway.core.assets._cache.held_keys()}
 
     with_gateway(site, scenario, **QUIET)
 
@@ -289,7 +289,7 @@ def test_only_a_hard_change_forgets_what_stands_in_while_the_source_fails(
     async def scenario(_gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
         with site.locked():
-            _gateway.invalidation.apply(Change(user=UserId(ADA), hard=hard))
+            _gateway.core.invalidation.apply(Change(user=UserId(ADA), hard=hard))
             assert status(await client.request(ENTRY)) == expected
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DATABASE__QUERY_TIMEOUT="0.1")
@@ -298,10 +298,10 @@ def test_only_a_hard_change_forgets_what_stands_in_while_the_source_fails(
 def test_what_is_announced_here_is_applied_here_before_anything_is_awaited(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
-        loads = gateway.lookups.records.counters.loads
-        gateway.announcer.announce(Change(user=UserId(ADA)))
-        assert gateway.lookups.records.peek(UserId(ADA)) is None
+        loads = gateway.core.lookups.records.counters.loads
+        gateway.core.announcer.announce(Change(user=UserId(ADA)))
+        assert gateway.core.lookups.records.peek(UserId(ADA)) is None
         await client.request(ENTRY)
-        assert gateway.lookups.records.counters.loads == loads + 1
+        assert gateway.core.lookups.records.counters.loads == loads + 1
 
     with_gateway(site, scenario, **QUIET)

@@ -169,11 +169,11 @@ def announce_at_a_node(cluster: Cluster, change: Change) -> int:
         environment = {**cluster.environment(), "GATEWAY__STORAGE__ROOT": str(cluster.copy)}
         gateway: Gateway = create_app(load_settings(environ=environment))
         async with gateway.running():
-            await until(lambda: gateway.invalidation.applied > 0)  # the news that it listens
-            applied = gateway.invalidation.applied
-            gateway.announcer.announce(change)
+            await until(lambda: gateway.core.invalidation.applied > 0)  # the news that it listens
+            applied = gateway.core.invalidation.applied
+            gateway.core.announcer.announce(change)
             await until(lambda: cluster.versions() == {"1.0.1"})
-            return gateway.invalidation.applied - applied
+            return gateway.core.invalidation.applied - applied
 
     async def until(holds: Callable[[], bool]) -> None:
         await asyncio.to_thread(eventually, holds, bool)

@@ -285,16 +285,16 @@ def test_a_busy_table_that_is_not_ours_makes_nothing_be_waited_for(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
-        loads = {name: cache.counters.loads for name, cache in gateway.lookups.caches.items()}
-        before = gateway.answered_at_once[200]
+        loads = {name: cache.counters.loads for name, cache in gateway.core.lookups.caches.items()}
+        before = gateway.front.answered_at_once[200]
         for number in range(5):
             await asyncio.to_thread(login, site, f"a{number}@example.org")
             await looks.two_more()
             assert status(await client.request(ENTRY)) == 200
         assert looks.contents >= 5  # it did look
-        now = {name: cache.counters.loads for name, cache in gateway.lookups.caches.items()}
+        now = {name: cache.counters.loads for name, cache in gateway.core.lookups.caches.items()}
         assert now == loads
-        assert gateway.answered_at_once[200] == before + 5
+        assert gateway.front.answered_at_once[200] == before + 5
 
     in_process(site, monkeypatch, scenario)
 
@@ -305,14 +305,14 @@ def test_where_the_table_is_too_large_to_look_at_any_commit_is_asked_about(
     monkeypatch.setattr("gateway.freshness.sqlite._MOST_ROWS", 1)
 
     async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
-        loads = gateway.lookups.records.counters.loads
+        loads = gateway.core.lookups.records.counters.loads
         await asyncio.to_thread(commit, site, "1.0.1")
         await looks.two_more()
         assert b"1.0.1" in body(await client.request(ENTRY))
         await asyncio.to_thread(commit, site, "1.0.0")
         await looks.two_more()
         assert b"1.0.0" in body(await client.request(ENTRY))
-        assert gateway.lookups.records.counters.loads == loads + 2
+        assert gateway.core.lookups.records.counters.loads == loads + 2
 
     in_process(site, monkeypatch, scenario)
 
@@ -460,10 +460,10 @@ def test_what_was_read_between_two_looks_and_is_right_is_not_read_again(
         await held.no_look()
         login(site, "somebody@example.org")
         assert b"1.0.0" in body(await client.request(ENTRY))
-        loads = gateway.lookups.records.counters.loads
+        loads = gateway.core.lookups.records.counters.loads
         await held.two_looks()
         assert b"1.0.0" in body(await client.request(ENTRY))
-        assert gateway.lookups.records.counters.loads == loads
+        assert gateway.core.lookups.records.counters.loads == loads
 
     taking_back(monkeypatch, site, scenario)
 
@@ -478,9 +478,9 @@ def test_what_was_read_before_the_last_look_is_not_read_again(
         commit(site, "1.0.1")
         commit(site, "1.0.0")
         await held.two_looks()
-        loads = gateway.lookups.records.counters.loads
+        loads = gateway.core.lookups.records.counters.loads
         assert b"1.0.0" in body(await client.request(ENTRY))
-        assert gateway.lookups.records.counters.loads == loads
+        assert gateway.core.lookups.records.counters.loads == loads
 
     taking_back(monkeypatch, site, scenario)
 
@@ -507,7 +507,7 @@ def commit_for(site: Site, user: str, version: str) -> None:
 
 
 def source_of(site: Site) -> SqliteSource:
-    lookups = create_app(load_settings(environ=site.environment)).lookups
+    lookups = create_app(load_settings(environ=site.environment)).core.lookups
     return SqliteSource(site.database, POLLS_S, 1.0, lookups)
 
 

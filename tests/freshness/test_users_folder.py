@@ -206,7 +206,7 @@ def test_a_file_that_is_caught_while_it_is_rewritten_is_no_damage(site: Site, ad
         assert status(await client.request(ENTRY)) == 200
         for _ in range(5):
             ada.write_bytes(REVIEW_AND_EYES[:9])
-            _gateway.invalidation.apply(Change(user=UserId(ADA)))
+            _gateway.core.invalidation.apply(Change(user=UserId(ADA)))
             asking = asyncio.create_task(client.request(ENTRY))
             await asyncio.sleep(0.01)  # how long the writer takes
             ada.write_bytes(REVIEW_AND_EYES)
@@ -227,7 +227,7 @@ def test_a_file_that_is_deleted_twice_is_gone_twice(site: Site, ada: Path) -> No
             ada.unlink()
             await until_answer(asked, lambda seen: seen == 404)
             ada.write_bytes(REVIEW_AND_EYES)
-            gateway.invalidation.apply(Change(user=UserId(ADA)))
+            gateway.core.invalidation.apply(Change(user=UserId(ADA)))
 
     in_process(site, scenario)
 

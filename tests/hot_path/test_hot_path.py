@@ -37,7 +37,7 @@ class Counts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
         self.calls = self.hops = 0
-        self._database, self._queries = gateway.database, gateway.database.queries
+        self._database, self._queries = gateway.core.database, gateway.core.database.queries
         run_sync = anyio.to_thread.run_sync
 
         async def counted_hop(*arguments: Any, **options: Any) -> Any:
@@ -82,14 +82,14 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
         first = await client.request(ENTRY)
         extra = [(b"if-none-match", fields(first)[b"etag"])] if expected == 304 else []
         await client.request(ENTRY, extra=extra)
-        before = gateway.answered_at_once[expected]
+        before = gateway.front.answered_at_once[expected]
         counts = Counts(monkeypatch, gateway)
         messages, calls = await counts.fewest_calls(lambda: client.request(ENTRY, extra=extra))
         assert status(messages) == expected
         assert len(messages) == 2
         assert (counts.hops, counts.queries) == (0, 0)
         assert calls <= MOST_CALLS
-        assert gateway.answered_at_once[expected] == before + 3
+        assert gateway.front.answered_at_once[expected] == before + 3
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DELIVERY__MODE=mode)
 
@@ -103,9 +103,9 @@ def test_the_first_request_of_a_known_user_for_a_known_file_is_answered_at_once(
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(public(f"{ADA}_Review"), None)
         await client.request(own("Eyes"), ADA)
-        before = gateway.answered_at_once.total()
+        before = gateway.front.answered_at_once.total()
         assert status(await client.request(own("Review"), ADA)) == 200
-        assert gateway.answered_at_once.total() == before + 1
+        assert gateway.front.answered_at_once.total() == before + 1
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DELIVERY__MODE=mode)
 
@@ -119,10 +119,10 @@ def test_whoever_asks_for_a_pinned_file_that_is_known_is_answered_at_once(
     async def scenario(gateway: Gateway, client: Client) -> None:
         listed = json.loads(body(await client.request(MANIFEST)))["Review"]
         await client.request(public("Review", listed["bundlelocation"]), None)
-        before = gateway.answered_at_once.total()
+        before = gateway.front.answered_at_once.total()
         answer = await client.request(public(plugin, listed["bundlelocation"]), None)
         assert status(answer) == 200
-        assert gateway.answered_at_once.total() == before + 1
+        assert gateway.front.answered_at_once.total() == before + 1
 
     with_gateway(site, scenario, **QUIET)
 
@@ -132,9 +132,9 @@ def test_a_signed_path_is_answered_at_once_too(site: Site) -> None:
         token = capability(ADA, "Review")
         for path in (signed(token, "Review"), signed(token, "Review", "dist/main.css")):
             await client.request(path, None)
-        before = gateway.answered_at_once.total()
+        before = gateway.front.answered_at_once.total()
         assert status(await client.request(signed(token, "Review"), None)) == 200
-        assert gateway.answered_at_once.total() == before + 1
+        assert gateway.front.answered_at_once.total() == before + 1
 
     with_gateway(site, scenario, **QUIET, **SIGNED_ENVIRONMENT)
 
@@ -147,7 +147,7 @@ def test_a_json_endpoint_is_never_taken_for_a_file(site: Site, path: str) -> Non
         for _ in range(2):
             answer = await client.request(f"/api/v1/plugins/{ADA}_Review/{path}")
             assert fields(answer)[b"content-type"] == b"application/json"
-        assert gateway.answered_at_once.total() == 0
+        assert gateway.front.answered_at_once.total() == 0
 
     with_gateway(site, scenario, **QUIET)
 
@@ -201,12 +201,12 @@ def test_an_answer_is_one_users_alone(site: Site) -> None:
 def test_after_a_change_of_a_user_their_next_request_takes_the_long_way(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
-        gateway.invalidation.apply(Change(user=UserId(ADA)))
-        before = gateway.answered_at_once.total()
+        gateway.core.invalidation.apply(Change(user=UserId(ADA)))
+        before = gateway.front.answered_at_once.total()
         await client.request(ENTRY)
-        assert gateway.answered_at_once.total() == before
+        assert gateway.front.answered_at_once.total() == before
         await client.request(ENTRY)
-        assert gateway.answered_at_once.total() == before + 1
+        assert gateway.front.answered_at_once.total() == before + 1
 
     with_gateway(site, scenario, **QUIET)
 
@@ -226,9 +226,9 @@ def test_ranges_and_rarer_conditions_take_the_long_way(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
-        before = gateway.answered_at_once.total()
+        before = gateway.front.answered_at_once.total()
         assert status(await client.request(ENTRY, extra=[field])) == expected
-        assert gateway.answered_at_once.total() == before
+        assert gateway.front.answered_at_once.total() == before
 
     with_gateway(site, scenario, **QUIET)
 
@@ -245,7 +245,7 @@ def test_middleware_that_edits_messages_leaves_the_cache_unharmed(site: Site) ->
             assert b"content-encoding" not in fields(plain)
             assert fields(plain)[b"content-length"] == b"%d" % len(whole)
             assert body(plain) == whole
-        assert gateway.answered_at_once[200] == 6
+        assert gateway.front.answered_at_once[200] == 6
 
     with_gateway(site, scenario, **QUIET)
 
@@ -258,7 +258,7 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(own("Eyes"))  # what was waited for would hold for the whole request
         reached, go_on = asyncio.Event(), asyncio.Event()
-        cache = gateway.assets._cache
+        cache = gateway.core.assets._cache
         load = cache._load
         assert load is not None
 
@@ -271,7 +271,7 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
         before = asyncio.create_task(client.request(ENTRY))
         await reached.wait()
         site.install(ADA)  # nothing is left
-        gateway.announcer.announce(Change(user=UserId(ADA)))
+        gateway.core.announcer.announce(Change(user=UserId(ADA)))
         go_on.set()
         try:
             assert status(await before) == 404
@@ -293,7 +293,7 @@ def test_a_warm_manifest_is_answered_at_once(site: Site, monkeypatch: pytest.Mon
         held = [(b"if-none-match", fields(first)[b"etag"])]
         for _ in range(2):
             assert status(await client.request(MANIFEST, extra=held)) == 304
-        assert gateway.answered_at_once == {200: 3, 304: 2}
+        assert gateway.front.answered_at_once == {200: 3, 304: 2}
 
     with_gateway(site, scenario, **QUIET)
 
@@ -306,7 +306,7 @@ def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
         assert b"a new name" not in body(await client.request(MANIFEST))
         site.execute("UPDATE plugin SET name = 'a new name' WHERE user_id = ?", ADA)
         await until_answer(lambda: client.request(MANIFEST), lambda it: b"a new name" in body(it))
-        assert gateway.lookups.records.counters.loads == 1
+        assert gateway.core.lookups.records.counters.loads == 1
 
     with_gateway(site, scenario, **AN_HOUR)
 
@@ -316,14 +316,14 @@ def test_who_asks_when_an_entry_is_due_is_answered_at_once_and_one_load_begins(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
-        records = gateway.lookups.records
+        records = gateway.core.lookups.records
         entry = records.peek(UserId(ADA))
         assert entry is not None
         entry.refresh_at = 0.0  # as if the time had come
-        before, loads = gateway.answered_at_once.total(), records.counters.loads
+        before, loads = gateway.front.answered_at_once.total(), records.counters.loads
         for _ in range(10):
             assert status(await client.request(ENTRY)) == 200
-        assert gateway.answered_at_once.total() == before + 10
+        assert gateway.front.answered_at_once.total() == before + 10
         assert records.counters.loads == loads + 1
 
     with_gateway(site, scenario, **QUIET)
@@ -334,7 +334,7 @@ def test_a_hard_purge_of_everything_forgets_tokens(
     site: Site, monkeypatch: pytest.MonkeyPatch, hard: bool, verified: int
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        (source,) = gateway.identity._sources
+        (source,) = gateway.core.identity._sources
         verify, calls = source._verify, []  # type: ignore[attr-defined]
 
         def counted(basis: AtHand, token: bytes) -> object:
@@ -344,7 +344,7 @@ def test_a_hard_purge_of_everything_forgets_tokens(
         monkeypatch.setattr(source, "_verify", counted)
         for _ in range(2):
             assert status(await client.request(ENTRY, ADA)) == 200
-            gateway.invalidation.apply(Change(hard=hard))
+            gateway.core.invalidation.apply(Change(hard=hard))
         assert len(calls) == verified
 
     with_gateway(site, scenario)
@@ -381,9 +381,9 @@ def test_a_server_that_gives_no_raw_path_gets_no_answer_at_once(
         await client.request(MANIFEST)
         headers = {b"authorization": bearer(ADA)["Authorization"].encode()}
         peer = {"client": None, "server": None, "query_string": b""}
-        assert gateway.answer_at_once({**peer, **scope, "path": MANIFEST}, headers) is None
+        assert gateway.front.answer_at_once({**peer, **scope, "path": MANIFEST}, headers) is None
         with_path = {**peer, "raw_path": MANIFEST.encode()}
-        assert gateway.answer_at_once(with_path, headers) is not None
+        assert gateway.front.answer_at_once(with_path, headers) is not None
 
     with_gateway(site, scenario, **QUIET)
 
@@ -397,7 +397,7 @@ def test_below_a_mounted_path_the_same_is_answered_at_once(site: Site) -> None:
                 "root_path": root_path, "raw_path": raw_path + MANIFEST.encode(),
                 "client": None, "server": None, "query_string": b"",
             }  # fmt: skip
-            assert gateway.answer_at_once(scope, headers) is not None
+            assert gateway.front.answer_at_once(scope, headers) is not None
 
     with_gateway(site, scenario, **QUIET)
 
@@ -410,11 +410,12 @@ def test_one_token_is_remembered_once_however_it_is_spelled(site: Site, field: b
         scope = {
             "raw_path": MANIFEST.encode(), "client": None, "server": None, "query_string": b""
         }  # fmt: skip
-        (source,) = gateway.identity._sources
+        (source,) = gateway.core.identity._sources
         remembered: Any = source._remembered  # type: ignore[attr-defined]
         remembered.clear()
         for spelling in (b"Bearer %s", field):
-            assert gateway.answer_at_once(scope, {b"authorization": spelling % token}) is not None
+            credential = {b"authorization": spelling % token}
+            assert gateway.front.answer_at_once(scope, credential) is not None
         assert len(remembered) == 1
 
     with_gateway(site, scenario, **QUIET)

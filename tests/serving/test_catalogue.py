@@ -42,13 +42,13 @@ def site(tmp_path: Path) -> Site:
 
 async def load(gateway: Gateway, user: UserId = ADA_ID, *, designer: bool = False) -> Any:
     """The user's manifest, however long that takes."""
-    found = await Basis().settled(gateway.catalogue.manifest, user, with_modules=designer)
+    found = await Basis().settled(gateway.core.catalogue.manifest, user, with_modules=designer)
     return orjson.loads(found.body(user))
 
 
 def at_hand(gateway: Gateway, user: UserId = ADA_ID, *, designer: bool = False) -> Any:
     """The user's manifest, if it needs no waiting. Raises: Pending."""
-    found = gateway.catalogue.manifest(AT_HAND, user, with_modules=designer)
+    found = gateway.core.catalogue.manifest(AT_HAND, user, with_modules=designer)
     return orjson.loads(found.body(user))
 
 
@@ -65,7 +65,7 @@ class Asked:
     """Queries made, and users whose files were read, since it was made."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        self._database, self._before = gateway.database, gateway.database.queries
+        self._database, self._before = gateway.core.database, gateway.core.database.queries
         self.files = UserFiles(monkeypatch).read
 
     @property
@@ -129,7 +129,7 @@ def test_what_is_read_for_a_manifest_is_known_for_files_too(
     async def scenario(gateway: Gateway) -> None:
         await load(gateway)
         asked = Asked(monkeypatch, gateway)
-        read = await gateway.lookups.installations.get(ADA_ID)
+        read = await gateway.core.lookups.installations.get(ADA_ID)
         assert read.said.slugs == ("Review", "Eyes")
         assert (asked.queries, asked.files) == (0, [])
 
@@ -156,7 +156,7 @@ def test_a_known_manifest_of_ten_plugins_costs_a_few_calls(empty_site: Site) -> 
     async def scenario(gateway: Gateway) -> None:
         await load(gateway, user)
         with counted_calls() as calls:
-            gateway.catalogue.manifest(AT_HAND, user, with_modules=False).body(user)
+            gateway.core.catalogue.manifest(AT_HAND, user, with_modules=False).body(user)
         assert len(calls) <= MOST_CALLS
 
     scenario_of(empty_site, scenario)
@@ -193,21 +193,21 @@ def test_rows_that_nothing_can_be_made_of_fail_their_user_alone(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
-        before, assemble = gateway.database.queries, gateway.catalogue._parts.assemble
+        before, assemble = gateway.core.database.queries, gateway.core.catalogue._parts.assemble
 
         def failing(user: UserId, *arguments: Any) -> Any:
             if user == ADA_ID:
                 raise ValueError("odd")
             return assemble(user, *arguments)
 
-        monkeypatch.setattr(gateway.catalogue._parts, "assemble", failing)
+        monkeypatch.setattr(gateway.core.catalogue._parts, "assemble", failing)
         site.give(CLEO, "Review", "1.0.0")
         users = (BEN_ID, ADA_ID, UserId(CLEO))  # loaded together
         found = await asyncio.gather(
             *(load(gateway, user) for user in users), return_exceptions=True
         )
         assert [isinstance(each, ValueError) for each in found] == [False, True, False]
-        assert gateway.database.queries - before == 1
+        assert gateway.core.database.queries - before == 1
 
     scenario_of(site, scenario)
 
@@ -222,7 +222,7 @@ def test_a_changed_file_shows_in_the_next_manifest(site: Site) -> None:
         await load(gateway)
         for metadata in ({"installed_at": "later"}, {"installed_at": "at last"}):
             site.write_installations(ADA, {"Review": {"installation_metadata": metadata}})
-            gateway.lookups.installations.expire(ADA_ID)
+            gateway.core.lookups.installations.expire(ADA_ID)
             found = await load(gateway)
             assert list(found) == ["Review"]
             assert found["Review"]["installation_metadata"] == metadata
@@ -237,7 +237,7 @@ def test_a_file_that_changed_before_installations_know_it_ends_them(
     """Otherwise each manifest would be made anew, as it is not of the file that they know."""
 
     async def scenario(gateway: Gateway) -> None:
-        await gateway.lookups.installations.get(ADA_ID)
+        await gateway.core.lookups.installations.get(ADA_ID)
         site.install(ADA, "Review")
         assert list(await load(gateway)) == ["Review"]
         await load(gateway)
@@ -258,10 +258,10 @@ def test_a_file_that_breaks_or_goes_leaves_nothing_installed(
             site.installations_file(ADA).unlink()
         else:
             site.write_installations(ADA, content)
-        gateway.invalidation.apply(Change(user=ADA_ID, hard=False))
+        gateway.core.invalidation.apply(Change(user=ADA_ID, hard=False))
         assert await load(gateway) == {}
         site.install(ADA, "Review")
-        gateway.invalidation.apply(Change(user=ADA_ID, hard=False))
+        gateway.core.invalidation.apply(Change(user=ADA_ID, hard=False))
         assert list(await load(gateway)) == ["Review"]
 
     scenario_of(site, scenario)
@@ -284,14 +284,14 @@ def test_a_change_ends_the_manifest_and_a_soft_one_lets_it_stand_in(
     async def scenario(gateway: Gateway) -> None:
         await load(gateway)
         site.execute("UPDATE plugin SET name = 'Renamed' WHERE user_id = ?", ADA)
-        gateway.invalidation.apply(change)
+        gateway.core.invalidation.apply(change)
         with site.locked():
             if is_left:
                 assert (await load(gateway))["Review"]["name"] == "Review"
             else:
                 with pytest.raises(SourceUnavailable):
                     await load(gateway)
-        gateway.invalidation.apply(change)
+        gateway.core.invalidation.apply(change)
         assert (await load(gateway))["Review"]["name"] == "Renamed"
 
     scenario_of(site, scenario, GATEWAY__DATABASE__QUERY_TIMEOUT="0.1")
@@ -301,7 +301,7 @@ def test_a_row_that_was_taken_away_or_given_shows_after_a_change(site: Site) -> 
     async def scenario(gateway: Gateway) -> None:
         assert list(await load(gateway)) == ["Eyes", "Review"]
         site.execute("UPDATE plugin SET enabled = 0 WHERE id = ?", f"{ADA}_Eyes")
-        gateway.invalidation.apply(Change(user=ADA_ID))
+        gateway.core.invalidation.apply(Change(user=ADA_ID))
         assert list(await load(gateway)) == ["Review"]
 
     scenario_of(site, scenario)
@@ -312,10 +312,10 @@ def test_a_manifest_is_confirmed_with_the_other_answers_of_the_database(
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
         now = [1000.0]
-        monkeypatch.setattr(gateway.catalogue.manifests, "_clock", lambda: now[0])
+        monkeypatch.setattr(gateway.core.catalogue.manifests, "_clock", lambda: now[0])
         await load(gateway)
         now[0] += 3_000.0
-        gateway.lookups.confirm_database(now[0])
+        gateway.core.lookups.confirm_database(now[0])
         now[0] += 3_000.0  # longer than its ttl since the load, not since the confirmation
         assert at_hand(gateway)
         now[0] += 3_000.0
@@ -341,7 +341,7 @@ def test_a_rebuilt_folder_shows_after_the_next_look(site: Site) -> None:
         before = await load(gateway)
         rebuild(site)
         assert at_hand(gateway) == before
-        gateway.shared_versions.cache.expire_all()
+        gateway.core.shared_versions.cache.expire_all()
         with pytest.raises(Pending):
             at_hand(gateway)
         after = await load(gateway)
@@ -360,7 +360,7 @@ def test_a_change_of_files_shows_in_every_manifest_without_a_query(
     async def scenario(gateway: Gateway) -> None:
         (before,) = {str(pins(await load(gateway, user))) for user in users}
         rebuild(empty_site, "Plugin0")
-        gateway.invalidation.apply(Change(slug="Plugin0"))  # type: ignore[arg-type]
+        gateway.core.invalidation.apply(Change(slug="Plugin0"))  # type: ignore[arg-type]
         asked = Asked(monkeypatch, gateway)
         (after,) = {str(pins(await load(gateway, user))) for user in users}
         assert before != after
@@ -392,7 +392,7 @@ def test_folders_are_looked_at_beside_each_other(
     (user,) = many_users(empty_site, 1, 6)
 
     async def scenario(gateway: Gateway) -> None:
-        versions = gateway.shared_versions
+        versions = gateway.core.shared_versions
         look, together = versions._look_now, threading.Barrier(6)
 
         def waiting(*arguments: Any) -> Any:
@@ -411,7 +411,7 @@ def test_a_folder_that_cannot_be_looked_at_leaves_its_location_unpinned(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
-        versions = gateway.shared_versions
+        versions = gateway.core.shared_versions
         look = versions._look_now
 
         def failing(slug: Any, *arguments: Any) -> Any:
@@ -425,7 +425,7 @@ def test_a_folder_that_cannot_be_looked_at_leaves_its_location_unpinned(
         assert found["Review"]["bundlelocation"].startswith("@1.0.0~")
         assert at_hand(gateway) == found  # for a moment it is not tried again
         monkeypatch.setattr(versions, "_look_now", look)
-        gateway.shared_versions.clock = lambda: float("inf")
+        gateway.core.shared_versions.clock = lambda: float("inf")
         assert pins(await load(gateway))[0].startswith("@2.0.0~")
 
     scenario_of(site, scenario)
@@ -434,7 +434,7 @@ def test_a_folder_that_cannot_be_looked_at_leaves_its_location_unpinned(
 def test_a_traced_request_names_all_that_it_rests_on(site: Site) -> None:
     async def scenario(gateway: Gateway) -> None:
         basis = TracedBasis()
-        await basis.settled(gateway.catalogue.manifest, ADA_ID, with_modules=False)
+        await basis.settled(gateway.core.catalogue.manifest, ADA_ID, with_modules=False)
         assert set(basis.ages()) == {"manifest", "installations", "builds"}
 
     scenario_of(site, scenario)
@@ -453,7 +453,7 @@ def test_a_users_manifest_takes_little_more_than_a_kibibyte(empty_site: Site) ->
 
     async def scenario(gateway: Gateway) -> None:
         for user in users:
-            await gateway.lookups.installations.get(user)
+            await gateway.core.lookups.installations.get(user)
         await known(gateway, users[:200])
         gc.collect()
         tracemalloc.start()
@@ -474,7 +474,7 @@ def test_the_catalogue_holds_no_text_that_users_share(empty_site: Site) -> None:
     async def scenario(gateway: Gateway) -> None:
         for user in users:
             await load(gateway, user)
-        first, second = (held(gateway.catalogue, user) for user in users)
+        first, second = (held(gateway.core.catalogue, user) for user in users)
         assert [id(part) for part in first] == [id(part) for part in second]
 
     scenario_of(empty_site, scenario)

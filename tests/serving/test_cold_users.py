@@ -56,7 +56,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
         await queries.until_answered(1)
         site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
         try:
-            gateway.lookups.forget_user(ADA_ID, hard=hard)
+            gateway.core.lookups.forget_user(ADA_ID, hard=hard)
             queries.may_return.set()
             assert status(await early) == 200  # asked before the change: either answer is right
             assert b"1.0.1" in body(await client.request(ENTRY))
@@ -104,13 +104,13 @@ def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
         await client.request(ENTRY)
-        gateway.lookups.installations.purge(ADA_ID)
+        gateway.core.lookups.installations.purge(ADA_ID)
         assert status(await client.request(ENTRY)) == 200
         assert queries.asked == 1
-        gateway.lookups.records.purge(ADA_ID)
+        gateway.core.lookups.records.purge(ADA_ID)
         assert status(await client.request(ENTRY)) == 200
         assert queries.asked == 2
-        assert gateway.lookups.installations.counters.loads == 2
+        assert gateway.core.lookups.installations.counters.loads == 2
 
     gated(site, monkeypatch, scenario)
 
@@ -141,9 +141,9 @@ def test_ten_thousand_users_who_come_at_once_cost_a_few_queries(either_site: Sit
         either_site.give(user, "Review", "1.0.0")
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        before = gateway.database.queries
+        before = gateway.core.database.queries
         answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
-        assert gateway.database.queries - before <= 50
+        assert gateway.core.database.queries - before <= 50
         assert [
             user for user, answer in zip(users, answers, strict=True) if status(answer) == 200
         ] == (users[:: USERS // 5])

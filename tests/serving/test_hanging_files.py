@@ -55,7 +55,7 @@ def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: Us
         files.release()
         assert status(await client.request(ENTRY)) == 200
         files.hang(ADA)
-        gateway.lookups.expire_all()
+        gateway.core.lookups.expire_all()
         for _ in range(5):
             assert status(await client.request(ENTRY)) == 200
         assert files.hung == 1

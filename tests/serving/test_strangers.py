@@ -31,7 +31,7 @@ class Asked:
     """Statements that reach the database, for users and for strangers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
-        database = gateway.database
+        database = gateway.core.database
         assert database._strangers is not database._connection
         self.for_users = Queries(monkeypatch, gateway).statements
         self.for_strangers = Queries(monkeypatch, gateway, database._strangers).statements
@@ -56,7 +56,7 @@ def test_a_slug_that_is_not_published_is_looked_for_in_no_table(
         assert asked.for_users == []
         # Each might be the id of a row: one look into the primary key.
         assert asked.for_strangers == ["SELECT user_id FROM plugin WHERE id = $1"] * 20
-        assert gateway.lookups.published.counters.loads == 1
+        assert gateway.core.lookups.published.counters.loads == 1
 
     listening(site, monkeypatch, scenario)
 
@@ -96,7 +96,7 @@ def test_an_id_that_nobody_has_loads_the_rows_of_no_user(
         for user in (NOBODY, "made-up"):
             assert status(await client.request(public(f"{user}_Review"), None)) == 404
         assert asked.for_users == []
-        assert len(gateway.lookups.records) == 0
+        assert len(gateway.core.lookups.records) == 0
 
     listening(site, monkeypatch, scenario)
 
@@ -119,7 +119,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
     """One such question runs, others wait behind it; users are not in that line."""
 
     async def scenario(gateway: Gateway, client: Client, _asked: Asked) -> None:
-        database = gateway.database
+        database = gateway.core.database
         slow = [
             asyncio.create_task(database._fetch_for_stranger(ENDLESS)) for _ in range(THRESHOLD)
         ]
@@ -134,7 +134,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
             await database._fetch_for_stranger("SELECT 1")
         assert status(await client.request(public("Eyes"), None)) == 503
         assert database.failing_for_s is None
-        gateway.lookups.purge_all()
+        gateway.core.lookups.purge_all()
         assert status(await client.request(ENTRY)) == 200
 
     listening(either_site, monkeypatch, scenario)

@@ -55,7 +55,7 @@ class LongWay:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._gateway.answer_later(scope, receive, send)
+            await self._gateway.front.answer_later(scope, receive, send)
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Running:
 
     def at_once(self) -> int:
         """Requests that were answered at once."""
-        return sum(self.app.gateway.answered_at_once.values())
+        return sum(self.app.gateway.front.answered_at_once.values())
 
     def warm(self, asked: bytes) -> None:
         """Asks until the request is answered at once: encoded variants may come in between."""
@@ -92,7 +92,7 @@ def two_ways(site: Site, **environment: str) -> Iterator[Running]:
         "lifespan": "off",
         "timeout_keep_alive": 1,
     }
-    protocol = protocol_for(gateway, settings.server)
+    protocol = protocol_for(gateway.front, settings.server)
     ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
     # Requests that are logged go to the application; the level keeps the lines back.
     logged = {**options, "access_log": True}
@@ -103,7 +103,7 @@ def two_ways(site: Site, **environment: str) -> Iterator[Running]:
         running.sockets[name] = socket.create_server(("127.0.0.1", 0))
 
     async def serve() -> None:
-        async with gateway.running(listening=False):
+        async with gateway.core.running(follow_changes=False):
             await asyncio.gather(
                 ours.serve([running.sockets["ours"]]),
                 long.serve([running.sockets["long"]]),

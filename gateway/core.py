@@ -1,0 +1,181 @@
+"""What requests are answered from: storage, database, caches, and the decisions made with them.
+
+It knows no HTTP. application.py puts HTTP around it; `check`, `list` and `explain` ask it directly.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+
+from gateway.caching.ttl_cache import TTLCache
+from gateway.database.connections import connect, connect_one
+from gateway.database.tables import PluginDatabase
+from gateway.disk.builds import FolderState
+from gateway.disk.encoder import Encoder
+from gateway.disk.pinned_trees import PinnedTrees
+from gateway.disk.storage import PluginStorage
+from gateway.freshness import FreshnessSource, following
+from gateway.freshness.announcing import Announcer
+from gateway.freshness.change_log import ChangeLog
+from gateway.freshness.invalidation import Invalidation
+from gateway.freshness.pinned_trees import PinnedTreesSource
+from gateway.freshness.postgres import postgres_source
+from gateway.freshness.sqlite import SqliteSource
+from gateway.freshness.users_folder import UsersFolderSource
+from gateway.freshness.workers import WorkersSource
+from gateway.identity.chain import IdentityChain, require_loopback
+from gateway.lifecycle.installing import Lifecycle
+from gateway.names import Slug, Version
+from gateway.serving.asset_store import AssetStore
+from gateway.serving.catalogue import Catalogue
+from gateway.serving.explain import Explainer
+from gateway.serving.lookups import Lookups
+from gateway.serving.resolver import Resolver
+from gateway.serving.shared_versions import SharedVersions
+from gateway.settings import AssetCache, Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Core:
+    """Builds the parts, opens them and closes them. Several can live in one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises: ConfigurationError."""
+        if settings.dev.enabled:
+            require_loopback(settings, "dev.enabled: development")
+        self.settings = settings
+        self.is_running = False
+        self._follows_changes = False
+        asset_cache = _asset_cache(settings)
+        self.storage = storage = PluginStorage(settings.plugins_dir)
+        self.encoder = None if settings.dev.enabled else Encoder(storage.cache / "encoded")
+        self.pinned = _pinned_trees(settings, storage, self.encoder)
+        self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
+        self.lookups = Lookups(storage, self.database, settings.cache, settings.access)
+        self.shared_versions = SharedVersions(
+            storage, self.encoder, asset_cache.revalidate, on_look=self._on_look
+        )
+        self.assets = AssetStore(storage, asset_cache, self.encoder)
+        self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
+        self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
+        self.explainer = Explainer(self.resolver, storage, self.assets)
+        self.identity = IdentityChain.of(settings)
+        self.invalidation = Invalidation(
+            self.lookups, self.catalogue, self.shared_versions, self.assets, self.identity
+        )
+        self.change_log = ChangeLog(storage.cache)
+        self._nodes = postgres_source(settings, self.lookups)
+        self.announcer = Announcer(self.change_log, self._nodes, self.invalidation.apply)
+        self.lifecycle = Lifecycle(settings, storage, self.announcer.announce)
+
+    @asynccontextmanager
+    async def running(self, *, follow_changes: bool = True) -> AsyncIterator[None]:
+        """Opens the database, and closes all parts at the end.
+
+        `follow_changes` False: for a command that asks once. Nothing is written then.
+
+        Raises: ConfigurationError, if the database or a table is not what it should be.
+        """
+        async with AsyncExitStack() as stack:
+            await self.database.open()
+            stack.push_async_callback(self.database.close)
+            stack.push_async_callback(self.assets.close)
+            stack.push_async_callback(self.shared_versions.close)
+            stack.push_async_callback(self.lookups.close)
+            stack.push_async_callback(self.catalogue.manifests.close)
+            if follow_changes:
+                await stack.enter_async_context(self._following_changes())
+            self.is_running = True
+            try:
+                yield
+            finally:
+                self.is_running = self._follows_changes = False
+
+    async def run_until_exit(self) -> None:
+        """Opens the database for as long as the process lives. Changes are noticed by TTLs alone.
+
+        Raises: ConfigurationError, as `running`.
+        """
+        await self.database.open()
+        self.database.close_at_exit()
+        self.is_running = True
+
+    @asynccontextmanager
+    async def _following_changes(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(self.change_log.close)
+            if self.pinned is not None:
+                stack.push_async_callback(self.pinned.close)
+            self._follows_changes = True
+            await anyio.to_thread.run_sync(self._open_change_log)
+            sources = self.freshness_sources()
+            await stack.enter_async_context(following(sources, self.invalidation.apply))
+            yield
+
+    def _open_change_log(self) -> None:
+        try:
+            self.change_log.reopen_if_replaced()
+        except OSError as error:  # a read-only disk: TTLs hold, and WorkersSource tries again
+            logger.warning("changes by other workers are not heard: %s", error)
+
+    def freshness_sources(self) -> list[FreshnessSource]:
+        """What tells this process of changes, by the settings."""
+        settings = self.settings
+        sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
+        if self.pinned is not None:
+            sources.append(PinnedTreesSource(self.pinned))
+        if settings.freshness.watch_users:
+            sources.append(UsersFolderSource(self.lookups))
+        if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
+            sources.append(
+                SqliteSource(
+                    settings.sqlite_file,
+                    settings.freshness.sqlite_poll,
+                    settings.database.query_timeout,
+                    self.lookups,
+                )
+            )
+        if self._nodes is not None:
+            sources.append(self._nodes)
+        return sources
+
+    def _on_look(self, slug: Slug, version: Version, state: FolderState | None) -> None:
+        if self.pinned is not None and self._follows_changes:
+            self.pinned.keep_soon(slug, version, state)
+
+    @property
+    def required_folders(self) -> list[Path]:
+        """Folders of the site without which nobody can be served."""
+        if self.settings.access.missing_installations == "allow":
+            return [self.storage.shared]
+        return [self.storage.shared, self.storage.users]
+
+    @property
+    def caches(self) -> dict[str, TTLCache[Any, Any]]:
+        """All TTL caches, by the names that Cache-Status and metrics show."""
+        return {
+            **self.lookups.caches,
+            "manifest": self.catalogue.manifests,
+            "builds": self.shared_versions.cache,
+        }
+
+
+def _asset_cache(settings: Settings) -> AssetCache:
+    """In development, every request looks at its file."""
+    section = settings.cache.assets
+    return section.model_copy(update={"revalidate": 0.0}) if settings.dev.enabled else section
+
+
+def _pinned_trees(
+    settings: Settings, storage: PluginStorage, encoder: Encoder | None
+) -> PinnedTrees | None:
+    """None if no proxy sends files from them: in development, or in delivery mode "direct"."""
+    if encoder is None or settings.delivery.mode == "direct":
+        return None
+    max_bytes = settings.cache.assets.max_file_bytes
+    return PinnedTrees(storage, encoder, settings.http.allowed_suffixes, max_bytes)
