@@ -13,14 +13,14 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message
 
 from gateway.application import Gateway
 from gateway.cli import main
 from gateway.errors import RequestError
 from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_names
 from gateway.upkeep.findings import KINDS, Severity
-from tests.support.site import ADA, SECRET, bearer, populated
+from tests.support.asgi import ENTRY, Client, body
+from tests.support.site import SECRET, populated
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -352,41 +352,9 @@ def test_the_application_in_the_readme_serves_itself_and_the_gateway(
     app = names["app"]
 
     async def ask() -> None:
+        client = Client(app)
         async with app.router.lifespan_context(app):
-            assert await get(app, "/") == (200, b"the application")
-            status, body = await get(app, "/api/v1/plugins/Review/dist/remoteEntry.js")
-            assert status == 200
-            assert b"Review 1.0.0" in body
+            assert body(await client.request("/")) == b"the application"
+            assert b"Review 1.0.0" in body(await client.request(ENTRY))
 
     anyio.run(ask)
-
-
-async def get(app: ASGIApp, path: str) -> tuple[int, bytes]:
-    """Status and body of Ada's GET."""
-    status, body = 0, b""
-
-    async def send(message: Message) -> None:
-        nonlocal status, body
-        status = message.get("status", status)
-        body += message.get("body", b"")
-
-    async def receive() -> Message:
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in bearer(ADA).items()],
-        "client": ("127.0.0.1", 40000),
-        "server": ("127.0.0.1", 8000),
-    }
-    await app(scope, receive, send)
-    return status, body

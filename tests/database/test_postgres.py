@@ -30,7 +30,7 @@ from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populate
 from tests.support.urls import API, MANIFEST, own, public
-from tests.support.waiting import eventually, until, until_answer
+from tests.support.waiting import eventually, for_a_while, until, until_answer
 
 pytestmark = pytest.mark.slow
 
@@ -427,8 +427,7 @@ def test_pool_sessions_that_are_killed_fail_no_request(site: PostgresSite, serve
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         " AND datname = current_database() AND backend_type = 'client backend'",
     )
-    end = time.monotonic() + 1.0
-    while time.monotonic() < end:
+    for _ in for_a_while(1.0):
         assert (ada(), ben()) == ("1.0.0", "1.0.1")
     eventually(version_for(server, f"{time.monotonic_ns():032x}"), lambda it: it == "not_installed")
 
@@ -453,8 +452,7 @@ def test_a_server_that_is_stopped_is_noticed_by_those_alone_who_were_never_here(
             eventually(
                 lambda: server.get("/-/ready").json["status"], lambda seen: seen == "degraded"
             )
-            end = time.monotonic() + 2.0
-            while time.monotonic() < end:
+            for _ in for_a_while(2.0):
                 started = time.monotonic()
                 assert ada() == "1.0.0"
                 assert server.get(MANIFEST, bearer(ADA)).status == 200

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -26,7 +25,7 @@ from tests.support.urls import (
     public,
     signed,
 )
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, for_a_while
 
 pytestmark = pytest.mark.slow
 
@@ -806,8 +805,7 @@ def test_while_the_database_fails_the_known_are_served_and_the_unknown_get_503(
         assert (refused.status, refused.code) == (503, "source_unavailable")
         assert int(refused.headers["retry-after"]) > 0
         assert refused.headers["cache-control"] == "no-store"
-        end = time.monotonic() + 1.0  # three times the ttl: from here on the answer is stale
-        while time.monotonic() < end:
+        for _ in for_a_while(1.0):  # three times the ttl: from here on the answer is stale
             assert ask(quick, "own by slug", user=ADA).status == 200
     eventually(
         lambda: quick.get(own("Review"), bearer("2" * 32)), lambda answer: answer.status == 404

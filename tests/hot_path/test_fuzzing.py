@@ -7,7 +7,6 @@ A failure names the seed and the bytes. By default the seed is fixed and the tim
 
 import os
 import random
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.server import Server, serving
 from tests.support.site import ADA, SECRET, Site, bearer
 from tests.support.sockets import converse, statuses
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
+from tests.support.waiting import for_a_while
 
 pytestmark = pytest.mark.slow
 
@@ -118,9 +118,8 @@ def test_whatever_is_sent_is_answered_or_refused(server: Server, seeds: list[byt
     chance = random.Random(SEED)
     honest = request(f"GET {own('Review')}", CREDENTIAL, "Connection: close")
     expected = converse(server.port, [honest])
-    end = time.monotonic() + SECONDS
     rounds = 0
-    while time.monotonic() < end:
+    for _ in for_a_while(SECONDS):
         sent = bytearray(chance.choice(seeds) + chance.choice([b"", *seeds]))
         for _ in range(chance.randrange(1, 5)):
             chance.choice(MUTATIONS)(chance, sent, seeds)

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import cast
 
 import pytest
-from starlette.types import Message, Scope
 
 from gateway import create_app, load_settings
+from tests.support.asgi import Client
 from tests.support.commands import refuse_to_serve
 from tests.support.server import Answer, Server, serving
-from tests.support.site import ADA, Site, bearer, token
+from tests.support.site import ADA, Site, bearer
 from tests.support.urls import ENTRY, MANIFEST, own, pin_of, public
 
 pytestmark = pytest.mark.slow
@@ -250,41 +250,17 @@ def test_a_mistake_of_ours_is_a_500_that_the_page_can_read(site: Site, path: str
     """Caused by a server that hands on what no server does: a header without a value."""
     environment = {**site.environment, "GATEWAY__HTTP__CORS_ORIGINS": ORIGIN}
     app = create_app(load_settings(environ=environment))
-    broken: Any = None
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": b"",
-        "headers": [
-            (b"origin", ORIGIN.encode()),
-            (b"authorization", f"Bearer {token(ADA)}".encode()),
-            (b"if-match", broken),
-        ],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-    }
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def send(message: Message) -> None:
-        sent.append(message)
+    client, without_value = Client(app), cast(bytes, None)
 
     async def ask_once() -> None:
         async with app.running():
             with pytest.raises((AttributeError, TypeError)):  # for the server's log
-                await app(scope, receive, send)
+                await client.request(
+                    path, extra=[(b"origin", ORIGIN.encode()), (b"if-match", without_value)]
+                )
 
     asyncio.run(ask_once())
-    start, body = sent
+    start, body = client.messages
     headers = dict(start["headers"])
     assert start["status"] == 500
     assert headers[b"access-control-allow-origin"] == ORIGIN.encode()

@@ -19,6 +19,7 @@ from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.settings import AssetCache
 from tests.support.site import Site
+from tests.support.waiting import until_answer
 
 Scenario = Callable[[AssetStore], Awaitable[None]]
 
@@ -176,9 +177,7 @@ def test_variants_follow_in_the_background_and_are_found_after_a_restart(
 
     async def first_start(store: AssetStore) -> None:
         assert not (await get(store)).encoded
-        async with asyncio.timeout(10):
-            while not (await get(store)).encoded:
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: get(store), lambda found: bool(found.encoded))
 
     async def second_start(store: AssetStore) -> None:
         assert set((await get(store)).encoded) == {"zstd", "br", "gzip"}
@@ -191,9 +190,7 @@ def test_variants_never_outlive_the_bytes_they_were_made_from(empty_site: Site) 
     empty_site.publish("Review", "1.0.0", {"dist/remoteEntry.js": b"old and old again " * 200})
 
     async def scenario(store: AssetStore) -> None:
-        async with asyncio.timeout(10):
-            while not (await get(store)).encoded:
-                await asyncio.sleep(0.01)
+        await until_answer(lambda: get(store), lambda found: bool(found.encoded))
         entry_of(empty_site).write_bytes(b"new and new again " * 200)
         changed = await get(store)
         assert not changed.encoded

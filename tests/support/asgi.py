@@ -23,6 +23,7 @@ class Client:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.messages: list[Message] = []
+        """What the last request has got, also where the application failed."""
 
     async def request(
         self,
@@ -36,7 +37,7 @@ class Client:
         headers: Headers = [(b"host", b"gateway"), (b"accept-encoding", coding)]
         if user is not None:
             headers.append((b"authorization", _bearer(user)))
-        messages: list[Message] = []
+        messages = self.messages = []
 
         async def send(message: Message) -> None:
             messages.append(message)

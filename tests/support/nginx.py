@@ -5,12 +5,12 @@ import os
 import pwd
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.server import Server
+from tests.support.waiting import eventually
 
 _CONFIG = """
 daemon off;
@@ -29,7 +29,6 @@ http {{
 }}
 """
 _SERVER = "access_log off; server {{ listen 127.0.0.1:{port}; {locations} }}"
-_START_DEADLINE_S = 10.0
 
 
 @contextmanager
@@ -75,12 +74,12 @@ def free_port() -> int:
 
 
 def wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + _START_DEADLINE_S
-    while time.monotonic() < end and process.poll() is None:
+    def is_listening() -> bool:
+        assert process.poll() is None, f"the proxy for port {port} has ended"
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError(f"the proxy does not listen on {port}")
+            return False
+        return True
+
+    eventually(is_listening, bool)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.sockets import converse
+
 START_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 15.0
 """Half of the default drain_timeout: who ends within it has not waited for it."""
@@ -78,12 +80,7 @@ class Server:
 
     def raw(self, request: bytes) -> bytes:
         """All that the server sends on one connection, which it is asked to close."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            connection.sendall(request)
-            received = b""
-            while chunk := connection.recv(65536):
-                received += chunk
-        return received
+        return converse(self.port, [request], keep_date=True)
 
     def stop(self) -> int:
         """SIGTERM; the exit code. Raises: subprocess.TimeoutExpired, if it does not end."""

@@ -6,7 +6,7 @@ how soon something happens is measured by the benchmarks.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,6 +25,13 @@ def eventually(
         assert time.monotonic() < end, f"not within {deadline_s} s; the last answer was {answer}"
         time.sleep(_PAUSE_S)
     return answer
+
+
+def for_a_while(duration_s: float) -> Iterator[None]:
+    """Yields again and again until the time is over, for what must hold all the while."""
+    end = time.monotonic() + duration_s
+    while time.monotonic() < end:
+        yield
 
 
 async def until_answer(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
