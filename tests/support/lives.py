@@ -107,3 +107,10 @@ class Life:
             sorted(map(repr, self.site.query("SELECT * FROM module"))),
             file.read_bytes() if file.exists() else None,
         )
+
+
+def configured(life: Life) -> Life:
+    """The user has a version of Review with one module, the Board, and its configuration."""
+    publish(life.site, "1.0.0", modules=[module("Board", colour="red", size=1)])
+    life.install("1.0.0")
+    return life
