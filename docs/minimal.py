@@ -2,7 +2,7 @@
 
     JWT_SECRET=... python docs/minimal.py plugins sqlite:///gateway.db 8000
 
-tests/test_architecture.py holds it against the gateway.
+docs/architecture.md begins with it; tests/test_architecture.py holds it against the gateway.
 """
 
 import os

@@ -1,14 +1,19 @@
-"""The minimal application, docs/minimal.py, answers as the gateway does."""
+"""The architecture page: its program runs, its picture and its table show every ring."""
 
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.support.server import Server, listening
 from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer
 
-MINIMAL = Path(__file__).parents[1] / "docs" / "minimal.py"
+ROOT = Path(__file__).parents[1]
+MINIMAL = ROOT / "docs" / "minimal.py"
+PAGE = (ROOT / "docs" / "architecture.md").read_text()
 ENTRY = "/api/v1/plugins/Review/dist/remoteEntry.js"
 
 
@@ -40,3 +45,29 @@ def test_the_minimal_application_answers_as_the_gateway_does(
     assert (ours.status, theirs.status) == (status, status)
     if status == 200:
         assert theirs.body == ours.body
+
+
+def test_the_page_shows_the_program_as_it_runs() -> None:
+    _, _, program = MINIMAL.read_text().split('"""', 2)
+    assert f"```python\n{program.lstrip()}```" in PAGE
+
+
+def test_the_picture_shows_the_rings_of_the_import_contract_from_top_to_bottom() -> None:
+    heights: dict[str, float] = {}
+    for text in ElementTree.parse(ROOT / "docs" / "rings.svg").iterfind(".//{*}text"):
+        if text.get("class") == "name":
+            heights[text.text or ""] = float(text.get("y", ""))
+    drawn = [{name for name in heights if heights[name] == y} for y in sorted({*heights.values()})]
+    assert drawn == rings()
+
+
+def test_the_table_explains_every_ring() -> None:
+    explained = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", PAGE, re.MULTILINE)
+    assert {name for row in explained for name in re.findall(r"\w+", row)} == set().union(*rings())
+
+
+def rings() -> list[set[str]]:
+    """The rooms of each layer that `make check` keeps apart, from the top."""
+    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = configuration["tool"]["importlinter"]["contracts"][0]["layers"]
+    return [set(layer.split(" | ")) for layer in layers if layer != "__main__"]
