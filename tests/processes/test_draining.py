@@ -359,6 +359,23 @@ def test_new_workers_read_the_settings_anew_unless_something_is_wrong_with_them(
         assert len(children(running.process.pid)) == 2  # the command line wins
 
 
+def test_a_worker_that_replaces_a_dead_one_has_the_settings_of_its_fellows(
+    site: Site, tmp_path: Path
+) -> None:
+    """Nobody has looked at what stands in the file since the last SIGHUP."""
+    config = tmp_path / "config.toml"
+    write_config(site, config)
+    with serving({}, config=config) as running:
+        (first,) = children(running.process.pid)
+        write_config(site, config, "http.unpinned_max_age = 60")
+        os.kill(first, signal.SIGKILL)
+        eventually(
+            lambda: children(running.process.pid), lambda pids: len(pids) == 1 and first not in pids
+        )
+        answer = running.get(own("Review"), bearer(ADA))
+        assert answer.headers["cache-control"] == "no-cache"
+
+
 def test_new_workers_that_cannot_start_leave_the_old_ones_in_place(
     site: Site, tmp_path: Path
 ) -> None:
