@@ -8,13 +8,14 @@ import click
 import gateway
 from gateway.cli.access import explain, sign, token
 from gateway.cli.cache import cache
+from gateway.cli.demo import demo
 from gateway.cli.doctor import doctor
 from gateway.cli.gc import gc
 from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
 from gateway.cli.migration import migrate
 from gateway.cli.proxy_config import proxy_config
 from gateway.cli.publishing import publish
-from gateway.cli.serving import demo, serve
+from gateway.cli.serving import serve
 from gateway.cli.site import check, init, list_
 from gateway.errors import GatewayError
 

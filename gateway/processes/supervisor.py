@@ -25,8 +25,9 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from gateway.errors import ConfigurationError
+from gateway.processes.board import Board, Order
 from gateway.processes.listener import Listener
-from gateway.processes.worker import LAST_CALL_S, Board, Order, work
+from gateway.processes.worker import LAST_CALL_S, work
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -1,8 +1,7 @@
 """One serving process: uvicorn, ended in an order that loses no request.
 
-A worker and its supervisor (supervisor.py) talk through a `Board` in shared memory: neither side
-ever waits for the other. Only the supervisor obeys signals: a terminal and some service managers
-send them to every process of a group.
+A worker obeys its board alone (board.py). Only the supervisor obeys signals: a terminal and some
+service managers send them to every process of a group.
 """
 
 import asyncio
@@ -17,21 +16,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import IntFlag
-from multiprocessing.context import BaseContext
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from gateway.application import Gateway
 from gateway.endpoints.health import Health
 from gateway.errors import ConfigurationError
 from gateway.freshness import next_turn
-from gateway.hot_path.descriptors import raise_limit
-from gateway.hot_path.front import AnswersAtOnce
-from gateway.hot_path.protocol import protocol_for
-from gateway.processes.logs import log_config
+from gateway.processes.board import Board, Order
+from gateway.processes.server import server_config
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,40 +42,6 @@ _COLLECTIONS = (20_000, 20, 100)
 _CLOSE = (b"connection", b"close")
 
 
-class Order(IntFlag):
-    """What a supervisor orders its workers to do."""
-
-    DRAIN = 1
-    """Say in `/-/ready` that the node ends; serve everything else as before."""
-    RETIRE = 2
-    """Accept no connections, give each open one its last answer, then end."""
-    HURRY = 4
-    """Cut off the requests that still run."""
-
-
-class Board:
-    """Two numbers in shared memory: the supervisor writes one, the worker the other."""
-
-    def __init__(self, context: BaseContext) -> None:
-        self._orders = context.RawValue("i", 0)
-        self._beats = context.RawValue("L", 0)
-
-    @property
-    def orders(self) -> Order:
-        return Order(self._orders.value)
-
-    def give(self, order: Order) -> None:
-        self._orders.value |= order
-
-    @property
-    def beats(self) -> int:
-        """Moves ten times a second while the worker's event loop turns; 0: not serving yet."""
-        return int(self._beats.value)
-
-    def beat(self) -> None:
-        self._beats.value += 1
-
-
 def work(listener: socket.socket, board: Board, settings: Settings) -> None:
     """The whole life of a worker: serves until its board orders the end."""
     _leave_signals_to_the_supervisor()
@@ -93,36 +53,6 @@ def work(listener: socket.socket, board: Board, settings: Settings) -> None:
         sys.exit(DID_NOT_START)
     _collect_less_often()
     WorkerServer(config, gateway.health, board, settings.server.drain_timeout).run([listener])
-
-
-def server_config(
-    application: ASGIApp, front: AnswersAtOnce, settings: Settings, log_level: str = "info"
-) -> uvicorn.Config:
-    """For a server in this process, with the protocol and the limits of the settings.
-
-    `front` answers what is in memory; `application` gets all other requests.
-    """
-    raise_limit()  # the protocol reads the limit to know how many connections fit
-    protocol = protocol_for(front, settings.server)
-    return uvicorn.Config(application, http=protocol, **uvicorn_options(settings, log_level))
-
-
-def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
-    server = settings.server
-    return {
-        # uvicorn would replace the peer by what X-Forwarded-For says. identity/ decides whom to
-        # believe, and needs the real peer for that.
-        "proxy_headers": False,
-        "access_log": settings.observability.access_log,
-        "log_config": log_config(settings.observability),
-        "log_level": log_level,
-        "server_header": False,
-        "ws": "none",
-        "limit_concurrency": server.limit_concurrency or None,
-        # Seconds that uvicorn waits for tasks after WorkerServer has ended all connections.
-        "timeout_graceful_shutdown": 1,
-        "lifespan": "on",
-    }
 
 
 class WorkerServer(uvicorn.Server):

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import Gateway, create_app
 from gateway.hot_path.protocol import protocol_for
-from gateway.processes.worker import uvicorn_options
+from gateway.processes.server import uvicorn_options
 from gateway.settings import load_settings
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sockets import converse

@@ -1,0 +1,38 @@
+"""How a worker and its supervisor talk: in shared memory, so that neither waits for the other."""
+
+from enum import IntFlag
+from multiprocessing.context import BaseContext
+
+
+class Order(IntFlag):
+    """What a supervisor orders its workers to do."""
+
+    DRAIN = 1
+    """Say in `/-/ready` that the node ends; serve everything else as before."""
+    RETIRE = 2
+    """Accept no connections, give each open one its last answer, then end."""
+    HURRY = 4
+    """Cut off the requests that still run."""
+
+
+class Board:
+    """Two numbers in shared memory: the supervisor writes one, the worker the other."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._orders = context.RawValue("i", 0)
+        self._beats = context.RawValue("L", 0)
+
+    @property
+    def orders(self) -> Order:
+        return Order(self._orders.value)
+
+    def give(self, order: Order) -> None:
+        self._orders.value |= order
+
+    @property
+    def beats(self) -> int:
+        """Moves ten times a second while the worker's event loop turns; 0: not serving yet."""
+        return int(self._beats.value)
+
+    def beat(self) -> None:
+        self._beats.value += 1

@@ -1,0 +1,42 @@
+"""How uvicorn serves the gateway: with its own protocol, limits and log."""
+
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.hot_path.descriptors import raise_limit
+from gateway.hot_path.front import AnswersAtOnce
+from gateway.hot_path.protocol import protocol_for
+from gateway.processes.logs import log_config
+from gateway.settings import Settings
+
+
+def server_config(
+    application: ASGIApp, front: AnswersAtOnce, settings: Settings, log_level: str = "info"
+) -> uvicorn.Config:
+    """For a server in this process, with the protocol and the limits of the settings.
+
+    `front` answers what is in memory; `application` gets all other requests.
+    """
+    raise_limit()  # the protocol reads the limit to know how many connections fit
+    protocol = protocol_for(front, settings.server)
+    return uvicorn.Config(application, http=protocol, **uvicorn_options(settings, log_level))
+
+
+def uvicorn_options(settings: Settings, log_level: str = "info") -> dict[str, Any]:
+    server = settings.server
+    return {
+        # uvicorn would replace the peer by what X-Forwarded-For says. identity/ decides whom to
+        # believe, and needs the real peer for that.
+        "proxy_headers": False,
+        "access_log": settings.observability.access_log,
+        "log_config": log_config(settings.observability),
+        "log_level": log_level,
+        "server_header": False,
+        "ws": "none",
+        "limit_concurrency": server.limit_concurrency or None,
+        # Seconds that uvicorn waits for tasks after WorkerServer has ended all connections.
+        "timeout_graceful_shutdown": 1,
+        "lifespan": "on",
+    }
