@@ -1,4 +1,4 @@
-"""The plugin-asset gateway: front-end plugin files for many users, each at his version.
+"""The plugin-asset gateway: front-end plugin files for many users, each at their own version.
 
 from gateway import create_app, load_settings
 app = create_app(load_settings())      # an ASGI application, to serve or to mount

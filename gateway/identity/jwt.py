@@ -1,6 +1,6 @@
 """Bearer tokens: JSON Web Tokens (RFC 7519) whose `sub` is the user.
 
-The algorithm is taken from the settings, never from the token alone, and each family has its
+The settings say which algorithms are accepted, and a token chooses among them. Each family has its
 own key: a public key can never serve as an HMAC secret.
 """
 
@@ -14,18 +14,13 @@ from typing import Any
 import jwt
 import orjson
 from cachetools import Cache, TLRUCache
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import (
-    load_pem_private_key,
-    load_pem_public_key,
-)
 from starlette.types import Scope
 
 from gateway.caching.basis import AtHand
-from gateway.errors import ConfigurationError, InvalidToken
+from gateway.errors import InvalidToken
 from gateway.identity import Headers
 from gateway.identity.key_set import KeySet
+from gateway.identity.keys import signing_key, verifying_keys
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Jwt, Settings
 
@@ -47,7 +42,7 @@ class JwtIdentity:
         """Raises: ConfigurationError, if an accepted algorithm has no key."""
         section = settings.identity.jwt
         self._clock = clock
-        self._secret, self._public_key = _keys(settings)
+        self._secret, self._public_key = verifying_keys(settings)
         self._key_set = KeySet(section.jwks_url) if section.jwks_url else None
         self._algorithms = list(section.algorithms)
         self._audience = section.audience or None
@@ -144,70 +139,6 @@ def _bearer_token(field: bytes) -> bytes | None:
     return token.strip() or None
 
 
-def _keys(settings: Settings) -> tuple[str | None, Any | None]:
-    """(HMAC secret, public key); None for what no accepted algorithm needs."""
-    section = settings.identity.jwt
-    symmetric = any(name.startswith("HS") for name in section.algorithms)
-    asymmetric = any(not name.startswith("HS") for name in section.algorithms)
-    if symmetric and not section.secret:
-        raise ConfigurationError(
-            "identity.jwt.secret: expected the key of the application's tokens"
-            " (there is no default; GATEWAY__IDENTITY__JWT__SECRET sets it)"
-        )
-    if asymmetric and not (section.key_file or section.jwks_url):
-        raise ConfigurationError(
-            "identity.jwt.key_file: expected a PEM file (or jwks_url)"
-            f" for {', '.join(section.algorithms)}"
-        )
-    public_key = _public_key(settings) if asymmetric and section.key_file else None
-    if public_key is not None and not any(_fits(public_key, name) for name in section.algorithms):
-        raise ConfigurationError(
-            f"identity.jwt.key_file: {section.key_file} is no key"
-            f" for {', '.join(section.algorithms)}"
-        )
-    return (section.secret if symmetric else None), public_key
-
-
-def _fits(public_key: Any, algorithm: str) -> bool:
-    if algorithm.startswith("HS"):
-        return False
-    try:
-        jwt.get_algorithm_by_name(algorithm).prepare_key(public_key)
-    except (jwt.PyJWTError, TypeError):
-        return False
-    return True
-
-
-def _read_pem(settings: Settings) -> bytes:
-    path = settings.path(settings.identity.jwt.key_file)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"identity.jwt.key_file: {path} cannot be read: {error.strerror}"
-        ) from None
-
-
-def _private_key(pem: bytes) -> PrivateKeyTypes | None:
-    try:
-        return load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-
-
-def _public_key(settings: Settings) -> Any:
-    pem = _read_pem(settings)
-    private = _private_key(pem)
-    if private is not None:
-        return private.public_key()
-    try:
-        return load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        raise ConfigurationError(
-            f"identity.jwt.key_file: {settings.identity.jwt.key_file} holds no PEM key"
-        ) from None
-
-
 def issue_token(settings: Settings, user: UserId, ttl_s: float, now: float) -> str:
     """A token that this gateway accepts, made with its own key; for operators and the demo.
 
@@ -219,13 +150,5 @@ def issue_token(settings: Settings, user: UserId, ttl_s: float, now: float) -> s
         claims["aud"] = section.audience
     if section.issuer:
         claims["iss"] = section.issuer
-    for algorithm in section.algorithms:
-        if algorithm.startswith("HS"):
-            if section.secret:
-                return jwt.encode(claims, section.secret, algorithm)
-        elif section.key_file and (private := _private_key(_read_pem(settings))) is not None:
-            return jwt.encode(claims, private, algorithm)  # type: ignore[arg-type]
-    raise ConfigurationError(
-        "identity.jwt: no key that can sign: set identity.jwt.secret,"
-        " or a private key as identity.jwt.key_file"
-    )
+    key, algorithm = signing_key(settings)
+    return jwt.encode(claims, key, algorithm)
