@@ -90,7 +90,10 @@ class Gateway:
         await self.front(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers what the front has no direct route for; also the lifespan."""
+        """Answers what the front has no direct route for, and runs the lifespan.
+
+        The router is made after the front: its metrics show the front's counters.
+        """
         await self._router(scope, receive, send)
 
     def _make_router(self) -> ASGIApp:
@@ -119,7 +122,7 @@ class Gateway:
         prefix = self._plugins_prefix
         return [
             *routes,
-            authorize_route(files, core.shared_versions, core.pinned, trusted, ttl_s),
+            authorize_route(files, core.shared_versions, core.pinned_trees, trusted, ttl_s),
             *Administration(core, self._callers, self._cors).routes,
             *PluginRoutes(prefix, core.catalogue, core.identity, self._manifest_routes).routes,
             *LifecycleRoutes(prefix, core.lifecycle, self._callers, self._cors).routes,

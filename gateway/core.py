@@ -54,7 +54,7 @@ class Core:
         asset_cache = _asset_cache(settings)
         self.storage = storage = PluginStorage(settings.plugins_dir)
         self.encoder = None if settings.dev.enabled else Encoder(storage.cache / "encoded")
-        self.pinned = _pinned_trees(settings, storage, self.encoder)
+        self.pinned_trees = _pinned_trees(settings, storage, self.encoder)
         self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
         self.lookups = Lookups(storage, self.database, settings.cache, settings.access)
         self.shared_versions = SharedVersions(
@@ -109,8 +109,8 @@ class Core:
     async def _following_changes(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(self.change_log.close)
-            if self.pinned is not None:
-                stack.push_async_callback(self.pinned.close)
+            if self.pinned_trees is not None:
+                stack.push_async_callback(self.pinned_trees.close)
             self._follows_changes = True
             await anyio.to_thread.run_sync(self._open_change_log)
             sources = self.freshness_sources()
@@ -127,8 +127,8 @@ class Core:
         """What tells this process of changes, by the settings."""
         settings = self.settings
         sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
-        if self.pinned is not None:
-            sources.append(PinnedTreesSource(self.pinned))
+        if self.pinned_trees is not None:
+            sources.append(PinnedTreesSource(self.pinned_trees))
         if settings.freshness.watch_users:
             sources.append(UsersFolderSource(self.lookups))
         if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
@@ -145,8 +145,8 @@ class Core:
         return sources
 
     def _on_look(self, slug: Slug, version: Version, state: FolderState | None) -> None:
-        if self.pinned is not None and self._follows_changes:
-            self.pinned.keep_soon(slug, version, state)
+        if self.pinned_trees is not None and self._follows_changes:
+            self.pinned_trees.keep_soon(slug, version, state)
 
     @property
     def required_folders(self) -> list[Path]:
