@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.postgres import Postgres, PostgresSite, find_binaries, running_postgres
-from tests.support.server import Server, serving
+from tests.support.server import server_of
 from tests.support.site import Site, populate, populated
 
 T = TypeVar("T")
@@ -53,10 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return populated(tmp_path_factory.mktemp("site"))
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving(site.environment) as running:
-        yield running
+server = server_of()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import re
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +24,7 @@ import gateway
 from gateway.cli import main
 from gateway.settings import load_settings
 from tests.support.commands import line_of, run
-from tests.support.server import Server, run_cli, serving, the_line_of
+from tests.support.server import Server, run_cli, server_of, serving, the_line_of
 from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer, populated
 from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
 
@@ -62,10 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving({**site.environment, **SIGNED_ENVIRONMENT}) as running:
-        yield running
+server = server_of(SIGNED_ENVIRONMENT)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.database.tables import is_true
 from tests.support.commands import run
-from tests.support.server import Server, serving
+from tests.support.server import Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import API, MANIFEST, own, public
 
@@ -45,15 +45,14 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-@pytest.fixture(scope="module")
-def odd_server(odd: Site) -> Iterator[Server]:
-    settings = {
+odd_server = server_of(
+    {
         f"GATEWAY__CACHE__{cache}__{setting}": "0.01"
         for cache in ("INSTALLATIONS", "VERSIONS")
         for setting in ("TTL", "NEGATIVE_TTL")
-    }
-    with serving({**odd.environment, **settings}) as running:
-        yield running
+    },
+    site="odd",
+)
 
 
 @pytest.fixture

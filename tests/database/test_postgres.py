@@ -27,7 +27,7 @@ from tests.support.commands import line_of, run
 from tests.support.following import follow
 from tests.support.news import AN_HOUR, version_for
 from tests.support.postgres import Postgres, PostgresSite, execute
-from tests.support.server import Server, serving
+from tests.support.server import Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populate
 from tests.support.urls import API, MANIFEST, own, public
 from tests.support.waiting import eventually, for_a_while, until, until_answer
@@ -62,10 +62,7 @@ def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Postgr
     return site
 
 
-@pytest.fixture(scope="module")
-def server(site: PostgresSite) -> Iterator[Server]:
-    with serving({**site.environment, **AN_HOUR}) as running:
-        yield running
+server = server_of(AN_HOUR)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ from gateway.disk.pinned_trees import PinnedTrees
 from gateway.disk.storage import PluginStorage
 from gateway.names import Pin, Slug, Version
 from gateway.settings import DEFAULT_SUFFIXES
-from tests.support.server import Answer, Server, serving
-from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
+from tests.support.server import Answer, Server, server_of
+from tests.support.site import ADA, BEN, NOBODY, Site, bearer
 from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, pin_of, public, signed
 from tests.support.waiting import eventually
 
@@ -25,20 +24,14 @@ REVIEW = Slug("Review")
 ONE = Version("1.0.0")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return populated(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    settings = {
+server = server_of(
+    {
+        **SIGNED_ENVIRONMENT,
         "GATEWAY__DELIVERY__MODE": "authorize",
         "GATEWAY__DELIVERY__AUTHORIZE_TTL": str(TTL_S),
         "GATEWAY__CACHE__VERSIONS__TTL": "3",  # ends before the permission would
     }
-    with serving({**site.environment, **SIGNED_ENVIRONMENT, **settings}) as running:
-        yield running
+)
 
 
 def ask(server: Server, path: str, headers: dict[str, str]) -> Answer:

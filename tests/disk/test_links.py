@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from gateway.lifecycle.publishing import publish
 from gateway.names import AssetPath, Slug, UserId, Version
 from tests.support.commands import run
 from tests.support.lives import Life
-from tests.support.server import Server, serving
+from tests.support.server import Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import ENTRY, MANIFEST, own, public
 
@@ -50,10 +49,7 @@ def storage(site: Site) -> PluginStorage:
     return PluginStorage(site.plugins)
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving(site.environment) as running:
-        yield running
+server = server_of()
 
 
 @each_link

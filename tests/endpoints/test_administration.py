@@ -40,11 +40,6 @@ def environment(site: Site, **more: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return populated(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
 def server(site: Site) -> Iterator[Server]:
     with serving(environment(site)) as running:
         yield running

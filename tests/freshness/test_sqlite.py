@@ -30,7 +30,7 @@ from gateway.settings import load_settings
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.following import follow
 from tests.support.news import AN_HOUR, version_for
-from tests.support.server import Server, serving
+from tests.support.server import Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.sources import Queries
 from tests.support.urls import MANIFEST, public
@@ -52,10 +52,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return site
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving({**site.environment, **AN_HOUR}) as running:
-        yield running
+server = server_of(AN_HOUR)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from gateway.serving.lookups import Lookups, ReadInstallations
 from gateway.settings import load_settings
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR
-from tests.support.server import Server, serving
+from tests.support.server import Server, server_of
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
 from tests.support.sources import UserFiles
 from tests.support.urls import MANIFEST, own
@@ -41,10 +41,7 @@ ONLY_EYES = json.dumps({"Eyes": {}}).encode()
 Write = Callable[[Path, bytes], None]
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving({**site.environment, **AN_HOUR}) as running:
-        yield running
+server = server_of(AN_HOUR)
 
 
 def by_rename(path: Path, content: bytes) -> None:

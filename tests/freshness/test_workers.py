@@ -30,11 +30,6 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return populated(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
 def workers(site: Site) -> Iterator[list[Worker]]:
     """Who notice changes by themselves."""
     with (

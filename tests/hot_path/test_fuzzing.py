@@ -7,12 +7,12 @@ A failure names the seed and the bytes. By default the seed is fixed and the tim
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.support.server import Server, serving
-from tests.support.site import ADA, SECRET, Site, bearer
+from tests.support.server import Server, server_of
+from tests.support.site import ADA, SECRET, bearer
 from tests.support.sockets import converse, statuses
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import for_a_while
@@ -108,10 +108,7 @@ def insert(chance: random.Random, sent: bytearray, _seeds: list[bytes]) -> None:
 MUTATIONS: list[Mutation] = [flip, cut, repeat, splice, insert]
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving({**site.environment, **SIGNED_ENVIRONMENT}) as running:
-        yield running
+server = server_of(SIGNED_ENVIRONMENT)
 
 
 def test_whatever_is_sent_is_answered_or_refused(server: Server, seeds: list[bytes]) -> None:

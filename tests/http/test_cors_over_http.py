@@ -1,7 +1,6 @@
 """Pages of other origins, as BrainDrive-Core has them, on every kind of answer."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from gateway import create_app, load_settings
 from tests.support.asgi import Client
 from tests.support.commands import refuse_to_serve
-from tests.support.server import Answer, Server, serving
+from tests.support.server import Answer, Server, server_of
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import ENTRY, MANIFEST, own, pin_of, public
 
@@ -69,17 +68,8 @@ ANSWERS: dict[str, tuple[str, str, bool, int]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    settings = {"GATEWAY__HTTP__CORS_ORIGINS": f"{ORIGIN},{SECOND_ORIGIN}"}
-    with serving({**site.environment, **settings}) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def dev_server(site: Site) -> Iterator[Server]:
-    with serving(site.environment, "--dev") as running:
-        yield running
+server = server_of({"GATEWAY__HTTP__CORS_ORIGINS": f"{ORIGIN},{SECOND_ORIGIN}"})
+dev_server = server_of(arguments=("--dev",))
 
 
 def ask(server: Server, name: str, origin: str | None) -> Answer:

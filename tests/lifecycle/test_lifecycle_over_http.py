@@ -5,7 +5,7 @@ import http.client
 import json
 import select
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
 from tests.support.lives import Life, module, publish
 from tests.support.news import AN_HOUR
-from tests.support.server import Answer, Server, serving
+from tests.support.server import Answer, Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, token
 from tests.support.urls import API, MANIFEST, own
 from tests.support.waiting import eventually
@@ -49,10 +49,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving({**site.environment, **ENVIRONMENT}) as running:
-        yield running
+server = server_of(ENVIRONMENT)
 
 
 @pytest.fixture(autouse=True)

@@ -96,11 +96,6 @@ STARTS: dict[str, Start] = {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return populated(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
 def bad_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the table's paths lead to."""
     folder = tmp_path_factory.mktemp("bad")

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import require_program
 from tests.support.proxies import DELIVERY, proxy_before
 from tests.support.server import Server, serving
-from tests.support.site import ADA, Site, bearer, populated, token
+from tests.support.site import ADA, Site, bearer, token
 from tests.support.upstream import Recorder, is_whole, recording
 from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, pin_of, public, signed
 from tests.support.waiting import eventually
@@ -21,11 +21,6 @@ PATHS = {
     "signed": signed(capability(ADA, "Review"), "Review"),
     "manifest": "/api/v1/plugins/manifest",
 }
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    return populated(tmp_path_factory.mktemp("site"))
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """Every user, plugin and way of asking: who gets which bytes, and that nobody gets others."""
 
-from collections.abc import Iterator
 from itertools import product
 
 import pytest
 
-from tests.support.server import Answer, Server, serving
+from tests.support.server import Answer, Server, server_of
 from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer
 from tests.support.urls import (
     ENTRY,
@@ -70,10 +69,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return lay_out(Site(tmp_path_factory.mktemp("site")))
 
 
-@pytest.fixture(scope="module")
-def server(site: Site) -> Iterator[Server]:
-    with serving({**site.environment, **SIGNED_ENVIRONMENT}) as running:
-        yield running
+server = server_of(SIGNED_ENVIRONMENT)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pytest
 
 from tests.support.sockets import converse
 
@@ -136,6 +138,24 @@ def serving(
     words = ("-m", "gateway", *options, command, *_FREE_PORT, *arguments)
     with listening(environment, *words, descriptors=descriptors) as server:
         yield server
+
+
+def server_of(
+    settings: Mapping[str, str] | None = None,
+    *,
+    site: str = "site",
+    arguments: Sequence[str] = (),
+    scope: Literal["module", "package"] = "module",
+) -> Any:
+    """A fixture: `gateway serve` over the site of the fixture `site`, with these settings."""
+
+    @pytest.fixture(scope=scope)
+    def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+        environment = request.getfixturevalue(site).environment
+        with serving({**environment, **(settings or {})}, *arguments) as running:
+            yield running
+
+    return server
 
 
 @contextmanager

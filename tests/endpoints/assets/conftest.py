@@ -6,7 +6,7 @@ import pytest
 
 from tests.endpoints.assets.asking import BAD_VERSIONS, CANARY, DORA, MEDIA_TYPES
 from tests.support.news import UNWATCHED
-from tests.support.server import Server, serving
+from tests.support.server import Server, server_of, serving
 from tests.support.site import Site, populated
 from tests.support.urls import ENTRY, SIGNED_ENVIRONMENT
 
@@ -77,16 +77,15 @@ def server(site: Site, request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="package")
-def restricted(site: Site) -> Iterator[Server]:
-    """The same site under settings that take something away."""
-    settings = {
+restricted = server_of(
+    {
         "GATEWAY__ACCESS__PUBLIC": "false",
         "GATEWAY__HTTP__ALLOWED_SUFFIXES": "js,txt",
         "GATEWAY__DEV__ENABLED": "true",
-    }
-    with serving({**site.environment, **settings}) as running:
-        yield running
+    },
+    scope="package",
+)
+"""The same site under settings that take something away."""
 
 
 @pytest.fixture(scope="package")
@@ -95,16 +94,17 @@ def moving_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return populated(tmp_path_factory.mktemp("moving"))
 
 
-@pytest.fixture(scope="package")
-def quick(moving_site: Site) -> Iterator[Server]:
-    """Hears of no change, and forgets soon: only the lifetimes can show what changed."""
-    settings = {
+quick = server_of(
+    {
+        **SIGNED_ENVIRONMENT,
         **UNWATCHED,
         "GATEWAY__CACHE__VERSIONS__TTL": "0.3",
         "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.3",
         "GATEWAY__CACHE__ASSETS__REVALIDATE": "0.1",
         "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
         "GATEWAY__HTTP__UNPINNED_MAX_AGE": "60",
-    }
-    with serving({**moving_site.environment, **SIGNED_ENVIRONMENT, **settings}) as running:
-        yield running
+    },
+    site="moving_site",
+    scope="package",
+)
+"""Hears of no change, and forgets soon: only the lifetimes can show what changed."""

@@ -1,6 +1,5 @@
 """Users whom a proxy names, and users who name themselves in development."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -9,40 +8,32 @@ import pytest
 from gateway.identity.proxy import ProxyIdentity
 from gateway.settings import Proxy
 from tests.identity.over_http.tokens import ask, assert_is, assert_unknown
-from tests.support.server import Server, serving, serving_on_socket
+from tests.support.server import Server, server_of, serving_on_socket
 from tests.support.site import ADA, BEN, Site, bearer, token
 from tests.support.urls import own
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def chained(site: Site) -> Iterator[Server]:
-    settings = {"GATEWAY__IDENTITY__CHAIN": "jwt,proxy,dev"}
-    with serving({**site.environment, **settings}) as running:
-        yield running
+chained = server_of({"GATEWAY__IDENTITY__CHAIN": "jwt,proxy,dev"})
 
 
-@pytest.fixture(scope="module")
-def reversed_chain(site: Site) -> Iterator[Server]:
-    settings = {
+reversed_chain = server_of(
+    {
         "GATEWAY__IDENTITY__CHAIN": "dev,proxy,jwt",
         "GATEWAY__IDENTITY__PROXY__HEADER": "X-Remote-User",
         "GATEWAY__IDENTITY__PROXY__TRUSTED": "127.0.0.0/8,::1",
     }
-    with serving({**site.environment, **settings}) as running:
-        yield running
+)
 
 
-@pytest.fixture(scope="module")
-def distrustful(site: Site) -> Iterator[Server]:
-    """Believes a proxy that is somewhere else."""
-    settings = {
+distrustful = server_of(
+    {
         "GATEWAY__IDENTITY__CHAIN": "proxy,jwt",
         "GATEWAY__IDENTITY__PROXY__TRUSTED": "10.0.0.0/8,192.0.2.1,unix",
     }
-    with serving({**site.environment, **settings}) as running:
-        yield running
+)
+"""Believes a proxy that is somewhere else."""
 
 
 def test_a_trusted_proxy_names_the_user(chained: Server) -> None:

@@ -1,6 +1,5 @@
 """A site with full, bare and broken rows."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from tests.serving.manifest_over_http.rows import (
     RICH_COLUMNS,
     SORTED,
 )
-from tests.support.server import Server, serving
+from tests.support.server import server_of
 from tests.support.site import Site, populated
 from tests.support.urls import ENTRY
 
@@ -106,12 +105,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-@pytest.fixture(scope="package")
-def lenient(site: Site) -> Iterator[Server]:
-    """The same site; the table decides for users without a file, and nothing is pinned."""
-    settings = {
+lenient = server_of(
+    {
         "GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow",
         "GATEWAY__HTTP__PIN_MANIFEST": "false",
-    }
-    with serving({**site.environment, **settings}) as running:
-        yield running
+    },
+    scope="package",
+)
+"""The same site; the table decides for users without a file, and nothing is pinned."""
