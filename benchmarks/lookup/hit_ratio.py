@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.users import zipf
+from gateway.caching.entries import Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 
 USERS = 100_000
@@ -37,7 +38,9 @@ async def _hit_ratio(size: int, ttl_s: float, pages: int) -> float:
     async def load(user: int) -> int:
         return user
 
-    cache: TTLCache[int, int] = TTLCache(load, ttl_s=ttl_s, max_size=size, clock=lambda: now)
+    cache: TTLCache[int, int] = TTLCache(
+        load, times=Times(ttl_s), capacity=Capacity(size), clock=lambda: now
+    )
     choose = zipf(USERS)
     warm = (0, 0)
     for page in range(pages):

@@ -1,16 +1,17 @@
 """What a decision asks the caches, and where it waits for them.
 
-Decisions are synchronous functions: they ask a basis for what they need, in their own order, and
-return. What is not at hand raises `Pending`. On the hot path that is the end: the request is
-decided again, from the beginning, by a basis that waits for what was missing (`settled`). So one
-sequence serves both ways, and whoever decides neither awaits nor knows how long it takes.
+A decision is a synchronous function: it asks a basis for what it needs, in its own order, and
+returns. A question that no cache can answer at once raises `Pending`. On the hot path that ends the
+decision. The request is then decided again, from the beginning, by a basis that waits for the
+pending answers (`settled`). So one sequence of questions serves the hot path and the cold one, and
+a decision neither awaits nor knows how long it takes.
 """
 
-import time
 from collections.abc import Callable, Hashable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from gateway.caching.ttl_cache import HIT, STALE_HIT, Entry, Outcome, TTLCache
+from gateway.caching.entries import Entry
+from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import SourceUnavailable
 
 K = TypeVar("K", bound=Hashable)
@@ -19,11 +20,11 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 BASIS_KEY = "gateway.basis"
-"""Where the scope carries the basis of a request whose answer is to tell of it."""
+"""The key in an ASGI scope for the basis of a request whose answer shows its caches."""
 
 
 class Pending(Exception):
-    """Something must be waited for: a cache's answer about a key."""
+    """A cache must be waited for, to answer about a key."""
 
     def __init__(
         self, layer: str, cache: TTLCache[Any, Any], key: Hashable, max_age_s: float | None
@@ -34,19 +35,19 @@ class Pending(Exception):
         self.key = key
         self.max_age_s = max_age_s
         self.may_fail = False
-        """Whether the decision goes on without an answer if its source fails."""
+        """Whether the decision goes on without an answer if the source fails."""
 
 
 class AtHand:
-    """Answers with what the caches hold. It has no state: one object serves all requests."""
+    """Answers from what the caches hold. It has no state: one object serves all requests."""
 
     __slots__ = ()
 
     is_noted = False
-    """Whether somebody listens to `note`."""
+    """Whether `note` writes anything down; if not, a caller may spare itself the call."""
 
     def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
-        """The value of `key` in the cache that is called `layer`, not older than `max_age_s`.
+        """The value of `key` in `cache`, not older than `max_age_s`. `layer` is the cache's name.
 
         Raises: Pending.
         """
@@ -56,7 +57,7 @@ class AtHand:
         return entry.value
 
     def ask_or(self, layer: str, cache: TTLCache[K, V], key: K, failed: R) -> V | R:
-        """As `ask`; but `failed` if the source fails, and nothing else is known."""
+        """As `ask`; returns `failed` if the source fails and no older value can stand in."""
         try:
             return self.ask(layer, cache, key)
         except Pending as pending:
@@ -64,23 +65,23 @@ class AtHand:
             raise
 
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
-        """Loads what will be asked for next, beside what is waited for first."""
+        """Begins to load a key that will be asked for next, while the first answer is pending."""
 
     def limit_to(self, duration_s: float) -> None:
-        """The decision holds at most this much longer."""
+        """The decision is valid for at most this long."""
 
     def mark(self, phase: str) -> None:
-        """The time since the last mark was spent on `phase`; a traced basis writes it down."""
+        """Says that the time since the last mark was spent on `phase`."""
 
     def note(self, step: str, outcome: str, source: str) -> None:
-        """Hears of each step while the decision is made; an explanation writes it down."""
+        """Hears of each step of the decision while it is made."""
 
 
 AT_HAND = AtHand()
 
 
 class Basis(AtHand):
-    """Waits for what is not at hand. What was waited for holds for the rest of the request."""
+    """Waits for pending answers. What was waited for holds for the rest of the request."""
 
     __slots__ = ("_failed", "_waited")
 
@@ -90,7 +91,7 @@ class Basis(AtHand):
 
     @classmethod
     def of(cls, scope: Any) -> "Basis":
-        """The one that the scope carries, or a new one."""
+        """The basis in the ASGI scope, or a new one."""
         basis: Basis | None = scope.get(BASIS_KEY)
         return basis if basis is not None else cls()
 
@@ -99,7 +100,7 @@ class Basis(AtHand):
     ) -> R:
         """What `decide(basis, …)` returns when nothing is pending any more.
 
-        Raises: what `decide` raises, and what a cache raises whose source failed.
+        Raises: what `decide` raises; what a cache raises when its source fails.
         """
         while True:
             try:
@@ -131,100 +132,22 @@ class Basis(AtHand):
         cache.begin(key)
 
     def forget_waited(self) -> None:
-        """The next decision of this request rests on what the caches hold then."""
+        """Makes the next decision of this request ask the caches again."""
         self._waited.clear()
         self._failed.clear()
 
     @staticmethod
     def _place(layer: str, key: Hashable, max_age_s: float | None) -> tuple[str, Hashable, bool]:
-        """A value that was too old for one question answers another."""
+        """Two places for one key: a value that is too old for one question answers the other."""
         return layer, key, max_age_s is not None
 
     def _rest_on(self, _layer: str, _cache: TTLCache[K, V], entry: Entry[V]) -> V:
-        """The value of an entry, on which the decision now rests."""
+        """Returns the value of an entry on which the decision rests."""
         return entry.value
 
     async def _wait_for(self, pending: Pending) -> Entry[Any]:
-        return await pending.cache.get_entry(pending.key, max_age_s=pending.max_age_s)
-
-    def _begin_again(self) -> None:
-        """The decision is made again, from its beginning."""
-
-
-class TracedBasis(Basis):
-    """Knows also who contributed, and how long each phase took, for the debug headers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._started_at = self._marked_at = time.monotonic()
-        self._layers: dict[str, Entry[Any]] = {}
-        self._outcomes: dict[str, Outcome] = {}
-        self._begun: dict[str, str] = {}
-        """Layers whose load was begun ahead of the question, and why it was."""
-        self._durations: dict[str, float] = {}
-
-    def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
-        if reason := cache.begin(key):
-            self._begun[layer] = reason
-
-    async def _wait_for(self, pending: Pending) -> Entry[Any]:
-        entry, outcome = await pending.cache.trace_entry(pending.key, max_age_s=pending.max_age_s)
-        self._learn(pending.layer, outcome)
+        entry, _ = await pending.cache.trace_entry(pending.key, max_age_s=pending.max_age_s)
         return entry
 
-    def _rest_on(self, layer: str, cache: TTLCache[K, V], entry: Entry[V]) -> V:
-        self._layers[layer] = entry
-        if layer in self._begun or layer not in self._outcomes:
-            self._learn(layer, HIT if cache.is_fresh(entry) else STALE_HIT)
-        return entry.value
-
-    def _learn(self, layer: str, outcome: Outcome) -> None:
-        if layer in self._begun:  # it may have landed before it was asked for
-            forwarded = self._begun.pop(layer)
-            stored = outcome.stored or not outcome.forwarded
-            outcome = outcome._replace(forwarded=forwarded, collapsed=False, stored=stored)
-        # A layer may be asked twice. If its source was asked once, the answer took that long.
-        if outcome.forwarded or layer not in self._outcomes:
-            self._outcomes[layer] = outcome
-
-    def mark(self, phase: str) -> None:
-        if phase in self._durations:  # the decision began again: what it waits for comes later
-            return
-        now = time.monotonic()
-        self._durations[phase] = now - self._marked_at
-        self._marked_at = now
-
-    def ages(self) -> dict[str, tuple[float, float]]:
-        """Seconds since each cache asked its source, and until it will do so again."""
-        now = time.monotonic()
-        return {
-            name: (now - entry.loaded_at, entry.fresh_until - now)
-            for name, entry in self._layers.items()
-        }
-
-    def debug_fields(self) -> list[tuple[bytes, bytes]]:
-        """Cache-Status (RFC 9211), a member for each cache, and Server-Timing (W3C)."""
-        now = time.monotonic()
-        caches = ", ".join(self._cache_status(name, now) for name in self._layers)
-        timing = ", ".join(
-            f"{phase};dur={1000 * spent:.3f}" for phase, spent in self._durations.items()
-        )
-        total = f"total;dur={1000 * (now - self._started_at):.3f}"
-        return [
-            *([(b"cache-status", caches.encode())] if caches else []),
-            (b"server-timing", (f"{timing}, {total}" if timing else total).encode()),
-        ]
-
-    def _cache_status(self, name: str, now: float) -> str:
-        entry, outcome = self._layers[name], self._outcomes[name]
-        parameters = [f"fwd={outcome.forwarded}" if outcome.forwarded else "hit"]
-        parameters += ["collapsed"] if outcome.collapsed else []
-        parameters += ["stored"] if outcome.stored else []
-        left_s = int(entry.fresh_until - now)
-        # An entry that a change made stale is so whatever was left of its lifetime.
-        parameters.append(f"ttl={min(left_s, -1) if outcome.is_stale else left_s}")
-        if outcome.is_stale:
-            parameters.append(f"detail={'source-failed' if outcome.forwarded else 'stale'}")
-        elif entry.negative:
-            parameters.append("detail=negative")
-        return "; ".join((name, *parameters))
+    def _begin_again(self) -> None:
+        """Called before the decision is made again, from its beginning."""

@@ -17,7 +17,8 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from gateway.caching.basis import Basis
-from gateway.caching.ttl_cache import Entry, TTLCache
+from gateway.caching.entries import Entry
+from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.pinned_trees import PinnedTrees, tree_name
 from gateway.endpoints.assets import AssetRoute
 from gateway.errors import (

@@ -2,7 +2,8 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.caching.basis import BASIS_KEY, TracedBasis
+from gateway.caching.basis import BASIS_KEY
+from gateway.caching.traced_basis import TracedBasis
 
 
 class DebugHeaders:

@@ -13,6 +13,7 @@ import anyio.to_thread
 import jwt
 
 from gateway.caching.basis import AtHand
+from gateway.caching.entries import Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import InvalidToken, SourceUnavailable
 
@@ -37,9 +38,8 @@ class KeySet:
         self._limiter = anyio.CapacityLimiter(1)
         self._keys: TTLCache[str, Keys] = TTLCache(
             self._fetch,
-            ttl_s=_LIFETIME_S,
-            stale_if_error_s=_STALE_IF_ERROR_S,
-            max_size=1,
+            times=Times(_LIFETIME_S, stale_if_error_s=_STALE_IF_ERROR_S),
+            capacity=Capacity(1),
             clock=clock,
         )
 

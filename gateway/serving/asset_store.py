@@ -15,7 +15,8 @@ from collections.abc import Callable
 import anyio.to_thread
 
 from gateway.caching.basis import AtHand
-from gateway.caching.ttl_cache import ORDER_WITHIN_S, TTLCache
+from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
+from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.encoder import MIN_BYTES, Encoder
 from gateway.disk.storage import OpenedAsset, PluginStorage, fingerprint
 from gateway.errors import NotServed, SourceUnavailable
@@ -26,10 +27,11 @@ from gateway.settings import AssetCache
 
 logger = logging.getLogger(__name__)
 
-# Files that are streamed leave their facts here; they need room even with max_bytes = 0.
-_FACTS_BYTES = 16 * 2**20
-# One file never fills the store: larger than this share of it, and it is streamed.
+# Representations of streamed files, which have no content: they need room even if max_bytes is 0.
+_STREAMED_BYTES = 16 * 2**20
+# A file that is larger than this share of the store is streamed: one file never fills the store.
 _LARGEST_SHARE = 0.25
+_REFUSAL_BYTES = 1000
 _NEGATIVE_TTL_S = 1.0
 _STALE_IF_ERROR_S = 60.0
 # A writer in place is caught in the act at most for as long as one file takes to write.
@@ -55,14 +57,14 @@ class AssetStore:
         )
         self._cache: TTLCache[AssetKey, Representation | NotServed] = TTLCache(
             self._load,
-            ttl_s=settings.revalidate,
-            negative_ttl_s=min(settings.revalidate, _NEGATIVE_TTL_S),
-            stale_if_error_s=_STALE_IF_ERROR_S,
-            max_size=settings.max_bytes + _FACTS_BYTES,
-            size_of=lambda value: value.memory_bytes if isinstance(value, Representation) else 1000,
+            times=Times(
+                ttl_s=settings.revalidate,
+                negative_ttl_s=min(settings.revalidate, _NEGATIVE_TTL_S),
+                stale_if_error_s=_STALE_IF_ERROR_S,
+            ),
+            capacity=Capacity(settings.max_bytes + _STREAMED_BYTES, _memory_bytes, ORDER_WITHIN_S),
             is_negative=lambda value: isinstance(value, NotServed),
             clock=clock,
-            order_within_s=ORDER_WITHIN_S,
         )
 
     def get(self, basis: AtHand, key: AssetKey) -> Representation:
@@ -164,3 +166,7 @@ class AssetStore:
     ) -> None:
         made = await encoder.make(content, found.digest)
         self._cache.replace(key, found, found.with_encoded(made, final=True))
+
+
+def _memory_bytes(value: Representation | NotServed) -> int:
+    return value.memory_bytes if isinstance(value, Representation) else _REFUSAL_BYTES

@@ -9,7 +9,8 @@ from typing import Any
 import anyio.to_thread
 
 from gateway.caching.basis import AtHand, Basis, Pending
-from gateway.caching.ttl_cache import ORDER_WITHIN_S, TTLCache
+from gateway.caching.entries import ORDER_WITHIN_S, Capacity
+from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import Row
 from gateway.database.tables import ModuleDetails, PluginDatabase, PluginDetails
 from gateway.disk.metadata import DEFAULT_ENTRY
@@ -23,7 +24,7 @@ from gateway.serving.formats import (
     plugin_facts,
     relative_bundle_location,
 )
-from gateway.serving.lookups import PATIENCE_S, Lookups, ReadDocument
+from gateway.serving.lookups import Lookups, ReadDocument, lookup_times
 from gateway.serving.manifests import Manifest, Part, Parts, PluginPart
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
@@ -57,14 +58,9 @@ class Catalogue:
         lookup = settings.cache.versions
         self.manifests: TTLCache[Key, Manifest] = TTLCache(
             load_many=self._load_manifests,
-            ttl_s=lookup.ttl,
-            max_age_s=lookup.max_age,
-            negative_ttl_s=lookup.negative_ttl,
-            stale_if_error_s=lookup.stale_if_error,
-            max_size=lookup.max_entries,
+            times=lookup_times(lookup),
+            capacity=Capacity(lookup.max_entries, order_within_s=ORDER_WITHIN_S),
             is_negative=lambda manifest: not manifest.parts,
-            patience_s=PATIENCE_S,
-            order_within_s=ORDER_WITHIN_S,
             clock=lookups.clock,
         )
         """By user, with modules or without, as the database says; pins are looked at later."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from gateway.caching.basis import AtHand, TracedBasis
+from gateway.caching.basis import AtHand
+from gateway.caching.traced_basis import TracedBasis
 from gateway.disk.storage import PluginStorage
 from gateway.errors import RequestError
 from gateway.names import UserId, parse_target

@@ -24,7 +24,9 @@ from typing import Any, NamedTuple, TypeVar
 from anyio.to_thread import run_sync
 
 from gateway.caching.basis import AtHand, Pending
-from gateway.caching.ttl_cache import ORDER_WITHIN_S, LoadMany, TTLCache
+from gateway.caching.batches import LoadMany
+from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
+from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import Row
 from gateway.database.tables import PluginDatabase, PluginRecord, UserRecords
 from gateway.disk.storage import (
@@ -265,14 +267,14 @@ class Lookups:
 
     def users_read_since(self, moment: float) -> set[UserId]:
         """Users whose rows came from the database at or after `moment`."""
-        return self.records.landed_since(moment)
+        return self.records.landings.since(moment)
 
     def confirm_rows(self, rows: Mapping[UserId, Sequence[Row]]) -> None:
         """These are the rows of these users: what was read of them before is right if it agrees.
 
         `rows` have the RECORD_COLUMNS.
         """
-        self.records.confirm_landed(
+        self.records.landings.confirm(
             {user: self._database.user_records(user, of_user) for user, of_user in rows.items()}
         )
 
@@ -514,16 +516,21 @@ class Lookups:
         return TTLCache(
             load,
             load_many=load_many,
-            ttl_s=settings.ttl,
-            max_age_s=settings.max_age,
-            max_size=settings.max_entries,
-            negative_ttl_s=settings.negative_ttl,
-            stale_if_error_s=settings.stale_if_error,
+            times=lookup_times(settings),
+            capacity=Capacity(settings.max_entries, order_within_s=ORDER_WITHIN_S),
             is_negative=is_negative,
-            patience_s=PATIENCE_S,
-            order_within_s=ORDER_WITHIN_S,
             clock=self.clock,
         )
+
+
+def lookup_times(settings: LookupCache) -> Times:
+    return Times(
+        ttl_s=settings.ttl,
+        max_age_s=settings.max_age,
+        negative_ttl_s=settings.negative_ttl,
+        stale_if_error_s=settings.stale_if_error,
+        patience_s=PATIENCE_S,
+    )
 
 
 def _give(wanted: asyncio.Future[ReadDocument] | None, found: ReadDocument) -> ReadInstallations:

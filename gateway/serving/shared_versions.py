@@ -14,7 +14,8 @@ import anyio.to_thread
 import orjson
 
 from gateway.caching.basis import AtHand
-from gateway.caching.ttl_cache import ORDER_WITHIN_S, TTLCache
+from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
+from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import Encoder
 from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
@@ -110,14 +111,15 @@ class SharedVersions:
         self._retention = Retention(storage.cache)
         self._looks: TTLCache[tuple[Slug, Version], SharedVersion | None] = TTLCache(
             self._look,
-            ttl_s=revalidate_s,
-            negative_ttl_s=revalidate_s,
-            # Kept with its digests while nobody asks, and answering while the disk fails.
-            stale_if_error_s=IN_USE_S,
-            max_size=_MAX_VERSIONS,
+            times=Times(
+                ttl_s=revalidate_s,
+                negative_ttl_s=revalidate_s,
+                # Keeps the digests while nobody asks, and answers while the disk fails.
+                stale_if_error_s=IN_USE_S,
+            ),
+            capacity=Capacity(_MAX_VERSIONS, order_within_s=ORDER_WITHIN_S),
             is_negative=lambda look: look is None,
             clock=clock,
-            order_within_s=ORDER_WITHIN_S,
             on_change=self._end_epoch,
         )
         self.clock = clock

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
+from gateway.caching.entries import Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import SourceUnavailable
 
@@ -14,7 +15,9 @@ class Disk:
 
     def __init__(self) -> None:
         self.failing = {"broken"}
-        self.cache: TTLCache[str, str] = TTLCache(self._load, ttl_s=10.0, max_size=10)
+        self.cache: TTLCache[str, str] = TTLCache(
+            self._load, times=Times(10.0), capacity=Capacity(10)
+        )
 
     async def _load(self, key: str) -> str:
         await asyncio.sleep(0)

@@ -15,6 +15,7 @@ from starlette.types import Message
 
 from gateway import Gateway
 from gateway.caching.basis import AT_HAND, AtHand
+from gateway.caching.flights import KeyFlights
 from gateway.changes import Change
 from gateway.disk.encoder import MIN_BYTES
 from gateway.errors import NotServed
@@ -258,16 +259,16 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(own("Eyes"))  # what was waited for would hold for the whole request
         reached, go_on = asyncio.Event(), asyncio.Event()
-        cache = gateway.core.assets._cache
-        load = cache._load
-        assert load is not None
+        flights = gateway.core.assets._cache._flights
+        assert isinstance(flights, KeyFlights)
+        load: Callable[[AssetKey], Awaitable[Representation | NotServed]] = flights._load
 
         async def slow_load(key: AssetKey) -> Representation | NotServed:
             reached.set()
             await go_on.wait()
             return await load(key)
 
-        monkeypatch.setattr(cache, "_load", slow_load)
+        monkeypatch.setattr(flights, "_load", slow_load)
         before = asyncio.create_task(client.request(ENTRY))
         await reached.wait()
         site.install(ADA)  # nothing is left

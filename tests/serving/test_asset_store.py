@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.caching.basis import Basis
-from gateway.caching.ttl_cache import ORDER_WITHIN_S
+from gateway.caching.entries import ORDER_WITHIN_S
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import OpenedAsset, PluginStorage
 from gateway.errors import AssetNotFound, VersionNotPublished

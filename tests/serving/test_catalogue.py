@@ -17,7 +17,8 @@ import orjson
 import pytest
 
 from gateway import Gateway
-from gateway.caching.basis import AT_HAND, Basis, Pending, TracedBasis
+from gateway.caching.basis import AT_HAND, Basis, Pending
+from gateway.caching.traced_basis import TracedBasis
 from gateway.changes import Change
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId

@@ -1,0 +1,149 @@
+"""Single flight: callers who miss one key at the same time share one load.
+
+A load is a task of its own, so a caller who is cancelled cancels nobody else.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from functools import partial
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from gateway.caching.entries import Entries, Entry
+from gateway.caching.landings import Landings
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+Load: TypeAlias = Callable[[K], Awaitable[V]]
+
+
+class Flight(Generic[K, V]):
+    """The load of one key, and the callers who wait for it."""
+
+    __slots__ = ("generation", "has_caller", "is_over", "key", "started_at", "waiters")
+
+    def __init__(self, key: K) -> None:
+        self.key = key
+        self.has_caller = False
+        """Whether somebody counts as the caller for whom it was begun."""
+        self.is_over = False
+        self.started_at = 0.0
+        self.generation = 0
+        self.waiters: list[asyncio.Future[Entry[V]]] = []
+        """One for each caller, because a caller who is cancelled cancels their future."""
+
+    def wait(self) -> "asyncio.Future[Entry[V]]":
+        waiter: asyncio.Future[Entry[V]] = asyncio.get_running_loop().create_future()
+        self.waiters.append(waiter)
+        return waiter
+
+    def land(self, entry: Entry[V]) -> None:
+        self.is_over = True
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(entry)
+
+    def fail(self, error: BaseException) -> None:
+        self.is_over = True
+        for waiter in self.waiters:
+            if isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            elif not waiter.done():
+                waiter.set_exception(error)
+                waiter.exception()  # marks it as seen: the caller may have lost patience
+
+
+class Flights(ABC, Generic[K, V]):
+    """The loads that are under way. Their values land in `entries`."""
+
+    def __init__(self, entries: Entries[K, V], on_change: Callable[[], None]) -> None:
+        """`on_change` is called when a load brings another value than the entry had."""
+        self.current: dict[K, Flight[K, V]] = {}
+        """At most one for each key. A flight that is taken out answers those who wait for it, and
+        its value is not stored."""
+        self.landings = Landings(entries)
+        self._entries = entries
+        self._on_change = on_change
+        self._tasks: set[asyncio.Task[None]] = set()
+        """All loads that run, those included that were taken out of `current`."""
+
+    def join(self, key: K) -> tuple[Flight[K, V], bool]:
+        """Returns the load of a key for one more caller, and whether it has another caller."""
+        flight = self.current.get(key)
+        if flight is None:
+            self._entries.counters.loads += 1
+            flight = self.current[key] = Flight(key)
+            self._begin(flight)
+        collapsed, flight.has_caller = flight.has_caller, True
+        return flight, collapsed
+
+    async def close(self) -> None:
+        """Ends the loads that still run."""
+        self.current.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @abstractmethod
+    def _begin(self, flight: Flight[K, V]) -> None:
+        """Sees to it that the flight takes off, and lands or fails."""
+
+    def _start(
+        self, load: Coroutine[Any, Any, None], when_over: Callable[[asyncio.Task[None]], None]
+    ) -> None:
+        task = asyncio.create_task(load)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(when_over)
+
+    def _take_off(self, *flights: Flight[K, V]) -> None:
+        """The source is read after this moment."""
+        started_at, generation = self._entries.clock(), self._entries.generation
+        for flight in flights:
+            flight.started_at, flight.generation = started_at, generation
+
+    def _land(self, flight: Flight[K, V], value: V) -> None:
+        key, entries = flight.key, self._entries
+        entry = entries.build(value, flight.started_at, flight.generation)
+        if self.current.get(key) is flight:
+            del self.current[key]
+            before = entries.find(key)
+            entries.put(key, entry)
+            self.landings.note(key)
+            if before is not None and before.value != value:
+                self._on_change()
+        flight.land(entry)
+
+    def _fail(self, flight: Flight[K, V], error: BaseException) -> None:
+        if self.current.get(flight.key) is flight:
+            del self.current[flight.key]
+            self._entries.pause(flight.key)
+        if not flight.is_over:
+            self._entries.counters.load_errors += 1
+            flight.fail(error)
+
+
+class KeyFlights(Flights[K, V]):
+    """Each key is loaded by itself."""
+
+    def __init__(
+        self, load: Load[K, V], entries: Entries[K, V], on_change: Callable[[], None]
+    ) -> None:
+        super().__init__(entries, on_change)
+        self._load = load
+
+    def _begin(self, flight: Flight[K, V]) -> None:
+        self._start(self._fly(flight), partial(self._end, flight))
+
+    async def _fly(self, flight: Flight[K, V]) -> None:
+        self._take_off(flight)
+        try:
+            value = await self._load(flight.key)
+        except Exception as error:  # whatever it is: it is for those who wait
+            self._fail(flight, error)
+        else:
+            self._land(flight, value)
+
+    def _end(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # perhaps before it began
+            self._fail(flight, asyncio.CancelledError())
