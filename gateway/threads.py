@@ -143,18 +143,18 @@ def _settle(future: "asyncio.Future[R]", outcome: R | _Raised) -> None:
         return
     if isinstance(outcome, _Raised):
         future.set_exception(outcome.error)
-        _mark_seen(future)
+        mark_seen(future)
     else:
         future.set_result(outcome)
 
 
 def _begun(result: Coroutine[Any, Any, R]) -> "asyncio.Future[R]":
     task = asyncio.ensure_future(result)
-    task.add_done_callback(_mark_seen)
+    task.add_done_callback(mark_seen)
     return task
 
 
-def _mark_seen(future: "asyncio.Future[R]") -> None:
+def mark_seen(future: "asyncio.Future[R]") -> None:
     """The caller may have given up."""
     if not future.cancelled():
         future.exception()

@@ -88,7 +88,7 @@ async def _list(settings: Settings, only: UserId | None) -> bool:
     async with core.running(follow_changes=False), threads() as in_threads:
         async for pairs in _records(core, only):
             users = list(dict.fromkeys(user for user, _ in pairs))
-            installations = await core.lookups.read_installations(users, in_threads)
+            installations = await core.lookups.file_reader.read_all(users, in_threads)
             found = True
             columns.echo(
                 (
@@ -96,7 +96,7 @@ async def _list(settings: Settings, only: UserId | None) -> bool:
                     record.slug,
                     record.version or "unusable",
                     _yes(record.enabled),
-                    _yes(core.lookups.allows(installations[user], record.slug)),
+                    _yes(installations[user].allow(record.slug)),
                     _yes(published(core.storage, record)),
                 )
                 for user, record in pairs

@@ -9,7 +9,7 @@ the file said of itself when it was read:
 - other facts: the source tells of a change.
 
 The entry of an idle user goes stale after `ttl`, and its next use looks at the file first
-(serving/lookups.py). An entry that was not confirmed for a while may answer once, and that answer
+(serving/user_files.py). An entry that was not confirmed for a while may answer once, and that answer
 makes the next sweep look at its file.
 """
 
@@ -41,7 +41,7 @@ class UsersFolderSource:
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
         self._threads = KeyedThreads[UserId, Facts](
-            lookups.look_at_file, _MOST_HANGING + 1, _PATIENCE_S
+            lookups.file_reader.look, _MOST_HANGING + 1, _PATIENCE_S
         )
         self._due: dict[UserId, None] = {}
         """Users whose files are to be looked at, in the order in which they were noted."""
@@ -71,7 +71,7 @@ class UsersFolderSource:
             del self._due[user]
         began_at = self._lookups.clock()
         for user, facts in (await self._look(chosen)).items():
-            if not self._lookups.confirm_file(user, facts, began_at):
+            if not self._lookups.user_files.confirm(user, facts, began_at):
                 # Soft: a user who is cached is served even if the changed file cannot be read.
                 tell(Change(user=user, hard=False))
 

@@ -9,7 +9,6 @@ from typing import Any
 import anyio.to_thread
 
 from gateway.caching.basis import AtHand, Basis, Pending
-from gateway.caching.entries import ORDER_WITHIN_S, Capacity
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import Row
 from gateway.database.tables import ModuleDetails, PluginDatabase, PluginDetails
@@ -17,6 +16,7 @@ from gateway.disk.metadata import DEFAULT_ENTRY
 from gateway.disk.storage import InstallationMetadata, metadata_of
 from gateway.errors import SourceUnavailable, UnknownPlugin
 from gateway.names import UserId, parse_slug, parse_version
+from gateway.serving.file_reader import UserDocument
 from gateway.serving.formats import (
     JsonObject,
     bare_plugin,
@@ -24,7 +24,8 @@ from gateway.serving.formats import (
     plugin_facts,
     relative_bundle_location,
 )
-from gateway.serving.lookups import Lookups, ReadDocument, lookup_times
+from gateway.serving.lookup_cache import build_lookup_cache
+from gateway.serving.lookups import Lookups
 from gateway.serving.manifests import Manifest, Part, Parts, PluginPart
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
@@ -55,13 +56,11 @@ class Catalogue:
         self._database = database
         self._versions = versions
         self._parts = Parts(pins=settings.http.pin_manifest)
-        lookup = settings.cache.versions
-        self.manifests: TTLCache[Key, Manifest] = TTLCache(
+        self.manifests: TTLCache[Key, Manifest] = build_lookup_cache(
+            settings.cache.versions,
+            lookups.clock,
             load_many=self._load_manifests,
-            times=lookup_times(lookup),
-            capacity=Capacity(lookup.max_entries, order_within_s=ORDER_WITHIN_S),
             is_negative=lambda manifest: not manifest.parts,
-            clock=lookups.clock,
         )
         """By user, with modules or without, as the database says; pins are looked at later."""
         lookups.database_caches.append(self.manifests)
@@ -78,8 +77,8 @@ class Catalogue:
     def _find_manifest(self, basis: AtHand, key: Key) -> Manifest:
         """One that was made of the user's file as it is, and as installations know it."""
         manifest = basis.ask("manifest", self.manifests, key)
-        read = basis.ask("installations", self._lookups.installations, key[0])
-        if manifest.facts != read.facts:
+        file = basis.ask("installations", self._lookups.installations, key[0])
+        if manifest.fingerprint != file.fingerprint:
             manifest = basis.ask("manifest", self.manifests, key, max_age_s=0.0)
         return manifest
 
@@ -120,7 +119,7 @@ class Catalogue:
     ) -> Mapping[Key, Manifest | asyncio.Future[Manifest]]:
         """One query for all of them, and one for the modules; beside them files are read."""
         users = list({user: None for user, _ in keys})
-        documents = self._lookups.begin_documents(users)
+        documents = self._lookups.user_files.begin_documents(users)
         rows = await self._database.fetch_plugins(users)
         designers = [user for user, with_modules in keys if with_modules]
         modules = _by_plugin_id(await self._database.fetch_modules(designers) if designers else ())
@@ -138,11 +137,11 @@ class Catalogue:
         user: UserId,
         rows: Sequence[Row],
         modules: Mapping[str, Sequence[Row]] | None,
-        found: ReadDocument,
+        found: UserDocument,
     ) -> Manifest:
-        found = self._lookups.agreed(user, found)
+        found = self._lookups.user_files.reconcile(user, found)
         metadata = self._metadata_in(found)
-        return self._parts.assemble(user, rows, modules, metadata, found.read.facts)
+        return self._parts.assemble(user, rows, modules, metadata, found.file.fingerprint)
 
     async def by_slug(self, user: UserId, slug: str) -> JsonObject:
         """Raises: UnknownPlugin, SourceUnavailable."""
@@ -220,12 +219,12 @@ class Catalogue:
         return _by_plugin(await self._database.read_modules(user)).get(plugin.id, ())
 
     async def _metadata(self, user: UserId) -> Mapping[str, InstallationMetadata] | None:
-        document = self._lookups.begin_documents([user])[user]
+        document = self._lookups.user_files.begin_documents([user])[user]
         return self._metadata_in(await asyncio.shield(document))
 
-    def _metadata_in(self, found: ReadDocument) -> Mapping[str, InstallationMetadata] | None:
+    def _metadata_in(self, found: UserDocument) -> Mapping[str, InstallationMetadata] | None:
         """Installation metadata by slug; None where the table alone decides."""
-        if self._lookups.table_decides(found.read.said):
+        if found.file.installations.table_decides:
             return None
         return {slug: metadata_of(inner) for slug, inner in found.document.items()}
 
@@ -269,7 +268,7 @@ def _by_plugin_id(modules: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _when_read(
-    document: asyncio.Future[ReadDocument], build: Callable[[ReadDocument], Manifest]
+    document: asyncio.Future[UserDocument], build: Callable[[UserDocument], Manifest]
 ) -> Manifest | asyncio.Future[Manifest]:
     """Builds a manifest now, or when the document has been read. A manifest that cannot be built
     fails for its user alone.

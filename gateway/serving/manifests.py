@@ -138,13 +138,13 @@ class ModulePart(Part):
 
 
 class Manifest:
-    """What a user has, as the database and the file with these facts say; their pins are open."""
+    """What a user has, by the database and the file with this fingerprint, but for the pins."""
 
-    __slots__ = ("_own", "facts", "parts")
+    __slots__ = ("_own", "fingerprint", "parts")
 
-    def __init__(self, facts: Facts, parts: Sequence[Part], own: Sequence[bytes]) -> None:
+    def __init__(self, fingerprint: Facts, parts: Sequence[Part], own: Sequence[bytes]) -> None:
         """`own`: what stands before the first part, and after each."""
-        self.facts = facts
+        self.fingerprint = fingerprint
         self.parts = tuple(parts)
         text = _BETWEEN.join(own)  # one object: each takes 33 bytes more than its text
         for byte, phrase in _PHRASES:
@@ -183,12 +183,12 @@ class Parts:
         plugins: Sequence[Row],
         modules: Mapping[str, Sequence[Row]] | None,
         metadata: Metadata | None,
-        facts: Facts,
+        fingerprint: Facts,
     ) -> Manifest:
         """The enabled plugins that pass the installation rule, in the order of the rows.
 
-        `modules`: of each row's id; None: they are not shown. `metadata` and `facts`: of the
-        user's file; `metadata` is None where the table alone decides.
+        `modules`: by the id of their plugin's row; None: they are not shown. `metadata` and
+        `fingerprint` come from the user's file; `metadata` is None where the table alone decides.
         """
         entries: dict[str, list[tuple[Part, bytes]]] = {}
         for row in plugins:
@@ -203,7 +203,7 @@ class Parts:
                     if modules is None
                     else self._with_modules(user, part, own, row, modules.get(database_id, ()))
                 )
-        return _joined(facts, list(entries.values()))
+        return _joined(fingerprint, list(entries.values()))
 
     def _plugin_part(self, user: UserId, row: Row) -> PluginPart:
         database_id, user_id, slug = row[0], row[1], row[OWN_PLUGIN_COLUMNS]
@@ -238,16 +238,16 @@ class Parts:
             return ModulePart(plugin, ids, shared)
 
 
-def _joined(facts: Facts, entries: Sequence[Sequence[tuple[Part, bytes]]]) -> Manifest:
+def _joined(fingerprint: Facts, entries: Sequence[Sequence[tuple[Part, bytes]]]) -> Manifest:
     pairs = [pair for entry in entries for pair in entry]
     if not pairs:
-        return Manifest(facts, (), (b"{}",))
+        return Manifest(fingerprint, (), (b"{}",))
     parts, own = [part for part, _ in pairs], [b"{", *(text for _, text in pairs)]
     ends = list(accumulate(map(len, entries)))
     for end in ends[:-1]:
         own[end] += b","
     own[-1] += b"}"
-    return Manifest(facts, parts, own)
+    return Manifest(fingerprint, parts, own)
 
 
 def _own_text(row: Row, metadata: InstallationMetadata) -> bytes:

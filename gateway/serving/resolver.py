@@ -109,11 +109,7 @@ class Resolver:
         """The user's row, having passed the installation rule and being enabled."""
         records, installations = self._lookups.of_user(basis, user)
         record = records.find(plugin)
-        if (
-            record is not None
-            and record.enabled
-            and self._lookups.allows(installations, record.slug)
-        ):
+        if record is not None and record.enabled and installations.allow(record.slug):
             if basis.is_noted:
                 _note_record(basis, user, record, installed=True)
             return record

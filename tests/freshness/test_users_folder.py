@@ -23,7 +23,8 @@ from gateway.errors import SourceUnavailable, StorageError
 from gateway.freshness import following
 from gateway.freshness.users_folder import UsersFolderSource
 from gateway.names import UserId
-from gateway.serving.lookups import Lookups, ReadInstallations
+from gateway.serving.file_reader import Installations, UserFile
+from gateway.serving.lookups import Lookups
 from gateway.settings import load_settings
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR
@@ -295,7 +296,7 @@ class Swept:
             yield
         await self.lookups.close()
 
-    async def load(self, user: str) -> ReadInstallations:
+    async def load(self, user: str) -> UserFile:
         return await self.users.get(UserId(user))
 
     def use(self, user: str) -> bool:
@@ -328,7 +329,7 @@ def sweeping(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: SweptScenari
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of the test count as written long ago."""
-    monkeypatch.setattr("gateway.serving.lookups._SETTLED_NS", 0)
+    monkeypatch.setattr("gateway.serving.file_reader._SETTLED_NS", 0)
 
 
 @pytest.mark.usefixtures("settled")
@@ -340,7 +341,7 @@ def test_whoever_is_active_is_confirmed_up_to_max_age_and_then_read_again(
 
     async def scenario(swept: Swept) -> None:
         if user == NOBODY:
-            swept.lookups._allow_missing = True  # nothing is negative then
+            swept.lookups.file_reader._allow_missing = True  # nothing is negative then
         await swept.load(user)
         for _ in range(44):
             swept.now_s += 6
@@ -385,7 +386,7 @@ def test_whoever_is_idle_is_told_of_at_their_next_use_though_their_entry_was_fre
         swept.now_s += 6
         assert swept.use(ADA)
         await until(lambda: swept.told == [ADA])
-        assert (await swept.load(ADA)).said.slugs == ("Eyes",)
+        assert (await swept.load(ADA)).installations.slugs == ("Eyes",)
 
     sweeping(site, monkeypatch, scenario)
 
@@ -403,7 +404,7 @@ def test_a_file_that_is_young_when_it_is_read_is_not_confirmed_and_is_read_again
         await until(lambda: swept.looked_at == [ADA])
         swept.now_s += 4
         assert not swept.use(ADA)
-        monkeypatch.setattr("gateway.serving.lookups._SETTLED_NS", 0)
+        monkeypatch.setattr("gateway.serving.file_reader._SETTLED_NS", 0)
         assert await swept.load(ADA) is not loaded
         assert swept.read == [ADA, ADA]
         swept.now_s += 6
@@ -436,7 +437,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_confirmed(
         assert swept.told == []
         swept.now_s += 4
         assert not swept.use(ADA)
-        loaded = await swept.lookups._load_installations([UserId(ADA)])
+        loaded = await swept.lookups.user_files._load([UserId(ADA)])
         with pytest.raises(SourceUnavailable):
             await asyncio.wait_for(loaded[UserId(ADA)], DEADLINE_S)  # type: ignore[arg-type]
 
@@ -453,7 +454,7 @@ def test_a_damaged_file_is_told_of_once_and_then_confirmed_as_it_is(
         swept.now_s += 1
         assert swept.use(ADA)
         await until(lambda: swept.told)
-        assert (await swept.load(ADA)).said.broken
+        assert (await swept.load(ADA)).installations == Installations(())
         for _ in range(3):
             swept.now_s += 0.5
             await swept.confirmed(ADA)

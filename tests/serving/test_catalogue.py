@@ -130,8 +130,8 @@ def test_what_is_read_for_a_manifest_is_known_for_files_too(
     async def scenario(gateway: Gateway) -> None:
         await load(gateway)
         asked = Asked(monkeypatch, gateway)
-        read = await gateway.core.lookups.installations.get(ADA_ID)
-        assert read.said.slugs == ("Review", "Eyes")
+        file = await gateway.core.lookups.installations.get(ADA_ID)
+        assert file.installations.slugs == ("Review", "Eyes")
         assert (asked.queries, asked.files) == (0, [])
 
     scenario_of(site, scenario)

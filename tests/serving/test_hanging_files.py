@@ -26,7 +26,7 @@ PATIENCE_S = 0.3
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[UserFiles]:
     """Ada's file hangs, whatever is asked of it, until it is released."""
-    monkeypatch.setattr("gateway.serving.lookups._READ_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr("gateway.serving.file_reader._READ_TIMEOUT_S", PATIENCE_S)
     files = UserFiles(monkeypatch)
     files.hang(ADA)
     yield files
