@@ -1,4 +1,4 @@
-"""Blocking calls beside an event loop: context managers, and calls that may hang."""
+"""Blocking calls beside an event loop: locks, many short calls, and calls that may hang."""
 
 import asyncio
 import threading
@@ -25,9 +25,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 _Trips: TypeAlias = "SimpleQueue[_Trip[K, R] | None]"
 
-# A trip of 64 small files takes 2 ms. A call hangs if it has not returned after two looks.
+# A trip of 64 small files takes 2 ms. A call counts as hanging if it lasts for two looks.
 _LOOK_S = 0.025
-# They wait for fsync, not for the processor.
+# More than there are processors: these threads wait for fsync.
 _THREADS = 8
 
 
@@ -35,7 +35,7 @@ _THREADS = 8
 async def entered_in_thread(
     context: AbstractContextManager[None], limiter: CapacityLimiter | None = None
 ) -> AsyncIterator[None]:
-    """For a lock: entering it may wait for another process. `limiter`: of the threads."""
+    """Enters a lock in a thread, because it may wait for another process."""
     await run_sync(context.__enter__, limiter=limiter)
     try:
         yield
@@ -44,17 +44,18 @@ async def entered_in_thread(
 
 
 class InThreads(Protocol):
-    """Applies a blocking function to each item; results in the order of the items."""
+    """Applies a blocking function to each item. The results have the order of the items."""
 
     async def __call__(self, function: Callable[[T], R], items: Sequence[T], /) -> list[R]: ...
 
 
 @asynccontextmanager
 async def threads() -> AsyncIterator[InThreads]:
+    """Threads that end with the context."""
     with ThreadPoolExecutor(_THREADS) as pool:
 
         async def apply(function: Callable[[T], R], items: Sequence[T], /) -> list[R]:
-            # A part for each thread: handing over one item costs more than reading its file.
+            # One part for each thread: to hand over an item costs more than to read its file.
             parts = [items[start::_THREADS] for start in range(min(_THREADS, len(items)))]
 
             def applied() -> list[list[R]]:
@@ -67,16 +68,16 @@ async def threads() -> AsyncIterator[InThreads]:
 
 
 class _Raised:
-    """What the function raised for a key, in the place of its result."""
+    """Stands for the result of a call that raised."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 class _Trip(Generic[K, R]):
-    """Keys for which the function is called in one thread, or in more while it takes long.
+    """Keys for which the function is called, in one thread, or in more if the calls take long.
 
-    Each key is taken from `untaken` by one thread: `popleft` is atomic.
+    `popleft` is atomic, so each key is taken from `untaken` by one thread.
     """
 
     def __init__(self, keys: Iterable[K], loop: asyncio.AbstractEventLoop) -> None:
@@ -85,77 +86,77 @@ class _Trip(Generic[K, R]):
         self.loop = loop
         self.started_at = loop.time()
         self.timer: asyncio.TimerHandle | None = None
-        """For the next look at it."""
+        """For the next look at the trip."""
         self.were_all_taken = False
-        self.outcomes: dict[K, R | _Raised] = {}
-        """Written by the threads."""
+        self.results: dict[K, R | _Raised] = {}
+        """By key; the threads write it."""
         self.over: asyncio.Future[None] = loop.create_future()
-        """Done when all keys have an outcome, but for those that are in `late`."""
+        """Done when each key is in `results` or in `late`."""
         self.late: dict[K, asyncio.Future[R]] = {}
-        """The calls that hang, or wait for a thread since long."""
+        """Calls that hang, or have waited for a thread for long."""
 
     def run(self, function: Callable[[K], R]) -> None:
         """Blocking."""
-        untaken, outcomes = self.untaken, self.outcomes
+        untaken, results = self.untaken, self.results
         while True:
             try:
                 key = untaken.popleft()
             except IndexError:
                 return
             try:
-                outcomes[key] = function(key)
-            except BaseException as error:  # whatever it is: it is for the caller
-                outcomes[key] = _Raised(error)
+                results[key] = function(key)
+            except BaseException as error:  # the caller gets it
+                results[key] = _Raised(error)
 
     def result(self, key: K) -> "R | asyncio.Future[R]":
-        """After `over`: what the function returned; a future where it raised or hangs."""
+        """After `over`: what the function returned; a future, if it raised or hangs."""
         late = self.late.get(key)
         if late is not None:
             return late
-        outcome = self.outcomes[key]
-        if not isinstance(outcome, _Raised):
-            return outcome
+        result = self.results[key]
+        if not isinstance(result, _Raised):
+            return result
         failed: asyncio.Future[R] = self.loop.create_future()
-        _settle(failed, outcome)
+        _settle(failed, result)
         return failed
 
 
 def in_own_thread(function: Callable[[], R]) -> "asyncio.Future[R]":
-    """What the function returns or raises; called in a thread of its own, which it may keep for
-    ever: the process can end all the same."""
+    """What the function returns or raises. It may hang: its thread is its own, and does not keep
+    the process from ending."""
     loop = asyncio.get_running_loop()
-    result: asyncio.Future[R] = loop.create_future()
+    future: asyncio.Future[R] = loop.create_future()
 
     def run() -> None:
         try:
-            outcome: R | _Raised = function()
-        except BaseException as error:  # whatever it is: it is for the caller
-            outcome = _Raised(error)
-        with suppress(RuntimeError):  # the loop ended before
-            loop.call_soon_threadsafe(_settle, result, outcome)
+            result: R | _Raised = function()
+        except BaseException as error:  # the caller gets it
+            result = _Raised(error)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_settle, future, result)
 
     threading.Thread(target=run, daemon=True).start()
-    return result
+    return future
 
 
-def _settle(future: "asyncio.Future[R]", outcome: R | _Raised) -> None:
-    if future.done():  # as after `close`
+def _settle(future: "asyncio.Future[R]", result: R | _Raised) -> None:
+    if future.done():  # `close` cancels it
         return
-    if isinstance(outcome, _Raised):
-        future.set_exception(outcome.error)
+    if isinstance(result, _Raised):
+        future.set_exception(result.error)
         mark_seen(future)
     else:
-        future.set_result(outcome)
+        future.set_result(result)
 
 
-def _begun(result: Coroutine[Any, Any, R]) -> "asyncio.Future[R]":
-    task = asyncio.ensure_future(result)
+def _task(coroutine: Coroutine[Any, Any, R]) -> "asyncio.Future[R]":
+    task = asyncio.create_task(coroutine)
     task.add_done_callback(mark_seen)
     return task
 
 
 def mark_seen(future: "asyncio.Future[R]") -> None:
-    """The caller may have given up."""
+    """Keeps asyncio from logging an error that nobody awaits: the caller may have given up."""
     if not future.cancelled():
         future.exception()
 
@@ -163,14 +164,13 @@ def mark_seen(future: "asyncio.Future[R]") -> None:
 class KeyedThreads(Generic[K, R]):
     """Calls a blocking function that may hang, with at most one call for each key at a time.
 
-    Calls for many keys make one trip through a thread: to hand something over to a thread and
-    back costs more than to read a file. A call that hangs holds one thread, and delays nobody
-    but those who ask for the same key: while a trip lasts, one thread after another comes to its
-    help.
+    Calls for many keys make one trip through a thread: a hop to a thread and back costs more than
+    to read a file. A call that hangs holds one thread, and delays only the callers of the same key:
+    while a trip lasts, more threads take keys from it, one after another.
 
-    The threads are its own, so that all of them may hang and the rest of the process still has
-    threads; and they are daemons, so that the process can end. anyio and concurrent.futures
-    join their threads at the end of the process. For one event loop.
+    The threads are not shared, so that all of them may hang and the rest of the process still has
+    threads. They are daemons, so that the process can end: anyio and concurrent.futures join
+    their threads at the end of the process. For one event loop.
     """
 
     def __init__(self, function: Callable[[K], R], most_threads: int, patience_s: float) -> None:
@@ -180,14 +180,14 @@ class KeyedThreads(Generic[K, R]):
         self._patience_s = patience_s
         self._trips: _Trips[K, R] = SimpleQueue()
         self._threads = 0
-        self._wanted = 0
-        """Threads that are on a trip, and trips that wait for one."""
+        self._busy = 0
+        """The number of threads on a trip, and of trips that wait for a thread."""
         self._running: dict[K, asyncio.Future[None] | asyncio.Future[R]] = {}
-        """What is done when the call for the key has ended, or hangs; many keys share one."""
+        """By key: done when the call has ended, or hangs. The keys of a trip share it."""
 
     @property
     def running(self) -> KeysView[K]:
-        """Keys that are being called; while no trip is under way, those whose call hangs."""
+        """Keys with a call that has not ended; if no trip is under way, those that hang."""
         return self._running.keys()
 
     async def call(self, key: K) -> R:
@@ -197,7 +197,7 @@ class KeyedThreads(Generic[K, R]):
         """
         async with asyncio.timeout(self._patience_s):
             while (earlier := self._running.get(key)) is not None:
-                # Not joined: what it returns may be older than what the caller knows already.
+                # The caller may know something newer than what the earlier call returns.
                 await asyncio.wait({earlier})
             trip = self._begin([key])
             await asyncio.shield(trip.over)
@@ -207,37 +207,37 @@ class KeyedThreads(Generic[K, R]):
     async def call_many(self, keys: Iterable[K]) -> dict[K, R | asyncio.Future[R]]:
         """What the function returns for keys that all differ, called after this moment.
 
-        It is a future for a key whose call raises or hangs, or waits for one that hangs; the
-        future raises what `call` does.
+        The value is a future if the call of its key raises or hangs, or waits for a call that
+        hangs. The future raises what `call` raises.
         """
         results: dict[K, R | asyncio.Future[R]] = {}
-        free = []
+        free_keys = []
         for key in keys:
             if key in self._running:
-                results[key] = _begun(self.call(key))
+                results[key] = _task(self.call(key))
             else:
-                free.append(key)
-        if free:
-            trip = self._begin(free)
+                free_keys.append(key)
+        if free_keys:
+            trip = self._begin(free_keys)
             await asyncio.shield(trip.over)
-            for key in free:
+            for key in free_keys:
                 results[key] = trip.result(key)
             until = trip.started_at + self._patience_s
             for key, late in trip.late.items():
-                results[key] = _begun(_awaited(late, until))
+                results[key] = _task(_awaited(late, until))
         return results
 
     def close(self) -> None:
-        """Ends the threads, each after its present call; what is under way is cancelled."""
+        """Cancels all calls. Each thread ends after the call that it runs."""
         for call in self._running.values():
             call.cancel()
         self._running.clear()
         for _ in range(self._threads):
             self._trips.put(None)
-        self._trips, self._threads, self._wanted = SimpleQueue(), 0, 0
+        self._trips, self._threads, self._busy = SimpleQueue(), 0, 0
 
     def _begin(self, keys: Iterable[K]) -> _Trip[K, R]:
-        """Of keys that have no other call."""
+        """The keys have no other call."""
         trip = _Trip[K, R](keys, asyncio.get_running_loop())
         self._running.update(dict.fromkeys(trip.keys, trip.over))
         self._give_thread(trip)
@@ -245,8 +245,8 @@ class KeyedThreads(Generic[K, R]):
         return trip
 
     def _give_thread(self, trip: _Trip[K, R]) -> None:
-        self._wanted += 1
-        if self._threads < min(self._wanted, self._most_threads):
+        self._busy += 1
+        if self._threads < min(self._busy, self._most_threads):
             self._threads += 1
             threading.Thread(target=self._work, args=(self._trips,), daemon=True).start()
         self._trips.put(trip)
@@ -258,11 +258,11 @@ class KeyedThreads(Generic[K, R]):
                 trip.loop.call_soon_threadsafe(self._returned, trip, trips)
             except RuntimeError:  # the loop ended before the call did
                 return
-            # A thread that waits for its next trip would keep all results of the last one.
+            # Otherwise a thread that waits for its next trip keeps the results of the last one.
             del trip
 
     def _look(self, trip: _Trip[K, R]) -> None:
-        """Again and again while the trip lasts."""
+        """Called every `_LOOK_S` while the trip lasts: more threads help, until calls hang."""
         if trip.over.done():
             return
         lasts_s = trip.loop.time() - trip.started_at
@@ -270,26 +270,26 @@ class KeyedThreads(Generic[K, R]):
             self._end(trip)
             return
         trip.were_all_taken = not trip.untaken
-        if trip.untaken and self._wanted < self._most_threads:
+        if trip.untaken and self._busy < self._most_threads:
             self._give_thread(trip)
         trip.timer = trip.loop.call_later(_LOOK_S, self._look, trip)
 
     def _returned(self, trip: _Trip[K, R], trips: "_Trips[K, R]") -> None:
         """A thread has ended its part of the trip."""
-        if trips is self._trips:  # it is another after `close`
-            self._wanted -= 1
-        if not trip.over.done() and len(trip.outcomes) == len(trip.keys):
+        if trips is self._trips:  # `close` replaces it
+            self._busy -= 1
+        if not trip.over.done() and len(trip.results) == len(trip.keys):
             self._end(trip)
-        for key in [key for key in trip.late if key in trip.outcomes]:
+        for key in [key for key in trip.late if key in trip.results]:
             late = trip.late[key]
             if self._running.get(key) is late:
                 del self._running[key]
-            _settle(late, trip.outcomes[key])
+            _settle(late, trip.results[key])
 
     def _end(self, trip: _Trip[K, R]) -> None:
-        """What hangs has a future of its own from now on, and nobody else waits for it."""
+        """Gives each call that hangs a future of its own: the other callers do not wait for it."""
         for key in trip.keys:
-            if key in trip.outcomes:
+            if key in trip.results:
                 del self._running[key]
             else:
                 trip.late[key] = self._running[key] = trip.loop.create_future()

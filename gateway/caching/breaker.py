@@ -1,7 +1,7 @@
 """A circuit breaker: while a source fails, nobody waits for it.
 
-Closed: everything passes. After `THRESHOLD` failures in a row it opens: calls fail at once.
-After `PAUSE_S` one call is let through; its success closes the circuit, its failure does not.
+While the circuit is closed, calls pass. `THRESHOLD` failures in a row open it: calls fail at once.
+After `PAUSE_S` one call passes. Its success closes the circuit; its failure keeps it open.
 """
 
 import time
@@ -26,17 +26,17 @@ class CircuitBreaker:
 
     @property
     def failing_for_s(self) -> float | None:
-        """Seconds since the first failure that no success has followed; None: it works."""
+        """Seconds since the first failure after the last success; None: the source works."""
         return None if self._failing_since is None else self._clock() - self._failing_since
 
     @contextmanager
     def guarding(self) -> Iterator[None]:
-        """Around each call. Raises: SourceUnavailable, at once, while the circuit is open."""
+        """The context of each call. Raises: SourceUnavailable, while the circuit is open."""
         now = self._clock()
         if self._failures >= THRESHOLD:
             if now < self._ask_again_at:
                 raise SourceUnavailable(reason=f"{self._source} failed a moment ago")
-            self._ask_again_at = now + PAUSE_S  # this call asks, the others do not wait for it
+            self._ask_again_at = now + PAUSE_S  # this call passes, and the others fail at once
         try:
             yield
         except SourceUnavailable:

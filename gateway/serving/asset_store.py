@@ -1,8 +1,8 @@
 """The store of representations: hot files in memory, bounded in bytes.
 
-A file is looked at again every `cache.assets.revalidate` seconds, for installers of the
-application write over files in place; it is read again only when its facts have changed.
-Encoded variants come later: made in the background at first use, identity until then.
+A file is looked at again every `cache.assets.revalidate` seconds, because installers of the
+application write over files in place. It is read again only if its fingerprint has changed.
+Encoded variants are made in the background after the first use; until then identity is served.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _LARGEST_SHARE = 0.25
 _REFUSAL_BYTES = 1000
 _NEGATIVE_TTL_S = 1.0
 _STALE_IF_ERROR_S = 60.0
-# A writer in place is caught in the act at most for as long as one file takes to write.
+# A file that is written over in place is torn only for as long as it takes to write it.
 _TORN_READ_RETRIES = 5
 
 
@@ -48,7 +48,7 @@ class AssetStore:
         encoder: Encoder | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Without an `encoder` nothing is encoded."""
+        """`encoder`: None, if nothing is to be encoded."""
         self._storage = storage
         self._encoder = encoder
         self._encoding: dict[bytes, asyncio.Task[None]] = {}
@@ -69,10 +69,10 @@ class AssetStore:
 
     def get(self, basis: AtHand, key: AssetKey) -> Representation:
         """Raises: NotServed, if there is no such file; Pending."""
-        found = basis.ask("assets", self._cache, key)
-        if isinstance(found, NotServed):
-            raise type(found)(reason=found.reason)
-        return found
+        value = basis.ask("assets", self._cache, key)
+        if isinstance(value, NotServed):
+            raise type(value)(reason=value.reason)
+        return value
 
     def __len__(self) -> int:
         return len(self._cache)
@@ -101,28 +101,28 @@ class AssetStore:
 
     async def _load(self, key: AssetKey) -> Representation | NotServed:
         entry = self._cache.peek(key)
-        known = entry.value if entry and isinstance(entry.value, Representation) else None
+        cached = entry.value if entry and isinstance(entry.value, Representation) else None
         try:
-            found = await anyio.to_thread.run_sync(self._read, key, known)
+            representation = await anyio.to_thread.run_sync(self._read, key, cached)
         except NotServed as error:
-            # Not the error itself, which holds the frames that it came through.
+            # The error itself would keep the frames that it came through.
             return type(error)(reason=error.reason)
         except OSError as error:
             raise SourceUnavailable(reason=f"{key}: {error}") from error
-        self._encode_soon(key, found)
-        return found
+        self._encode_soon(key, representation)
+        return representation
 
-    def _read(self, key: AssetKey, known: Representation | None) -> Representation:
-        """Blocking. Bytes and facts of one moment: read again if the file changed meanwhile."""
+    def _read(self, key: AssetKey, cached: Representation | None) -> Representation:
+        """Blocking. Reads again if the file changed meanwhile: bytes and metadata agree."""
         for _ in range(_TORN_READ_RETRIES):
             opened = self._storage.open_asset(key.slug, key.version, key.path)
             with opened.file:
-                facts = fingerprint(opened.stat)
-                if known is not None and known.fingerprint == facts:
-                    return known
-                found = self._build(key, opened)
-                if fingerprint(os.fstat(opened.file.fileno())) == facts:
-                    return found
+                before = fingerprint(opened.stat)
+                if cached is not None and cached.fingerprint == before:
+                    return cached
+                representation = self._build(key, opened)
+                if fingerprint(os.fstat(opened.file.fileno())) == before:
+                    return representation
         raise OSError("the file is being written")
 
     def _build(self, key: AssetKey, opened: OpenedAsset) -> Representation:
@@ -133,7 +133,7 @@ class AssetStore:
             digest = hashlib.sha256(content).digest()
         else:
             digest = hashlib.file_digest(opened.file, "sha256").digest()
-        found = build_representation(
+        representation = build_representation(
             key.path,
             content=content,
             digest=digest,
@@ -142,30 +142,30 @@ class AssetStore:
             fingerprint=fingerprint(opened.stat),
         )
         if content is None or (encoder := self._encoder_of(key, content)) is None:
-            return found
-        kept = encoder.load(content, digest)
-        return found.with_encoded(kept, final=encoder.is_complete(kept))
+            return representation
+        variants = encoder.load(content, digest)
+        return representation.with_encoded(variants, final=encoder.is_complete(variants))
 
     def _encoder_of(self, key: AssetKey, content: bytes) -> Encoder | None:
-        """None where encoding is off or not worth it."""
+        """None if encoding is off, or not worth it for this file."""
         worth_it = len(content) >= MIN_BYTES and media_type(key.path).compressible
         return self._encoder if worth_it else None
 
-    def _encode_soon(self, key: AssetKey, found: Representation) -> None:
-        content = found.identity.content
-        if content is None or found.encoded_final or found.digest in self._encoding:
+    def _encode_soon(self, key: AssetKey, plain: Representation) -> None:
+        content, digest = plain.identity.content, plain.digest
+        if content is None or plain.encoded_final or digest in self._encoding:
             return
         encoder = self._encoder_of(key, content)
         if encoder is not None:
-            task = asyncio.create_task(self._encode(encoder, key, found, content))
-            self._encoding[found.digest] = task
-            task.add_done_callback(lambda _task: self._encoding.pop(found.digest, None))
+            task = asyncio.create_task(self._encode(encoder, key, plain, content))
+            self._encoding[digest] = task
+            task.add_done_callback(lambda _task: self._encoding.pop(digest, None))
 
     async def _encode(
-        self, encoder: Encoder, key: AssetKey, found: Representation, content: bytes
+        self, encoder: Encoder, key: AssetKey, plain: Representation, content: bytes
     ) -> None:
-        made = await encoder.make(content, found.digest)
-        self._cache.replace(key, found, found.with_encoded(made, final=True))
+        variants = await encoder.make(content, plain.digest)
+        self._cache.replace(key, plain, plain.with_encoded(variants, final=True))
 
 
 def _memory_bytes(value: Representation | NotServed) -> int:

@@ -1,4 +1,4 @@
-"""What a user has: their plugins and modules, from the tables, their JSON and the disk together."""
+"""A user's plugins and modules, put together from the tables, the user's JSON and the disk."""
 
 import asyncio
 from collections import defaultdict
@@ -21,7 +21,7 @@ from gateway.serving.formats import (
     JsonObject,
     bare_plugin,
     module_objects,
-    plugin_facts,
+    plugin_info,
     relative_bundle_location,
 )
 from gateway.serving.lookup_cache import build_lookup_cache
@@ -32,7 +32,7 @@ from gateway.settings import Settings
 
 Key = tuple[UserId, bool]
 """A user, and whether their modules are shown."""
-# They take 2 ms, and whoever needs nothing is answered in between.
+# 16 manifests take 2 ms. Then other requests are answered before the next are built.
 _MOST_BUILT_AT_ONCE = 16
 _NO_FILES = {
     "bundle_exists": False,
@@ -43,18 +43,18 @@ _NO_FILES = {
 
 
 class Catalogue:
-    """Answers about a user's plugins, shaped by formats.py."""
+    """Answers about a user's plugins, in the shapes of formats.py."""
 
     def __init__(
         self,
         lookups: Lookups,
         database: PluginDatabase,
-        versions: SharedVersions,
+        shared_versions: SharedVersions,
         settings: Settings,
     ) -> None:
         self._lookups = lookups
         self._database = database
-        self._versions = versions
+        self._shared_versions = shared_versions
         self._parts = Parts(pins=settings.http.pin_manifest)
         self.manifests: TTLCache[Key, Manifest] = build_lookup_cache(
             settings.cache.versions,
@@ -62,20 +62,21 @@ class Catalogue:
             load_many=self._load_manifests,
             is_negative=lambda manifest: not manifest.parts,
         )
-        """By user, with modules or without, as the database says; pins are looked at later."""
+        """As the database says. The pins of locations are added later."""
         lookups.database_caches.append(self.manifests)
 
     def manifest(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Manifest:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.
 
-        Its text is to be taken at once: pins are those of this moment. Raises: Pending.
+        The caller takes its text at once, because pins are right at this moment only.
+        Raises: Pending.
         """
         manifest = self._find_manifest(basis, (user, with_modules))
         self._pin(basis, manifest.parts)
         return manifest
 
     def _find_manifest(self, basis: AtHand, key: Key) -> Manifest:
-        """One that was made of the user's file as it is, and as installations know it."""
+        """A manifest that was made from the same state of the user's file as the installations."""
         manifest = basis.ask("manifest", self.manifests, key)
         file = basis.ask("installations", self._lookups.installations, key[0])
         if manifest.fingerprint != file.fingerprint:
@@ -83,31 +84,31 @@ class Catalogue:
         return manifest
 
     def _pin(self, basis: AtHand, parts: Sequence[Part]) -> None:
-        """Gives each location the pin that the last look at its folder has found."""
-        now, epoch = self._versions.clock(), self._versions.epoch
+        """Gives each location the pin of the build that its folder has."""
+        now, epoch = self._shared_versions.clock(), self._shared_versions.epoch
         for part in parts:
             if part.until <= now or part.epoch < epoch:
-                self._look_at_folders(basis, parts)
+                self._renew_pins(basis, parts)
                 return
 
-    def _look_at_folders(self, basis: AtHand, parts: Sequence[Part]) -> None:
-        """All that are not known are looked at beside each other. Raises: Pending."""
-        now, missing = self._versions.clock(), None
+    def _renew_pins(self, basis: AtHand, parts: Sequence[Part]) -> None:
+        """Begins all looks at folders before it waits for the first. Raises: Pending."""
+        now, first = self._shared_versions.clock(), None
         for part in parts:
-            epoch = self._versions.epoch
+            epoch = self._shared_versions.epoch
             is_due = part.until <= now or part.epoch < epoch
             if not is_due or not isinstance(part, PluginPart) or part.folder is None:
                 continue
             try:
-                part.pin(*self._versions.find_build(basis, *part.folder), epoch)
+                part.pin(*self._shared_versions.find_build(basis, *part.folder), epoch)
             except Pending as pending:
                 basis.begin(pending.layer, pending.cache, pending.key)
-                missing = missing or pending
-        if missing is not None:
-            raise missing
+                first = first or pending
+        if first is not None:
+            raise first
 
     def forget_user(self, user: UserId, *, hard: bool) -> None:
-        """The user's JSON or rows changed. Soft: what was known stands in on errors."""
+        """The user's JSON or rows changed. Not `hard`: the old manifest stands in on errors."""
         for with_modules in (True, False):
             if hard:
                 self.manifests.purge((user, with_modules))
@@ -117,31 +118,31 @@ class Catalogue:
     async def _load_manifests(
         self, keys: Sequence[Key]
     ) -> Mapping[Key, Manifest | asyncio.Future[Manifest]]:
-        """One query for all of them, and one for the modules; beside them files are read."""
+        """Runs one query for all plugins and one for all modules, while the files are read."""
         users = list({user: None for user, _ in keys})
         documents = self._lookups.user_files.begin_documents(users)
         rows = await self._database.fetch_plugins(users)
         designers = [user for user, with_modules in keys if with_modules]
         modules = _by_plugin_id(await self._database.fetch_modules(designers) if designers else ())
-        found: dict[Key, Manifest | asyncio.Future[Manifest]] = {}
+        manifests: dict[Key, Manifest | asyncio.Future[Manifest]] = {}
         for number, key in enumerate(keys, 1):
             user, with_modules = key
             build = partial(self._build, user, rows[user], modules if with_modules else None)
-            found[key] = _when_read(documents[user], build)
+            manifests[key] = _when_read(documents[user], build)
             if number % _MOST_BUILT_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return found
+        return manifests
 
     def _build(
         self,
         user: UserId,
         rows: Sequence[Row],
         modules: Mapping[str, Sequence[Row]] | None,
-        found: UserDocument,
+        document: UserDocument,
     ) -> Manifest:
-        found = self._lookups.user_files.reconcile(user, found)
-        metadata = self._metadata_in(found)
-        return self._parts.assemble(user, rows, modules, metadata, found.file.fingerprint)
+        document = self._lookups.user_files.reconcile(user, document)
+        metadata = _metadata_in(document)
+        return self._parts.assemble(user, rows, modules, metadata, document.file.fingerprint)
 
     async def by_slug(self, user: UserId, slug: str) -> JsonObject:
         """Raises: UnknownPlugin, SourceUnavailable."""
@@ -161,79 +162,74 @@ class Catalogue:
 
     async def modules(self, user: UserId, database_id: str) -> JsonObject:
         """Raises: UnknownPlugin, SourceUnavailable."""
-        plugin = await self._own_plugin(
-            user,
-            database_id,
-            f"Plugin {database_id} not found or you don't have permission",
-        )
+        error_text = f"Plugin {database_id} not found or you don't have permission"
+        plugin = await self._own_plugin(user, database_id, error_text)
         return {"modules": module_objects(await self._modules_of(user, plugin), plugin.id)}
 
     async def module(self, user: UserId, database_id: str, module_id: str) -> JsonObject:
         """One module, by its id or name. Raises: UnknownPlugin, SourceUnavailable."""
-        missing = f"Module {module_id} not found in plugin {database_id}"
-        plugin = await self._own_plugin(user, database_id, missing)
+        error_text = f"Module {module_id} not found in plugin {database_id}"
+        plugin = await self._own_plugin(user, database_id, error_text)
         for module in await self._modules_of(user, plugin):
             if module_id in (module.id, module.name):
                 return module_objects([module], plugin.id)[0]
-        raise UnknownPlugin(missing)
+        raise UnknownPlugin(error_text)
 
-    async def status(self, user: UserId, asked: str) -> JsonObject:
-        """The envelope of a status; about the user's own version, whatever else is on disk.
+    async def status(self, user: UserId, reference: str) -> JsonObject:
+        """The status of a plugin, by slug or database id, at the user's own version.
 
         Raises: SourceUnavailable.
         """
         plugins, metadata = await asyncio.gather(
             self._database.read_plugins(user), self._metadata(user)
         )
-        named = [plugin for plugin in plugins if asked in (plugin.plugin_slug, plugin.id)]
-        if not named:
-            facts: JsonObject = {"plugin_slug": asked, "exists": False, "status": "not_installed"}
-            return {"status": "success", "data": facts}
-        plugin = named[0]
+        data: JsonObject = {"plugin_slug": reference, "exists": False, "status": "not_installed"}
+        for plugin in plugins:
+            if reference in (plugin.plugin_slug, plugin.id):
+                data = await self._status_of(plugin, metadata)
+                break
+        return {"status": "success", "data": data}
+
+    async def _status_of(
+        self, plugin: PluginDetails, metadata: Mapping[str, InstallationMetadata] | None
+    ) -> JsonObject:
         health = await self._health(plugin)
-        if not _passes(plugin, metadata):
+        if metadata is not None and plugin.plugin_slug not in metadata:
             status = "not_installed"
+        elif health["bundle_exists"] and health["package_json_valid"]:
+            status = "healthy"
         else:
-            healthy = health["bundle_exists"] and health["package_json_valid"]
-            status = "healthy" if healthy else "unhealthy"
+            status = "unhealthy"
         return {
-            "status": "success",
-            "data": {
-                "plugin_slug": plugin.plugin_slug or plugin.id,
-                "exists": True,
-                "status": status,
-                "plugin_id": plugin.id,
-                "plugin_info": plugin_facts(plugin),
-                "health_details": health,
-                "installation_metadata": (metadata or {}).get(plugin.plugin_slug or ""),
-            },
+            "plugin_slug": plugin.plugin_slug or plugin.id,
+            "exists": True,
+            "status": status,
+            "plugin_id": plugin.id,
+            "plugin_info": plugin_info(plugin),
+            "health_details": health,
+            "installation_metadata": (metadata or {}).get(plugin.plugin_slug or ""),
         }
 
-    async def _own_plugin(self, user: UserId, database_id: str, missing: str) -> PluginDetails:
+    async def _own_plugin(self, user: UserId, database_id: str, error_text: str) -> PluginDetails:
         for plugin in await self._database.read_plugins(user):
             if plugin.id == database_id:
                 return plugin
-        raise UnknownPlugin(missing)
+        raise UnknownPlugin(error_text)
 
-    async def _modules_of(self, user: UserId, plugin: PluginDetails) -> Iterable[ModuleDetails]:
-        return _by_plugin(await self._database.read_modules(user)).get(plugin.id, ())
+    async def _modules_of(self, user: UserId, plugin: PluginDetails) -> list[ModuleDetails]:
+        modules = await self._database.read_modules(user)
+        return [module for module in modules if module.plugin_id == plugin.id]
 
     async def _metadata(self, user: UserId) -> Mapping[str, InstallationMetadata] | None:
         document = self._lookups.user_files.begin_documents([user])[user]
-        return self._metadata_in(await asyncio.shield(document))
-
-    def _metadata_in(self, found: UserDocument) -> Mapping[str, InstallationMetadata] | None:
-        """Installation metadata by slug; None where the table alone decides."""
-        if found.file.installations.table_decides:
-            return None
-        return {slug: metadata_of(inner) for slug, inner in found.document.items()}
+        return _metadata_in(await asyncio.shield(document))
 
     async def _health(self, plugin: PluginDetails) -> dict[str, Any]:
-        """What the version's files look like, of the user's own version."""
+        """What the files of the user's own version look like."""
         try:
             slug, version = parse_slug(plugin.plugin_slug), parse_version(plugin.version)
-            shared = await Basis().settled(self._versions.get, slug, version)
-        except (ValueError, SourceUnavailable):  # a name that is no folder, a disk that fails
+            shared = await Basis().settled(self._shared_versions.get, slug, version)
+        except (ValueError, SourceUnavailable):  # no name of a folder, or a disk that fails
             shared = None
         if shared is None:
             return dict(_NO_FILES)
@@ -248,16 +244,11 @@ class Catalogue:
         }
 
 
-def _passes(plugin: PluginDetails, metadata: Mapping[str, Any] | None) -> bool:
-    """The installation rule; `metadata` is None where the table alone decides."""
-    return metadata is None or plugin.plugin_slug in metadata
-
-
-def _by_plugin(modules: Iterable[ModuleDetails]) -> dict[str, list[ModuleDetails]]:
-    grouped: dict[str, list[ModuleDetails]] = defaultdict(list)
-    for module in modules:
-        grouped[module.plugin_id].append(module)
-    return grouped
+def _metadata_in(document: UserDocument) -> Mapping[str, InstallationMetadata] | None:
+    """Installation metadata by slug; None where the table alone decides."""
+    if document.file.installations.table_decides:
+        return None
+    return {slug: metadata_of(inner) for slug, inner in document.content.items()}
 
 
 def _by_plugin_id(modules: Iterable[Row]) -> dict[str, list[Row]]:
@@ -270,8 +261,8 @@ def _by_plugin_id(modules: Iterable[Row]) -> dict[str, list[Row]]:
 def _when_read(
     document: asyncio.Future[UserDocument], build: Callable[[UserDocument], Manifest]
 ) -> Manifest | asyncio.Future[Manifest]:
-    """Builds a manifest now, or when the document has been read. A manifest that cannot be built
-    fails for its user alone.
+    """Builds a manifest at once, or when the document has been read. An error concerns this
+    manifest alone.
     """
 
     async def built() -> Manifest:
@@ -281,7 +272,7 @@ def _when_read(
         return asyncio.ensure_future(built())
     try:
         return build(document.result())
-    except Exception as error:  # a row that nothing can be made of
+    except Exception as error:  # an unusable row
         failed: asyncio.Future[Manifest] = asyncio.get_running_loop().create_future()
         failed.set_exception(error)
         return failed

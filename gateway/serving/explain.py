@@ -1,4 +1,4 @@
-"""Why a request answers as it does: the real decision, written down while it is made."""
+"""Explains a request's answer: makes the real decision, and writes down its steps."""
 
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from gateway.serving.resolver import Resolver
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what was asked, what came of it, where the answer is from."""
+    """One step of a decision: the question, its outcome, and the source of the answer."""
 
     name: str
     outcome: str
@@ -22,7 +22,7 @@ class Step:
 
 
 class Explanation(TracedBasis):
-    """The steps in their order, and the answer they led to."""
+    """The steps in their order, and the answer."""
 
     is_noted = True
 
@@ -40,7 +40,7 @@ class Explanation(TracedBasis):
 
 
 class Explainer:
-    """Makes decisions and throws them away."""
+    """Makes decisions without serving anything."""
 
     def __init__(self, resolver: Resolver, storage: PluginStorage, assets: AssetStore) -> None:
         self._resolver = resolver
@@ -48,7 +48,7 @@ class Explainer:
         self._assets = assets
 
     async def explain(self, user: UserId, plugin: str, path: str) -> Explanation:
-        """The decision for `user` on the authenticated route, as it would be made now."""
+        """The decision that the authenticated route would make for `user` at this moment."""
         explanation = Explanation()
         try:
             await explanation.settled(self._decide, explanation, user, plugin, path)

@@ -63,10 +63,10 @@ class UserFile:
 
 
 class UserDocument(NamedTuple):
-    """A user's file with all that it says; the document is empty if it is missing or broken."""
+    """A user's file with all that it says; the content is empty if it is missing or broken."""
 
     file: UserFile
-    document: Document
+    content: Document
 
 
 class _Start(NamedTuple):

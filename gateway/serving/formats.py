@@ -1,9 +1,8 @@
 """Rows as the application's front end expects them. Pure: details in, JSON objects out.
 
-The keys are BrainDrive-Core's, inconsistencies included (`bundlelocation` beside `sourceUrl`,
-`id` the slug in manifests and the row's id elsewhere): its front end reads them by name.
-JSON columns that are NULL or broken become their default, so one bad row never breaks an
-answer.
+The keys are BrainDrive-Core's, whose front end reads them by name. That includes inconsistencies:
+`bundlelocation` beside `sourceUrl`; `id` is the slug in manifests, and the row's id elsewhere.
+A JSON column that is NULL or broken becomes its default, so that one bad row breaks no response.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,14 +18,14 @@ _OWN_PLUGIN_KEYS = ("lastUpdated", "lastUpdateCheck", "configFields")
 
 
 def to_json(content: object) -> bytes:
-    """Compact JSON. SQLite keeps whatever it is given: odd values become text."""
+    """Compact JSON. Values that JSON does not have become text: SQLite stores any value."""
     return orjson.dumps(content, default=_as_text)
 
 
 def shared_plugin(plugin: PluginDetails) -> JsonObject:
-    """Of a plugin in a manifest what is the same for all users of its version.
+    """The fields of a plugin in a manifest that are the same for all users of its version.
 
-    It lacks ids, and the location, which changes with the files.
+    Ids are left out, and the location, which changes with the files.
     """
     fields = _plugin_fields(plugin)
     for key in ("userId", "bundlelocation", *_OWN_PLUGIN_KEYS):
@@ -40,7 +39,7 @@ def own_plugin(
     config_fields: Any,
     installation_metadata: Mapping[str, Any],
 ) -> JsonObject:
-    """Of a plugin in a manifest what is the user's own, but for ids."""
+    """The fields of a plugin in a manifest that are the user's own, without ids."""
     return {
         "lastUpdated": _text(last_updated),
         "lastUpdateCheck": _iso(last_update_check),
@@ -50,7 +49,8 @@ def own_plugin(
 
 
 def shared_module(module: ModuleDetails) -> JsonObject:
-    """Of a module in a manifest what is the same for all users of its version; without ids."""
+    """The fields of a module in a manifest that are the same for all users of its version, without
+    ids."""
     fields = _module(module, "")
     for key in ("id", "pluginId", "userId", "configFields"):
         del fields[key]
@@ -58,7 +58,7 @@ def shared_module(module: ModuleDetails) -> JsonObject:
 
 
 def own_module(config_fields: Any) -> JsonObject:
-    """Of a module in a manifest what is the user's own, but for ids."""
+    """The fields of a module in a manifest that are the user's own, without ids."""
     return {"configFields": _json(config_fields, {})}
 
 
@@ -72,8 +72,8 @@ def module_objects(modules: Iterable[ModuleDetails], plugin_reference: str) -> l
     return [_module(module, plugin_reference) for module in modules]
 
 
-def plugin_facts(plugin: PluginDetails) -> JsonObject:
-    """`plugin_info` of a status; here, and only here, `enabled` is an integer."""
+def plugin_info(plugin: PluginDetails) -> JsonObject:
+    """The field `plugin_info` of a status. Here alone `enabled` is an integer."""
     return {
         "id": plugin.id,
         "name": plugin.name,
@@ -95,7 +95,7 @@ def relative_bundle_location(plugin: PluginDetails) -> str | None:
 
 
 def verbatim_bundle_location(plugin: PluginDetails) -> str | None:
-    """As in the row; a manifest drops one leading slash where there is a slug."""
+    """The location in the row. If the plugin has a slug, one leading slash is dropped."""
     location = plugin.bundle_location
     if isinstance(location, str) and plugin.plugin_slug and not location.startswith("//"):
         return location.removeprefix("/")
@@ -125,6 +125,16 @@ def _plugin_fields(plugin: PluginDetails) -> JsonObject:
         "islocal": _flag(plugin.is_local),
         "longDescription": plugin.long_description,
         "userId": plugin.user_id,
+        **_source_fields(plugin),
+        "endpointsFile": plugin.endpoints_file,
+        "routePrefix": plugin.route_prefix,
+        **_json_fields(plugin),
+    }
+
+
+def _source_fields(plugin: PluginDetails) -> JsonObject:
+    """Where the plugin comes from, and whether there is a newer version."""
+    return {
         "sourceType": plugin.source_type,
         "sourceUrl": plugin.source_url,
         "updateCheckUrl": plugin.update_check_url,
@@ -132,8 +142,11 @@ def _plugin_fields(plugin: PluginDetails) -> JsonObject:
         "updateAvailable": _flag(plugin.update_available),
         "latestVersion": plugin.latest_version,
         "installationType": plugin.installation_type,
-        "endpointsFile": plugin.endpoints_file,
-        "routePrefix": plugin.route_prefix,
+    }
+
+
+def _json_fields(plugin: PluginDetails) -> JsonObject:
+    return {
         "configFields": _json(plugin.config_fields, {}),
         "messages": _json(plugin.messages, {}),
         "dependencies": _json(plugin.dependencies, []),
@@ -166,7 +179,7 @@ def _module(module: ModuleDetails, plugin_reference: str) -> JsonObject:
 
 
 def _json(column: Any, default: Any) -> Any:
-    """A JSON column; drivers return text, or the value where the column's type is JSON."""
+    """The value of a JSON column. Drivers return text, or the value of a column of type JSON."""
     if column is None:
         return default
     if not isinstance(column, str | bytes):
@@ -183,7 +196,7 @@ def _flag(column: Any) -> bool | None:
 
 
 def _text(column: Any) -> str | None:
-    """Dates are text in the tables of the application; PostgreSQL may hold real ones."""
+    """A date or other column as text. The application stores dates as text, PostgreSQL may not."""
     return None if column is None else _as_text(column)
 
 
@@ -192,6 +205,6 @@ def _as_text(value: Any) -> str:
 
 
 def _iso(column: Any) -> str | None:
-    """A timestamp with `T`, whether the driver returned text or a datetime."""
+    """A timestamp with `T` in it, whether the driver returned text or a datetime."""
     text = _text(column)
     return text.replace(" ", "T", 1) if text else text

@@ -1,9 +1,9 @@
 """Manifests put together from parts that users share. Pure: rows in, JSON text out.
 
-A manifest is a list of parts, and beside each part what is the user's own. A part is the text of
-one plugin or module. It is made once for all users whose rows agree in it, and where it names the
-user it has a place for their id. So JSON columns are parsed once, and a user costs little memory.
-Within a plugin the keys are not in the application's order.
+A manifest is a list of parts, and beside each part the text that is the user's own. A part is the
+text of one plugin or module. It is built once for all users whose rows agree in its columns; where
+it names the user, it has a placeholder for their id. So JSON columns are parsed once, and a user
+costs little memory. Within a plugin the keys are not in the application's order.
 """
 
 import hashlib
@@ -41,31 +41,32 @@ from gateway.serving.formats import (
     verbatim_bundle_location,
 )
 
-# In a part's text the place of the user's id; between the texts of a user. JSON escapes both
-# bytes, as it does those of the phrases, so no value of a row brings one in.
+# The placeholder for the user's id, and the separator of a user's own texts. JSON escapes both
+# bytes, and those of the phrases, so no value of a row can contain one.
 _USER = b"\0"
 _BETWEEN = b"\n"
-# Texts that nearly every user has for each plugin, kept as one byte each: 130 bytes of 230.
+# Texts that nearly every user has for each plugin. One byte stands for each: it saves 130 bytes of
+# 230.
 _PHRASES = (
     (b"\1", b'"lastUpdated":"'),
     (b"\2", b',"lastUpdateCheck":null,"configFields":{'),
     (b"\3", b'},"installation_metadata":{'),
     (b"\4", b'"installation_type":"production","installed_at":"'),
 )
-# Each takes about 5 KiB with its key.
+# A part takes about 5 KiB with its key.
 _SHARED_PARTS = 4_096
 
 Metadata = Mapping[str, InstallationMetadata]
 Folder = tuple[Slug, Version]
 Ids = tuple[bytes, bytes]
-"""JSON texts of a row's id and of its `user_id`, with a place where they name the user."""
+"""JSON texts of a row's id and of its `user_id`, with the placeholder where they name the user."""
 
 
 class Part:
-    """The text of a plugin or module, up to what is the user's own; and the text's digest.
+    """The text of a plugin or module, without the user's own fields, and the text's digest.
 
-    It holds `until` a moment of the clock, as long as `epoch` is not over: then the version's
-    folder must be looked at again.
+    The text is right `until` a moment of the clock, and while `epoch` lasts. After that, the
+    version's folder must be looked at again.
     """
 
     __slots__ = ("digest", "epoch", "text", "until")
@@ -80,13 +81,13 @@ class Part:
 
 
 class PluginPart(Part):
-    """A plugin. Where its location can be pinned, the text changes with the version's folder."""
+    """A plugin. If its location can be pinned, the text changes with the version's folder."""
 
     __slots__ = ("_before_location", "_build", "_location", "folder", "is_enabled")
 
     def __init__(self, ids: Ids | None, shared: Row, pins: bool) -> None:
-        """`ids`: None, as nearly always, where they are the usual ones. `shared`: a row without
-        the columns that are the user's own. `pins`: whether locations are to be pinned.
+        """`ids`: None, as nearly always, if they have the usual shape. `shared`: a row without the
+        columns that are the user's own. `pins`: whether locations are pinned.
         """
         plugin = plugin_of((*(None,) * OWN_PLUGIN_COLUMNS, *shared))
         database_id, user = ids or (
@@ -106,7 +107,7 @@ class PluginPart(Part):
         self._build: Build | None = None
         super().__init__(self._with_location(verbatim_bundle_location(plugin)))
         self.folder = _folder(plugin.plugin_slug, plugin.version, self._location) if pins else None
-        """The version whose folder the pin is made from; None: nothing is pinned."""
+        """The version whose folder gives the pin; None: nothing is pinned."""
         if self.folder is not None:
             self.until = -math.inf
 
@@ -114,7 +115,7 @@ class PluginPart(Part):
         return b"%b%b," % (self._before_location, to_json(location))
 
     def pin(self, build: Build | None, until: float, epoch: int) -> None:
-        """The folder has this build, or none that could be pinned."""
+        """The folder has this build; None: it cannot be pinned."""
         if build != self._build and self.folder is not None:
             self._build = build
             _, version = self.folder
@@ -143,10 +144,10 @@ class Manifest:
     __slots__ = ("_own", "fingerprint", "parts")
 
     def __init__(self, fingerprint: Facts, parts: Sequence[Part], own: Sequence[bytes]) -> None:
-        """`own`: what stands before the first part, and after each."""
+        """`own`: the texts before the first part, and after each part."""
         self.fingerprint = fingerprint
         self.parts = tuple(parts)
-        text = _BETWEEN.join(own)  # one object: each takes 33 bytes more than its text
+        text = _BETWEEN.join(own)  # one object: each costs 33 bytes beside its text
         for byte, phrase in _PHRASES:
             text = text.replace(phrase, byte)
         self._own = text
@@ -163,14 +164,14 @@ class Manifest:
         return b"".join(texts).replace(_USER, user.encode())
 
     def tag(self, user: UserId) -> str:
-        """Another one for each body: made of the digests of what the body is made of."""
+        """A digest that differs for each body. It is made from digests, not from the body."""
         digests = [part.digest for part in self.parts]
         parts = b"".join((self._own, _USER, user.encode(), _USER, *digests))
         return hashlib.sha256(parts).hexdigest()[:32]
 
 
 class Parts:
-    """All parts that were made, as far as they are in use."""
+    """Builds manifests from parts, of which it keeps the last in use."""
 
     def __init__(self, *, pins: bool) -> None:
         self._pins = pins
@@ -212,7 +213,7 @@ class Parts:
         shared = row[OWN_PLUGIN_COLUMNS:]
         try:
             return self._plugin(ids, shared, self._pins)
-        except TypeError:  # a driver that returns lists for JSON columns
+        except TypeError:  # unhashable: a driver returns lists for JSON columns
             return PluginPart(ids, shared, self._pins)
 
     def _with_modules(
@@ -251,13 +252,13 @@ def _joined(fingerprint: Facts, entries: Sequence[Sequence[tuple[Part, bytes]]])
 
 
 def _own_text(row: Row, metadata: InstallationMetadata) -> bytes:
-    """Of a row of `plugin`, without braces."""
+    """The user's own fields of a row of `plugin`, without braces."""
     _, _, last_updated, last_update_check, config_fields, *_ = row
     return to_json(own_plugin(last_updated, last_update_check, config_fields, metadata))[1:-1]
 
 
 def _id_text(value: object, user: UserId) -> bytes:
-    """JSON, with a place for the user whom the text begins with."""
+    """JSON text, with the placeholder if the value begins with the user's id."""
     if isinstance(value, str) and value.startswith(user):
         return _after_user(value.removeprefix(user))
     return to_json(value)
@@ -268,11 +269,11 @@ def _after_user(end: str) -> bytes:
 
 
 def _folder(slug: object, version: object, location: str | None) -> Folder | None:
-    """The folder of a version, where a location in it can be pinned."""
+    """The folder of a version; None, if the location is in no folder that could be pinned."""
     try:
         if location is None:
             return None
         parse_asset_path(location)
         return parse_slug(slug), parse_version(version)
-    except (ValueError, RequestError):  # names that are no path
+    except (ValueError, RequestError):  # they name no folder, or no file in it
         return None

@@ -1,7 +1,7 @@
 """The sequence of the design: installed? which version? -> the version whose file is served.
 
-One function for each way of asking: by a known user, or by nobody (the public route). Each
-refusal is an error with its own code; nothing here opens a file of a plugin or knows HTTP.
+`resolve` answers a user who is known, `resolve_public` a request without a credential. Each
+refusal is an error with its own code. Nothing here opens a file of a plugin or knows HTTP.
 """
 
 from collections.abc import Collection
@@ -36,16 +36,16 @@ from gateway.serving.lookups import Lookups
 from gateway.serving.shared_versions import SharedVersions
 
 _REMEMBERED = 4096
-# Anybody may ask for long paths; with one wide character a path of 2 KiB is a str of 8 KiB.
+# Anybody may send long paths, and with one wide character a path of 2 KiB is a str of 8 KiB.
 _LONGEST_REMEMBERED = 200
 
 
 class Resolution(NamedTuple):
-    """A file that this caller may have."""
+    """A file that the caller may have."""
 
     key: AssetKey
     content_digest: bytes | None
-    """SHA-256 that the bytes must have, for a pinned URL; None: whatever is there now."""
+    """The SHA-256 that the bytes must have for a pinned URL; None: the bytes may be any."""
     owned: bool
     """Whether the caller owns the plugin, and so may be told why its file is missing."""
 
@@ -54,17 +54,17 @@ class Resolver:
     """Decides which version's file a request gets."""
 
     def __init__(
-        self, lookups: Lookups, versions: SharedVersions, allowed_suffixes: Collection[str]
+        self, lookups: Lookups, shared_versions: SharedVersions, allowed_suffixes: Collection[str]
     ) -> None:
         self._lookups = lookups
-        self._versions = versions
+        self._shared_versions = shared_versions
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
-        # The same few files of the same few plugins are asked for by all users.
+        # All users ask for the same few files of the same few plugins.
         self._own_unpinned = lru_cache(_REMEMBERED)(_own_unpinned)
         self._parse_slug = lru_cache(_REMEMBERED)(parse_slug)
 
     def resolve(self, basis: AtHand, user: UserId, target: Target) -> Resolution:
-        """What `user` gets: their own version, or the pinned one if they have the plugin.
+        """The file at the user's own version, or at the pinned version if they have the plugin.
 
         Raises: RequestError, Pending.
         """
@@ -80,8 +80,8 @@ class Resolver:
         return build(record.slug, record.version, target.asset_path)
 
     def resolve_public(self, basis: AtHand, target: Target) -> Resolution:
-        """What anyone gets: a database id names its owner's row, a pin is its own permission,
-        a bare slug is served only where all its rows agree.
+        """The file that anybody may have. A database id names its owner's row; a pin is its own
+        permission; a bare slug is served only if all its rows agree in the version.
 
         Raises: RequestError, Pending. All 404s about the plugin look the same.
         """
@@ -106,7 +106,7 @@ class Resolver:
             raise AssetTypeNotAllowed(reason=f"{target.suffix or 'no suffix'} is not served")
 
     def _usable_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
-        """The user's row, having passed the installation rule and being enabled."""
+        """The user's row, if it is enabled and passes the installation rule."""
         records, installations = self._lookups.of_user(basis, user)
         record = records.find(plugin)
         if record is not None and record.enabled and installations.allow(record.slug):
@@ -116,7 +116,7 @@ class Resolver:
         return self._refused_record(basis, user, plugin)
 
     def _refused_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord:
-        """Asks again where the caches say no, unless their answer is younger than `negative_ttl`.
+        """Asks the sources again, unless the caches' "no" is younger than `negative_ttl`.
 
         Returns the row, or raises the reason why it is not served.
         """
@@ -133,22 +133,22 @@ class Resolver:
         return record
 
     def _pinned_state(self, basis: AtHand, slug: Slug, pin: Pin) -> FolderState:
-        """The folder's state, which is the pinned one."""
-        shared = self._versions.get(basis, slug, pin.version)
+        """The state of the folder. Raises: VersionRetired, if its build is not the pinned one."""
+        shared = self._shared_versions.get(basis, slug, pin.version)
         state = shared.state if shared else None
-        current = state is not None and state.build == pin.build
+        is_current = state is not None and state.build == pin.build
         if basis.is_noted:
             folder = f"shared/{slug}/v{pin.version}"
-            basis.note("pin", "on disk" if current else "retired", folder)
-        if state is None or not current:
-            there = state.build if state else "no folder"
-            raise VersionRetired(reason=f"{slug} {pin}: on disk is {there}")
+            basis.note("pin", "on disk" if is_current else "retired", folder)
+        if state is None or not is_current:
+            on_disk = state.build if state else "no folder"
+            raise VersionRetired(reason=f"{slug} {pin}: on disk is {on_disk}")
         return state
 
     def _holder_of_pin(self, basis: AtHand, plugin: str, pin: Pin) -> tuple[Slug, FolderState]:
-        """The plugin whose version is exactly the pinned build.
+        """The plugin that has the pinned build, and the state of its folder.
 
-        Usually without a query: `plugin` is a slug, or a database id that ends in one.
+        Usually this takes no query: `plugin` is a slug, or a database id that ends in one.
         """
         for text in (plugin.partition("_")[2], plugin):
             try:

@@ -1,7 +1,8 @@
-"""What all users of a version share: one object for each (slug, version), however many have it.
+"""What all users of a version share: one object for each (slug, version), however many users.
 
-Its index (builds.py), its metadata, and which encoded variants are kept. Loaded when it is first
-asked for, looked at again for changes in place, dropped when nobody has asked for a while.
+It holds the version's index (disk/builds.py), its metadata, and which encoded variants are on
+disk. It is loaded at first use, looked at again for changes in place, and dropped when it has not
+been used for a while.
 """
 
 import math
@@ -31,14 +32,14 @@ _FAILED_PAUSE_S = 1.0
 
 
 class _Failed:
-    """In the place of a version whose folder could not be looked at."""
+    """Stands for a version whose folder could not be looked at."""
 
 
 _FAILED = _Failed()
 
 
 class SharedVersion:
-    """A version as it is on disk, for all who have it."""
+    """A version as it is on disk, for all its users."""
 
     def __init__(
         self,
@@ -52,20 +53,20 @@ class SharedVersion:
         self.version = version
         self.state = state
         self.uses = 0
-        """How often it was asked for since it was loaded."""
+        """The number of uses since it was loaded."""
         self._folder = folder
         self._encoder = encoder
 
     @cached_property
     def metadata(self) -> Metadata | None:
-        """None where it cannot be read. Blocking, once."""
+        """None if it cannot be read. Blocking at first use."""
         try:
             return read_metadata(self._folder)
         except (PublishingError, OSError):
             return None
 
     def encoded(self) -> Mapping[str, tuple[str, ...]]:
-        """Codings that are kept on disk, by file. Blocking."""
+        """The content-codings that are on disk, by file. Blocking."""
         if self._encoder is None:
             return {}
         return {
@@ -75,7 +76,7 @@ class SharedVersion:
         }
 
     def size_bytes(self, name: str) -> int:
-        """Of one file; 0 where there is none."""
+        """The size of one file; 0 if there is none."""
         return self.state.sizes.get(name, 0)
 
     def has_folder(self, name: str) -> bool:
@@ -83,7 +84,7 @@ class SharedVersion:
 
     @cached_property
     def package_json_is_valid(self) -> bool:
-        """Whether package.json is there and is JSON. Blocking, once."""
+        """Whether there is a package.json, and it is JSON. Blocking at first use."""
         if "package.json" not in self.state.digests:
             return False
         try:
@@ -104,7 +105,7 @@ class SharedVersions:
         clock: Callable[[], float] = time.monotonic,
         on_look: OnLook = lambda _slug, _version, _state: None,
     ) -> None:
-        """`on_look` hears what every look at a folder found, changed or not."""
+        """`on_look` is called with the result of each look at a folder, changed or not."""
         self._on_look = on_look
         self._storage = storage
         self._encoder = encoder
@@ -124,30 +125,30 @@ class SharedVersions:
         )
         self.clock = clock
         self.epoch = 0
-        """Another number when a build that was told may not be the present one any more."""
+        """Increases when a build that `find_build` returned may have changed."""
 
     @property
     def cache(self) -> TTLCache[tuple[Slug, Version], SharedVersion | None]:
-        """Where they are held, for counting."""
+        """The cache, for its counters."""
         return self._looks
 
     def get(self, basis: AtHand, slug: Slug, version: Version) -> SharedVersion | None:
-        """None where the version has no folder. Raises: Pending."""
+        """None if the version has no folder. Raises: Pending."""
         shared = basis.ask("builds", self._looks, (slug, version))
         if shared is not None:
             shared.uses += 1
         return shared
 
     def find_build(self, basis: AtHand, slug: Slug, version: Version) -> tuple[Build | None, float]:
-        """The build of the folder, and the moment until which it holds, as long as the epoch
-        lasts. None: there is no folder, or the disk fails. Raises: Pending.
+        """The build of the folder, and the moment until which it is right if the epoch lasts.
+        The build is None if there is no folder, or the disk fails. Raises: Pending.
         """
         key = slug, version
         shared = basis.ask_or("builds", self._looks, key, _FAILED)
         if isinstance(shared, _Failed):
             return None, self.clock() + _FAILED_PAUSE_S
         entry = self._looks.peek(key)
-        # A request may have waited for another folder since, and rest on an older look.
+        # A request that has waited for another folder since may rest on an older look.
         until = entry.refresh_at if entry is not None and entry.value is shared else -math.inf
         return None if shared is None else shared.state.build, until
 
@@ -155,7 +156,7 @@ class SharedVersions:
         self.epoch += 1
 
     def __iter__(self) -> Iterator[SharedVersion]:
-        """Those that are loaded."""
+        """The versions that are loaded."""
         entries = map(self._looks.peek, self._looks.held_keys())
         return (entry.value for entry in entries if entry is not None and entry.value is not None)
 
@@ -175,25 +176,25 @@ class SharedVersions:
 
     async def _look(self, key: tuple[Slug, Version]) -> SharedVersion | None:
         entry = self._looks.peek(key)
-        known = entry.value if entry else None
+        cached = entry.value if entry else None
         try:
-            found = await anyio.to_thread.run_sync(self._look_now, *key, known)
+            shared = await anyio.to_thread.run_sync(self._look_now, *key, cached)
         except OSError as error:
             folder = self._storage.construct_shared_path(*key)
             raise SourceUnavailable(reason=f"{folder}: {error}") from error
-        self._on_look(*key, None if found is None else found.state)
-        return found
+        self._on_look(*key, None if shared is None else shared.state)
+        return shared
 
     def _look_now(
-        self, slug: Slug, version: Version, known: SharedVersion | None
+        self, slug: Slug, version: Version, cached: SharedVersion | None
     ) -> SharedVersion | None:
-        """Blocking. The object that is known, where nothing has changed."""
-        state = look_at_version(self._storage, slug, version, known.state if known else None)
+        """Blocking. Returns the same object if nothing has changed."""
+        state = look_at_version(self._storage, slug, version, cached.state if cached else None)
         if state is None:
             self._storage.require_shared()
             return None
         self._retention.note_use(slug, version)
-        if known is not None and known.state is state:
-            return known
+        if cached is not None and cached.state is state:
+            return cached
         folder = self._storage.construct_shared_path(slug, version)
         return SharedVersion(slug, version, folder, state, self._encoder)

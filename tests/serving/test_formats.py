@@ -10,7 +10,7 @@ from gateway.database.tables import ModuleDetails, PluginDetails, is_true
 from gateway.serving.formats import (
     bare_plugin,
     module_objects,
-    plugin_facts,
+    plugin_info,
     relative_bundle_location,
     verbatim_bundle_location,
 )
@@ -287,14 +287,14 @@ def test_one_broken_module_does_not_spoil_the_others() -> None:
 
 @pytest.mark.parametrize(("stored", "expected"), [(1, 1), (0, 0), (True, 1), (None, 0)])
 def test_enabled_is_an_integer_in_a_status_and_only_there(stored: object, expected: int) -> None:
-    enabled = plugin_facts(plugin(enabled=stored))["enabled"]
+    enabled = plugin_info(plugin(enabled=stored))["enabled"]
     assert enabled == expected
     assert type(enabled) is int
 
 
 def test_the_facts_of_a_status() -> None:
     row = plugin(created_at="2026-01-02 03:04:05", updated_at="2026-02-03 04:05:06")
-    assert plugin_facts(row) == {
+    assert plugin_info(row) == {
         "id": PLUGIN_ID,
         "name": "Template",
         "version": "1.0.0",
@@ -302,13 +302,13 @@ def test_the_facts_of_a_status() -> None:
         "created_at": "2026-01-02 03:04:05",
         "updated_at": "2026-02-03 04:05:06",
     }
-    assert list(plugin_facts(row)) == [
+    assert list(plugin_info(row)) == [
         "id", "name", "version", "enabled", "created_at", "updated_at",
     ]  # fmt: skip
 
 
 def test_dates_of_a_status_may_be_null() -> None:
-    facts = plugin_facts(plugin())
+    facts = plugin_info(plugin())
     assert (facts["created_at"], facts["updated_at"]) == (None, None)
 
 
