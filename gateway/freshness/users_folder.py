@@ -9,8 +9,8 @@ the file said of itself when it was read:
 - other facts: the source tells of a change.
 
 The entry of an idle user goes stale after `ttl`, and its next use looks at the file first
-(serving/user_files.py). An entry that was not confirmed for a while may answer once, and that answer
-makes the next sweep look at its file.
+(serving/user_files.py). An entry that was not confirmed for a while may answer once, and that
+answer makes the next sweep look at its file.
 """
 
 import asyncio
