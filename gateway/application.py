@@ -28,7 +28,7 @@ from gateway.hot_path.front import DirectRoute, Front
 from gateway.http.answers import on_bug, on_http_exception, on_routed_error
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
-from gateway.identity.proxy import ProxyIdentity
+from gateway.identity.peers import TrustedPeers
 from gateway.identity.signed import SignedPaths
 from gateway.settings import Settings, load_settings
 
@@ -113,7 +113,7 @@ class Gateway:
 
     def _make_routes(self) -> list[BaseRoute]:
         core, settings = self.core, self.core.settings
-        trusted = ProxyIdentity(settings.identity.proxy)
+        trusted = TrustedPeers(settings.identity.proxy.trusted)
         routes: list[BaseRoute] = [*self.health.routes]
         if settings.observability.metrics:
             collector = GatewayCollector(self.front, core)

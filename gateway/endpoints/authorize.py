@@ -8,7 +8,6 @@ says, and must not remember a refusal. Decided by the code that answers requests
 
 import time
 from collections.abc import Hashable, Sequence
-from ipaddress import ip_address
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -29,7 +28,7 @@ from gateway.errors import (
 )
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity import joined_headers
-from gateway.identity.proxy import ProxyIdentity
+from gateway.identity.peers import TrustedPeers, is_loopback, is_on_socket
 from gateway.names import Pin
 from gateway.serving.shared_versions import SharedVersions
 
@@ -65,7 +64,7 @@ def authorize_route(
     routes: Sequence[AssetRoute],
     versions: SharedVersions,
     trees: PinnedTrees | None,
-    trusted: ProxyIdentity,
+    trusted: TrustedPeers,
     ttl_s: int,
 ) -> Route:
     """`routes`: those of files. `ttl_s`: how long a permission may be remembered at most."""
@@ -95,15 +94,9 @@ def authorize_route(
     return Route("/-/authorize", authorize)
 
 
-def _is_proxy(scope: Scope, trusted: ProxyIdentity) -> bool:
-    client, server = scope.get("client"), scope.get("server")
-    if server and server[1] is None:
-        return True  # the Unix socket: its file says who may connect
-    try:
-        is_loopback = client is not None and ip_address(client[0]).is_loopback
-    except ValueError:
-        return False
-    return is_loopback or trusted.is_trusted(scope)
+def _is_proxy(scope: Scope, trusted: TrustedPeers) -> bool:
+    # Permissions of the file say who may connect to the Unix socket.
+    return is_on_socket(scope) or is_loopback(scope) or scope in trusted
 
 
 def _asked_for(scope: Scope, routes: Sequence[AssetRoute]) -> tuple[Scope, AssetRoute]:

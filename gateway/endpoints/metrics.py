@@ -4,7 +4,6 @@ The work is counted in plain integers. A request for the metrics makes metrics o
 """
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,7 +17,7 @@ from gateway.core import Core
 from gateway.hot_path.front import Front
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
-from gateway.identity.proxy import ProxyIdentity
+from gateway.identity.peers import TrustedPeers, is_loopback
 
 
 class GatewayCollector(Collector):
@@ -59,13 +58,13 @@ class GatewayCollector(Collector):
         )
 
 
-def metrics_route(collector: GatewayCollector, trusted: ProxyIdentity, callers: Callers) -> Route:
+def metrics_route(collector: GatewayCollector, trusted: TrustedPeers, callers: Callers) -> Route:
     registry = CollectorRegistry()
     registry.register(collector)
 
     async def metrics(request: Request) -> Response:
         """For loopback, trusted peers and administrators."""
-        if not (_is_loopback(request) or trusted.is_trusted(request.scope)):
+        if not (is_loopback(request.scope) or request.scope in trusted):
             (await callers.identify(request.scope)).require_administrator()
         return Response(
             generate_latest(registry),
@@ -74,10 +73,3 @@ def metrics_route(collector: GatewayCollector, trusted: ProxyIdentity, callers: 
         )
 
     return Route("/-/metrics", metrics)
-
-
-def _is_loopback(request: Request) -> bool:
-    try:
-        return request.client is not None and ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,5 @@
 """Development only: callers say who they are. Only loopback peers are believed."""
 
-from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 from starlette.types import Scope
@@ -8,6 +7,7 @@ from starlette.types import Scope
 from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
 from gateway.identity import Headers
+from gateway.identity.peers import is_loopback
 from gateway.names import UserId, parse_user_id
 
 HEADER = b"x-dev-user"
@@ -18,7 +18,7 @@ class DevIdentity:
     """The user named by the header `X-Dev-User` or the query parameter `dev_user`."""
 
     def identify(self, _basis: AtHand, scope: Scope, headers: Headers) -> UserId | None:
-        if not _is_loopback(scope):
+        if not is_loopback(scope):
             return None
         try:
             value = headers.get(HEADER)
@@ -33,11 +33,3 @@ class DevIdentity:
 
     def purge_all(self) -> None:
         """Nothing is remembered."""
-
-
-def _is_loopback(scope: Scope) -> bool:
-    client = scope.get("client")
-    try:
-        return client is not None and ip_address(client[0]).is_loopback
-    except ValueError:
-        return False

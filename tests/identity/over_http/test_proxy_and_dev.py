@@ -5,8 +5,6 @@ from uuid import UUID
 
 import pytest
 
-from gateway.identity.proxy import ProxyIdentity
-from gateway.settings import Proxy
 from tests.identity.over_http.tokens import ask, assert_is, assert_unknown
 from tests.support.server import Server, server_of, serving_on_socket
 from tests.support.site import ADA, BEN, Site, bearer, token
@@ -140,25 +138,3 @@ def test_peers_of_the_unix_socket_are_not_trusted_where_only_addresses_are(
         for claimed in ({}, {"X-Forwarded-For": "127.0.0.1"}):
             assert_unknown(ask(running, {"X-User-Id": ADA, **claimed}), "not_authenticated")
         assert_is(ask(running, {"X-User-Id": ADA, **bearer(BEN)}), BEN)
-
-
-@pytest.mark.parametrize(
-    ("client", "server", "trusted", "expected"),
-    [
-        (("10.1.2.3", 1), ("0.0.0.0", 80), ["10.0.0.0/8"], True),
-        (("::ffff:10.1.2.3", 1), ("::", 80), ["10.0.0.0/8"], True),
-        (("::ffff:192.0.2.1", 1), ("::", 80), ["10.0.0.0/8"], False),
-        (("2001:db8::1", 1), ("::", 80), ["2001:db8::/32"], True),
-        (None, ("/run/gateway.sock", None), ["unix"], True),
-        (None, ("/run/gateway.sock", None), ["0.0.0.0/0", "::/0"], False),
-        (None, ("127.0.0.1", 80), ["unix", "0.0.0.0/0"], False),
-        (None, None, ["unix"], False),
-        (("testclient", 1), ("testserver", 80), ["unix", "0.0.0.0/0"], False),
-    ],
-)
-def test_whom_the_listening_side_knows_to_be_there_decides(
-    client: object, server: object, trusted: list[str], expected: bool
-) -> None:
-    """A TCP peer that went away has no address, and is no peer of a Unix socket for that."""
-    identity = ProxyIdentity(Proxy(trusted=trusted))
-    assert identity.is_trusted({"client": client, "server": server}) is expected

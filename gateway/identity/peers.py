@@ -1,0 +1,56 @@
+"""Who is at the other end of a connection: this machine, a trusted proxy, the Unix socket.
+
+The one place that reads the peer of an ASGI scope. It decides on the connection alone, never on
+what a header claims. An IPv4-mapped address (`::ffff:192.0.2.1`, how a socket for both families
+writes an IPv4 peer) counts exactly as its IPv4 address, and no other IPv6 address counts as IPv4.
+"""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from starlette.types import Scope
+
+UNIX_SOCKET = "unix"
+"""Stands in a list of trusted addresses for peers of the Unix socket, which have no address."""
+
+
+class TrustedPeers:
+    """The peers in a list of addresses, networks and `UNIX_SOCKET`."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        """Raises: ValueError."""
+        texts = frozenset(trusted)
+        self._trusts_socket = UNIX_SOCKET in texts
+        self._networks = [ip_network(text) for text in texts - {UNIX_SOCKET}]
+
+    def __contains__(self, scope: Scope) -> bool:
+        if is_on_socket(scope):
+            return self._trusts_socket
+        address = _address(scope)
+        return address is not None and any(address in network for network in self._networks)
+
+
+def is_on_socket(scope: Scope) -> bool:
+    """Whether the peer is connected to our Unix socket.
+
+    The listening side says which kind of socket this is: a TCP peer that is gone already has no
+    address either.
+    """
+    server = scope.get("server")
+    return server is not None and server[1] is None
+
+
+def is_loopback(scope: Scope) -> bool:
+    """Whether the peer has a loopback address. Peers of the Unix socket have no address."""
+    address = None if is_on_socket(scope) else _address(scope)
+    return address is not None and address.is_loopback
+
+
+def _address(scope: Scope) -> IPv4Address | IPv6Address | None:
+    """None: the server does not know it, or gives something else, such as a name."""
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
