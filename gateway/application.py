@@ -13,10 +13,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.core import Core
-from gateway.delivery.accel import AccelRedirect
+from gateway.delivery.modes import delivery_modes
 from gateway.endpoints.administration import Administration
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
-from gateway.endpoints.authorize import authorize_route
+from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes
@@ -122,7 +122,7 @@ class Gateway:
         prefix = self._plugins_prefix
         return [
             *routes,
-            authorize_route(files, core.shared_versions, core.pinned_trees, trusted, ttl_s),
+            Authorization(files, core.shared_versions, core.pinned_trees, trusted, ttl_s).route,
             *Administration(core, self._callers, self._cors).routes,
             *PluginRoutes(prefix, core.catalogue, core.identity, self._manifest_routes).routes,
             *LifecycleRoutes(prefix, core.lifecycle, self._callers, self._cors).routes,
@@ -133,9 +133,8 @@ class Gateway:
         """By the patterns of their paths."""
         core, settings = self.core, self.core.settings
         api = settings.http.api_prefix
-        server = AssetServer(
-            settings, core.storage, core.assets, core.shared_versions, self._accel()
-        )
+        modes = delivery_modes(settings, core.storage, core.encoder)
+        server = AssetServer(settings, core.assets, core.shared_versions, modes)
         rest = "{plugin}/{path:path}"
         self.own_assets = OwnAssets(server, core.resolver, f"{api}/plugins/", core.identity)
         routes: dict[str, AssetRoute] = {self.own_assets.prefix + rest: self.own_assets}
@@ -147,12 +146,6 @@ class Gateway:
             signed = SignedAssets(server, core.resolver, f"{api}/signed/", signed_paths)
             routes[f"{signed.prefix}{{token}}/plugins/{rest}"] = signed
         return routes
-
-    def _accel(self) -> AccelRedirect | None:
-        delivery = self.core.settings.delivery
-        if delivery.mode != "accel":
-            return None
-        return AccelRedirect(self.core.storage, self.core.encoder, delivery.accel_prefix)
 
     def _direct_routes(
         self,

@@ -39,7 +39,8 @@ class Inside:
 
     async def look_up_waiting(self, scope: Any) -> Path:
         """The same on the long way."""
-        resolution = await self.gateway.own_assets.resolve_scope(Basis(), scope)
+        resolve, below = self.gateway.own_assets.resolve, self.below(scope)
+        resolution = await Basis().settled(resolve, scope, joined_headers(scope), below)
         return self._folder_of(resolution.key)
 
     async def look_up_all(self, askings: Iterable[Asking]) -> None:

@@ -1,1 +1,52 @@
-"""How the bytes of a plan leave. An open set: one way, one file."""
+"""How the bytes of a file leave. An open set: one mode, one file; modes.py says which are used.
+
+Which file the caller gets is decided before. A mode decides where the bytes come from, chooses the
+variant that it can send, and answers conditions and ranges, or leaves ranges to a proxy.
+"""
+
+from typing import NamedTuple, Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.http.heads import Head
+from gateway.http.representation import Representation
+from gateway.identity import Headers
+from gateway.names import AssetKey
+
+
+class FileRequest(NamedTuple):
+    """A GET or HEAD of a file, and the way to its client."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Headers
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+
+class DeliveryMode(Protocol):
+    """One way for the bytes of a representation to leave. `key`: the file it was read from."""
+
+    def answer_from_memory(
+        self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
+    ) -> tuple[Head, bytes] | None:
+        """The answer to a GET that has no range and no condition but If-None-Match, with its body.
+
+        None: this mode cannot answer without waiting, or not at all. It looks at no disk.
+        """
+
+    async def send(
+        self,
+        key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        request: FileRequest,
+    ) -> bool:
+        """Sends the whole answer. False, with nothing sent: this mode cannot send these bytes.
+
+        Raises: PreconditionFailed, RangeNotSatisfiable, NotServed, SourceUnavailable, before
+            anything is sent.
+        """

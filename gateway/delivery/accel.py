@@ -1,73 +1,100 @@
-"""Bytes that the proxy in front sends: the gateway decides, and names the file.
+"""Mode of files that the proxy in front sends: the gateway decides, and names the file.
 
 nginx takes X-Accel-Redirect, a URL below an `internal` location on the plugins folder
 (`delivery.accel_prefix`). With an empty prefix the answer carries X-Sendfile, the absolute
 path, for servers that know that. The proxy answers ranges; conditions are answered here.
 """
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from cachetools import TTLCache
 
+from gateway.delivery import FileRequest
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
-from gateway.http.planning import whole_fields
-from gateway.http.representation import HeaderFields, Representation, Variant
+from gateway.http.heads import Head, HeaderFields
+from gateway.http.messages import send_answer
+from gateway.http.planning import plain_answer, plan_answer, whole_fields
+from gateway.http.representation import Representation, Variant
+from gateway.identity import Headers
 from gateway.names import AssetKey
 
-# The proxy finds nothing for this long at the most where an encoded file was deleted.
+# Where an encoded file was deleted, the proxy finds nothing for this long at the most.
 _SEEN_S = 0.5
-_MOST_SEEN = 10_000
-# The proxy measures what it sends.
-_LEFT_TO_THE_PROXY = frozenset({b"content-length", b"accept-ranges"})
+_MAX_SEEN = 10_000
+# The proxy sets these for the bytes that it sends.
+_FIELDS_OF_THE_PROXY = frozenset({b"content-length", b"accept-ranges"})
 
 
 class AccelRedirect:
-    """Answers that name a file instead of holding its bytes."""
+    """Sends the name of the file, and no bytes."""
 
     def __init__(self, storage: PluginStorage, encoder: Encoder | None, prefix: str) -> None:
         self._storage = storage
         self._encoder = encoder
         self._prefix = prefix
-        self._seen: TTLCache[tuple[bytes, str], bool] = TTLCache(_MOST_SEEN, _SEEN_S)
+        self._seen: TTLCache[tuple[bytes, str], bool] = TTLCache(_MAX_SEEN, _SEEN_S)
+        """Encoded variants whose files existed at the last look."""
 
-    def sendable(self, representation: Representation, variant: Variant) -> Variant:
-        """The variant, if its file is there: plugins/cache may be deleted at any time."""
-        if self.was_sendable(representation, variant):
-            return variant
-        if not self._kept(representation, variant).is_file():
-            return representation.identity
-        self._seen[representation.digest, variant.coding] = True
+    def answer_from_memory(
+        self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
+    ) -> tuple[Head, bytes] | None:
+        variant = representation.select(headers.get(b"accept-encoding"))
+        if not self._was_seen(representation, variant):
+            return None
+        fields_of_200 = partial(self._fields, key, representation)
+        if_none_match = headers.get(b"if-none-match")
+        return plain_answer(variant, cache_control, if_none_match, fields_of_200), b""
+
+    async def send(
+        self,
+        key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        request: FileRequest,
+    ) -> bool:
+        variant = self._existing(
+            representation, representation.select(request.headers.get(b"accept-encoding"))
+        )
+        plan = plan_answer(request.method, request.headers, variant, cache_control)
+        status, fields = plan.status, plan.fields
+        if status != 304:
+            status, fields = 200, self._fields(key, representation, variant, cache_control)
+        await send_answer(request.send, status, fields, b"")
+        return True
+
+    def _existing(self, representation: Representation, variant: Variant) -> Variant:
+        """The variant, or identity if its file does not exist: plugins/cache may be deleted."""
+        if not self._was_seen(representation, variant):
+            if not self._encoded_path(representation, variant).is_file():
+                return representation.identity
+            self._seen[representation.digest, variant.coding] = True
         return variant
 
-    def was_sendable(self, representation: Representation, variant: Variant) -> bool:
-        """The same as it was a moment ago; without a look at the disk."""
+    def _was_seen(self, representation: Representation, variant: Variant) -> bool:
+        """Whether the variant's file existed a moment ago. Does not look at the disk."""
         if variant is representation.identity:
             return True
         return (representation.digest, variant.coding) in self._seen
 
-    def fields(
-        self,
-        key: AssetKey,
-        representation: Representation,
-        variant: Variant,
-        cache_control: bytes,
+    def _fields(
+        self, key: AssetKey, representation: Representation, variant: Variant, cache_control: bytes
     ) -> HeaderFields:
         """Fields of a 200 with an empty body."""
         if variant is representation.identity:
-            folder = self._storage.construct_shared_path(key.slug, key.version)
-            path = folder / key.path
+            path = self._storage.construct_shared_path(key.slug, key.version) / key.path
         else:
-            path = self._kept(representation, variant)
-        kept = tuple(
+            path = self._encoded_path(representation, variant)
+        own_fields = tuple(
             field
             for field in whole_fields(variant, cache_control)
-            if field[0] not in _LEFT_TO_THE_PROXY
+            if field[0] not in _FIELDS_OF_THE_PROXY
         )
         # Without a length the answer would be chunked, and nginx, which does not read the body of
         # an answer that redirects it, would close the connection.
-        return (*kept, (b"content-length", b"0"), self._redirect(path))
+        return (*own_fields, (b"content-length", b"0"), self._redirect(path))
 
     def _redirect(self, path: Path) -> tuple[bytes, bytes]:
         if not self._prefix:
@@ -75,7 +102,7 @@ class AccelRedirect:
         relative = path.relative_to(self._storage.root).as_posix()
         return (b"x-accel-redirect", quote(f"{self._prefix}/{relative}").encode())
 
-    def _kept(self, representation: Representation, variant: Variant) -> Path:
+    def _encoded_path(self, representation: Representation, variant: Variant) -> Path:
         if self._encoder is None:
             return Path()
         return self._encoder.path(representation.digest, variant.coding)

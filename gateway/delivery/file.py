@@ -1,4 +1,4 @@
-"""Bytes too many to hold, from the file.
+"""Mode of files that are too large for memory: the bytes come from the file.
 
 Starlette's FileResponse opens by name what it measured before, answers 400 to range units
 that RFC 9110 §14.2 wants ignored, and knows no If-Match: this subclass keeps its part in the
@@ -11,11 +11,64 @@ import anyio.to_thread
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.disk.storage import OpenedAsset, fingerprint
-from gateway.http.planning import Plan
+from gateway.delivery import FileRequest
+from gateway.disk.storage import OpenedAsset, PluginStorage, fingerprint
+from gateway.errors import SourceUnavailable
+from gateway.http.heads import Head
+from gateway.http.messages import send_answer
+from gateway.http.planning import Plan, plan_answer
+from gateway.http.representation import Representation
+from gateway.identity import Headers
+from gateway.names import AssetKey
 
 # Starlette's 64 KiB spends more on thread hops (about 80 µs each) than on the bytes.
 CHUNK_BYTES = 256 * 1024
+
+
+class FromFile:
+    """Reads the file again for each answer. It holds the content uncoded."""
+
+    def __init__(self, storage: PluginStorage) -> None:
+        self._storage = storage
+
+    def answer_from_memory(
+        self,
+        _key: AssetKey,
+        _representation: Representation,
+        _cache_control: bytes,
+        _headers: Headers,
+    ) -> tuple[Head, bytes] | None:
+        return None
+
+    async def send(
+        self,
+        key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        request: FileRequest,
+    ) -> bool:
+        """False, with nothing sent, where the file has changed since it was read."""
+        variant = representation.identity
+        plan = plan_answer(request.method, request.headers, variant, cache_control)
+        if not plan.parts:
+            await send_answer(request.send, plan.status, plan.fields, b"")
+            return True
+        opened = await self._open(key)
+        with opened.file:
+            if fingerprint(opened.stat) != representation.fingerprint:
+                return False
+            response = PlannedFileResponse(opened, plan)
+            await response(request.scope, request.receive, request.send)
+        return True
+
+    async def _open(self, key: AssetKey) -> OpenedAsset:
+        """Raises: NotServed, SourceUnavailable."""
+        try:
+            return await anyio.to_thread.run_sync(
+                self._storage.open_asset, key.slug, key.version, key.path
+            )
+        except OSError as error:
+            raise SourceUnavailable(reason=f"{key}: {error}") from error
 
 
 class PlannedFileResponse(FileResponse):
@@ -39,10 +92,10 @@ class PlannedFileResponse(FileResponse):
             if isinstance(part, bytes):
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             else:
-                await self._send_span(send, *part)
+                await self._send_range(send, *part)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _send_span(self, send: Send, start: int, stop: int) -> None:
+    async def _send_range(self, send: Send, start: int, stop: int) -> None:
         while start < stop:
             size = min(CHUNK_BYTES, stop - start)
             chunk = await anyio.to_thread.run_sync(self._read_chunk, start, size)
@@ -50,8 +103,10 @@ class PlannedFileResponse(FileResponse):
             start += len(chunk)
 
     def _read_chunk(self, start: int, size: int) -> bytes:
-        """Blocking. Raises: OSError, if the file has changed: the connection breaks, and the
-        client knows that the answer is incomplete; mixed bytes it could not tell.
+        """Blocking.
+
+        Raises: OSError, if the file has changed. The connection then breaks, and the client sees
+            that the answer is incomplete; it could not see that bytes of two files are mixed.
         """
         file = self._opened.file
         file.seek(start)

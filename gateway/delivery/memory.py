@@ -1,29 +1,40 @@
-"""Bytes that are held: two sends."""
+"""Mode of files whose content is in memory: two sends."""
 
-from starlette.types import Send
-
-from gateway.http.planning import Plan
-from gateway.http.representation import HeaderFields
-
-
-async def send_answer(send: Send, status: int, fields: HeaderFields, body: bytes) -> None:
-    """A whole answer. The messages are fresh ones, for middleware edits them in place."""
-    await send({"type": "http.response.start", "status": status, "headers": list(fields)})
-    await send({"type": "http.response.body", "body": body})
+from gateway.delivery import FileRequest
+from gateway.http.heads import Head
+from gateway.http.messages import send_answer
+from gateway.http.planning import plain_answer, plan_answer
+from gateway.http.representation import Representation
+from gateway.identity import Headers
+from gateway.names import AssetKey
 
 
-async def send_held(send: Send, plan: Plan, content: bytes) -> None:
-    await send_answer(send, plan.status, plan.fields, body_of(plan, content))
+class FromMemory:
+    """Sends the content of the representation."""
 
+    def answer_from_memory(
+        self,
+        _key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        headers: Headers,
+    ) -> tuple[Head, bytes] | None:
+        variant = representation.select(headers.get(b"accept-encoding"))
+        if variant.content is None:
+            return None
+        head = plain_answer(variant, cache_control, headers.get(b"if-none-match"))
+        return head, (variant.content if head.status == 200 else b"")
 
-def body_of(plan: Plan, content: bytes) -> bytes:
-    """The bytes of the plan; the whole content is not copied."""
-    pieces = [
-        part
-        if isinstance(part, bytes)
-        else content
-        if part == (0, len(content))
-        else content[part[0] : part[1]]
-        for part in plan.parts
-    ]
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    async def send(
+        self,
+        _key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        request: FileRequest,
+    ) -> bool:
+        variant = representation.select(request.headers.get(b"accept-encoding"))
+        if variant.content is None:
+            return False
+        plan = plan_answer(request.method, request.headers, variant, cache_control)
+        await send_answer(request.send, plan.status, plan.fields, plan.body(variant.content))
+        return True

@@ -1,7 +1,7 @@
-"""The routes of files: who asks decides which version, the URL decides how long it is kept.
+"""The routes of files: the caller decides which version, the URL decides how long it is kept.
 
-Each decides by one function, `resolve`: at once for front.py, or as an ASGI application, which
-waits.
+Each route decides by one synchronous function, `resolve`. hot_path/front.py asks it for an answer
+from memory; as an ASGI application the route waits for what is missing.
 """
 
 import re
@@ -12,11 +12,12 @@ from urllib.parse import quote
 from starlette.types import Receive, Scope, Send
 
 from gateway.caching.basis import AtHand, Basis
-from gateway.delivery.memory import send_answer
-from gateway.endpoints.sending import AssetServer, Exchange
+from gateway.delivery import FileRequest
+from gateway.endpoints.sending import AssetServer
 from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
 from gateway.http.cache_policy import NO_STORE, Audience
-from gateway.http.representation import Prepared
+from gateway.http.heads import Head
+from gateway.http.messages import send_answer
 from gateway.identity import Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.signed import SignedPaths
@@ -33,8 +34,9 @@ class AssetRoute:
     audience: ClassVar[Audience]
 
     def __init__(self, server: AssetServer, resolver: Resolver, prefix: str) -> None:
-        """`prefix`: with which the paths of this route begin."""
+        """`prefix`: how the paths of this route begin."""
         self._server = server
+        self._lifetimes = server.lifetimes(self.audience)
         self._resolver = resolver
         self.prefix = prefix
         self._quoted_prefix = quote(prefix).encode()
@@ -44,30 +46,26 @@ class AssetRoute:
 
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
-    ) -> tuple[Prepared, bytes] | None:
-        """See front.py."""
+    ) -> tuple[Head, bytes] | None:
+        """See hot_path/front.py."""
         resolution = self.resolve(basis, scope, headers, below)
-        return self._server.answer_from_memory(basis, headers, resolution, self.audience)
+        return self._server.answer_from_memory(basis, headers, resolution, self._lifetimes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await answered_by_method(scope, send):
             return
-        exchange = Exchange(scope, receive, send)
-        below = self._path_below(scope)
-        resolution = await exchange.basis.settled(self.resolve, scope, exchange.headers, below)
-        await self._server.answer(exchange, resolution, self.audience)
-
-    async def resolve_scope(self, basis: Basis, scope: Scope) -> Resolution:
-        """The file that the scope's path and credential name. Raises: RequestError."""
-        below = self._path_below(scope)
-        return await basis.settled(self.resolve, scope, joined_headers(scope), below)
+        basis = Basis.of(scope)
+        request = FileRequest(scope, receive, send, joined_headers(scope))
+        below = self.path_below(scope)
+        resolution = await basis.settled(self.resolve, scope, request.headers, below)
+        await self._server.answer(basis, request, resolution, self._lifetimes)
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
-        """Raises: RequestError, Pending."""
+        """The file that the path and the credential name. Raises: RequestError, Pending."""
         raise NotImplementedError
 
-    def _path_below(self, scope: Scope) -> bytes:
-        """The path as received, without the prefix; empty if it is written in some other way."""
+    def path_below(self, scope: Scope) -> bytes:
+        """The path as received, without the prefix; empty: it does not begin with the prefix."""
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         root_path = scope.get("root_path")
         prefix = quote(root_path + self.prefix).encode() if root_path else self._quoted_prefix
@@ -86,8 +84,8 @@ class OwnAssets(AssetRoute):
         self._identity = identity
 
     def takes(self, below: bytes) -> bool:
-        """The router knows the JSON endpoints whose paths begin in the same way (plugins.py), and
-        all that is written in an unusual way."""
+        """False for the JSON endpoints whose paths begin in the same way (plugins.py), and for
+        escaped paths, which the router decodes first."""
         return b"%" not in below and _ENDPOINT.fullmatch(below) is None
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:

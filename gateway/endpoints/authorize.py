@@ -1,9 +1,9 @@
 """`/-/authorize`: the decision alone, for a proxy that sends the files itself (auth_request).
 
-The proxy hands on the credential of a request and its path, as it came, in X-Original-URI. The
-answer depends on route, credential, plugin and pin, on the file only where it is a refusal: so
-the proxy may go by a permission for the plugin's other files too, for as long as X-Accel-Expires
-says, and must not remember a refusal. Decided by the code that answers requests for files.
+The proxy hands on the credential of a request, and its path as received in X-Original-URI. A
+permission depends on route, credential, plugin and pin, not on the file; a refusal may depend on
+the file. So the proxy may use a permission for the plugin's other files too, for as long as
+X-Accel-Expires says, and must not remember a refusal. The routes of files make the decision.
 """
 
 import time
@@ -27,23 +27,26 @@ from gateway.errors import (
     VersionNotPublished,
 )
 from gateway.http.cache_policy import NO_STORE
-from gateway.identity import joined_headers
+from gateway.identity import Headers, joined_headers
 from gateway.identity.peers import TrustedPeers, is_loopback, is_on_socket
-from gateway.names import Pin
+from gateway.names import Pin, Slug
 from gateway.serving.shared_versions import SharedVersions
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _NO_TREE = "-"
-"""No slug is a dash: below it the proxy finds nothing, and asks us."""
-# A proxy counts in whole seconds, from some moment of the first one.
+"""No slug is a dash: below it the proxy finds no file, and asks the gateway."""
+# nginx truncates X-Accel-Expires to seconds: subtract one, so that no permission outlives what it
+# rests on.
 _CLOCK_S = 1
 
 
 class _Permission(Basis):
-    """Rests on who has what. Which build is on disk permits nothing: a proxy that goes by a
-    tree which is gone finds no file there, and asks.
+    """Ends when what it rests on is to be loaded again: who the user is, and what they have.
+
+    Not when the build on disk is: a proxy that uses the tree of an old build finds no file there,
+    and asks.
     """
 
     def __init__(self) -> None:
@@ -60,55 +63,70 @@ class _Permission(Basis):
         self.until = min(self.until, time.monotonic() + duration_s)
 
 
-def authorize_route(
-    routes: Sequence[AssetRoute],
-    versions: SharedVersions,
-    trees: PinnedTrees | None,
-    trusted: TrustedPeers,
-    ttl_s: int,
-) -> Route:
-    """`routes`: those of files. `ttl_s`: how long a permission may be remembered at most."""
+class Authorization:
+    """Answers the proxy's question: may this request have its file, and for how long."""
 
-    async def authorize(request: Request) -> Response:
-        """For loopback, the Unix socket and trusted peers; for others it is not there."""
-        if not _is_proxy(request.scope, trusted):
-            raise AdministratorRequired
-        scope, route = _asked_for(request.scope, routes)
+    def __init__(
+        self,
+        routes: Sequence[AssetRoute],
+        versions: SharedVersions,
+        trees: PinnedTrees | None,
+        trusted: TrustedPeers,
+        ttl_s: int,
+    ) -> None:
+        """`routes`: those of files. `ttl_s`: how long a permission may be remembered at most."""
+        self._routes = routes
+        self._versions = versions
+        self._trees = trees
+        self._trusted = trusted
+        self._ttl_s = ttl_s
+
+    @property
+    def route(self) -> Route:
+        return Route("/-/authorize", self.answer)
+
+    async def answer(self, request: Request) -> Response:
+        """For loopback, the Unix socket and trusted peers; others need not know that it exists."""
+        self._require_proxy(request.scope)
+        headers = joined_headers(request.scope)
+        scope, route = self._original(request.scope, headers)
         basis = _Permission()
-        key = (await route.resolve_scope(basis, scope)).key
-        shared = await basis.settled(versions.get, key.slug, key.version)
+        below = route.path_below(scope)
+        key = (await basis.settled(route.resolve, scope, headers, below)).key
+        shared = await basis.settled(self._versions.get, key.slug, key.version)
         if shared is None:
             raise VersionNotPublished(owned=True)
-        pin = Pin(key.version, shared.state.build)
-        has_tree = trees is not None and trees.path(key.slug, pin).is_dir()
-        remaining_s = min(basis.until - time.monotonic() - _CLOCK_S, ttl_s)
+        tree = self._tree(key.slug, Pin(key.version, shared.state.build))
+        remaining_s = int(min(basis.until - time.monotonic() - _CLOCK_S, self._ttl_s))
         return Response(
             headers={
                 "X-Plugin-Root": f"{key.slug}/v{key.version}",
-                "X-Plugin-Tree": tree_name(key.slug, pin) if has_tree else _NO_TREE,
-                "X-Accel-Expires": str(max(0, int(remaining_s)) if has_tree else 0),
+                "X-Plugin-Tree": tree,
+                "X-Accel-Expires": str(0 if tree == _NO_TREE else max(0, remaining_s)),
                 "Cache-Control": NO_STORE,
             }
         )
 
-    return Route("/-/authorize", authorize)
+    def _require_proxy(self, scope: Scope) -> None:
+        """Raises: AdministratorRequired."""
+        # Permissions of its file say who may connect to the Unix socket.
+        if not (is_on_socket(scope) or is_loopback(scope) or scope in self._trusted):
+            raise AdministratorRequired
 
+    def _original(self, scope: Scope, headers: Headers) -> tuple[Scope, AssetRoute]:
+        """The scope of the original request, and the route that it takes.
 
-def _is_proxy(scope: Scope, trusted: TrustedPeers) -> bool:
-    # Permissions of the file say who may connect to the Unix socket.
-    return is_on_socket(scope) or is_loopback(scope) or scope in trusted
+        Raises: InvalidRequest; AssetNotFound, if it takes no route of files.
+        """
+        uri = headers.get(b"x-original-uri")
+        if uri is None or b" " in uri:  # as two fields that are joined
+            raise InvalidRequest("X-Original-URI: expected one, the path that is asked for")
+        original = {**scope, "raw_path": uri.partition(b"?")[0]}
+        for route in self._routes:
+            if route.path_below(original):
+                return original, route
+        raise AssetNotFound(reason="no route of files begins like that")
 
-
-def _asked_for(scope: Scope, routes: Sequence[AssetRoute]) -> tuple[Scope, AssetRoute]:
-    """The scope of the original request, and the route that it takes.
-
-    Raises: InvalidRequest; AssetNotFound, where no route of files begins like that.
-    """
-    uri = joined_headers(scope).get(b"x-original-uri")
-    if uri is None or b" " in uri:  # as two fields that are joined
-        raise InvalidRequest("X-Original-URI: expected one, the path that is asked for")
-    raw_path = uri.partition(b"?")[0]
-    for route in routes:
-        if raw_path.startswith((scope.get("root_path", "") + route.prefix).encode()):
-            return {**scope, "raw_path": raw_path}, route
-    raise AssetNotFound(reason="no route of files begins like that")
+    def _tree(self, slug: Slug, pin: Pin) -> str:
+        has_tree = self._trees is not None and self._trees.path(slug, pin).is_dir()
+        return tree_name(slug, pin) if has_tree else _NO_TREE

@@ -10,11 +10,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.caching.basis import AtHand, Basis
-from gateway.delivery.memory import body_of, send_held
 from gateway.http.cache_policy import JSON_ANSWER
 from gateway.http.conditional import ETag, matches
-from gateway.http.planning import JsonAnswers, Plan, plan_answer
-from gateway.http.representation import Prepared, Variant, json_variant
+from gateway.http.heads import Head
+from gateway.http.messages import send_answer
+from gateway.http.planning import JsonHeads, Plan, plan_answer
+from gateway.http.representation import Variant, json_variant
 from gateway.identity import Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.names import UserId
@@ -22,7 +23,7 @@ from gateway.serving.catalogue import Catalogue
 from gateway.serving.formats import JsonObject, to_json
 from gateway.serving.manifests import Manifest
 
-_ANSWERS = JsonAnswers(JSON_ANSWER.encode())
+_HEADS = JsonHeads(JSON_ANSWER.encode())
 _PARAMETER = re.compile(r"\{(\w+)\}")
 Question = Callable[..., Awaitable[JsonObject]]
 """Takes the user, then the parameters of the path in their order."""
@@ -43,21 +44,21 @@ class ManifestRoute:
 
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, _below: bytes
-    ) -> tuple[Prepared, bytes] | None:
+    ) -> tuple[Head, bytes] | None:
         """See front.py. A client that holds the manifest is answered without making its text."""
         user, manifest = self._manifest(basis, scope, headers)
         tag, if_none_match = manifest.tag(user), headers.get(b"if-none-match")
         if if_none_match is not None and _is_known(tag, if_none_match):
-            return _ANSWERS.not_modified(tag), b""
+            return _HEADS.not_modified(tag), b""
         body = manifest.body(user)
-        return _ANSWERS.whole(tag, len(body)), body
+        return _HEADS.whole(tag, len(body)), body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = joined_headers(scope)
         user, manifest = await Basis.of(scope).settled(self._manifest, scope, headers)
         variant = json_variant(manifest.body(user), manifest.tag(user))
         plan = _plan_json(scope["method"], headers, variant)
-        await send_held(send, plan, variant.content or b"")
+        await send_answer(send, plan.status, plan.fields, plan.body(variant.content or b""))
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
         user = self._identity.identify(basis, scope, headers)
@@ -120,6 +121,6 @@ def _plan_json(method: str, headers: Headers, variant: Variant) -> Plan:
 
 
 def _json_answer(plan: Plan, variant: Variant) -> Response:
-    response = Response(body_of(plan, variant.content or b""), plan.status)
+    response = Response(plan.body(variant.content or b""), plan.status)
     response.raw_headers = list(plan.fields)
     return response

@@ -14,7 +14,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
-from gateway.http.heads import STATUS_LINES, Field, head_of
+from gateway.http.heads import STATUS_LINES, Field, field_lines
 from gateway.http.request_reader import Request
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Exchange:
 
     def _send_whole(self, answer: Answer) -> None:
         self._is_started = True
-        self._status = answer.prepared.status
+        self._status = answer.head.status
         if self._access_log:
             self._log()
         self.keeps_alive = self._client.write_answer(answer, keeps_alive=self.keeps_alive)
@@ -140,7 +140,7 @@ class Exchange:
         if self._expected is None and self._has_body:
             fields.append((b"transfer-encoding", b"chunked"))
         self._status = status
-        self._head = STATUS_LINES[status] + head_of(fields) + _END
+        self._head = STATUS_LINES[status] + field_lines(fields) + _END
         self._is_started = True
 
     def _continue(self, body: bytes, *, more: bool) -> None:

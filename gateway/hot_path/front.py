@@ -24,11 +24,11 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
-from gateway.delivery.memory import send_answer
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.http.answers import on_bug, on_request_error
 from gateway.http.cors import CorsPolicy
-from gateway.http.representation import HeaderFields, Prepared
+from gateway.http.heads import Head, HeaderFields
+from gateway.http.messages import send_answer
 from gateway.identity import Headers, joined_headers
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class DirectRoute(Protocol):
 
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
-    ) -> tuple[Prepared, bytes] | None:
+    ) -> tuple[Head, bytes] | None:
         """The answer to a GET that has no range and no condition but If-None-Match, with its body;
         None, where the bytes are not in memory. Raises: Pending, RequestError.
         """
@@ -71,10 +71,10 @@ class AnswersAtOnce(Protocol):
 class Answer(NamedTuple):
     """An answer that is ready to be sent."""
 
-    prepared: Prepared
+    head: Head
     body: bytes
     cors_fields: HeaderFields
-    cors_head: bytes
+    cors_lines: bytes
     """The same fields as they are sent."""
 
 
@@ -122,7 +122,7 @@ class Front:
         if found is None:
             return None
         answer = Answer(*found, *self._cors.sent(headers.get(b"origin")))
-        self.answered_at_once[answer.prepared.status] += 1
+        self.answered_at_once[answer.head.status] += 1
         return answer
 
     def _direct(self, scope: Scope) -> tuple[DirectRoute | None, bytes]:
@@ -180,7 +180,7 @@ class Front:
         if answer is None:
             await self._guarded(scope, receive, send_and_count)
         else:
-            self.answered_later[answer.prepared.status] += 1
+            self.answered_later[answer.head.status] += 1
             await _send(scope, send, answer)
 
     async def _answer_when_at_hand(self, scope: Scope, headers: Headers) -> Answer | None:
@@ -220,8 +220,8 @@ async def _send(scope: Scope, send: Send, answer: Answer) -> None:
     if WHOLE_ANSWER in scope.get("extensions", ()):
         await send({"type": WHOLE_ANSWER, "answer": answer})
         return
-    prepared = answer.prepared
-    await send_answer(send, prepared.status, prepared.fields + answer.cors_fields, answer.body)
+    head = answer.head
+    await send_answer(send, head.status, head.fields + answer.cors_fields, answer.body)
 
 
 def _is_plain(headers: Headers) -> bool:

@@ -41,7 +41,7 @@ from gateway.hot_path.descriptors import most_connections
 from gateway.hot_path.exchange import Exchange
 from gateway.hot_path.front import WHOLE_ANSWER, Answer, AnswersAtOnce, Front
 from gateway.http.answers import error_answer
-from gateway.http.heads import STATUS_LINES, Field, head_of
+from gateway.http.heads import STATUS_LINES, Field, field_lines
 from gateway.http.request_reader import Limits, Phase, Request, RequestReader
 from gateway.settings import Server
 
@@ -90,7 +90,7 @@ class _Common:
         """
         if fields is not self._fields:
             self._fields = fields
-            self._head = head_of(fields), _CLOSE in fields
+            self._head = field_lines(fields), _CLOSE in fields
         return self._head
 
 
@@ -325,11 +325,10 @@ class Connection(asyncio.Protocol):
         return self._state.default_headers
 
     def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
-        prepared = answer.prepared
         server_head, ends = self._common.server_head(self._state.default_headers)
         end = _END if keeps_alive or ends else _CLOSING_END
-        status_line = STATUS_LINES[prepared.status]
-        head = b"".join((status_line, server_head, prepared.head, answer.cors_head, end))
+        status_line = STATUS_LINES[answer.head.status]
+        head = b"".join((status_line, server_head, answer.head.lines, answer.cors_lines, end))
         self.write(head, answer.body)
         return keeps_alive and not ends
 
@@ -366,7 +365,7 @@ class Connection(asyncio.Protocol):
         fields = [*self._state.default_headers, *answer.raw_headers]
         if _CLOSE not in fields:
             fields.append(_CLOSE)
-        self.write(STATUS_LINES[refusal.status] + head_of(fields) + _END, bytes(answer.body))
+        self.write(STATUS_LINES[refusal.status] + field_lines(fields) + _END, bytes(answer.body))
         self._finish()
 
     def _finish(self) -> None:

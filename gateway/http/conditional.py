@@ -1,10 +1,10 @@
 """Conditional requests: RFC 9110 §8.8 (validators) and §13 (preconditions). Pure.
 
-`evaluate` reads like §13.2.2. An absent or unusable field is None, never False.
+`evaluate` reads like §13.2.2. An absent field is None, never False.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
@@ -30,7 +30,9 @@ class ETag:
         return self.opaque == other.opaque
 
 
-class Outcome(Enum):
+class Evaluation(Enum):
+    """The result of all preconditions, and the status that it leads to."""
+
     PROCEED = 200
     NOT_MODIFIED = 304
     FAILED = 412
@@ -60,15 +62,14 @@ class Preconditions:
     if_unmodified_since: str | None = None
 
     @classmethod
-    def of(cls, headers: Iterable[tuple[bytes, bytes]]) -> "Preconditions | None":
-        """From ASGI headers; None where the request has no precondition. Lists are joined."""
-        found: dict[str, str] = {}
-        for name, value in headers:
-            if name in _FIELDS:
-                key = _FIELDS[name]
-                text = value.decode("latin-1")
-                found[key] = f"{found[key]}, {text}" if key in found else text
-        return cls(**found) if found else None
+    def of(cls, headers: Mapping[bytes, bytes]) -> "Preconditions | None":
+        """None: the request has no precondition. `headers`: names in lower case."""
+        fields = {
+            attribute: headers[name].decode("latin-1")
+            for name, attribute in _FIELDS.items()
+            if name in headers
+        }
+        return cls(**fields) if fields else None
 
 
 _FIELDS = {
@@ -81,29 +82,29 @@ _FIELDS = {
 
 def evaluate(
     conditions: Preconditions, *, etag: ETag, last_modified_s: int | None, safe: bool = True
-) -> Outcome:
+) -> Evaluation:
     """The result of all preconditions, in the order of §13.2.2. `safe`: GET or HEAD.
 
     Without a modification date (None) conditions on dates are ignored (§13.1.3, §13.1.4).
     """
     if conditions.if_match is not None:
         if not matches(conditions.if_match, etag, strongly=True):
-            return Outcome.FAILED
+            return Evaluation.FAILED
     elif (since := parse_http_date(conditions.if_unmodified_since)) is not None and (
         last_modified_s is not None and last_modified_s > since
     ):
-        return Outcome.FAILED
+        return Evaluation.FAILED
     if conditions.if_none_match is not None:
         if matches(conditions.if_none_match, etag, strongly=False):
-            return Outcome.NOT_MODIFIED if safe else Outcome.FAILED
+            return Evaluation.NOT_MODIFIED if safe else Evaluation.FAILED
     elif (
         safe
         and last_modified_s is not None
         and (since := parse_http_date(conditions.if_modified_since)) is not None
         and last_modified_s <= since
     ):
-        return Outcome.NOT_MODIFIED
-    return Outcome.PROCEED
+        return Evaluation.NOT_MODIFIED
+    return Evaluation.PROCEED
 
 
 def parse_etags(text: str) -> list[ETag] | None:
@@ -128,12 +129,12 @@ def matches(field: str, etag: ETag, *, strongly: bool) -> bool:
 
 
 def parse_http_date(text: str | None) -> int | None:
-    """Seconds since the epoch; None for what is no HTTP-date (§5.6.7): it is to be ignored."""
+    """Seconds since the epoch; None: not an HTTP-date (§5.6.7), and to be ignored."""
     if text is None or not _HTTP_DATE.fullmatch(text):
         return None
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError):  # a day or an hour that there is not
+    except (ValueError, IndexError):  # a day or an hour that does not exist
         return None
     if moment.tzinfo is None:  # asctime names no zone: GMT
         moment = moment.replace(tzinfo=UTC)

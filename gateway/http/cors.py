@@ -1,7 +1,7 @@
 """Cross-origin answers (Fetch standard, "CORS protocol"), as the application's pages need them.
 
-Credentialed requests rule out `*`: the origin is echoed if it is listed. Errors carry the
-fields too, for a browser shows a JSON 404 without them as a blocked script.
+Requests with credentials rule out `*`, so a listed origin is echoed. Errors carry the fields too:
+without them a browser shows a JSON 404 as a blocked script.
 """
 
 import re
@@ -9,8 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from gateway.http.heads import head_of
-from gateway.http.representation import HeaderFields
+from gateway.http.heads import HeaderFields, field_lines
 
 _METHODS = b"GET, POST, PUT, DELETE, OPTIONS, PATCH"
 _HEADERS = (
@@ -39,7 +38,7 @@ class CorsPolicy:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._any_localhost = any_localhost
         self.enabled = bool(self._origins) or any_localhost
-        # Of origins that are not listed there is one answer; in development any port is listed.
+        # All origins that are not listed share one entry; in development any port is listed.
         self._sent = lru_cache(_REMEMBERED)(self._build_sent)
 
     def allows(self, origin: bytes) -> bool:
@@ -48,13 +47,13 @@ class CorsPolicy:
         )
 
     def _allowed_headers(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """In development whatever is asked for, as the application does."""
-        asked = headers.get(b"access-control-request-headers")
-        return asked if self._any_localhost and asked else _HEADERS
+        """In development all that the page asks for, as the application does."""
+        names = headers.get(b"access-control-request-headers")
+        return names if self._any_localhost and names else _HEADERS
 
     def fields(self, origin: bytes | None) -> HeaderFields:
-        """What every answer carries. `Vary: Origin` also where no origin was sent, for a
-        stored answer without these fields must not be given to a page of a listed origin.
+        """What every answer carries. `Vary: Origin` also where the request has no origin: a cache
+        must not give that answer, which lacks the other fields, to a page of a listed origin.
         """
         vary = (b"vary", b"Origin")
         if origin is None or not self.allows(origin):
@@ -67,17 +66,17 @@ class CorsPolicy:
         )
 
     def sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
-        """The same, and as they are sent; nothing where CORS is off."""
+        """The fields, and their lines as they are sent. Both are empty where CORS is off."""
         if not self.enabled:
             return (), b""
         return self._sent(origin if origin is not None and self.allows(origin) else None)
 
     def _build_sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
         fields = self.fields(origin)
-        return fields, head_of(fields)
+        return fields, field_lines(fields)
 
     def preflight(self, method: str, headers: Mapping[bytes, bytes]) -> Preflight | None:
-        """The answer to a preflight request; None where the request is none."""
+        """The answer to a preflight request; None: this is no preflight request."""
         if method != "OPTIONS" or b"access-control-request-method" not in headers:
             return None
         origin = headers.get(b"origin")

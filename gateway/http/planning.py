@@ -1,38 +1,49 @@
-"""What a GET or HEAD of a variant is answered with: status, fields, which bytes. Pure.
+"""The answer to a GET or HEAD of a variant: status, fields, which bytes. Pure.
 
-The same plan serves bytes that are held and bytes of a file. Order: RFC 9110 §13.2.2, the
-preconditions first, then the range.
+A plan serves both bytes in memory and bytes of a file. Order: RFC 9110 §13.2.2, first the
+preconditions, then the range.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.errors import PreconditionFailed
 from gateway.http.conditional import (
-    ETag,
-    Outcome,
+    Evaluation,
     Preconditions,
     evaluate,
     parse_etags,
     parse_http_date,
 )
-from gateway.http.heads import head_of
+from gateway.http.heads import Head, HeaderFields, field_lines
 from gateway.http.ranges import ByteRange, content_range, parse_range, part_heads
-from gateway.http.representation import HeaderFields, Prepared, Variant, json_variant
+from gateway.http.representation import Variant, json_variant
 
 Part = bytes | ByteRange
-"""Bytes of ours, or bytes of the variant."""
+"""Bytes to be sent as they are, or a range of the variant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An answer, all but its sending."""
+    """An answer that is decided, and not sent."""
 
     status: int
     fields: HeaderFields
     parts: tuple[Part, ...]
     """Empty for HEAD and 304."""
+
+    def body(self, content: bytes) -> bytes:
+        """The bytes to send, from the variant's whole content, which is not copied."""
+        pieces = [
+            part
+            if isinstance(part, bytes)
+            else content
+            if part == (0, len(content))
+            else content[part[0] : part[1]]
+            for part in self.parts
+        ]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def plan_answer(
@@ -42,12 +53,12 @@ def plan_answer(
 
     Raises: PreconditionFailed, RangeNotSatisfiable.
     """
-    conditions = Preconditions.of(headers.items())
+    conditions = Preconditions.of(headers)
     if conditions is not None:
-        outcome = evaluate(conditions, etag=variant.etag, last_modified_s=variant.last_modified_s)
-        if outcome is Outcome.FAILED:
+        result = evaluate(conditions, etag=variant.etag, last_modified_s=variant.last_modified_s)
+        if result is Evaluation.FAILED:
             raise PreconditionFailed
-        if outcome is Outcome.NOT_MODIFIED:
+        if result is Evaluation.NOT_MODIFIED:
             return Plan(304, not_modified_fields(variant, cache_control), ())
     # §14.2: a range means something for GET alone.
     if method == "GET" and b"range" in headers and _if_range_holds(headers, variant):
@@ -58,61 +69,62 @@ def plan_answer(
     return Plan(200, whole_fields(variant, cache_control), whole)
 
 
-def plain_answer(variant: Variant, cache_control: bytes, if_none_match: bytes | None) -> Prepared:
-    """The answer to a GET that has no range and no other condition: 200 or 304."""
-    is_known = if_none_match is not None and variant.is_known_to(if_none_match)
-    status = 304 if is_known else 200
-    found = variant.prepared.get((status, cache_control))
-    if found is None:
-        fields = (not_modified_fields if is_known else whole_fields)(variant, cache_control)
-        found = variant.prepared[status, cache_control] = prepare(status, fields)
-    return found
-
-
-def prepare(status: int, fields: HeaderFields) -> Prepared:
-    return Prepared(status, fields, head_of(fields))
-
-
-class JsonAnswers:
-    """Answers to the GET of JSON texts that are made on the spot, as `plain_answer` makes them.
-
-    Only length and ETag differ, so all else is written once: 1.1 us for an answer, 3.7 with a
-    variant for each.
-    """
-
-    def __init__(self, cache_control: bytes) -> None:
-        sample = json_variant(b"", "%b")
-        fields = whole_fields(sample, cache_control)
-        self._content_type, _, _, *self._whole_fields = fields
-        self._whole_head = head_of(fields).replace(b"content-length: 0", b"content-length: %d")
-        fields = not_modified_fields(sample, cache_control)
-        _, *self._fields = fields
-        self._head = head_of(fields)
-
-    def whole(self, tag: str, length: int) -> Prepared:
-        text = tag.encode()
-        fields = (
-            self._content_type,
-            (b"content-length", b"%d" % length),
-            (b"etag", b'"%b"' % text),
-            *self._whole_fields,
-        )
-        return Prepared(200, fields, self._whole_head % (length, text))
-
-    def not_modified(self, tag: str) -> Prepared:
-        text = tag.encode()
-        fields = ((b"etag", b'"%b"' % text), *self._fields)
-        return Prepared(304, fields, self._head % text)
-
-
 def whole_fields(variant: Variant, cache_control: bytes) -> HeaderFields:
     """Fields of a 200."""
     return _sent_fields(variant, variant.content_type, variant.size, cache_control)
 
 
 def not_modified_fields(variant: Variant, cache_control: bytes) -> HeaderFields:
-    """Fields of a 304: those a 200 would carry that tell caches something (§15.4.5)."""
+    """Fields of a 304: those of the 200 that caches need (§15.4.5)."""
     return (*variant.common_fields, (b"cache-control", cache_control))
+
+
+def plain_answer(
+    variant: Variant,
+    cache_control: bytes,
+    if_none_match: bytes | None,
+    fields_of_200: Callable[[Variant, bytes], HeaderFields] = whole_fields,
+) -> Head:
+    """The head of the answer to a GET that has no range and no other condition: 200 or 304."""
+    is_known = if_none_match is not None and variant.is_known_to(if_none_match)
+    status = 304 if is_known else 200
+    head = variant.heads.get((status, cache_control))
+    if head is None:
+        fields = (not_modified_fields if is_known else fields_of_200)(variant, cache_control)
+        head = variant.heads[status, cache_control] = Head.of(status, fields)
+    return head
+
+
+class JsonHeads:
+    """Heads of the answers to the GET of a JSON text that is made for the request.
+
+    They are equal to those of `plain_answer`. Only length and ETag differ between texts, so all
+    else is written once: a head takes 1.1 µs, and 3.7 µs through a variant of its own.
+    """
+
+    def __init__(self, cache_control: bytes) -> None:
+        sample = json_variant(b"", "%b")
+        fields = whole_fields(sample, cache_control)
+        self._content_type, _, _, *self._whole_fields = fields
+        self._whole_lines = field_lines(fields).replace(b"content-length: 0", b"content-length: %d")
+        fields = not_modified_fields(sample, cache_control)
+        _, *self._not_modified_fields = fields
+        self._not_modified_lines = field_lines(fields)
+
+    def whole(self, tag: str, length: int) -> Head:
+        opaque = tag.encode()
+        fields = (
+            self._content_type,
+            (b"content-length", b"%d" % length),
+            (b"etag", b'"%b"' % opaque),
+            *self._whole_fields,
+        )
+        return Head(200, fields, self._whole_lines % (length, opaque))
+
+    def not_modified(self, tag: str) -> Head:
+        opaque = tag.encode()
+        fields = ((b"etag", b'"%b"' % opaque), *self._not_modified_fields)
+        return Head(304, fields, self._not_modified_lines % opaque)
 
 
 def _partial(ranges: list[ByteRange], variant: Variant, cache_control: bytes) -> Plan:
@@ -121,7 +133,7 @@ def _partial(ranges: list[ByteRange], variant: Variant, cache_control: bytes) ->
         fields = _sent_fields(variant, variant.content_type, stop - start, cache_control)
         content_range_field = (b"content-range", content_range(start, stop, variant.size))
         return Plan(206, (*fields, content_range_field), (ranges[0],))
-    # Random, for it must not occur in the content, whoever wrote that.
+    # Random, because it must not occur in the content, not even in a forged one.
     boundary = secrets.token_hex(16).encode()
     *heads, end = part_heads(ranges, variant.size, variant.content_type, boundary)
     parts: list[Part] = []
@@ -150,7 +162,7 @@ def _if_range_holds(headers: Mapping[bytes, bytes], variant: Variant) -> bool:
     if b"if-range" not in headers:
         return True
     field = headers[b"if-range"].decode("latin-1").strip(" \t")
-    etags: list[ETag] | None = parse_etags(field)
+    etags = parse_etags(field)
     if etags:
         return len(etags) == 1 and variant.etag.strongly_equals(etags[0])
     date = parse_http_date(field)

@@ -10,8 +10,8 @@ from gateway.errors import RangeNotSatisfiable
 
 ByteRange = tuple[int, int]
 
-# Browsers ask for one; PDF readers for a handful. More, or more bytes than the whole, and the
-# request is answered whole (§14.2: "a server MAY ignore or coalesce"; §17.15 on why).
+# Browsers ask for one range, PDF readers for a handful. A request for more ranges, or for more
+# bytes than the whole, gets the whole (§14.2: "a server MAY ignore or coalesce"; §17.15 on why).
 MAX_RANGES = 16
 
 _UNIT = re.compile(r"bytes[ \t]*=", re.IGNORECASE)
@@ -20,8 +20,8 @@ _BEYOND_ANY_FILE = 10**18
 
 
 def parse_range(field: str, size: int) -> list[ByteRange] | None:
-    """The ranges asked for; None where the field is to be ignored (§14.2): another unit,
-    malformed, or greedy.
+    """The ranges asked for; None: the field is to be ignored (§14.2), because it has another unit,
+    is malformed, or asks for too much.
 
     Raises: RangeNotSatisfiable, if no range lies inside `size` bytes.
     """
@@ -34,23 +34,28 @@ def parse_range(field: str, size: int) -> list[ByteRange] | None:
         return None
     ranges = []
     for spec in specs:
-        match = _SPEC.fullmatch(spec)
-        if match is None or not (match["first"] or match["last"]):
+        byte_range = _parse_spec(spec, size)
+        if byte_range is None:
             return None
-        first, last = _number(match["first"]), _number(match["last"])
-        if first is None:  # a suffix: the last `last` bytes
-            start, stop = max(size - (last or 0), 0), size
-        else:
-            if last is not None and last < first:
-                return None
-            start, stop = first, size if last is None else min(last + 1, size)
-        if start < stop:
-            ranges.append((start, stop))
-    if not ranges:
+        ranges.append(byte_range)
+    satisfiable = [(start, stop) for start, stop in ranges if start < stop]
+    if not satisfiable:
         raise RangeNotSatisfiable(size)
-    if sum(stop - start for start, stop in ranges) > size:
+    is_greedy = sum(stop - start for start, stop in satisfiable) > size
+    return None if is_greedy else satisfiable
+
+
+def _parse_spec(spec: str, size: int) -> ByteRange | None:
+    """The range that a range-spec names (§14.1.2), empty beyond `size`; None: it is malformed."""
+    match = _SPEC.fullmatch(spec)
+    if match is None or not (match["first"] or match["last"]):
         return None
-    return ranges
+    first, last = _number(match["first"]), _number(match["last"])
+    if first is None:  # a suffix: the last `last` bytes
+        return max(size - (last or 0), 0), size
+    if last is None:
+        return first, size
+    return (first, min(last + 1, size)) if first <= last else None
 
 
 def content_range(start: int, stop: int, size: int) -> bytes:

@@ -1,7 +1,7 @@
-"""Representations of assets: bytes and metadata now (RFC 9110 §3.2). Pure.
+"""Representations of assets: bytes and metadata at one moment (RFC 9110 §3.2). Pure.
 
-Built once, asked for thousands of times: a variant knows its validator and its header fields,
-so a request only picks.
+A representation is built once and asked for thousands of times. Its variants know their validators
+and header fields, so a request only selects one.
 """
 
 import hashlib
@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from gateway.http.conditional import ETag, format_http_date, matches
 from gateway.http.encodings import IDENTITY, choose_for
-from gateway.http.media_types import media_type
+from gateway.http.heads import Head, HeaderFields
+from gateway.http.media_types import MediaType, media_type
 from gateway.names import AssetPath
 
-HeaderFields = tuple[tuple[bytes, bytes], ...]
-
-# What an entry costs beside its contents: objects, fields, its place in the store. Measured
-# with tracemalloc over 1,000 entries: 1,412 bytes, and 588 for each encoded variant.
+# What an entry costs beside its content: objects, fields, its place in the store. tracemalloc
+# over 1,000 entries measured 1,412 bytes, and 588 for each encoded variant.
 _ENTRY_BYTES = 1412
 _VARIANT_BYTES = 588
 
@@ -32,39 +31,29 @@ class Variant:
     etag: ETag
     """Strong, from content, distinct for each coding (§8.8.3.3)."""
     last_modified_s: int | None
-    """None: made on the spot, there is no such moment."""
+    """None: the content is made for the request, and has no such moment."""
     content_type: bytes
     common_fields: HeaderFields
-    """What 200, 206 and 304 all carry (§15.4.5): validators, Vary; and the policy, so that a cache
-    that stored the answer without one learns it when it revalidates (RFC 9111 §3.2)."""
+    """What 200, 206 and 304 all carry (§15.4.5): validators and Vary, and the policy: a cache that
+    stored the answer without a policy learns it by revalidating (RFC 9111 §3.2)."""
     described_fields: HeaderFields
     """What describes content that is sent: coding, nosniff, Accept-Ranges."""
-    prepared: "dict[tuple[int, bytes], Prepared]" = field(
+    heads: dict[tuple[int, bytes], Head] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
-    """Answers that were sent before, by status and Cache-Control (planning.py)."""
+    """Heads that were sent before, by status and Cache-Control (planning.py)."""
 
     def is_known_to(self, if_none_match: bytes) -> bool:
         """Whether the client holds this variant (§13.1.2)."""
-        # Nearly always it sends what it was sent.
+        # Nearly always the client repeats our ETag as it is.
         return if_none_match == self.common_fields[0][1] or matches(
             if_none_match.decode("latin-1"), self.etag, strongly=False
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Status and fields of an answer, made once and sent many times."""
-
-    status: int
-    fields: HeaderFields
-    head: bytes
-    """The fields as they are sent."""
-
-
-@dataclass(frozen=True, slots=True)
 class Representation:
-    """One asset as it is on disk at one moment, in each coding that there is."""
+    """One asset as it is on disk at one moment, in identity and in each coding made so far."""
 
     digest: bytes
     """SHA-256 of the content, uncoded."""
@@ -72,9 +61,9 @@ class Representation:
     """Facts of the file it was read from; another fingerprint means other content."""
     identity: Variant
     encoded: Mapping[str, Variant]
-    """Smallest first: of equally welcome codings the first is taken."""
+    """Smallest first: of codings with equal weight the first is chosen."""
     encoded_final: bool = False
-    """Whether no variant is left to be made."""
+    """Whether all variants are made."""
     _codings: tuple[str, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
@@ -95,7 +84,7 @@ class Representation:
         return self.encoded.get(choose_for(self._codings, accept_encoding), self.identity)
 
     def with_encoded(self, contents: Mapping[str, bytes], *, final: bool) -> "Representation":
-        """The same, with variants in these codings."""
+        """This representation with exactly these variants. `contents`: by coding."""
         variants = {
             coding: _coded(self.identity, coding, content)
             for coding, content in sorted(contents.items(), key=lambda item: len(item[1]))
@@ -115,35 +104,38 @@ def build_representation(
     """`content` None: too large for memory, and so for being encoded."""
     kind = media_type(asset_path)
     etag = ETag(digest.hex()[:32])
-    last_modified_s = int(modified_s)
-    common: HeaderFields = (
-        (b"etag", str(etag).encode()),
-        (b"last-modified", format_http_date(last_modified_s).encode()),
-    )
-    # Also while no encoded variant is ready: a stored answer must not outlive that moment.
-    if kind.compressible and content is not None:
-        common = (*common, (b"vary", b"Accept-Encoding"))
-    if kind.policy:
-        common = (*common, (b"content-security-policy", kind.policy.encode()))
     identity = Variant(
         coding=IDENTITY,
         content=content,
         size=size,
         etag=etag,
-        last_modified_s=last_modified_s,
+        last_modified_s=int(modified_s),
         content_type=kind.content_type.encode(),
-        common_fields=common,
-        described_fields=(
-            (b"accept-ranges", b"bytes"),
-            (b"x-content-type-options", b"nosniff"),
+        common_fields=_common_fields(
+            kind, etag, int(modified_s), has_variants=kind.compressible and content is not None
         ),
+        described_fields=((b"accept-ranges", b"bytes"), (b"x-content-type-options", b"nosniff")),
     )
     return Representation(digest, fingerprint, identity, {})
 
 
+def _common_fields(
+    kind: MediaType, etag: ETag, last_modified_s: int, *, has_variants: bool
+) -> HeaderFields:
+    """ETag first: `Variant.is_known_to` and `_coded` rely on it."""
+    fields = [
+        (b"etag", str(etag).encode()),
+        (b"last-modified", format_http_date(last_modified_s).encode()),
+    ]
+    if has_variants:  # also while none is made yet: a stored answer must not outlive that moment
+        fields.append((b"vary", b"Accept-Encoding"))
+    if kind.policy:
+        fields.append((b"content-security-policy", kind.policy.encode()))
+    return tuple(fields)
+
+
 def json_variant(body: bytes, tag: str | None = None) -> Variant:
-    """A JSON answer to one caller, made on the spot. `tag`: what its ETag is to be, if that is
-    known without reading the body."""
+    """A JSON answer to one caller. `tag`: the opaque part of its ETag; None: made from the body."""
     etag = ETag(hashlib.sha256(body).hexdigest()[:32] if tag is None else tag)
     return Variant(
         coding=IDENTITY,

@@ -9,8 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from gateway.hot_path.exchange import Exchange
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
-from gateway.http.heads import Field
-from gateway.http.representation import Prepared
+from gateway.http.heads import Field, Head
 from gateway.http.request_reader import Limits, Request, RequestReader
 
 LINE = b"HTTP/1.1 200 OK\r\n"
@@ -35,7 +34,7 @@ class Client:
         return self.fields
 
     def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
-        self.written.append((answer.prepared.head, answer.body))
+        self.written.append((answer.head.lines, answer.body))
         return keeps_alive
 
     def answer_failed(self) -> None:
@@ -184,7 +183,7 @@ def test_the_body_is_received_once_and_then_the_end() -> None:
 
 WHOLE = {
     "type": WHOLE_ANSWER,
-    "answer": Answer(Prepared(200, (LENGTH_2,), b"content-length: 2\r\n"), b"ab", (), b""),
+    "answer": Answer(Head(200, (LENGTH_2,), b"content-length: 2\r\n"), b"ab", (), b""),
 }
 
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.delivery.memory import body_of
 from gateway.errors import PreconditionFailed, RangeNotSatisfiable
 from gateway.http.conditional import format_http_date
-from gateway.http.planning import JsonAnswers, Plan, plain_answer, plan_answer
+from gateway.http.planning import JsonHeads, Plan, plain_answer, plan_answer
 from gateway.http.representation import (
     Representation,
     Variant,
@@ -134,7 +133,7 @@ def test_a_range_of_an_encoded_variant_counts_its_encoded_bytes() -> None:
     planned = answer(BROTLI, range="bytes=0-6")
     assert field(planned, b"content-range") == b"bytes 0-6/%d" % BROTLI.size
     assert field(planned, b"content-encoding") == b"br"
-    assert body_of(planned, BROTLI.content or b"") == b"encoded"
+    assert planned.body(BROTLI.content or b"") == b"encoded"
 
 
 def test_every_sent_answer_refuses_sniffing_and_offers_ranges() -> None:
@@ -156,7 +155,7 @@ def test_the_parts_of_any_ranges_are_slices_of_the_whole(bounds: list[tuple[int,
     except RangeNotSatisfiable:
         assert all(min(pair) >= len(CONTENT) for pair in bounds)
         return
-    body = body_of(planned, CONTENT)
+    body = planned.body(CONTENT)
     assert len(body) == int(field(planned, b"content-length") or -1)
     for part in planned.parts:
         if not isinstance(part, bytes):
@@ -183,14 +182,14 @@ def test_only_a_header_that_asks_for_it_changes_the_plan(headers: dict[str, str]
     else:
         asking = {206: {"range"}, 304: {"if_none_match", "if_modified_since"}}
         if planned.status == 200:
-            assert body_of(planned, CONTENT) == CONTENT
+            assert planned.body(CONTENT) == CONTENT
         else:
             assert headers.keys() & asking[planned.status]
 
 
 @pytest.mark.parametrize("if_none_match", [None, b'"tag"', b'"other"'])
 def test_a_json_text_is_answered_as_its_variant_would_be(if_none_match: bytes | None) -> None:
-    variant, answers = json_variant(b"{}", "tag"), JsonAnswers(b"private, no-cache")
+    variant, answers = json_variant(b"{}", "tag"), JsonHeads(b"private, no-cache")
     expected = plain_answer(variant, b"private, no-cache", if_none_match)
     found = answers.not_modified("tag") if expected.status == 304 else answers.whole("tag", 2)
     assert found == expected
