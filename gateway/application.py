@@ -24,7 +24,7 @@ from gateway.endpoints.metrics import GatewayCollector, metrics_route
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import RequestError
-from gateway.hot_path.front import DirectRoute, Front
+from gateway.hot_path.front import Front, HotRoute
 from gateway.http.answers import on_bug, on_http_exception, on_routed_error
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
@@ -60,7 +60,7 @@ class Gateway:
             "/manifest": ManifestRoute(core.catalogue, core.identity, with_modules=False),
             "/manifest/designer": ManifestRoute(core.catalogue, core.identity, with_modules=True),
         }
-        self.front = Front(self._route, *self._direct_routes(), self._cors)
+        self.front = Front(self._route, *self._hot_routes(), self._cors)
         self.routes = self._make_routes()
         self._router = self._make_router()
         self._starting = ServerErrorMiddleware(self._start_first, on_bug)
@@ -90,7 +90,7 @@ class Gateway:
         await self.front(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers what the front has no direct route for, and runs the lifespan.
+        """Answers what the front has no hot route for, and runs the lifespan.
 
         The router is made after the front: its metrics show the front's counters.
         """
@@ -147,9 +147,9 @@ class Gateway:
             routes[f"{signed.prefix}{{token}}/plugins/{rest}"] = signed
         return routes
 
-    def _direct_routes(
+    def _hot_routes(
         self,
-    ) -> tuple[Mapping[bytes, DirectRoute], Sequence[tuple[bytes, DirectRoute]]]:
+    ) -> tuple[Mapping[bytes, HotRoute], Sequence[tuple[bytes, HotRoute]]]:
         """The front's routes, by whole paths and by prefixes, both percent-encoded.
 
         None with debug headers: only the router's answers have them.

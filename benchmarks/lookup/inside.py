@@ -50,7 +50,7 @@ class Inside:
 
     def below(self, scope: Any) -> bytes:
         """The rest of the path, once its route is found."""
-        _, below = self.gateway.front._direct(scope)
+        _, below = self.gateway.front._route_of(scope)
         return below
 
     def _folder_of(self, key: AssetKey) -> Path:

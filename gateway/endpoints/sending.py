@@ -1,7 +1,7 @@
 """From a resolution to an answer: the representation, its Cache-Control, a mode of delivery."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from gateway.caching.basis import AtHand, Basis
 from gateway.delivery import DeliveryMode, FileRequest
@@ -21,18 +21,11 @@ from gateway.serving.resolver import Resolution
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
 
+Lifetimes = tuple[bytes, bytes]
+"""Values of Cache-Control for the files of a route: of unpinned URLs, and of pinned ones."""
+
 # Each attempt after the first finds that a writer has just changed the file.
 _ATTEMPTS = 3
-
-
-class Lifetimes(NamedTuple):
-    """Values of Cache-Control for the files of one route."""
-
-    unpinned: bytes
-    pinned: bytes
-
-    def of(self, resolution: Resolution) -> bytes:
-        return self.unpinned if resolution.content_digest is None else self.pinned
 
 
 class AssetServer:
@@ -60,7 +53,7 @@ class AssetServer:
             ).encode()
             for pinned in (False, True)
         )
-        return Lifetimes(unpinned, pinned)
+        return unpinned, pinned
 
     def answer_from_memory(
         self, basis: AtHand, headers: Headers, resolution: Resolution, lifetimes: Lifetimes
@@ -73,7 +66,7 @@ class AssetServer:
         representation = self._store.get(basis, key)
         if digest is not None and representation.digest != digest:
             return None
-        cache_control = lifetimes.of(resolution)
+        cache_control = lifetimes[digest is not None]
         for mode in self._modes:
             answer = mode.answer_from_memory(key, representation, cache_control, headers)
             if answer is not None:
@@ -84,7 +77,8 @@ class AssetServer:
         self, basis: Basis, request: FileRequest, resolution: Resolution, lifetimes: Lifetimes
     ) -> None:
         """Raises: RequestError, before anything is sent."""
-        key, cache_control = resolution.key, lifetimes.of(resolution)
+        key = resolution.key
+        cache_control = lifetimes[resolution.content_digest is not None]
         basis.mark("resolve")
         for _ in range(_ATTEMPTS):
             representation = await self._representation(basis, resolution)

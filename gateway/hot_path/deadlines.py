@@ -17,10 +17,10 @@ _NEVER = float("inf")
 
 
 class Deadline:
-    """Calls `reached` when the moment that was set last has come.
+    """Calls `reached` at the moment that was set last.
 
-    The moment moves with each request. One timer follows it, and is made anew only when the
-    moment comes closer: a timer for each request would cost more than looking at the clock.
+    Each request sets a later moment. One timer follows it, and is replaced only by an earlier one:
+    a timer for each request would cost more than reading the clock.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, reached: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ class Deadline:
             self._timer = self._loop.call_later(from_now_s, self._look)
 
     def clear(self) -> None:
-        """Nothing is waited for."""
+        """No moment is set."""
         self._moment = _NEVER
 
     def close(self) -> None:
@@ -65,10 +65,10 @@ class StallWatch:
         self._timeout_s = timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self.written_bytes = 0
-        """To be counted by whoever writes."""
+        """Whoever writes to the transport counts here."""
 
     def watch(self) -> None:
-        """Looks after what is written already, until all of it is taken."""
+        """Watches until all that was written is taken."""
         if self._timer is None and self._transport.get_write_buffer_size():
             taken = self._taken_bytes()
             self._timer = self._loop.call_later(self._timeout_s, self._look, taken)
@@ -86,15 +86,13 @@ class StallWatch:
             self.watch()
 
     def _taken_bytes(self) -> int:
-        """Bytes that the client has acknowledged, as far as the system tells.
-
-        Linux counts what waits in the kernel: a large socket buffer takes an answer at once, and
-        a slow client fetches it from there for minutes.
+        """Bytes that the client has acknowledged. Only Linux tells what waits in the kernel, whose
+        buffer may take a whole answer that a slow client then reads for minutes.
         """
         unsent = self._transport.get_write_buffer_size()
         connection = self._transport.get_extra_info("socket")
         if sys.platform == "linux" and connection is not None:
-            with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            with contextlib.suppress(OSError, ValueError):  # the socket is closed
                 queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
                 unsent += struct.unpack("i", queued)[0]
         return self.written_bytes - unsent

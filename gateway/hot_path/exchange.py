@@ -1,19 +1,20 @@
 """One request and its answer, as the messages of ASGI (HTTP connection scope, version 2.3).
 
-The request is there as a whole. The answer leaves as the application sends it: the head waits
-for the first bytes of the body, so that a small answer is one write. A process that is killed
-between two writes would leave a proxy with a head that it has passed on and cannot take back.
+The whole request has been read. The answer leaves as the application sends it; its head waits for
+the first bytes of the body, so that a small answer is one write. A process that is killed between
+two writes would leave a proxy with a head that it has passed on and cannot take back.
 """
 
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
+from gateway.http.answers import internal_error
 from gateway.http.heads import STATUS_LINES, Field, field_lines
 from gateway.http.request_reader import Request
 
@@ -26,8 +27,8 @@ _END = b"\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Client(Protocol):
-    """Whom the answer goes to: the connection."""
+class AnswerWriter(Protocol):
+    """The writing side of the connection."""
 
     def write(self, head: bytes, body: bytes) -> None:
         """Either may be empty."""
@@ -41,6 +42,10 @@ class Client(Protocol):
     def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
         """Writes all of it; whether the connection stays open afterwards."""
 
+
+class Owner(Protocol):
+    """The connection, which goes on when the answer ends."""
+
     def answer_failed(self) -> None:
         """The answer broke off in the middle."""
 
@@ -50,8 +55,17 @@ class Client(Protocol):
 class Exchange:
     """`receive` and `send` of one request. Used once."""
 
-    def __init__(self, client: Client, request: Request, scope: Scope, *, access_log: bool) -> None:
-        self._client = client
+    def __init__(
+        self,
+        writer: AnswerWriter,
+        owner: Owner,
+        request: Request,
+        scope: Scope,
+        *,
+        access_log: bool,
+    ) -> None:
+        self._writer = writer
+        self._owner = owner
         self._request = request
         self._scope = scope
         self._access_log = access_log
@@ -64,12 +78,13 @@ class Exchange:
         self._is_complete = False
         self._status = 0
         self._head = b""
+        """What waits for the first bytes of the body."""
         self._expected: int | None = None
         """Bytes of the body that are still to come; None: it is chunked."""
         self._has_body = True
 
     async def run(self, application: ASGIApp) -> None:
-        """Calls the application. Whatever it raises ends the connection, or is a 500."""
+        """Calls the application. If it raises, the answer is a 500, or breaks off."""
         try:
             await application(self._scope, self.receive, self.send)
         except Exception:  # the edge of the server: an application may raise anything
@@ -77,10 +92,10 @@ class Exchange:
         if self._is_complete or self._is_disconnected:
             return
         if self._is_started and not self._head:
-            self._client.answer_failed()
+            self._owner.answer_failed()
         else:  # nothing of the answer has left yet
-            self._is_started, self._expected = False, None
-            await self._send_500()
+            self._is_started, self._expected, self.keeps_alive = False, None, False
+            await internal_error()(self._scope, self.receive, self.send)
 
     def disconnect(self) -> None:
         """The client is gone."""
@@ -95,7 +110,7 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
-        await self._client.drained()
+        await self._writer.drained()
         if self._is_disconnected:
             return
         kind = message["type"]
@@ -114,16 +129,16 @@ class Exchange:
         self._status = answer.head.status
         if self._access_log:
             self._log()
-        self.keeps_alive = self._client.write_answer(answer, keeps_alive=self.keeps_alive)
+        self.keeps_alive = self._writer.write_answer(answer, keeps_alive=self.keeps_alive)
         self._complete()
 
     def _complete(self) -> None:
         self._is_complete = True
         self._is_gone.set()
-        self._client.answer_complete(keeps_alive=self.keeps_alive)
+        self._owner.answer_complete(keeps_alive=self.keeps_alive)
 
     def _start(self, status: int, fields: list[Field]) -> None:
-        fields = [*self._client.server_fields(), *fields]
+        fields = [*self._writer.server_fields(), *fields]
         self._has_body = self._request.method != b"HEAD" and status not in (204, 304)
         says_close = False
         for name, value in fields:
@@ -155,21 +170,9 @@ class Exchange:
         head, self._head = self._head, b""
         if head and self._access_log:
             self._log()
-        self._client.write(head, body)
+        self._writer.write(head, body)
         if not more:
             self._complete()
-
-    async def _send_500(self) -> None:
-        """The application said nothing. Ours answers its own failures (http/answers.py)."""
-        body = b'{"detail":"Internal server error","code":"internal_error"}'
-        fields = [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-store"),
-            (b"connection", b"close"),
-        ]
-        await self.send({"type": "http.response.start", "status": 500, "headers": fields})
-        await self.send({"type": "http.response.body", "body": body})
 
     def _log(self) -> None:
         """In the form that uvicorn's formatter of access logs expects."""
@@ -184,6 +187,25 @@ class Exchange:
             request.version,
             self._status,
         )
+
+
+def build_scope(request: Request, peers: Mapping[str, Any], state: Mapping[str, Any]) -> Scope:
+    """`peers`: `client` and `server`. `state`: what the lifespan left for requests."""
+    return {
+        **peers,
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": request.version,
+        "scheme": "http",
+        "method": request.method.decode("ascii"),
+        "root_path": "",
+        "path": request.path,
+        "raw_path": request.raw_path,
+        "query_string": request.query_string,
+        "headers": request.fields,
+        "state": dict(state),
+        "extensions": {WHOLE_ANSWER: {}},
+    }
 
 
 def _check(name: bytes, value: bytes) -> None:

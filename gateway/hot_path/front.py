@@ -1,16 +1,8 @@
-"""The hot path: what the caches hold is answered at once, before any router or middleware.
+"""The ASGI application in front of all others: it answers at once what is in memory.
 
-Theory of operation. A decision is a sequence of questions to caches: who asks (the token was
-verified before), what is in their JSON, what do their rows say, is the pinned build on disk, what
-are the bytes of the file. Each question is one synchronous function of the long way (basis.py),
-and `answer_at_once` calls the same functions with a basis that does not wait. If all is at hand,
-the answer is: no await, no thread, no query, no look at the disk. If anything is not, or the
-answer would be an error, nothing has happened, and the request takes the long way, which waits.
-What is hot is therefore a user and a file, not a request: the first request of a known user for
-a file that anybody asked for is answered like the hundredth.
-
-`gateway serve` asks `answer_at_once` in the connection itself (protocol.py), before there is a
-scope or a task; another server calls the ASGI application, which asks it first.
+The package's docstring explains the theory. `gateway serve` asks `answer_at_once` in the connection
+itself (protocol.py), before there is a scope or a task. Any other server calls the application,
+which asks it first.
 """
 
 import logging
@@ -37,8 +29,8 @@ _WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-stor
 _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 
-class DirectRoute(Protocol):
-    """A route that can answer from memory, and that no router is needed for."""
+class HotRoute(Protocol):
+    """A route that can answer from memory, and that is found without a router."""
 
     def takes(self, below: bytes) -> bool:
         """Whether a path is this route's. `below`: the path as received, without the prefix."""
@@ -46,8 +38,9 @@ class DirectRoute(Protocol):
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Head, bytes] | None:
-        """The answer to a GET that has no range and no condition but If-None-Match, with its body;
-        None, where the bytes are not in memory. Raises: Pending, RequestError.
+        """The answer to a GET that has no range and no condition but If-None-Match, with its body.
+
+        None: the bytes are not in memory. Raises: Pending, RequestError.
         """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,8 +48,8 @@ class DirectRoute(Protocol):
 
 
 WHOLE_ANSWER = "gateway.answer"
-"""An extension of ASGI: the server takes a message of this type, whose `answer` is an `Answer`, in
-the place of the usual two."""
+"""An extension of ASGI: a server that has it takes one message of this type, whose `answer` is an
+`Answer`, in the place of the usual two."""
 
 
 class AnswersAtOnce(Protocol):
@@ -75,57 +68,56 @@ class Answer(NamedTuple):
     body: bytes
     cors_fields: HeaderFields
     cors_lines: bytes
-    """The same fields as they are sent."""
+    """The CORS fields as they are sent."""
 
 
 class Front:
-    """An ASGI application in front of another, which decides what must be waited for."""
+    """An ASGI application in front of another one, which answers what this one cannot."""
 
     def __init__(
         self,
         inner: ASGIApp,
-        exact: Mapping[bytes, DirectRoute],
-        prefixes: Sequence[tuple[bytes, DirectRoute]],
+        exact: Mapping[bytes, HotRoute],
+        prefixes: Sequence[tuple[bytes, HotRoute]],
         cors: CorsPolicy,
     ) -> None:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as sent."""
         self._inner = inner
-        # A mistake of ours is a 500, and is raised again for the server's log.
+        # A bug of ours is answered with a 500, and raised again for the server's log.
         self._guarded = ServerErrorMiddleware(self._route_later, on_bug)
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
-
         self.answered_at_once: Counter[int] = Counter()
-        """Requests answered from memory, by status."""
+        """Requests answered on the hot path, by status."""
         self.answered_later: Counter[int] = Counter()
-        """Requests that went the long way, by status."""
+        """Requests answered on the cold path, by status."""
 
     def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
-        """The answer to a GET, which is counted as sent; None: it takes the long way.
+        """The answer to a GET, which is counted as sent; None: the request takes the cold path.
 
-        `scope`: `raw_path`, `query_string`, `client` and `server` are there. `headers`: of a
+        `scope`: only `raw_path`, `query_string`, `client` and `server` are needed. `headers`: of a
         request that repeats no field.
         """
         if not _is_plain(headers):
             return None
-        route, below = self._direct(scope)
+        route, below = self._route_of(scope)
         if route is None:
             return None
         try:
             found = route.answer_from_memory(AT_HAND, scope, headers, below)
         except (Pending, RequestError):
-            found = None
-        except Exception:  # a mistake of ours: in a connection nobody else would answer
+            return None
+        except Exception:  # a bug of ours: raised here, it would close the connection unanswered
             logger.exception("not answered at once: %s", scope["raw_path"])
-            found = None
+            return None
         if found is None:
             return None
-        answer = Answer(*found, *self._cors.sent(headers.get(b"origin")))
-        self.answered_at_once[answer.head.status] += 1
-        return answer
+        head, body = found
+        self.answered_at_once[head.status] += 1
+        return Answer(head, body, *self._cors.sent(headers.get(b"origin")))
 
-    def _direct(self, scope: Scope) -> tuple[DirectRoute | None, bytes]:
+    def _route_of(self, scope: Scope) -> tuple[HotRoute | None, bytes]:
         """The route that takes the path, and the rest of the path below the route's prefix."""
         path = scope.get("raw_path")
         if not path:
@@ -154,7 +146,7 @@ class Front:
         await self.answer_later(scope, receive, send)
 
     async def answer_later(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The long way, as an ASGI application for requests."""
+        """The cold path, as an ASGI application for requests."""
         headers = joined_headers(scope)
         if scope["path"] == "*":  # OPTIONS of the whole server (RFC 9110 §9.3.7)
             await send_answer(send, 204, _WHOLE_SERVER, b"")
@@ -164,14 +156,7 @@ class Front:
         if preflight is not None:
             await send_answer(send, preflight.status, preflight.fields, preflight.body)
             return
-        fields, _ = self._cors.sent(headers.get(b"origin"))
-
-        async def send_and_count(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.answered_later[message["status"]] += 1
-                message = {**message, "headers": [*message["headers"], *fields]}
-            await send(message)
-
+        send_and_count = self._counted(send, headers.get(b"origin"))
         try:
             answer = await self._answer_when_at_hand(scope, headers)
         except SourceUnavailable as error:
@@ -183,30 +168,42 @@ class Front:
             self.answered_later[answer.head.status] += 1
             await _send(scope, send, answer)
 
+    def _counted(self, send: Send, origin: bytes | None) -> Send:
+        """Counts answers, and adds the CORS fields to them."""
+        fields, _ = self._cors.sent(origin)
+
+        async def send_and_count(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.answered_later[message["status"]] += 1
+                message = {**message, "headers": [*message["headers"], *fields]}
+            await send(message)
+
+        return send_and_count
+
     async def _answer_when_at_hand(self, scope: Scope, headers: Headers) -> Answer | None:
-        """Waits until all that a plain GET needs is at hand; None: it is to be routed.
+        """The answer to a plain GET, when all that it needs has been loaded; None: route it.
 
         Raises: SourceUnavailable.
         """
         if scope["method"] != "GET" or not _is_plain(headers):
             return None
-        route, below = self._direct(scope)
+        route, below = self._route_of(scope)
         if route is None:
             return None
         try:
             found = await Basis().settled(route.answer_from_memory, scope, headers, below)
         except SourceUnavailable:
             raise
-        except RequestError:  # the route says which error that is to this caller
+        except RequestError:  # the route decides which error this caller sees
             return None
-        except Exception:  # a mistake of ours, which is answered where it is made again
+        except Exception:  # a bug of ours: the route meets it again, and answers it
             logger.exception("not answered from memory: %s", scope["raw_path"])
             return None
         return None if found is None else Answer(*found, *self._cors.sent(headers.get(b"origin")))
 
     async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["method"] in ("GET", "HEAD")
-        route, _ = self._direct(scope) if is_read else (None, b"")
+        route, _ = self._route_of(scope) if is_read else (None, b"")
         if route is None:
             await self._inner(scope, receive, send)
             return

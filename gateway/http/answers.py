@@ -18,13 +18,13 @@ JSON = "application/json"
 
 
 def plain_json(content: Any, status: int = 200) -> Response:
-    """An answer about this moment: not to be stored."""
+    """An answer about this moment, which caches must not store."""
     return _body(content, status, {})
 
 
 def on_routed_error(_request: Request, error: Exception) -> Response:
-    """For Starlette, which wants this signature."""
-    if not isinstance(error, RequestError):  # registered for that class alone
+    """For Starlette, which wants this signature. It is registered for `RequestError`."""
+    if not isinstance(error, RequestError):
         raise error
     return on_request_error(error)
 
@@ -41,7 +41,7 @@ def error_answer(error: RequestError) -> Response:
 
 
 def on_http_exception(_request: Request, error: Exception) -> Response:
-    """What Starlette's router refuses: an unknown URL, a method."""
+    """For what Starlette's router refuses: an unknown URL, a method."""
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
@@ -50,7 +50,12 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
 
 
 def on_bug(_request: Request, _error: Exception) -> Response:
-    """Starlette logs the traceback; the caller learns nothing of it."""
+    """For Starlette, which logs the traceback."""
+    return internal_error()
+
+
+def internal_error() -> Response:
+    """What went wrong is not told to the caller."""
     return _body({"detail": "Internal server error", "code": "internal_error"}, 500, {})
 
 

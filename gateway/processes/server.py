@@ -5,9 +5,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.hot_path.descriptors import raise_limit
 from gateway.hot_path.front import AnswersAtOnce
 from gateway.hot_path.protocol import protocol_for
+from gateway.hot_path.room import raise_limit
 from gateway.processes.logs import log_config
 from gateway.settings import Settings
 

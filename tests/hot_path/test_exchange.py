@@ -14,6 +14,7 @@ from gateway.http.request_reader import Limits, Request, RequestReader
 
 LINE = b"HTTP/1.1 200 OK\r\n"
 LENGTH_2 = (b"content-length", b"2")
+SCOPE = {"type": "http", "client": None}
 Sent = list[tuple[bytes, bytes]]
 
 
@@ -69,7 +70,7 @@ def run(*messages: Message, method: bytes = b"GET", fields: Iterable[Field] = ()
 
 
 def run_application(application: Any, asked: Request, client: Client) -> Client:
-    asyncio.run(Exchange(client, asked, {"client": None}, access_log=False).run(application))
+    asyncio.run(Exchange(client, client, asked, SCOPE, access_log=False).run(application))
     return client
 
 
@@ -206,7 +207,7 @@ def test_a_whole_answer_follows_no_start() -> None:
 
 def test_after_the_client_is_gone_nothing_is_written() -> None:
     client = Client()
-    exchange = Exchange(client, request(), {"client": None}, access_log=False)
+    exchange = Exchange(client, client, request(), SCOPE, access_log=False)
     received: list[Message] = []
 
     async def application(_scope: Scope, receive: Receive, send: Send) -> None:
