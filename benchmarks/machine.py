@@ -1,11 +1,17 @@
-"""On what was measured: hardware, system, versions. No names of hosts, users or folders."""
+"""The machine of a run: its facts, its cores, its clocks.
+
+The server has one core, the load generator and this process another. If both shared a core, or
+wandered, the ratio of two servers would say more about the scheduler than about them.
+"""
 
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,8 +27,44 @@ _VERSION = re.compile(r"\d+(?:\.\d+)+")
 _BUSY_STATES = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
+class CannotMeasure(Exception):
+    """The run must end: the text says in one line why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    server: int
+    load: int
+    all_servers: tuple[int, ...] = ()
+    """For a server of several processes: all but the load's."""
+
+
+def choose_cores() -> Cores:
+    """The first and the last core that this process may use. Raises: CannotMeasure."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise CannotMeasure("this system cannot pin processes to cores; measure on Linux")
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise CannotMeasure("this process may use one core only; measuring takes two")
+    return Cores(server=usable[0], load=usable[-1], all_servers=tuple(usable[:-1]))
+
+
+@contextmanager
+def pinned_to(*cores: int) -> Iterator[None]:
+    """What this thread starts in the block has `cores` from its first instruction on.
+
+    Before the start, not after: Go sets its number of threads from the cores it finds.
+    """
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def describe_machine() -> dict[str, object]:
-    """Facts of the hardware and the system; memory in GiB."""
+    """Facts of the hardware and the system, without names of hosts or users; memory in GiB."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -33,24 +75,24 @@ def describe_machine() -> dict[str, object]:
 
 
 def versions(packages: Collection[str], programs: Collection[str]) -> dict[str, str]:
-    """By name; what is not installed is left out."""
-    found: dict[str, str] = {}
+    """Versions by name; what is not installed is left out."""
+    versions: dict[str, str] = {}
     for name in packages:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
     for name in programs:
         if shutil.which(name):
-            found[name] = _program_version(name)
-    return found
+            match = _VERSION.search(_output(*_PROGRAM_VERSION[name]))
+            versions[name] = match[0] if match else "unknown"
+    return versions
 
 
 def commit() -> str:
-    """The checkout's, `+` where files have changed since; empty outside of a checkout."""
+    """The checkout's commit, with `+` if files have changed since; empty outside of a checkout."""
     folder = Path(__file__).parent
-    described = _output("git", "-C", str(folder), "describe", "--always", "--dirty=+")
-    return described.strip()
+    return _output("git", "-C", str(folder), "describe", "--always", "--dirty=+").strip()
 
 
 def load_average() -> float:
@@ -59,25 +101,29 @@ def load_average() -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of a process and its workers, in user mode and in the kernel, since their start."""
+    """CPU time of a process and its workers, in user mode and in the kernel, since their start."""
     process = psutil.Process(pid)
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return float(sum(each.user + each.system for each in times))
+    times = [member.cpu_times() for member in (process, *process.children(recursive=True))]
+    return float(sum(time.user + time.system for time in times))
 
 
-def own_cpu_seconds() -> float:
-    """Of this process and of all that it started, those too that have ended."""
-    process = psutil.Process()
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return float(
-        sum(each.user + each.system + each.children_user + each.children_system for each in times)
+def others_cpu_seconds(cores: Cores) -> float:
+    """CPU time that the two cores gave to whatever is no part of the benchmark.
+
+    Servers that stand by belong to the benchmark; what a host took from its virtual machine and
+    interrupts do not.
+    """
+    percpu = psutil.cpu_times(percpu=True)
+    both = sum(
+        getattr(percpu[core], state, 0.0)
+        for core in (cores.server, cores.load)
+        for state in _BUSY_STATES
     )
-
-
-def core_cpu_seconds(core: int) -> float:
-    """Of all processes and interrupts on a core, and what a host took from its virtual machine."""
-    times = psutil.cpu_times(percpu=True)[core]
-    return float(sum(getattr(times, name, 0.0) for name in _BUSY_STATES))
+    process = psutil.Process()
+    times = [member.cpu_times() for member in (process, *process.children(recursive=True))]
+    # The children's fields count those too that have ended.
+    own = sum(time.user + time.system + time.children_user + time.children_system for time in times)
+    return float(both - own)
 
 
 def _cpu() -> str:
@@ -85,13 +131,8 @@ def _cpu() -> str:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return platform.processor()
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1] if found else platform.processor()
-
-
-def _program_version(name: str) -> str:
-    found = _VERSION.search(_output(*_PROGRAM_VERSION[name]))
-    return found[0] if found else "unknown"
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1] if match else platform.processor()
 
 
 def _output(*arguments: str) -> str:

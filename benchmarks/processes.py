@@ -1,35 +1,50 @@
-"""Servers as subprocesses on free ports, which end with the block that started them."""
+"""Servers and commands as subprocesses, each on the cores that it is given."""
 
+import asyncio
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
-from benchmarks.cores import pinned_to
+import uvloop
+
+from benchmarks.machine import CannotMeasure, pinned_to
+
+T = TypeVar("T")
 
 HOST = "127.0.0.1"
 _START_DEADLINE_S = 30.0
 _STOP_DEADLINE_S = 10.0
+# For a million users the longest commands take minutes.
+_COMMAND_DEADLINE_S = 900.0
 _POLL_S = 0.02
 _LOG_TAIL_CHARACTERS = 2000
 _CHECKOUT = Path(__file__).parents[1]
 
 
-class ServerFailed(Exception):
-    """A server that did not start, or ended by itself."""
+class ServerFailed(CannotMeasure):
+    """A server that did not start or ended by itself; a command that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How a server is started."""
+    """How a process is started."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+MakeCommand = Callable[[int], Command]
+"""The command of a server that listens on a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,9 @@ class Running:
     """Servers that it asks, part of what is measured."""
 
 
-def uvicorn_command(factory: str, port: int, environment: Mapping[str, str]) -> Command:
+def uvicorn_command(
+    factory: str, port: int, environment: Mapping[str, str], *options: str
+) -> Command:
     """An ASGI application under the options that `gateway serve` gives uvicorn."""
     return Command(
         (
@@ -50,35 +67,22 @@ def uvicorn_command(factory: str, port: int, environment: Mapping[str, str]) -> 
             *("--host", HOST, "--port", str(port), "--log-level", "warning"),
             *("--loop", "uvloop", "--http", "httptools"),
             *("--no-access-log", "--no-proxy-headers", "--no-server-header"),
+            *options,
         ),
         environment,
     )
 
 
-def gateway_command(
-    environment: Mapping[str, str], port: int, *options: str, config: Path | None = None
-) -> Command:
-    """`gateway serve`; the site is that of `config`, or of the working directory."""
-    site = ("--config", str(config.absolute())) if config else ()
-    served = ("serve", "--host", HOST, "--port", str(port), *options)
-    return Command((sys.executable, "-m", "gateway", *site, *served), environment)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running(
-    command: Command, port: int, *, core: int | Sequence[int], folder: Path
+    make_command: MakeCommand, *, core: int | Sequence[int], folder: Path
 ) -> Iterator[Running]:
-    """The server, pinned to `core`, with `folder` as its working directory and for its log.
+    """The server on a free port, pinned to `core`; `folder` is where it runs and has its log.
 
-    Raises: ServerFailed, with the end of its log.
+    It ends with the block. Raises: ServerFailed, with the end of its log.
     """
+    port = free_port()
+    command = make_command(port)
     log = folder / f"server-{port}.log"
     with log.open("wb") as output, pinned_to(*([core] if isinstance(core, int) else core)):
         process = subprocess.Popen(  # noqa: S603 (commands of our own)
@@ -96,12 +100,80 @@ def running(
         _end(process)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a command took until its end."""
+
+    seconds: float
+    cpu_seconds: float
+    memory_mib: float
+    """At the most."""
+
+
+def usage_of(command: Command, cores: Sequence[int], folder: Path) -> Usage:
+    """Runs the command in `folder`. Raises: ServerFailed, if it fails or takes too long.
+
+    Exit code 1 is no failure: `gateway check` has found something to say about the site.
+    """
+    log = folder / "command.log"
+    started = time.perf_counter()
+    with log.open("wb") as errors, pinned_to(*cores):
+        process = subprocess.Popen(  # noqa: S603 (commands of our own)
+            command.arguments,
+            env={**inherited_environment(), **command.environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+    deadline = threading.Timer(_COMMAND_DEADLINE_S, process.kill)
+    deadline.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    deadline.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    said = log.read_text(errors="replace").strip()
+    if process.returncode not in (0, 1) or "Traceback" in said:
+        raise ServerFailed(said.rpartition("\n")[2] or f"exit code {process.returncode}")
+    return Usage(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 def inherited_environment() -> dict[str, str]:
-    """This process's, less the gateway's settings, plus the checkout: the folder is elsewhere."""
+    """This process's environment without the gateway's settings, and with the checkout's path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY")}
     path = os.environ.get("PYTHONPATH")
     kept["PYTHONPATH"] = os.pathsep.join([str(_CHECKOUT), *([path] if path else [])])
     return kept
+
+
+def run_in_loop(measuring: Coroutine[Any, Any, T]) -> T:
+    """Runs the coroutine in the event loop that `gateway serve` has."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measuring)
+
+
+def in_fresh_process(
+    core: int, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any
+) -> T:
+    """What the coroutine function returns, run on `core` in a process of its own. Blocking.
+
+    Its memory was not used before, and its hooks end with it. Function, arguments and result
+    travel by pickle. Raises: what the function raises.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool, pinned_to(core):
+        return pool.submit(_run_function, function, arguments).result()
+
+
+def _run_function(function: Callable[..., Coroutine[Any, Any, T]], arguments: tuple[Any, ...]) -> T:
+    return run_in_loop(function(*arguments))
 
 
 def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

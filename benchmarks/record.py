@@ -1,17 +1,22 @@
-"""What every command leaves behind: `<command>.json`, the same shape for all of them. Pure.
+"""What every command leaves behind: `<command>.json`, the same shape for all of them.
 
 `all` makes its page of these files, and `compare` holds two of them against each other; neither
 knows what was measured.
 """
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.promises import Verdict
-from benchmarks.ratios import Spread, spread_of
+from benchmarks.figures import Spread, spread_of
+from benchmarks.promises import PROMISES, Verdict, judge
+
+Draw = Callable[[Any], None]
+"""Draws into the matplotlib axes that it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Figure:
 
     @property
     def spread(self) -> Spread:
-        """Raises: ValueError, of a figure without rounds."""
+        """Raises: ValueError, if there are no rounds."""
         spread = spread_of(self.rounds)
         if spread is None:
             raise ValueError(f"{self.name}: no rounds")
@@ -44,7 +49,7 @@ class Table:
 @dataclass(frozen=True, slots=True)
 class Plot:
     name: str
-    """Of its file, without the suffix."""
+    """Name of its file, without the suffix."""
     title: str
     svg: str
 
@@ -64,18 +69,45 @@ class Record:
     """What a reader must know: what was skipped, where a curve is not flat and why."""
     failures: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
-    """Whatever else is worth keeping of this one command."""
+    """Whatever else of this one command is worth keeping."""
 
     def remark(self, line: str) -> None:
-        """Once, however often it is said."""
+        """Adds the line once, however often it is said."""
         if line not in self.remarks:
             self.remarks.append(line)
+
+    def judge(
+        self, key: str, figures: Mapping[str, Spread], *, doubt: str = "", broken: str = ""
+    ) -> None:
+        """Adds the verdict on the promise of that key. Raises: KeyError, if there is none."""
+        self.verdicts.append(judge(PROMISES[key], figures, doubt=doubt, broken=broken))
+
+    def plot(self, name: str, title: str, *panels: Draw, height: float = 3.6) -> None:
+        """Adds a picture, its panels side by side; a remark instead if matplotlib is missing."""
+        try:
+            import matplotlib as mpl  # noqa: PLC0415 (of the bench group)
+            from matplotlib.figure import Figure as Picture  # noqa: PLC0415
+        except ImportError:
+            self.remark("no plots: matplotlib is not installed")
+            return
+        # The salt and the missing date make equal figures give equal bytes.
+        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
+            picture = Picture(figsize=(4.2 * max(len(panels), 1.6), height))
+            for draw, axes in zip(
+                panels, picture.subplots(1, len(panels), squeeze=False)[0], strict=True
+            ):
+                draw(axes)
+                axes.grid(visible=True, alpha=0.3)
+            picture.tight_layout()
+            output = io.StringIO()
+            picture.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
+        self.plots.append(Plot(name, title, _shortened(output.getvalue())))
 
     def as_json(self) -> dict[str, Any]:
         return {
             "command": self.command,
             **self.facts,
-            "promises": [_promise(verdict) for verdict in self.verdicts],
+            "promises": [_verdict_json(verdict) for verdict in self.verdicts],
             "figures": [asdict(figure) for figure in self.figures],
             "tables": [asdict(table) for table in self.tables],
             "plots": [asdict(plot) for plot in self.plots],
@@ -85,7 +117,7 @@ class Record:
         }
 
     def write(self, folder: Path) -> None:
-        """The JSON, and each plot as a file of its own."""
+        """Writes the JSON, and each plot as a file of its own."""
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.as_json(), indent=1, ensure_ascii=False)
         (folder / f"{self.command}.json").write_text(text + "\n")
@@ -93,11 +125,17 @@ class Record:
             (folder / f"{plot.name}.svg").write_text(plot.svg)
 
 
-def _promise(verdict: Verdict) -> Mapping[str, Any]:
+def _verdict_json(verdict: Verdict) -> Mapping[str, Any]:
     return {
-        "promise": verdict.promise,
-        "bound": str(verdict.bound),
+        "key": verdict.promise.key,
+        "promise": verdict.promise.text,
+        "bound": str(verdict.promise.bound),
         "outcome": verdict.outcome.value,
         "remark": verdict.remark,
-        "figures": {place: asdict(spread) for place, spread in verdict.figures.items()},
+        "figures": {case: asdict(spread) for case, spread in verdict.figures.items()},
     }
+
+
+def _shortened(svg: str) -> str:
+    """Without the prolog, which may not stand inside an HTML page, and trailing blanks."""
+    return re.sub(r"[ \t]+$", "", svg[svg.index("<svg") :], flags=re.MULTILINE)

@@ -1,31 +1,23 @@
-"""Whom a benchmark asks for: users with their plugins, of a site that was made, or of one's own.
+"""Whom a benchmark asks for: users with their plugins, of a site that was made or of your own.
 
-A site of one's own is only read.
+A site of your own is only read.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import anyio
 
-from benchmarks.browser import script_request
-from benchmarks.population import ENTRY, PopulatedSite, sampled
+from benchmarks.client import Request, browser_headers
+from benchmarks.machine import CannotMeasure
+from benchmarks.sites import ENTRY, LASTING, Site
 from gateway.database.connections import connect
 from gateway.identity.jwt import issue_token
 from gateway.names import Slug, UserId, parse_slug, parse_user_id
 from gateway.settings import Settings, load_settings
 
-# Long enough that only what is measured ends what is cached.
-LASTING = {
-    **{
-        f"GATEWAY__CACHE__{cache}__{setting}": "3600"
-        for cache in ("INSTALLATIONS", "VERSIONS")
-        for setting in ("TTL", "NEGATIVE_TTL")
-    },
-    "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
-}
-# In this process: a disk that was busy for some seconds spoils a round, and must not end the run.
+# A disk that was busy for some seconds spoils a round; it must not end the run.
 _PATIENT = {**LASTING, "GATEWAY__DATABASE__QUERY_TIMEOUT": "60"}
 # Tokens are verified in this process alone, so any secret does where the site's is not known.
 _SECRET = "for tokens that never leave this process"  # noqa: S105
@@ -33,48 +25,16 @@ _TOKEN_TTL_S = 24 * 3600.0
 _READ_ROWS = 20_000
 
 
-class NothingToAsk(Exception):
+class NothingToAsk(CannotMeasure):
     """The site has no row that a user could be served by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A user, and the plugins that he holds."""
+    """A user, and the plugins that they have."""
 
     user: UserId
     slugs: Sequence[Slug]
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """One request of a user for one plugin's entry."""
-
-    user: UserId
-    raw_path: bytes
-    headers: Mapping[str, str]
-
-    @property
-    def scope(self) -> dict[str, object]:
-        """As uvicorn makes it."""
-        return {
-            "type": "http",
-            "method": "GET",
-            "path": self.raw_path.decode(),
-            "raw_path": self.raw_path,
-            "query_string": b"",
-            "root_path": "",
-            "client": ("127.0.0.1", 1),
-            "headers": [
-                (name.lower().encode(), value.encode()) for name, value in self.headers.items()
-            ],
-        }
-
-    @property
-    def request(self) -> bytes:
-        """As it goes over a connection."""
-        fields = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-        path = self.raw_path.decode()
-        return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{fields}\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +44,26 @@ class Subjects:
     settings: Settings
     chosen: Sequence[Subject]
 
-    def asking(self, subject: Subject, place: int = 0) -> Asking:
+    def request(self, subject: Subject, place: int = 0, file: str = ENTRY) -> Request:
+        """For a file of the user's plugin at that place."""
         slug = subject.slugs[place % len(subject.slugs)]
         token = issue_token(self.settings, subject.user, _TOKEN_TTL_S, time.time())
-        path = f"{self.settings.http.api_prefix}/plugins/{slug}/{ENTRY}"
-        return Asking(subject.user, path.encode(), script_request(token, "gzip, deflate, br"))
+        path = f"{self.settings.http.api_prefix}/plugins/{slug}/{file}"
+        return Request(path, browser_headers(token), subject.user)
 
 
-def made_subjects(site: PopulatedSite, count: int) -> Subjects:
-    """Of a site that was made."""
+def made_subjects(site: Site, users: int) -> Subjects:
+    """That many users at most of a site that was made, spread over all."""
     population = site.population
     chosen = [
         Subject(population.user(number), [slug for slug, _ in population.plugins_of(number)])
-        for number in sampled(population, count)
+        for number in population.sampled(users)
     ]
     return Subjects(site.settings(**_PATIENT), chosen)
 
 
-def own_subjects(database: str, plugins: str, count: int) -> Subjects:
-    """Of a site that is there already.
+def own_subjects(database: str, plugins: str, users: int) -> Subjects:
+    """That many users at most of a site that exists: a database's URL and a plugins folder.
 
     Raises: NothingToAsk; ConfigurationError; SourceUnavailable.
     """
@@ -113,11 +74,11 @@ def own_subjects(database: str, plugins: str, count: int) -> Subjects:
             "GATEWAY__DATABASE__URL": database,
             "GATEWAY__STORAGE__ROOT": plugins,
             "GATEWAY__IDENTITY__JWT__SECRET": _SECRET,
-            # Whoever has a row counts, so that sites without JSON files can be measured.
+            # Every row counts, so that sites without JSON files can be measured.
             "GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow",
         },
     )
-    chosen = list(anyio.run(_read_subjects, settings))[:count]
+    chosen = list(anyio.run(_read_subjects, settings))[:users]
     if not chosen:
         raise NothingToAsk("the table plugin has no enabled row with a usable slug and version")
     return Subjects(settings, chosen)
@@ -133,10 +94,10 @@ async def _read_subjects(settings: Settings) -> Iterator[Subject]:
         )
     finally:
         await connection.close()
-    held: dict[UserId, list[Slug]] = {}
+    slugs: dict[UserId, list[Slug]] = {}
     for user_text, slug_text in rows:
         try:
-            held.setdefault(parse_user_id(user_text), []).append(parse_slug(slug_text))
+            slugs.setdefault(parse_user_id(user_text), []).append(parse_slug(slug_text))
         except ValueError:
             continue
-    return (Subject(user, slugs) for user, slugs in held.items())
+    return (Subject(user, plugins) for user, plugins in slugs.items())

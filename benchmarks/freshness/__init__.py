@@ -1,1 +1,1 @@
-"""`python -m benchmarks freshness`: how soon a change made elsewhere shows in the answers."""
+"""How long it takes until a change that another process made shows in the answers."""

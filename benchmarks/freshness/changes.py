@@ -1,7 +1,7 @@
 """Kinds of changes, each made as another program makes it: in this process, not the server's.
 
-The clock starts when the change is complete: the commit has returned, the file has its name.
-How long a disk takes to commit is not the gateway's doing.
+The clock starts when the change is complete: the commit has returned, the file has its name. How
+long a disk takes to commit is not the gateway's doing.
 """
 
 import asyncio
@@ -11,19 +11,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 
-from benchmarks.freshness.site import copy_to_postgres, use_journal
-from benchmarks.site import SLUG, Site
+import anyio
+
+from benchmarks.sites import SLUG, SmallSite
 from gateway.changes import Change as Told
+from gateway.database.connections import execute_in_transaction
 from gateway.disk.storage import PluginStorage, write_atomically
 from gateway.freshness.change_log import ChangeLog
+from gateway.lifecycle.rows import insert_statement, plugin_row
 from gateway.names import Version
+from gateway.upkeep.site import install_triggers, make_tables
 
 Make = Callable[[Version | None], float]
-"""Gives the user a version, or None of it; the moment (perf_counter) at which that was done."""
+"""Gives the user that version of SLUG, or takes it away (None). Returns when that was done
+(perf_counter)."""
 
 _UPDATE = "UPDATE plugin SET version = {} WHERE user_id = {} AND plugin_slug = {}"
-# Then only what is told by hand is heard.
+# With these only what is told by hand is noticed.
 _UNWATCHED = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
 
 
@@ -32,19 +39,26 @@ class NotInstalled(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    settings: Mapping[str, str]
+    """Of the server that is to notice the change."""
+    make: Make
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """A kind of change, and how soon it is promised to show."""
+    """A kind of change, and the promise how soon it shows."""
 
     name: str
-    promise_s: float
-    prepared: Callable[[Site], AbstractContextManager[tuple[Mapping[str, str], Make]]]
-    """Settings of the server, and what makes the change, for as long as the block lasts."""
+    promise: str
+    """The key."""
+    prepare: Callable[[SmallSite], AbstractContextManager[Prepared]]
     takes_away: bool = False
     """Whether the plugin comes and goes, instead of changing its version."""
 
 
 @contextmanager
-def _committing(site: Site) -> Iterator[Make]:
+def _committing(site: SmallSite) -> Iterator[Make]:
     with closing(sqlite3.connect(site.database, isolation_level=None)) as connection:
 
         def make(version: Version | None) -> float:
@@ -55,34 +69,29 @@ def _committing(site: Site) -> Iterator[Make]:
 
 
 @contextmanager
-def _rollback_journal(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
-    use_journal(site, "delete")
+def _sqlite(site: SmallSite, journal_mode: str) -> Iterator[Prepared]:
+    with closing(sqlite3.connect(site.database)) as connection:
+        connection.execute(f"PRAGMA journal_mode={journal_mode}")
     with _committing(site) as make:
-        yield {}, make
+        yield Prepared({}, make)
 
 
 @contextmanager
-def _write_ahead_log(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
-    use_journal(site, "wal")
-    with _committing(site) as make:
-        yield {}, make
-
-
-@contextmanager
-def _json_replaced(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
+def _json_replaced(site: SmallSite) -> Iterator[Prepared]:
     file = PluginStorage(site.plugins).installations_file(site.user)
-    with_it = json.loads(file.read_bytes())
-    without_it = {slug: inner for slug, inner in with_it.items() if slug != SLUG}
+    with_plugin = json.loads(file.read_bytes())
+    without_plugin = {slug: entry for slug, entry in with_plugin.items() if slug != SLUG}
 
     def make(version: Version | None) -> float:
-        write_atomically(file, json.dumps(without_it if version is None else with_it).encode())
+        content = without_plugin if version is None else with_plugin
+        write_atomically(file, json.dumps(content).encode())
         return time.perf_counter()
 
-    yield {}, make
+    yield Prepared({}, make)
 
 
 @contextmanager
-def _told_by_a_worker(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
+def _told_by_a_worker(site: SmallSite) -> Iterator[Prepared]:
     log = ChangeLog(PluginStorage(site.plugins).cache)
     log.open()
     with _committing(site) as commit, closing(log):
@@ -93,16 +102,16 @@ def _told_by_a_worker(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
             log.append(Told(user=site.user))
             return started
 
-        yield _UNWATCHED, make
+        yield Prepared(_UNWATCHED, make)
 
 
 @contextmanager
-def _postgres(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
+def _postgres(site: SmallSite) -> Iterator[Prepared]:
     """Raises: NotInstalled."""
     try:
         import asyncpg  # noqa: PLC0415 (an extra)
 
-        # The one that the tests run: a checkout has both.
+        # The server that the tests run: a checkout has both.
         from tests.support.postgres import find_binaries, running_postgres  # noqa: PLC0415
     except ImportError:
         raise NotInstalled("asyncpg is not installed") from None
@@ -111,7 +120,7 @@ def _postgres(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
         raise NotInstalled("PostgreSQL is not installed")
     with running_postgres(binaries) as server, asyncio.Runner() as runner:
         url = server.new_database()
-        environment = copy_to_postgres(site, url)
+        settings = _copy_to_postgres(site, url)
         connection = runner.run(asyncpg.connect(url))
         statement = _UPDATE.format("$1", "$2", "$3")
 
@@ -120,15 +129,42 @@ def _postgres(site: Site) -> Iterator[tuple[Mapping[str, str], Make]]:
             return time.perf_counter()
 
         try:
-            yield environment, make
+            yield Prepared(settings, make)
         finally:
             runner.run(connection.close())
 
 
+def _copy_to_postgres(site: SmallSite, url: str) -> Mapping[str, str]:
+    """Writes the user's rows to PostgreSQL, with triggers; the settings that lead there.
+
+    Raises: ConfigurationError.
+    """
+    changes = {"GATEWAY__DATABASE__URL": url}
+    settings = site.settings(**changes)
+    now = datetime.now(UTC)
+    with closing(sqlite3.connect(site.database)) as connection:
+        plugins = connection.execute(
+            "SELECT plugin_slug, version FROM plugin WHERE user_id = ?", (site.user,)
+        ).fetchall()
+    rows = [plugin_row({}, site.user, slug, version, now) for slug, version in plugins]
+
+    async def make() -> None:
+        await make_tables(settings)
+        await execute_in_transaction(
+            settings, [(insert_statement("plugin", row), row) for row in rows]
+        )
+        await install_triggers(settings)
+
+    anyio.run(make)
+    return changes
+
+
 CHANGES = (
-    Change("SQLite commit, rollback journal", 0.250, _rollback_journal),
-    Change("SQLite commit, write-ahead log", 0.250, _write_ahead_log),
-    Change("JSON replaced", 0.250, _json_replaced, takes_away=True),
-    Change("told by another worker", 0.100, _told_by_a_worker),
-    Change("PostgreSQL commit", 0.050, _postgres),
+    Change(
+        "SQLite commit, rollback journal", "fresh_sqlite", partial(_sqlite, journal_mode="delete")
+    ),
+    Change("SQLite commit, write-ahead log", "fresh_sqlite", partial(_sqlite, journal_mode="wal")),
+    Change("JSON replaced", "fresh_json", _json_replaced, takes_away=True),
+    Change("told by another worker", "fresh_worker", _told_by_a_worker),
+    Change("PostgreSQL commit", "fresh_postgres", _postgres),
 )

@@ -1,44 +1,75 @@
-"""`python -m benchmarks freshness`: options in; table, verdicts and files out."""
+"""`python -m benchmarks freshness`: a connection to each worker, asked until its answer is new."""
 
+import math
 import random
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+import psutil
 
-from benchmarks.cores import Cores
+from benchmarks.benchmark import Plan, Run, benchmark
+from benchmarks.client import Connection, Request
+from benchmarks.figures import Spread
 from benchmarks.freshness.changes import CHANGES, Change, Make, NotInstalled
-from benchmarks.freshness.figures import Series
-from benchmarks.freshness.load import bounded_load
-from benchmarks.freshness.probe import Probe, delays_until, one_to_each
-from benchmarks.freshness.site import LOAD_PATH, PATH, VERSIONS, content_of, make_site
-from benchmarks.processes import HOST, Command, ServerFailed, free_port, running
-from benchmarks.promises import Outcome
+from benchmarks.open_loop import steady_load
+from benchmarks.processes import Running, ServerFailed, running
+from benchmarks.promises import PROMISES
 from benchmarks.record import Figure, Record, Table
-from benchmarks.running import (
-    finish,
-    gather_facts,
-    new_console,
-    on_two_cores,
-    output_option,
-    quick_option,
-    show_facts,
-)
-from benchmarks.subjects import LASTING
+from benchmarks.serve.contestants import own_path
+from benchmarks.sites import ENTRY, LASTING, OTHER_SLUG, SLUG, VERSION, VERSIONS, SmallSite
 
-_PACKAGES = ("uvicorn", "uvloop", "databases", "aiosqlite", "asyncpg")
+_DEADLINE_S = 5.0
+_POLL_S = 0.001
+_CONNECT_POLL_S = 0.01
+_MAX_CONNECTIONS = 400
+_START_DEADLINE_S = 30.0
 # Between two changes, at random: no change may come at the same moment of a poll as the last.
 _PAUSES_S = (0.02, 0.15)
+# Of fewer delays the 99th percentile is the maximum of a handful.
+_FEWEST_DELAYS = 100
 
 
-@click.command()
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Delays of one kind of change, in seconds, one for each repetition and worker."""
+
+    change: str
+    workers: int
+    promise: str
+    """The key."""
+    delays_s: Sequence[float]
+    late: int = 0
+    """Repetitions after which some worker still gave the old answer at the deadline."""
+
+    def percentile_s(self, share: float) -> float:
+        """The smallest delay that `share` of all do not exceed (nearest rank)."""
+        ordered = sorted(self.delays_s)
+        return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+    def __str__(self) -> str:
+        return f"{self.change}, {self.workers} worker{'s' if self.workers > 1 else ''}"
+
+    @property
+    def p99_ms(self) -> Spread:
+        """The 99th percentile as the median, from the median delay to the longest."""
+        p99, median, longest = (self.percentile_s(share) * 1000 for share in (0.99, 0.5, 1.0))
+        return Spread(p99, median, longest)
+
+
+@benchmark(
+    Plan(
+        quick="A quarter of a minute, to see that it works.",
+        packages=("uvicorn", "uvloop", "databases", "aiosqlite", "asyncpg"),
+        exits_with_missed=True,
+    )
+)
 @click.option("--repetitions", type=click.IntRange(2), help="Changes of each kind; 200, quick 10.")
 @click.option(
     "--workers",
@@ -54,129 +85,189 @@ _PAUSES_S = (0.02, 0.15)
     show_default=True,
     help="Requests/s that the workers answer meanwhile.",
 )
-@quick_option("A quarter of a minute, to see that it works.")
-@output_option
 def freshness(
-    repetitions: int | None,
-    workers: Sequence[int],
-    requests_per_s: int,
-    quick: bool,
-    output: Path,
+    run: Run, repetitions: int | None, workers: Sequence[int], requests_per_s: int
 ) -> None:
     """Seconds from a change made elsewhere to the first new answer of each worker, under load.
 
     The full run takes about six minutes.
     """
-    options = {
-        "repetitions": repetitions or (10 if quick else 200),
-        "workers": list(workers) or ([1] if quick else [1, 4]),
-        "requests_per_s": requests_per_s,
-    }
-    console = new_console()
-    with on_two_cores() as cores:
-        record = _run(console, options, cores)
-    finish(console, record, output)
-    if any(verdict.outcome is Outcome.MISSED for verdict in record.verdicts):
-        raise click.exceptions.Exit(1)
-
-
-def _run(console: Console, options: Mapping[str, Any], cores: Cores) -> Record:
-    pinned = {"server_core": cores.server, "load_core": cores.load}
-    record = Record("freshness", gather_facts(_PACKAGES, (), {**options, **pinned}))
-    show_facts(console, record.facts)
+    repetitions = repetitions or (10 if run.quick else 200)
+    chosen = list(workers) or ([1] if run.quick else [1, 4])
+    run.describe(repetitions=repetitions, workers=chosen, requests_per_s=requests_per_s)
     measured: list[Series] = []
     for change in CHANGES:
-        for workers in options["workers"]:
-            place = f"{change.name}, {workers} workers"
-            with console.status(place):
-                try:
-                    measured.append(_measured(change, workers, options, cores))
-                except NotInstalled as missing:
-                    record.remark(f"skipped: {place}: {missing}")
-                except ServerFailed as error:
-                    record.failures.append(f"{place}: {error}")
-    record.tables.append(_table(measured))
-    record.verdicts += [series.verdict for series in measured]
-    record.figures += [
-        Figure(str(series), "ms", [delay_s * 1000 for delay_s in series.delays_s])
-        for series in measured
-        if series.delays_s
-    ]
-    record.details["series"] = [_recorded(series) for series in measured]
-    return record
+        for number in chosen:
+            place = f"{change.name}, {number} workers"
+            run.show(place, total=repetitions)
+            try:
+                measured.append(_measured(run, change, number, repetitions, requests_per_s))
+            except NotInstalled as missing:
+                run.record.remark(f"skipped: {place}: {missing}")
+            except ServerFailed as error:
+                run.record.failures.append(f"{place}: {error}")
+    _note(run, measured)
 
 
-def _measured(change: Change, workers: int, options: Mapping[str, Any], cores: Cores) -> Series:
+def _measured(
+    run: Run, change: Change, workers: int, repetitions: int, requests_per_s: int
+) -> Series:
     """Raises: NotInstalled, ServerFailed."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        site = make_site(folder)
-        environment, make = stack.enter_context(change.prepared(site))
-        port = free_port()
-        arguments = ("--host", HOST, "--port", str(port), "--workers", str(workers))
-        command = Command(
-            (sys.executable, "-m", "gateway", "serve", *arguments),
-            {**site.environment, **LASTING, **environment},
+        folder = stack.enter_context(tempfile.TemporaryDirectory(dir=run.folder))
+        site = SmallSite(Path(folder))
+        prepared = stack.enter_context(change.prepare(site))
+        command = partial(site.serve_command, settings={**LASTING, **prepared.settings})
+        server = stack.enter_context(
+            running(
+                lambda port: command(port, "--workers", str(workers)),
+                core=run.cores.server,
+                folder=site.folder,
+            )
         )
-        server = stack.enter_context(running(command, port, core=cores.server, folder=folder))
-        probes = stack.enter_context(one_to_each(server, workers))
-        headers = {"Authorization": f"Bearer {site.token}", "Accept-Encoding": "identity"}
-        load = stack.enter_context(
-            bounded_load(port, LOAD_PATH, headers, options["requests_per_s"])
-        )
-        series = _repeat(change, make, probes, headers, options["repetitions"])
-    if load["others"]:
-        raise ServerFailed(f"{load['others']} of {load['answers']} answers of the load were wrong")
-    return series
+        probes = stack.enter_context(_one_to_each(server, workers))
+        headers = {"Authorization": f"Bearer {site.bearer}", "Accept-Encoding": "identity"}
+        load = Request(own_path(OTHER_SLUG, VERSION, ENTRY), headers).raw
+        statuses = stack.enter_context(steady_load(server.port, load, requests_per_s))
+        repeating = _Repeating(run, site, probes, headers, prepared.make)
+        delays_s, late = repeating.repeat(repetitions, takes_away=change.takes_away)
+    if statuses.keys() - {200}:
+        raise ServerFailed(f"answers of the load by status: {dict(statuses)}")
+    return Series(change.name, workers, change.promise, delays_s, late)
 
 
-def _repeat(
-    change: Change,
-    make: Make,
-    probes: Sequence[Probe],
-    headers: Mapping[str, str],
-    repetitions: int,
-) -> Series:
-    """Raises: ServerFailed."""
-    first, other = VERSIONS
-    targets = (None if change.takes_away else other, first)
-    choose = random.Random(7)  # noqa: S311 (no secret)
-    delays_s: list[float] = []
-    late = 0
-    delays_until(probes, PATH, headers, content_of(first), time.perf_counter())  # all are warm
-    for number in range(repetitions):
-        time.sleep(choose.uniform(*_PAUSES_S))
-        target = targets[number % 2]
-        since = make(target)
-        expected = None if target is None else content_of(target)
-        found_s, missing = delays_until(probes, PATH, headers, expected, since)
-        delays_s += found_s
-        late += missing
-    return Series(change.name, len(probes), change.promise_s, delays_s, late)
+class _Repeating:
+    """Makes changes, and waits until every worker answers by them."""
+
+    def __init__(
+        self,
+        run: Run,
+        site: SmallSite,
+        probes: Sequence[Connection],
+        headers: Mapping[str, str],
+        make: Make,
+    ) -> None:
+        self._run = run
+        self._probes = probes
+        self._headers = headers
+        self._make = make
+        self._path = own_path(SLUG, VERSION, ENTRY)
+        self._contents = {
+            version: (site.shared / SLUG / f"v{version}" / ENTRY).read_bytes()
+            for version in VERSIONS
+        }
+
+    def repeat(self, repetitions: int, *, takes_away: bool) -> tuple[list[float], int]:
+        """Delays in seconds, and how many never came. Raises: ServerFailed."""
+        (other,) = set(VERSIONS) - {VERSION}
+        targets = (None if takes_away else other, VERSION)
+        choose = random.Random(7)  # noqa: S311 (no secret)
+        delays_s: list[float] = []
+        late = 0
+        # Before the first change every worker has the answer in its caches.
+        self._delays_until(self._contents[VERSION], time.perf_counter())
+        for number in range(repetitions):
+            time.sleep(choose.uniform(*_PAUSES_S))
+            target = targets[number % 2]
+            since = self._make(target)
+            expected = self._contents[target] if target else None
+            delays, missing = self._delays_until(expected, since)
+            delays_s += delays
+            late += missing
+            self._run.advance()
+        return delays_s, late
+
+    def _delays_until(self, expected: bytes | None, since: float) -> tuple[list[float], int]:
+        """Seconds from `since` (perf_counter) until each worker first answered as expected (None:
+        404), and how many had not by the deadline. Raises: ServerFailed.
+        """
+        waiting = list(self._probes)
+        delays_s: list[float] = []
+        while waiting and time.perf_counter() - since < _DEADLINE_S:
+            for probe in list(waiting):
+                if self._ask(probe) == expected:
+                    delays_s.append(time.perf_counter() - since)
+                    waiting.remove(probe)
+            time.sleep(_POLL_S)
+        return delays_s, len(waiting)
+
+    def _ask(self, probe: Connection) -> bytes | None:
+        """The file; None for 404. Raises: ServerFailed, for any other answer."""
+        answer = probe.ask(self._path, self._headers)
+        if answer.status not in (200, 404):
+            raise ServerFailed(f"{answer.status}: {answer.content.decode(errors='replace')}")
+        return answer.content if answer.status == 200 else None
 
 
-def _table(measured: Sequence[Series]) -> Table:
-    columns = ("change", "workers", "delays", "p50", "p99", "longest", "promised p99", "late")
+@contextmanager
+def _one_to_each(server: Running, workers: int) -> Iterator[list[Connection]]:
+    """A connection to each worker. Raises: ServerFailed, if some worker accepts none."""
+    with ExitStack() as stack:
+        by_process: dict[int, Connection] = {}
+        end = time.monotonic() + _START_DEADLINE_S
+        for _ in range(_MAX_CONNECTIONS):
+            connection = stack.enter_context(Connection(server.port))
+            connection.ask("/-/live", {})
+            by_process.setdefault(_holder(server, connection), connection)
+            if len(by_process) == workers:
+                yield list(by_process.values())
+                return
+            if time.monotonic() > end:
+                break
+            time.sleep(_CONNECT_POLL_S)
+        raise ServerFailed(f"only {len(by_process)} of {workers} workers accept connections")
+
+
+def _holder(server: Running, connection: Connection) -> int:
+    """The process at the other end."""
+    own = connection.sock.getsockname()[1]
+    process = psutil.Process(server.pid)
+    for member in (process, *process.children(recursive=True)):
+        for held in member.net_connections("tcp"):
+            if held.raddr and held.raddr.port == own and held.laddr.port == server.port:
+                return int(member.pid)
+    raise ServerFailed("no worker holds the connection")
+
+
+def _note(run: Run, measured: Sequence[Series]) -> None:
+    record = run.record
+    with_delays = [series for series in measured if series.delays_s]
     rows = [
         [
             series.change,
             str(series.workers),
             str(len(series.delays_s)),
             *(f"{series.percentile_s(share) * 1000:.1f}" for share in (0.5, 0.99, 1.0)),
-            f"≤ {series.promise_s * 1000:.0f}",
+            str(PROMISES[series.promise].bound),
             str(series.late),
         ]
-        for series in measured
-        if series.delays_s
+        for series in with_delays
     ]
-    return Table("Milliseconds until a change shows, in every worker", columns, rows)
+    columns = ("change", "workers", "delays", "p50", "p99", "longest", "promised p99", "late")
+    record.tables.append(Table("Milliseconds until a change shows, in every worker", columns, rows))
+    record.figures += [
+        Figure(str(series), "ms", [delay_s * 1000 for delay_s in series.delays_s])
+        for series in with_delays
+    ]
+    record.details["series"] = [_recorded(series) for series in measured]
+    for key in dict.fromkeys(series.promise for series in measured):
+        judge_series(record, key, [series for series in measured if series.promise == key])
+
+
+def judge_series(record: Record, key: str, measured: Sequence[Series]) -> None:
+    """Kept if 99 of 100 delays of each series are within the promise, and none never came."""
+    late = [f"{series}: {series.late} never showed" for series in measured if series.late]
+    few = any(len(series.delays_s) < _FEWEST_DELAYS for series in measured)
+    record.judge(
+        key,
+        {str(series): series.p99_ms for series in measured if series.delays_s},
+        doubt=f"fewer than {_FEWEST_DELAYS} delays" if few else "",
+        broken=", ".join(late),
+    )
 
 
 def _recorded(series: Series) -> dict[str, Any]:
-    return {
-        **asdict(series),
-        "delays_s": [round(delay_s, 6) for delay_s in series.delays_s],
-        "p50_s": round(series.percentile_s(0.5), 6),
-        "p99_s": round(series.percentile_s(0.99), 6),
-        "outcome": series.outcome.value,
-    }
+    recorded = {**asdict(series), "delays_s": [round(delay_s, 6) for delay_s in series.delays_s]}
+    for name, share in (("p50_s", 0.5), ("p99_s", 0.99)):
+        recorded[name] = round(series.percentile_s(share), 6) if series.delays_s else None
+    return recorded

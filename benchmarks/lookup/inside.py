@@ -9,11 +9,12 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
-from benchmarks.subjects import Asking, Subjects
+from benchmarks.client import Request
+from benchmarks.subjects import Subjects
 from gateway.application import Gateway
 from gateway.caching.basis import AT_HAND, Basis
 from gateway.identity import Headers, joined_headers
-from gateway.names import AssetKey
+from gateway.names import AssetKey, UserId
 
 T = TypeVar("T")
 Nanoseconds = list[int]
@@ -26,14 +27,14 @@ class Inside:
     """A gateway that runs, and one request of each of some users."""
 
     gateway: Gateway
-    askings: Sequence[Asking]
+    requests: Sequence[Request]
 
-    def look_up(self, asked: Received) -> Path:
+    def look_up(self, received: Received) -> Path:
         """All that stands between a request's head and the folder of its file, on the hot path.
 
-        Raises: Pending, where something is not in memory.
+        Raises: Pending, if something is not in memory.
         """
-        scope, headers = asked
+        scope, headers = received
         resolution = self.gateway.own_assets.resolve(AT_HAND, scope, headers, self.below(scope))
         return self._folder_of(resolution.key)
 
@@ -43,9 +44,9 @@ class Inside:
         resolution = await Basis().settled(resolve, scope, joined_headers(scope), below)
         return self._folder_of(resolution.key)
 
-    async def look_up_all(self, askings: Iterable[Asking]) -> None:
-        """All of them are warm afterwards."""
-        for scope in made(askings):
+    async def look_up_all(self, requests: Iterable[Request]) -> None:
+        """All of their users are warm afterwards."""
+        for scope in scopes(requests):
             await self.look_up_waiting(scope)
 
     def below(self, scope: Any) -> bytes:
@@ -56,34 +57,29 @@ class Inside:
     def _folder_of(self, key: AssetKey) -> Path:
         return self.gateway.core.storage.construct_shared_path(key.slug, key.version)
 
-    def forget(self, askings: Iterable[Asking]) -> None:
-        """These users are cold again."""
-        for asking in askings:
-            self.gateway.core.lookups.forget_user(asking.user, hard=True)
+    def forget(self, requests: Iterable[Request]) -> None:
+        """Makes their users cold again."""
+        for request in requests:
+            self.gateway.core.lookups.forget_user(UserId(request.user), hard=True)
 
 
 @asynccontextmanager
-async def gateway_inside(subjects: Subjects, places: int = 1) -> AsyncIterator[Inside]:
-    """`places`: for how many of his plugins each user asks.
-
-    Without the freshness sources: nothing runs but what is measured.
-    """
+async def gateway_inside(subjects: Subjects) -> AsyncIterator[Inside]:
+    """Without the freshness sources: nothing runs but what is measured."""
     gateway = Gateway(subjects.settings)
-    askings = [
-        subjects.asking(subject, place) for place in range(places) for subject in subjects.chosen
-    ]
+    requests = [subjects.request(subject) for subject in subjects.chosen]
     async with gateway.core.running(follow_changes=False):
-        yield Inside(gateway, askings)
+        yield Inside(gateway, requests)
 
 
-def made(askings: Iterable[Asking]) -> Iterator[dict[str, object]]:
-    """Scopes, each made when it is wanted, as a server makes it: just before the application."""
-    return (asking.scope for asking in askings)
+def scopes(requests: Iterable[Request]) -> Iterator[dict[str, object]]:
+    """Each scope is made when it is wanted, as a server makes it just before the application."""
+    return (request.scope for request in requests)
 
 
-def received(askings: Iterable[Asking]) -> Iterator[Received]:
-    """The same, with their fields."""
-    return ((scope, joined_headers(scope)) for scope in made(askings))
+def received(requests: Iterable[Request]) -> Iterator[Received]:
+    """The same with the header fields."""
+    return ((scope, joined_headers(scope)) for scope in scopes(requests))
 
 
 def timed(call: Callable[[T], object], arguments: Iterable[T]) -> Nanoseconds:
@@ -99,7 +95,7 @@ def timed(call: Callable[[T], object], arguments: Iterable[T]) -> Nanoseconds:
 async def timed_async(
     call: Callable[[T], Awaitable[object]], arguments: Iterable[T]
 ) -> Nanoseconds:
-    """The same of a coroutine, its making included."""
+    """The same for a coroutine function; making the coroutine is part of it."""
     durations = []
     for argument in arguments:
         started = perf_counter_ns()
@@ -109,6 +105,6 @@ async def timed_async(
 
 
 async def settle() -> None:
-    """What the last measurement left behind is not charged to the next."""
+    """Collects what the last measurement left behind, so that the next does not pay for it."""
     await asyncio.sleep(0)
     gc.collect()

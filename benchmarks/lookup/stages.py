@@ -1,13 +1,14 @@
-"""The stages of a lookup, each as the gateway runs it, and what they are held against.
+"""The stages of a lookup, each as the gateway runs it, and what they are compared with.
 
 A stage measures itself once in each round; rounds go through all stages, so that whatever else
-the machine does meets all of them.
+the machine does meets all of them. To add a stage: a row in STAGES.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Any
 
 import aiosqlite
@@ -16,8 +17,21 @@ import orjson
 from databases import Database
 from databases.core import Connection
 
-from benchmarks.lookup.inside import Inside, Nanoseconds, made, received, timed, timed_async
-from benchmarks.subjects import Asking
+from benchmarks.benchmark import Run
+from benchmarks.client import Request
+from benchmarks.figures import PERCENTILE_NAMES, Latencies
+from benchmarks.lookup.inside import (
+    Inside,
+    Nanoseconds,
+    gateway_inside,
+    received,
+    scopes,
+    settle,
+    timed,
+    timed_async,
+)
+from benchmarks.record import Figure, Record, Table
+from benchmarks.subjects import Subjects
 from gateway.caching.basis import AT_HAND, Basis
 from gateway.disk.storage import PluginStorage
 from gateway.identity.chain import IdentityChain
@@ -25,13 +39,14 @@ from gateway.identity.jwt import JwtIdentity
 from gateway.names import Target, UserId, parse_target
 from gateway.serving.resolver import Resolution
 
-# As tables.py asks; the parameter is written as each driver wants it.
+# What the gateway asks for a user's plugins.
 _QUERY = "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = :user"
-_QUICK_CALLS, _SLOW_CALLS = 2000, 100
+_CALLS, _SLOW_CALLS = 2000, 100
+_BAR_PERCENTILES = (50.0, 99.0)
 
 
 class NotHere(Exception):
-    """The stage makes no sense on this site; the text says why."""
+    """The stage cannot be measured on this site; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,120 +54,128 @@ class Stage:
     name: str
     calls: int
     """In each round."""
-    measure: Callable[[Inside, Sequence[Asking]], Awaitable[Nanoseconds]]
-    """One round, over so many requests. Raises: NotHere."""
+    measure: Callable[[Inside, Sequence[Request]], Awaitable[Nanoseconds]]
+    """One round over these requests. Raises: NotHere."""
 
 
-async def _clock(_inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    return timed(lambda _asking: None, askings)
+async def _clock(_inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    return timed(lambda _request: None, requests)
 
 
-async def _identity(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    return _identified(inside.gateway.core.identity, askings)[1]
+async def _identity(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    return _identified(inside.gateway.core.identity, requests)[1]
 
 
-async def _unknown_token(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    return _identified(IdentityChain([JwtIdentity(inside.gateway.core.settings)]), askings)[0]
+async def _unknown_token(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    return _identified(IdentityChain([JwtIdentity(inside.gateway.core.settings)]), requests)[0]
 
 
-def _identified(chain: IdentityChain, askings: Sequence[Asking]) -> tuple[Nanoseconds, Nanoseconds]:
-    """Each token twice."""
+def _identified(
+    chain: IdentityChain, requests: Sequence[Request]
+) -> tuple[Nanoseconds, Nanoseconds]:
+    """Times of each token's first and second verification."""
     first, second = (
-        timed(lambda asked: chain.identify(AT_HAND, *asked), received(askings)) for _ in range(2)
+        timed(lambda item: chain.identify(AT_HAND, *item), received(requests)) for _ in range(2)
     )
     return first, second
 
 
-async def _parsing(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    return timed(lambda scope: parse_target(inside.below(scope)), made(askings))
+async def _parsing(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    return timed(lambda scope: parse_target(inside.below(scope)), scopes(requests))
 
 
 async def _resolved(
-    inside: Inside, askings: Sequence[Asking]
+    inside: Inside, requests: Sequence[Request]
 ) -> list[tuple[UserId, Target, Resolution]]:
     resolve = inside.gateway.core.resolver.resolve
-    asked = [(asking.user, parse_target(inside.below(asking.scope))) for asking in askings]
-    return [(*pair, await Basis().settled(resolve, *pair)) for pair in asked]
+    pairs = [
+        (UserId(request.user), parse_target(inside.below(request.scope))) for request in requests
+    ]
+    return [(*pair, await Basis().settled(resolve, *pair)) for pair in pairs]
 
 
-async def _resolution(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _resolution(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     resolve = inside.gateway.core.resolver.resolve
-    pairs = [(user, target) for user, target, _ in await _resolved(inside, askings)]
+    pairs = [(user, target) for user, target, _ in await _resolved(inside, requests)]
     return timed(lambda pair: resolve(AT_HAND, *pair), pairs)
 
 
-async def _construction(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    keys = [resolution.key for _, _, resolution in await _resolved(inside, askings)]
+async def _construction(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    keys = [resolution.key for _, _, resolution in await _resolved(inside, requests)]
     storage = inside.gateway.core.storage
     return timed(lambda key: storage.construct_shared_path(key.slug, key.version), keys)
 
 
-async def _json_read(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+def _users(requests: Sequence[Request]) -> list[UserId]:
+    return [UserId(request.user) for request in requests]
+
+
+async def _json_read(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     storage = inside.gateway.core.storage
-    return timed(storage.read_installations, [asking.user for asking in askings])
+    return timed(storage.read_installations, _users(requests))
 
 
-async def _json_through_thread(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _json_through_thread(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     get = inside.gateway.core.lookups.installations.get
-    inside.forget(askings)
-    return await timed_async(get, [asking.user for asking in askings])
+    inside.forget(requests)
+    return await timed_async(get, _users(requests))
 
 
-async def _query_by_gateway(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _query_by_gateway(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     read = inside.gateway.core.database.read_records
-    return await timed_async(read, [[asking.user] for asking in askings])
+    return await timed_async(read, [[user] for user in _users(requests)])
 
 
-def _parameters(askings: Sequence[Asking]) -> list[dict[str, str]]:
-    return [{"user": asking.user} for asking in askings]
+def _parameters(requests: Sequence[Request]) -> list[dict[str, str]]:
+    return [{"user": request.user} for request in requests]
 
 
-async def _query_per_call(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _query_per_call(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     async with Database(_url(inside)) as database:
         return await timed_async(
-            lambda values: database.fetch_all(_QUERY, values), _parameters(askings)
+            lambda values: database.fetch_all(_QUERY, values), _parameters(requests)
         )
 
 
-async def _query_held(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _query_held(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     async with (
         Database(_url(inside)) as database,
         database.connection() as held,
     ):
         connection: Connection = held
         return await timed_async(
-            lambda values: connection.fetch_all(_QUERY, values), _parameters(askings)
+            lambda values: connection.fetch_all(_QUERY, values), _parameters(requests)
         )
 
 
-async def _query_aiosqlite(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _query_aiosqlite(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     async with aiosqlite.connect(_file(inside)) as connection:
         return await timed_async(
-            lambda values: connection.execute_fetchall(_QUERY, values), _parameters(askings)
+            lambda values: connection.execute_fetchall(_QUERY, values), _parameters(requests)
         )
 
 
-async def _query_sqlite3(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _query_sqlite3(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     with closing(sqlite3.connect(_file(inside))) as connection:
         return timed(
-            lambda values: connection.execute(_QUERY, values).fetchall(), _parameters(askings)
+            lambda values: connection.execute(_QUERY, values).fetchall(), _parameters(requests)
         )
 
 
-async def _query_and_read(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
+async def _query_and_read(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     """The least that a cold lookup could do: one query, one file, nothing else."""
     storage = PluginStorage(inside.gateway.core.settings.plugins_dir)
     async with aiosqlite.connect(_file(inside)) as connection:
 
-        async def ask(asking: Asking) -> None:
-            await connection.execute_fetchall(_QUERY, {"user": asking.user})
-            path = storage.installations_file(asking.user)
+        async def ask(request: Request) -> None:
+            await connection.execute_fetchall(_QUERY, {"user": request.user})
+            path = storage.installations_file(UserId(request.user))
             try:
                 orjson.loads(path.read_bytes())
             except FileNotFoundError:
-                raise NotHere(f"{asking.user} has no {path.name}") from None
+                raise NotHere(f"{request.user} has no {path.name}") from None
 
-        return await timed_async(ask, askings)
+        return await timed_async(ask, requests)
 
 
 def _url(inside: Inside) -> str:
@@ -170,32 +193,32 @@ def _file(inside: Inside) -> str:
     return str(settings.sqlite_file)
 
 
-async def _warm(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    await inside.look_up_all(askings)
-    return timed(inside.look_up, received(askings))
+async def _warm(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    await inside.look_up_all(requests)
+    return timed(inside.look_up, received(requests))
 
 
-async def _cold(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    await inside.look_up_all(askings)
-    inside.forget(askings)
-    return await timed_async(inside.look_up_waiting, made(askings))
+async def _cold(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    await inside.look_up_all(requests)
+    inside.forget(requests)
+    return await timed_async(inside.look_up_waiting, scopes(requests))
 
 
-async def _at_once(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    await _warm_send(inside, askings)
+async def _at_once(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    await _warm_send(inside, requests)
     answer = inside.gateway.front.answer_at_once
-    if any(answer(*asked) is None for asked in received(askings)):
+    if any(answer(*item) is None for item in received(requests)):
         raise NotHere("a file is not in memory")
-    return timed(lambda asked: answer(*asked), received(askings))
+    return timed(lambda item: answer(*item), received(requests))
 
 
-async def _later(inside: Inside, askings: Sequence[Asking]) -> Nanoseconds:
-    send = await _warm_send(inside, askings)
-    return await timed_async(send, made(askings))
+async def _later(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
+    send = await _warm_send(inside, requests)
+    return await timed_async(send, scopes(requests))
 
 
 async def _warm_send(
-    inside: Inside, askings: Sequence[Asking]
+    inside: Inside, requests: Sequence[Request]
 ) -> Callable[[dict[str, object]], Awaitable[None]]:
     """The long way of a request, once everything is in memory."""
     statuses: set[object] = set()
@@ -206,8 +229,8 @@ async def _warm_send(
     async def send(scope: dict[str, object]) -> None:
         await inside.gateway.front.answer_later(scope, anyio.sleep_forever, discard)  # type: ignore[arg-type]
 
-    for asking in askings:
-        await send(asking.scope)
+    for request in requests:
+        await send(request.scope)
     if statuses != {200}:
         raise NotHere(f"a file was not served: {statuses}")
     return send
@@ -218,14 +241,14 @@ LOOKUP_COLD = "lookup, both caches cold"
 LEAST = "one held aiosqlite query, one file read"
 
 STAGES = (
-    Stage("the clock alone", _QUICK_CALLS, _clock),
-    Stage("identity, token known", _QUICK_CALLS, _identity),
+    Stage("the clock alone", _CALLS, _clock),
+    Stage("identity, token known", _CALLS, _identity),
     Stage("identity, token new (HS256)", _SLOW_CALLS, _unknown_token),
-    Stage("URL to target", _QUICK_CALLS, _parsing),
-    Stage("resolution, warm", _QUICK_CALLS, _resolution),
-    Stage("path construction", _QUICK_CALLS, _construction),
-    Stage(LOOKUP_WARM, _QUICK_CALLS, _warm),
-    Stage("request answered at once, whole", _QUICK_CALLS, _at_once),
+    Stage("URL to target", _CALLS, _parsing),
+    Stage("resolution, warm", _CALLS, _resolution),
+    Stage("path construction", _CALLS, _construction),
+    Stage(LOOKUP_WARM, _CALLS, _warm),
+    Stage("request answered at once, whole", _CALLS, _at_once),
     Stage("request, the long way, whole", _SLOW_CALLS, _later),
     Stage("JSON read", _SLOW_CALLS, _json_read),
     Stage("JSON read, in a thread, cached", _SLOW_CALLS, _json_through_thread),
@@ -237,3 +260,82 @@ STAGES = (
     Stage(LEAST, _SLOW_CALLS, _query_and_read),
     Stage(LOOKUP_COLD, _SLOW_CALLS, _cold),
 )
+
+
+async def measure_stages(
+    run: Run, subjects: Subjects, rounds: int
+) -> Mapping[str, Sequence[Nanoseconds]]:
+    """Durations by stage, round by round. A stage that cannot be measured here is remarked on."""
+    run.show("stages", total=rounds * len(STAGES))
+    measured: dict[str, list[Nanoseconds]] = {stage.name: [] for stage in STAGES}
+    async with gateway_inside(subjects) as inside:
+        for number in range(rounds):
+            for stage in STAGES if number % 2 == 0 else reversed(STAGES):
+                run.show_step(f"stages: {stage.name}")
+                run.advance()
+                await settle()
+                requests = _requests(inside, stage.calls, number)
+                try:
+                    measured[stage.name].append(await stage.measure(inside, requests))
+                except NotHere as reason:
+                    run.record.remark(f"{stage.name}: left out: {reason}")
+    return {name: durations for name, durations in measured.items() if durations}
+
+
+def _requests(inside: Inside, calls: int, number: int) -> list[Request]:
+    """Other users in each round, as far as there are others."""
+    start = number * calls % len(inside.requests)
+    return list(islice(cycle(inside.requests), start, start + calls))
+
+
+def note_stages(record: Record, measured: Mapping[str, Sequence[Nanoseconds]]) -> None:
+    rows = []
+    for name, rounds in measured.items():
+        whole = Latencies(duration for durations in rounds for duration in durations)
+        rows.append([name, *map(us_text, whole.percentiles_us())])
+        for percentile in _BAR_PERCENTILES:
+            of_rounds = [Latencies(durations).percentile_us(percentile) for durations in rounds]
+            record.figures.append(Figure(f"{name}, p{percentile:g}", "µs", of_rounds))
+    title = "Microseconds of each stage, in process, on one core, garbage collection on"
+    record.tables.append(Table(title, ["stage", *PERCENTILE_NAMES], rows))
+    record.remarks.append(
+        "Every call is timed by itself, so each figure holds the cost of the clock and of one"
+        " Python call (first row); a maximum is what the system and the garbage collector did."
+    )
+    judge_warm_lookup(record)
+    _plot_stages(record, measured)
+
+
+def judge_warm_lookup(record: Record) -> None:
+    """By the percentiles of each round: the machine's worst moments fill a few rounds only."""
+    figures = {figure.name: figure for figure in record.figures}
+    for percentile in ("p50", "p99"):
+        figure = figures.get(f"{LOOKUP_WARM}, {percentile}")
+        record.judge(f"lookup_{percentile}", {figure.name: figure.spread} if figure else {})
+
+
+def _plot_stages(record: Record, measured: Mapping[str, Sequence[Nanoseconds]]) -> None:
+    latencies = [
+        Latencies(duration for durations in rounds for duration in durations)
+        for rounds in measured.values()
+    ]
+
+    def draw(axes: Any) -> None:
+        rows = range(len(measured))
+        median, high = (
+            [latency.percentile_us(percentile) for latency in latencies]
+            for percentile in _BAR_PERCENTILES
+        )
+        axes.hlines(rows, median, high, color="0.7", linewidth=3)
+        axes.plot(median, rows, "o", label="p50")
+        axes.plot(high, rows, "|", markersize=9, label="p99")
+        axes.set(xscale="log", xlabel="microseconds")
+        axes.set_yticks(rows, list(measured))
+        axes.invert_yaxis()
+        axes.legend()
+
+    record.plot("lookup-stages", "Stages of a lookup", draw, height=4.4)
+
+
+def us_text(microseconds: float) -> str:
+    return f"{microseconds:,.2f}" if microseconds < 100 else f"{microseconds:,.0f}"

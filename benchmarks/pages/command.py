@@ -1,207 +1,154 @@
-"""`python -m benchmarks pages`: options in; tables, verdicts and files out."""
+"""`python -m benchmarks pages`: page loads of users who are known, and of users never seen."""
 
-import tempfile
 from contextlib import AbstractContextManager, ExitStack
-from pathlib import Path
+from dataclasses import replace
 
 import click
-from rich.progress import Progress
 
-from benchmarks.cores import Cores
-from benchmarks.counters import QUERIES, hot_share, read_counters
-from benchmarks.load.listed import RequestLists, Until
-from benchmarks.load.report import LoadReport
-from benchmarks.load.wrk import LoadFailed
-from benchmarks.pages import bare
-from benchmarks.pages.cases import FILES, Case, Effort, make_cases, verdicts
-from benchmarks.pages.servers import (
-    GATEWAY,
-    RIVALS,
-    Arena,
-    Contender,
-    gateway_answers,
-    serving,
-)
-from benchmarks.pages.wanted import GatewayPaths, Urls, Visitors, Wanted
-from benchmarks.population import PopulatedSite, Population, kept_site
+from benchmarks.benchmark import Plan, Run, benchmark
+from benchmarks.figures import spread_of
+from benchmarks.pages.cases import FILES, Case, Effort, judge_cases, make_cases
+from benchmarks.pages.servers import Arena, Contender, gateway_answers, serving
+from benchmarks.pages.visits import GatewayPaths, Urls, Visitors, Wanted
 from benchmarks.processes import Running
-from benchmarks.ratios import spread_of
-from benchmarks.record import Record, Table
-from benchmarks.running import (
-    finish,
-    gather_facts,
-    new_console,
-    on_two_cores,
-    output_option,
-    progress,
-    quick_option,
-    require_wrk,
-    show_facts,
-    site_dir_option,
-)
-from benchmarks.serve.figures import Failure, Figure, Figures
-from benchmarks.serve.measuring import clocks
-from benchmarks.serve.record import recorded
-from benchmarks.serve.report import note
-from benchmarks.subjects import LASTING
+from benchmarks.record import Table
+from benchmarks.serve.contestants import ABOUT, BARE, GATEWAY
+from benchmarks.serve.rounds import Failure, Measurement, Measurements, in_turn, measure
+from benchmarks.serve.tables import note
+from benchmarks.sites import LASTING, Population
+from benchmarks.wrk import LoadFailed, RequestLists, Until, check_length
 
 FILE_BYTES = 13 * 1024
 SITE = Population(40_000, 5, 5, plugins=40, file_bytes=FILE_BYTES)
 QUICK_SITE = Population(3_000, 5, 5, plugins=10, file_bytes=FILE_BYTES)
 _WHOLE = Effort(8_000, 1_000, 3_000, 12_000, rounds=5, duration_s=3)
 _QUICK = Effort(400, 50, 100, 1_000, rounds=1, duration_s=1)
-_PACKAGES = ("uvicorn", "uvloop", "httptools", "databases", "aiosqlite", "cachetools")
-_PROGRAMS = ("wrk", "nginx", "caddy")
-_HEAD_BYTES = 2048
-"""Header fields of an answer have no more."""
+# Pages that were not finished at the end make the mean differ from the list's.
+_TOLERANCE = 0.1
+_ABOUT = {
+    **ABOUT,
+    GATEWAY: "gateway serve, new in each round",
+    BARE: "an ASGI application with a dictionary of the gateway's bytes and fields by raw path,"
+    " and nothing else; one manifest for all users",
+}
 
 
-@click.command()
+@benchmark(
+    Plan(
+        quick="Half a minute, to see that it works; the gateway and the bare application alone.",
+        packages=("uvicorn", "uvloop", "httptools", "databases", "aiosqlite", "cachetools"),
+        programs=("wrk", "nginx", "caddy"),
+        required=("wrk",),
+        keeps_sites=True,
+    )
+)
 @click.option(
     "--rounds", type=click.IntRange(1), help="Times that everything is measured; 5, quick 1."
 )
-@site_dir_option
-@quick_option("Half a minute, to see that it works; the gateway and the bare application alone.")
-@output_option
-def pages(rounds: int | None, site_dir: Path, quick: bool, output: Path) -> None:
+def pages(run: Run, rounds: int | None) -> None:
     """Page loads as browsers make them, of users who are known and of users never seen.
 
     The full run takes about ten minutes. Leave the machine alone meanwhile.
     """
-    require_wrk()
-    effort = _QUICK if quick else _WHOLE
-    rounds = rounds or effort.rounds
-    console = new_console()
-    with on_two_cores() as cores, progress(console) as bar:
-        options = {
-            "quick": quick,
-            "rounds": rounds,
-            "duration_s": effort.duration_s,
-            "file_bytes": FILE_BYTES,
-            "server_core": cores.server,
-            "load_core": cores.load,
-        }
-        record = Record("pages", gather_facts(_PACKAGES, _PROGRAMS, options))
-        show_facts(console, record.facts)
-        site = kept_site(site_dir, QUICK_SITE if quick else SITE)
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-            folder.chmod(0o755)  # nginx may be another user
-            measuring = _Measuring(stack, site, folder, cores, effort)
-            measuring.start(with_rivals=not quick)
-            measuring.measure(rounds, bar)
-        measuring.note(record)
-    finish(console, record, output)
+    effort = _QUICK if run.quick else _WHOLE
+    effort = replace(effort, rounds=rounds or effort.rounds)
+    run.describe(rounds=effort.rounds, duration_s=effort.duration_s, file_bytes=FILE_BYTES)
+    visitors = Visitors(run.kept_site(QUICK_SITE if run.quick else SITE))
+    with ExitStack() as stack:
+        measuring = _Measuring(stack, run, visitors, effort)
+        measuring.start()
+        measuring.measure_all()
+    measuring.note()
 
 
 class _Measuring:
     """One run, round by round."""
 
-    def __init__(
-        self, stack: ExitStack, site: PopulatedSite, folder: Path, cores: Cores, effort: Effort
-    ) -> None:
+    def __init__(self, stack: ExitStack, run: Run, visitors: Visitors, effort: Effort) -> None:
         self._stack = stack
-        self._site = site
-        self._folder = folder
-        self._cores = cores
-        self._duration_s = effort.duration_s
-        self._visitors = Visitors(site)
-        self._files = self._visitors.everything()
-        self._cases = make_cases(self._visitors, effort)
+        self._run = run
+        self._visitors = visitors
+        self._effort = effort
+        self._files = visitors.every_file()
+        self._cases = make_cases(visitors, effort)
+        urls = Urls(visitors, GatewayPaths(visitors))
+        self._gateway = Contender(GATEWAY, urls, {})
         self._contenders: list[Contender] = []
         self._lists: dict[tuple[str, str], RequestLists] = {}
         self._before: dict[str, RequestLists] = {}
-        self._figures = Figures()
-        self._queries: dict[str, list[float]] = {}
-        """For each request, by case and round."""
-        self._absent: list[str] = []
+        self._measurements = Measurements()
 
-    def start(self, *, with_rivals: bool) -> None:
+    def start(self) -> None:
         """Starts all servers but the gateway, which is asked once for every answer before."""
-        urls = Urls(self._visitors, GatewayPaths(self._visitors))
-        with self._gateway() as server:
-            answers = gateway_answers(server.port, urls, self._files)
-            # Their own manifests have ETags of their own.
-            again = [visit[0] for case in self._cases if case.revalidates for visit in case.visits]
-            for user in {each.user for each in again if each.file is None}:
-                urls.ask(server.port, Wanted(user, None))
-        lengths = {kind: len(answer.content) for kind, answer in answers.items()}
-        gateway = Contender(GATEWAY, urls, lengths)
-        arena = Arena(self._stack, self._visitors, self._folder, self._cores, self._cases)
+        run, gateway = self._run, self._gateway
+        run.show("starting the servers")
+        with self._serving() as server:
+            answers = gateway_answers(server.port, gateway.urls, self._files)
+            # The manifest of each user has an ETag of its own.
+            again = [case.visits for case in self._cases if case.revalidates]
+            manifests = {visit[0] for visits in again for visit in visits if visit[0].file is None}
+            for user in {manifest.user for manifest in manifests}:
+                gateway.urls.ask(server.port, Wanted(user, None))
+        gateway.lengths = {kind: len(answer.content) for kind, answer in answers.items()}
+        core = run.cores.server
+        arena = Arena(self._stack, self._visitors, run.folder, core, self._cases)
         self._contenders = [arena.enter_bare(gateway, answers), gateway]
-        if with_rivals:
-            names = {name for case in self._cases for name in case.rivals}
-            manifest = answers[Wanted(0, None).kind].content
-            self._contenders += arena.enter_rivals(names, manifest)
-        self._absent = arena.absent
-        self._write_lists(gateway)
+        if not run.quick:
+            self._contenders += arena.enter_rivals(answers[Wanted(0, None).kind].content)
+        for line in arena.absent:
+            run.record.remark(f"skipped: {line}")
+        self._write_lists()
 
-    def _write_lists(self, gateway: Contender) -> None:
+    def _write_lists(self) -> None:
+        folder = self._run.folder
         for place, case in enumerate(self._cases):
-            for each in self._taking_part(case):
-                # The bare application's requests are the gateway's.
-                owner = GATEWAY if each.name == bare.NAME else each.name
+            for contender in self._taking_part(case):
+                owner = _owner(contender)
                 if (case.name, owner) not in self._lists:
-                    lists = [map(each.urls.request, wanted) for wanted in case.lists]
-                    folder = self._folder / f"requests-{place}-{owner}"
-                    self._lists[case.name, owner] = RequestLists(folder, lists)
+                    lists = [map(contender.urls.raw, wanted) for wanted in case.lists]
+                    requests = RequestLists(folder / f"requests-{place}-{owner}", lists)
+                    self._lists[case.name, owner] = requests
             if case.before:
-                requests = map(gateway.urls.request, case.before)
-                self._before[case.name] = RequestLists(self._folder / f"before-{place}", [requests])
+                raw = map(self._gateway.urls.raw, case.before)
+                self._before[case.name] = RequestLists(folder / f"before-{place}", [raw])
 
-    def measure(self, rounds: int, bar: Progress) -> None:
+    def measure_all(self) -> None:
         steps = sum(len(self._taking_part(case)) for case in self._cases)
-        task = bar.add_task("", total=rounds * steps)
-        for number in range(1, rounds + 1):
-            with self._gateway() as server:
-                gateway = next(each for each in self._contenders if each.name == GATEWAY)
-                gateway.servers = {200: server, 304: server}
-                gateway_answers(server.port, gateway.urls, self._files)
+        self._run.show("", total=self._effort.rounds * steps)
+        for number in range(1, self._effort.rounds + 1):
+            with self._serving() as server:
+                self._gateway.servers = {200: server, 304: server}
+                gateway_answers(server.port, self._gateway.urls, self._files)
                 for case in self._cases:
                     if case.name in self._before:
                         self._before[case.name].send(server.port, Until.LAST_ANSWER, 8)
-                    found = self._taking_part(case)
-                    for each in found if number % 2 else reversed(found):
-                        bar.update(task, description=f"round {number}: {case}, {each.name}"[:70])
-                        self._measure(case, each, number)
-                        bar.advance(task)
+                    for contender in in_turn(self._taking_part(case), number):
+                        self._run.show_step(f"round {number}: {case}, {contender.name}")
+                        self._measurements.add(self._measured(case, contender, number))
+                        self._run.advance()
 
-    def _measure(self, case: Case, contender: Contender, number: int) -> None:
-        server, is_ours = contender.server(case), contender.name == GATEWAY
-        owner = GATEWAY if contender.name == bare.NAME else contender.name
+    def _measured(self, case: Case, contender: Contender, number: int) -> Measurement | Failure:
+        server = contender.server(case)
+        lists = self._lists[case.name, _owner(contender)]
         # Only the gateway could know a request from the time before.
-        until = case.until if is_ours else Until.TIME
-        counted = read_counters(server.port) if is_ours else None
-        before = clocks([server], self._cores)
+        until = case.until if contender is self._gateway else Until.TIME
         try:
-            lists = self._lists[case.name, owner]
-            report = lists.send(server.port, until, case.connections, self._duration_s)
-            after = clocks([server], self._cores)
-            check_length(report, contender.mean_bytes(case))
+            measurement = measure(
+                *(contender.name, case, number, server, self._run.cores),
+                load=lambda: lists.send(
+                    server.port, until, case.connections, self._effort.duration_s
+                ),
+            )
+            check_length(measurement.report, contender.mean_bytes(case), tolerance=_TOLERANCE)
         except LoadFailed as error:
-            self._figures.failures.append(Failure(contender.name, case, number, str(error)))
-            return
-        server_s, others_s = (now - then for now, then in zip(after, before, strict=True))
-        share = None
-        if counted is not None:
-            now = read_counters(server.port)
-            share = hot_share(counted, now)
-            queries = (now[QUERIES] - counted[QUERIES]) / report.requests
-            self._queries.setdefault(case.name, []).append(queries)
-        self._figures.counted.append(
-            Figure(contender.name, case, number, report, server_s, others_s, share)
-        )
+            return Failure(contender.name, case, number, str(error))
+        return measurement
 
-    def note(self, record: Record) -> None:
-        figures = self._figures
-        about = {GATEWAY: "gateway serve, new in each round", bare.NAME: bare.ABOUT}
-        about |= {rival.name: rival.about for rival in RIVALS}
-        note(record, self._cases, figures, about)
+    def note(self) -> None:
+        record = self._run.record
+        note(record, self._cases, self._measurements, _ABOUT)
         record.tables.append(self._page_table())
-        record.verdicts += verdicts(self._cases, figures)
-        for line in self._absent:
-            record.remark(f"skipped: {line}")
-        record.details["rounds"] = recorded(figures)
+        judge_cases(record, self._cases, self._measurements)
 
     def _page_table(self) -> Table:
         """Page loads/s, and what they ask of the database."""
@@ -209,29 +156,28 @@ class _Measuring:
         for case in self._cases:
             size = len(case.visits[0])
             cells = []
-            for name in (GATEWAY, bare.NAME):
-                found = spread_of(
-                    each.report.requests_per_s / size for each in self._figures.of(name, case)
-                )
-                cells.append(f"{found.median:,.0f}" if found else "")
-            queries = spread_of(each * size for each in self._queries.get(case.name, ()))
+            for name in (GATEWAY, BARE):
+                measured = self._measurements.of(name, case)
+                rate = spread_of(each.report.requests_per_s / size for each in measured)
+                cells.append(f"{rate.median:,.0f}" if rate else "")
+            queries = spread_of(
+                each.queries / each.report.requests * size
+                for each in self._measurements.counted
+                if (each.server, each.case) == (GATEWAY, case)
+            )
             rows.append([case.name, *cells, f"{queries.median:.3f}" if queries else ""])
         columns = ("page loads, single requests", "gateway /s", "bare /s", "queries each")
         return Table(f"A page load is the manifest and {FILES} files", columns, rows)
 
     def _taking_part(self, case: Case) -> list[Contender]:
-        names = {GATEWAY, bare.NAME, *case.rivals}
-        return [each for each in self._contenders if each.name in names]
+        names = {GATEWAY, BARE, *(rival.name for rival in case.rivals)}
+        return [contender for contender in self._contenders if contender.name in names]
 
-    def _gateway(self) -> AbstractContextManager[Running]:
-        return serving(self._site, self._cores.server, self._folder, LASTING)
+    def _serving(self) -> AbstractContextManager[Running]:
+        run = self._run
+        return serving(self._visitors.site, run.cores.server, run.folder, LASTING)
 
 
-def check_length(report: LoadReport, mean_bytes: float) -> None:
-    """Whether the answers had that much content each, on average. Raises: LoadFailed.
-
-    wrk looks at errors alone: this tells 304 from 200. A tenth: pages that were not finished.
-    """
-    each = report.received_bytes / report.requests
-    if not 0.9 * mean_bytes <= each <= 1.1 * mean_bytes + _HEAD_BYTES:
-        raise LoadFailed(f"{each:.0f} bytes for each answer, expected {mean_bytes:.0f} and a head")
+def _owner(contender: Contender) -> str:
+    """Whose lists are sent: the bare application's requests are the gateway's."""
+    return GATEWAY if contender.name == BARE else contender.name

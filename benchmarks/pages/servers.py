@@ -2,61 +2,26 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import brotli
 
-from benchmarks.cores import Cores
-from benchmarks.pages import bare
+from benchmarks.apps import bare_pages_command
+from benchmarks.client import Answer
 from benchmarks.pages.cases import Case
-from benchmarks.pages.wanted import (
-    MANIFEST_NAME,
-    File,
-    GatewayPaths,
-    Urls,
-    Visitors,
-    Wanted,
-    folder_path,
-    uncached_path,
-)
-from benchmarks.population import PopulatedSite
-from benchmarks.processes import (
-    Command,
-    Running,
-    ServerFailed,
-    free_port,
-    gateway_command,
-    running,
-)
-from benchmarks.serve.contestants.caddy import Caddy
-from benchmarks.serve.contestants.contestant import Contestant
-from benchmarks.serve.contestants.nginx import Nginx
-from benchmarks.serve.contestants.staticfiles import StaticFilesServer
-from benchmarks.serve.contestants.uncached import Uncached
-from benchmarks.serve.probe import Answer
-from gateway.upkeep.site import CONFIG_NAME
+from benchmarks.pages.visits import GatewayPaths, Kind, Urls, Visitors, Wanted, rival_path
+from benchmarks.processes import MakeCommand, Running, ServerFailed, running
+from benchmarks.serve.contestants import BARE, Contestant, Served, folder_path
+from benchmarks.sites import Site
 
-GATEWAY = "gateway"
-RIVALS: Sequence[Contestant] = (Nginx(), Caddy(), StaticFilesServer(), Uncached())
+_MANIFEST_NAME = "manifest.json"
 # The gateway makes encoded variants after the first request for a file.
 _READY_DEADLINE_S = 120.0
 _POLL_S = 0.1
-Kind = tuple[File | None, bool, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class ServedCopy:
-    """The site's files for servers that know no users: with brotli variants and a manifest."""
-
-    folder: Path
-    plugins: Path
-    shared: Path
-    database: Path
-    secret: str
-    environment: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -66,7 +31,7 @@ class Contender:
     name: str
     urls: Urls
     lengths: Mapping[Kind, int]
-    """Of contents, by kind of request."""
+    """Lengths of contents, by kind of request."""
     servers: dict[int, Running] = field(default_factory=dict)
     """By the status of the answers."""
 
@@ -74,124 +39,116 @@ class Contender:
         return self.servers[304 if case.revalidates else 200]
 
     def mean_bytes(self, case: Case) -> float:
-        lengths = [self.lengths[each.kind] for visit in case.visits for each in visit]
+        lengths = [self.lengths[wanted.kind] for wanted in case.wanted]
         return sum(lengths) / len(lengths)
 
 
-@contextmanager
 def serving(
-    site: PopulatedSite, core: int, folder: Path, settings: Mapping[str, str]
-) -> Iterator[Running]:
+    site: Site, core: int, folder: Path, settings: Mapping[str, str]
+) -> AbstractContextManager[Running]:
     """The gateway over a kept site; `folder`: for its log. Raises: ServerFailed."""
-    port = free_port()
-    environment = {**site.environment, "GATEWAY__OBSERVABILITY__METRICS": "true", **settings}
-    command = gateway_command(environment, port, config=site.folder / CONFIG_NAME)
-    with running(command, port, core=core, folder=folder) as server:
-        yield server
+    return running(partial(site.serve_command, settings=settings), core=core, folder=folder)
 
 
 def gateway_answers(port: int, urls: Urls, wanted: Iterable[Wanted]) -> dict[Kind, Answer]:
-    """Its answers to these and to their public pinned twins, by kind, 200 and 304; files in br.
+    """The answers to these and to their public pinned twins, by kind, 200 and 304; files in br.
 
     Asks the manifests first, for their pins. Raises: ServerFailed.
     """
-    files, found = list(wanted), {}
-    for user in {each.user for each in files}:
+    files, answers = list(wanted), {}
+    for user in {file.user for file in files}:
         manifest = Wanted(user, None)
-        answer = found[manifest.kind] = urls.ask(port, manifest)
+        answer = answers[manifest.kind] = urls.ask(port, manifest)
         if isinstance(urls.path, GatewayPaths):
             urls.path.learn(answer.content)
     until = time.monotonic() + _READY_DEADLINE_S
     for file in files:
-        for own in (file, Wanted(file.user, file.file, is_public=True)):
-            while (answer := urls.ask(port, own)).coding != "br":
+        for twin in (file, Wanted(file.user, file.file, is_public=True)):
+            while (answer := urls.ask(port, twin)).coding != "br":
                 if answer.status != 200 or time.monotonic() > until:
-                    raise ServerFailed(f"gateway: {answer.status} in {answer.coding}: {own}")
+                    raise ServerFailed(f"gateway: {answer.status} in {answer.coding}: {twin}")
                 time.sleep(_POLL_S)
-            found[own.kind] = answer
-    for each in (*files, Wanted(files[0].user, None)):
-        again = Wanted(each.user, each.file, revalidates=True)
-        answer = found[again.kind] = urls.ask(port, again)
+            answers[twin.kind] = answer
+    for known in (*files, Wanted(files[0].user, None)):
+        again = Wanted(known.user, known.file, revalidates=True)
+        answer = answers[again.kind] = urls.ask(port, again)
         if answer.status != 304:
             raise ServerFailed(f"gateway: {answer.status} instead of 304: {again}")
-    return found
+    return answers
 
 
 class Arena:
     """All servers but the gateway, which each round starts anew; the exit stack ends them."""
 
     def __init__(
-        self,
-        stack: ExitStack,
-        visitors: Visitors,
-        folder: Path,
-        cores: Cores,
-        cases: Sequence[Case],
+        self, stack: ExitStack, visitors: Visitors, folder: Path, core: int, cases: Sequence[Case]
     ) -> None:
         self._stack = stack
         self._folder = folder
-        self._core = cores.server
+        self._core = core
         self._visitors = visitors
-        self._files = visitors.everything()
+        self._files = visitors.every_file()
         self._cases = cases
         self.absent: list[str] = []
+        """Servers that are not installed, a line each."""
 
     def enter_bare(self, gateway: Contender, answers: Mapping[Kind, Answer]) -> Contender:
-        twin = Contender(bare.NAME, gateway.urls, gateway.lengths)
+        """One process for 200 and one for 304, with the gateway's answers by path."""
+        twin = Contender(BARE, gateway.urls, gateway.lengths)
         for status in (200, 304):
-            asked = {
-                gateway.urls.path(each): answers[each.kind]
+            by_path = {
+                gateway.urls.path(wanted): answers[wanted.kind]
                 for case in self._cases
                 if case.revalidates is (status == 304)
-                for visit in case.visits
-                for each in visit
+                for wanted in case.wanted
             }
-            port = free_port()
-            twin.servers[status] = self._start(bare.command(asked, port, self._folder), port)
+            twin.servers[status] = self._start(
+                lambda port, by_path=by_path: bare_pages_command(by_path, port, self._folder)  # type: ignore[misc]
+            )
         return twin
 
-    def enter_rivals(self, names: Iterable[str], manifest: bytes) -> Iterator[Contender]:
-        """Those that are installed."""
-        rivals = [each for each in RIVALS if each.name in set(names)]
-        copy = self._copy(manifest) if rivals else None
-        for rival in rivals:
-            missing = rival.missing()
-            if missing or copy is None:
-                self.absent.append(f"{rival.name}: {missing}")
+    def enter_rivals(self, manifest: bytes) -> list[Contender]:
+        """Those of the cases that are installed. Raises: ServerFailed."""
+        rivals = {rival.name: rival for case in self._cases for rival in case.rivals}
+        served = self._copy(manifest)
+        contenders = []
+        for rival in rivals.values():
+            if rival.missing:
+                self.absent.append(f"{rival.name}: {rival.missing}")
                 continue
-            port = free_port()
-            server = self._start(rival.command(copy, port), port)
-            path = uncached_path if rival.name == "uncached" else folder_path
-            yield self._tried(rival.name, Urls(self._visitors, path), server)
+            server = self._start(partial(rival.command, served))
+            contenders.append(self._tried(rival, server))
+        return contenders
 
-    def _tried(self, name: str, urls: Urls, server: Running) -> Contender:
+    def _tried(self, rival: Contestant, server: Running) -> Contender:
         """With the lengths of its answers. Raises: ServerFailed."""
+        urls = Urls(self._visitors, rival_path(rival.path, f"/{_MANIFEST_NAME}"))
         lengths: dict[Kind, int] = {}
-        manifest = [] if urls.path is uncached_path else [Wanted(self._files[0].user, None)]
-        for each in (*self._files, *manifest):
-            public = Wanted(each.user, each.file, is_public=True)
-            again = Wanted(each.user, each.file, revalidates=True)
-            answer = urls.ask(server.port, each)
+        has_manifest = rival.path is folder_path
+        manifest = [Wanted(self._files[0].user, None)] if has_manifest else []
+        for wanted in (*self._files, *manifest):
+            public = Wanted(wanted.user, wanted.file, is_public=True)
+            again = Wanted(wanted.user, wanted.file, revalidates=True)
+            answer = urls.ask(server.port, wanted)
             if answer.status != 200:
-                raise ServerFailed(f"{name} answers {answer.status} to {each}")
-            lengths |= {each.kind: len(answer.content), public.kind: len(answer.content)}
+                raise ServerFailed(f"{rival.name} answers {answer.status} to {wanted}")
+            lengths |= {wanted.kind: len(answer.content), public.kind: len(answer.content)}
             lengths[again.kind] = 0
-        return Contender(name, urls, lengths, {200: server, 304: server})
+        return Contender(rival.name, urls, lengths, {200: server, 304: server})
 
-    def _copy(self, manifest: bytes) -> ServedCopy:
+    def _copy(self, manifest: bytes) -> Served:
+        """The site's files with brotli variants and a manifest: the kept site is not changed."""
         site, shared = self._visitors.site, self._folder / "shared"
-        shutil.copytree(site.plugins / "shared", shared)
-        for each in self._files:
-            if each.file is not None:
-                file = shared / each.file.path
+        shutil.copytree(site.shared, shared)
+        for wanted in self._files:
+            if wanted.file is not None:
+                file = shared / wanted.file.path
                 coded = brotli.compress(file.read_bytes(), quality=11)
                 file.with_name(f"{file.name}.br").write_bytes(coded)
-        (shared / MANIFEST_NAME).write_bytes(manifest)
-        return ServedCopy(
-            *(self._folder, site.plugins, shared, site.database, site.secret, site.environment)
-        )
+        (shared / _MANIFEST_NAME).write_bytes(manifest)
+        # Absolute: servers run in another folder.
+        plugins, database = site.plugins.absolute(), site.database.absolute()
+        return Served(self._folder, plugins, shared, database, site.secret)
 
-    def _start(self, command: Command, port: int) -> Running:
-        return self._stack.enter_context(
-            running(command, port, core=self._core, folder=self._folder)
-        )
+    def _start(self, command: MakeCommand) -> Running:
+        return self._stack.enter_context(running(command, core=self._core, folder=self._folder))

@@ -1,32 +1,27 @@
-"""`python -m benchmarks scale`: options in; table, verdicts, plot and files out."""
+"""`python -m benchmarks scale`: lookups, memory, start and commands, by number of users."""
 
+import http.client
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import Progress
 
-from benchmarks.cores import Cores
-from benchmarks.fresh_process import in_fresh_process
-from benchmarks.plots import add_plot, draw_plot
-from benchmarks.population import PUBLISHED_VERSIONS, PopulatedSite, Population, kept_site
-from benchmarks.processes import ServerFailed
-from benchmarks.promises import judge
-from benchmarks.record import Figure, Plot, Record
-from benchmarks.running import (
-    finish,
-    gather_facts,
-    new_console,
-    on_two_cores,
-    output_option,
-    progress,
-    quick_option,
-    show_facts,
-    site_dir_option,
+from benchmarks.benchmark import Plan, Run, benchmark
+from benchmarks.client import ask
+from benchmarks.machine import pinned_to
+from benchmarks.processes import (
+    ServerFailed,
+    free_port,
+    in_fresh_process,
+    inherited_environment,
+    usage_of,
 )
-from benchmarks.scale.figures import (
+from benchmarks.record import Draw, Figure
+from benchmarks.scale.quantities import (
     CHECK,
     COMMIT_CPU,
     DOCTOR,
@@ -35,31 +30,26 @@ from benchmarks.scale.figures import (
     LIST,
     LIST_ONE,
     MIGRATE,
-    PROMISED_MEMORY,
     QUANTITIES,
     START,
     Quantity,
     Sizes,
     people,
 )
-from benchmarks.scale.sizes import MOST_WARM, Rounds, measure_commits, measure_size
-from benchmarks.scale.starting import (
-    command_seconds,
-    has_command,
-    import_seconds,
-    start_seconds,
-)
+from benchmarks.scale.sizes import MOST_WARM, measure_commits, measure_size
+from benchmarks.sites import PUBLISHED_VERSIONS, Population, Site
 
-_PACKAGES = ("databases", "aiosqlite", "cachetools", "orjson", "uvicorn", "uvloop")
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 _QUICK_SIZES = (1_000, 2_000)
 _NARROW_AND_WIDE = (Population(1_000, 5, 5), Population(1_000, 50, 50))
 _ALL_COMMANDS = {LIST: "list", CHECK: "check", DOCTOR: "doctor", MIGRATE: "migrate", GC: "gc"}
+_POLL_S = 0.005
+_START_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is done: in a whole run, and in a quick one."""
+    """How much is done."""
 
     rounds: int
     starts: int
@@ -74,7 +64,13 @@ _WHOLE = Effort(10, 5, 5, 20_000, MOST_WARM, 0)
 _QUICK = Effort(2, 1, 1, 1_000, 2_000, 2_000)
 
 
-@click.command()
+@benchmark(
+    Plan(
+        quick="A quarter of a minute, to see that it works.",
+        packages=("databases", "aiosqlite", "cachetools", "orjson", "uvicorn", "uvloop"),
+        keeps_sites=True,
+    )
+)
 @click.option(
     "--users",
     "sizes",
@@ -82,164 +78,174 @@ _QUICK = Effort(2, 1, 1, 1_000, 2_000, 2_000)
     multiple=True,
     help="Users of a site; may be repeated. 1,000, 10,000, 100,000 and 1,000,000; quick less.",
 )
-@site_dir_option
-@quick_option("A quarter of a minute, to see that it works.")
-@output_option
-def scale(sizes: Sequence[int], site_dir: Path, quick: bool, output: Path) -> None:
+def scale(run: Run, sizes: Sequence[int]) -> None:
     """Lookups, memory, start, purges, foreign commits and commands, by number of users.
 
     The sites are made once and kept: for all sizes that takes four minutes and 12 GB, in about
     2.3 million files. The full run takes about ten minutes more.
     """
-    effort = _QUICK if quick else _WHOLE
-    chosen = sorted(sizes) or list(_QUICK_SIZES if quick else _SIZES)
+    effort = _QUICK if run.quick else _WHOLE
+    chosen = sorted(sizes) or list(_QUICK_SIZES if run.quick else _SIZES)
     populations = [Population(users) for users in chosen]
-    console = new_console()
-    with on_two_cores() as cores, progress(console) as bar:
-        options = {"quick": quick, "users": chosen, "rounds": effort.rounds, "core": cores.server}
-        record = Record("scale", gather_facts(_PACKAGES, (), options))
-        show_facts(console, record.facts)
-        measuring = _Measuring(site_dir, effort, cores, bar, record)
-        measuring.measure_memory()
-        for population in (*populations, *(() if quick else _NARROW_AND_WIDE)):
-            measuring.measure(population, whole=population in populations)
-        measuring.conclude(populations)
-    finish(console, record, output)
+    run.describe(users=chosen, rounds=effort.rounds)
+    measuring = _Measuring(run, effort)
+    measuring.measure_memory()
+    for population in populations:
+        measuring.measure_lookups(population)
+        measuring.measure_the_rest(population)
+    for population in () if run.quick else _NARROW_AND_WIDE:
+        measuring.measure_lookups(population)
+    measuring.note(populations)
 
 
 class _Measuring:
     """One run, size by size."""
 
-    def __init__(
-        self, site_dir: Path, effort: Effort, cores: Cores, bar: Progress, record: Record
-    ) -> None:
-        self._site_dir = site_dir
+    def __init__(self, run: Run, effort: Effort) -> None:
+        self._run = run
+        self._record = run.record
+        self._core = run.cores.server
         self._effort = effort
-        self._cores = cores
-        self._bar = bar
-        self._record = record
         self._sizes = Sizes()
-        self._task = bar.add_task("", total=None)
 
     def measure_memory(self) -> None:
-        """Of a user with 20 plugins whom both caches hold."""
+        """Memory of a user with 20 plugins whom both caches hold."""
         population = Population(self._effort.memory_users, 20, 20)
-        site = self._made(population)
-        self._show(f"memory: {people(population)}")
-        found: Rounds = in_fresh_process(
-            self._cores.server, measure_size, site.folder, population, 0, population.users
+        site = self._run.kept_site(population)
+        self._run.show(f"memory: {people(population)}")
+        measured = in_fresh_process(
+            self._core, measure_size, site.folder, population, 0, population.users
         )
-        figure = Figure(
-            "memory of a cached user with 20 plugins", "KiB", [found.entry_bytes / 1024]
-        )
+        kib = measured.entry_bytes / 1024
+        figure = Figure("memory of a cached user with 20 plugins", "KiB", [kib])
         self._record.figures.append(figure)
         # What a process holds once counts for little beside so many users, and for much beside few.
         few = population.users < _WHOLE.memory_users
         doubt = f"fewer than {_WHOLE.memory_users:,} users" if few else ""
-        self._record.verdicts.append(
-            judge(figure.name, PROMISED_MEMORY, {people(population): figure.spread}, doubt=doubt)
-        )
+        self._record.judge("memory_lookup", {people(population): figure.spread}, doubt=doubt)
 
-    def measure(self, population: Population, *, whole: bool) -> None:
-        """`whole` False: lookups alone."""
-        site = self._made(population)
-        self._show(f"{people(population)}: lookups")
+    def measure_lookups(self, population: Population) -> None:
+        site = self._run.kept_site(population)
+        self._run.show(f"{people(population)}: lookups")
         most_warm = min(population.users, self._effort.most_warm)
-        found: Rounds = in_fresh_process(
-            self._cores.server,
+        measured = in_fresh_process(
+            self._core,
             *(measure_size, site.folder, population, self._effort.rounds, most_warm),
         )
-        self._note_lookups(population, found)
-        if whole:
-            self._measure_start(population, site)
-            self._measure_commits(population, site)
-            if population.users >= self._effort.commands_from:
-                self._measure_commands(population, site)
+        for quantity in QUANTITIES:
+            self._sizes.add(population, quantity, measured.us.get(quantity.name, ()))
 
-    def conclude(self, populations: Sequence[Population]) -> None:
+    def measure_the_rest(self, population: Population) -> None:
+        site = self._run.kept_site(population)
+        self._run.show(f"{people(population)}: start")
+        seconds = [start_seconds(site, self._core) for _ in range(self._effort.starts)]
+        self._sizes.add(population, START, seconds)
+        self._measure_commits(site)
+        if population.users >= self._effort.commands_from:
+            user = population.user(population.users // 2)
+            self._measure_command(site, LIST_ONE, "list", "--user", user)
+            for quantity, name in _ALL_COMMANDS.items():
+                self._measure_command(site, quantity, name)
+
+    def _measure_commits(self, site: Site) -> None:
+        population = site.population
+        self._run.show(f"{people(population)}: foreign commits")
+        measured = in_fresh_process(
+            self._core, measure_commits, site.folder, population, self._effort.commits
+        )
+        self._sizes.add(population, HEARD, [delay / 1000 for delay in measured.delays_us])
+        self._sizes.add(population, COMMIT_CPU, [spent / 1000 for spent in measured.cpu_us])
+        if measured.failed:
+            self._record.remark(f"foreign commit, {people(population)}: {measured.failed}")
+        if measured.told_anything:
+            self._record.remark(
+                f"foreign commit, {people(population)}: {measured.told_anything} of"
+                f" {len(measured.delays_us)} commits to another table made the gateway ask again"
+                " for all that it knows"
+            )
+
+    def _measure_command(self, site: Site, quantity: Quantity, *arguments: str) -> None:
+        population = site.population
+        self._run.show(f"{people(population)}: {quantity.name}")
+        command = site.command(*arguments)
+        try:
+            usage = usage_of(command, [self._core], self._run.folder)
+        except ServerFailed as error:
+            self._record.remark(f"{quantity.name}, {people(population)}: {error}")
+        else:
+            self._sizes.add(population, quantity, [usage.seconds])
+
+    def note(self, populations: Sequence[Population]) -> None:
         record = self._record
         record.tables.append(self._sizes.table())
         record.figures += self._sizes.figures()
-        record.verdicts += self._sizes.verdicts(populations)
+        self._sizes.judge(record, populations)
         record.remarks += self._sizes.growth(populations)
         record.remark(
             f"{PUBLISHED_VERSIONS:,} versions are published on every site; the interpreter and"
-            f" the imports are {min(import_seconds(self._cores.server) for _ in range(3)):.2f} s"
-            " of each start."
+            f" the imports are {min(import_seconds(self._core) for _ in range(3)):.2f} s of each"
+            " start."
         )
         record.remark(
             f"Warm: up to {MOST_WARM:,} users, as many as the caches keep by default, by Zipf's"
             " law; cold: the rarest of them, purged before."
         )
         if len(populations) > 1:
-            add_plot(record, lambda: self._plot(populations))
+            panels = (self._panel(unit, populations) for unit in ("µs", "ms", "s"))
+            record.plot("scale", "By number of users", *panels)
 
-    def _made(self, population: Population) -> PopulatedSite:
-        def tell(done: int, of: int) -> None:
-            self._bar.update(self._task, completed=done, total=of)
+    def _panel(self, unit: str, populations: Sequence[Population]) -> Draw:
+        def draw(axes: Any) -> None:
+            for quantity in self._sizes.measured:
+                figures = self._sizes.of(quantity)
+                points = [each for each in populations if each in figures]
+                if quantity.unit == unit and points:
+                    users = [population.users for population in points]
+                    medians = [figures[population].spread.median for population in points]
+                    axes.plot(users, medians, marker="o", label=quantity.name)
+            axes.set(xscale="log", yscale="log", xlabel="users", ylabel=unit)
+            axes.legend(fontsize=7)
 
-        self._show(f"making {people(population)}")
-        return kept_site(self._site_dir, population, tell)
+        return draw
 
-    def _show(self, text: str) -> None:
-        self._bar.update(self._task, description=f"{text:<44}", completed=0, total=None)
 
-    def _note_lookups(self, population: Population, found: Rounds) -> None:
-        for quantity in QUANTITIES:
-            self._sizes.add(population, quantity, found.us.get(quantity.name, ()))
+def start_seconds(site: Site, core: int) -> float:
+    """Until `/-/ready` is answered by 200: the interpreter's start and all imports included.
 
-    def _measure_start(self, population: Population, site: PopulatedSite) -> None:
-        self._show(f"{people(population)}: start")
-        seconds = [start_seconds(site, self._cores.server) for _ in range(self._effort.starts)]
-        self._sizes.add(population, START, seconds)
-
-    def _measure_commits(self, population: Population, site: PopulatedSite) -> None:
-        self._show(f"{people(population)}: foreign commits")
-        found = in_fresh_process(
-            self._cores.server, measure_commits, site.folder, population, self._effort.commits
+    Raises: ServerFailed.
+    """
+    port = free_port()
+    command = site.serve_command(port)
+    started = time.perf_counter()
+    with pinned_to(core):
+        process = subprocess.Popen(  # noqa: S603 (a command of our own)
+            command.arguments,
+            env={**inherited_environment(), **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
-        self._sizes.add(population, HEARD, [delay / 1000 for delay in found.delays_us])
-        self._sizes.add(population, COMMIT_CPU, [spent / 1000 for spent in found.cpu_us])
-        if found.failed:
-            self._record.remark(f"foreign commit, {people(population)}: {found.failed}")
-        if found.told_anything:
-            self._record.remark(
-                f"foreign commit, {people(population)}: {found.told_anything} of"
-                f" {len(found.delays_us)} commits to another table made the gateway ask again for"
-                " all that it knows"
-            )
+    try:
+        while time.perf_counter() - started < _START_DEADLINE_S and process.poll() is None:
+            if _is_ready(port):
+                return time.perf_counter() - started
+            time.sleep(_POLL_S)
+        raise ServerFailed("the gateway was not ready")
+    finally:
+        process.terminate()
+        process.wait()
 
-    def _measure_commands(self, population: Population, site: PopulatedSite) -> None:
-        user = population.user(population.users // 2)
-        self._measure_command(population, site, LIST_ONE, "list", "--user", user)
-        for quantity, name in _ALL_COMMANDS.items():
-            if has_command(name):
-                self._measure_command(population, site, quantity, name)
 
-    def _measure_command(
-        self, population: Population, site: PopulatedSite, quantity: Quantity, *arguments: str
-    ) -> None:
-        self._show(f"{people(population)}: gateway {' '.join(arguments[:1])}")
-        try:
-            seconds = command_seconds(site, self._cores.server, *arguments)
-        except ServerFailed as error:
-            self._record.remark(f"{quantity.name}, {people(population)}: {error}")
-        else:
-            self._sizes.add(population, quantity, [seconds])
+def _is_ready(port: int) -> bool:
+    try:
+        return ask(port, "/-/ready").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
 
-    def _plot(self, populations: Sequence[Population]) -> Plot:
-        def panel(unit: str) -> Any:
-            def draw(axes: Any) -> None:
-                for quantity in self._sizes.measured:
-                    found = self._sizes.of(quantity)
-                    points = [(each.users, found[each]) for each in populations if each in found]
-                    if quantity.unit == unit and points:
-                        users = [count for count, _ in points]
-                        medians = [figure.spread.median for _, figure in points]
-                        axes.plot(users, medians, marker="o", label=quantity.name)
-                axes.set(xscale="log", yscale="log", xlabel="users", ylabel=unit)
-                axes.legend(fontsize=7)
 
-            return draw
-
-        return draw_plot("scale", "By number of users", *map(panel, ("µs", "ms", "s")))
+def import_seconds(core: int) -> float:
+    """What the interpreter and the imports take, with no site at all."""
+    started = time.perf_counter()
+    with pinned_to(core):
+        subprocess.run([sys.executable, "-c", "import gateway.cli"], check=True)
+    return time.perf_counter() - started

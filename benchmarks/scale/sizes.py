@@ -14,27 +14,30 @@ from time import perf_counter_ns, process_time_ns
 
 import psutil
 
+from benchmarks.client import Request
+from benchmarks.figures import Latencies
 from benchmarks.lookup.inside import (
     Inside,
     gateway_inside,
-    made,
     received,
+    scopes,
     settle,
     timed,
     timed_async,
 )
-from benchmarks.percentiles import Latencies
-from benchmarks.population import PopulatedSite, Population
-from benchmarks.subjects import Asking, made_subjects
-from benchmarks.users import shuffled, zipf
+from benchmarks.open_loop import shuffled, zipf
+from benchmarks.scale.quantities import COLD, PURGE, SOFT_PURGE, WARM_FEW, WARM_P50, WARM_P99
+from benchmarks.sites import Population, Site
+from benchmarks.subjects import made_subjects
 from gateway.application import create_app
 from gateway.caching.basis import AT_HAND
 from gateway.changes import ANYTHING, Change
 from gateway.freshness.sqlite import SqliteSource
+from gateway.names import UserId
 
 # As many as the caches keep by default.
 MOST_WARM = 100_000
-# Of every site the same: what the site's size alone does.
+# The same number on every site: it shows what the site's size alone does.
 FEW = 1_000
 _WARM_CALLS = 5_000
 _COLD_CALLS = 200
@@ -60,30 +63,30 @@ class Rounds:
 
 async def measure_size(folder: Path, population: Population, rounds: int, most_warm: int) -> Rounds:
     """Lookups, purges and memory."""
-    found = Rounds()
-    site = PopulatedSite(folder, population)
+    measured = Rounds()
+    site = Site(folder, population)
     subjects = made_subjects(site, most_warm)
     async with gateway_inside(subjects) as inside:
-        askings = shuffled(inside.askings)
-        few = askings[:FEW]
+        requests = shuffled(inside.requests)
+        few = requests[:FEW]
         for number in range(rounds):
             warm = await _warm_lookups(inside, few, number)
-            found.add("warm lookup, 1,000 warm, p50", warm.percentile_us(50))
+            measured.add(WARM_FEW.name, warm.percentile_us(50))
         inside.forget(few)
-        await _fill(inside, found)
+        await _fill(inside, measured)
         for number in range(rounds):
-            warm = await _warm_lookups(inside, askings, number)
-            found.add("warm lookup, p50", warm.percentile_us(50))
-            found.add("warm lookup, p99", warm.percentile_us(99))
-            found.add("cold lookup, p50", await _cold_us(inside, askings, number))
-            await _measure_purges(inside, askings, found)
-    return found
+            warm = await _warm_lookups(inside, requests, number)
+            measured.add(WARM_P50.name, warm.percentile_us(50))
+            measured.add(WARM_P99.name, warm.percentile_us(99))
+            measured.add(COLD.name, await _cold_us(inside, requests, number))
+            await _measure_purges(inside, requests, measured)
+    return measured
 
 
-async def _fill(inside: Inside, found: Rounds) -> None:
-    """Everyone asks once; the tokens are remembered before memory is measured."""
+async def _fill(inside: Inside, measured: Rounds) -> None:
+    """Loads every user; tokens are verified before, so that memory is that of the lookups alone."""
     identify, lookups = inside.gateway.core.identity.identify, inside.gateway.core.lookups
-    users = [identify(AT_HAND, *asked) for asked in received(inside.askings)]
+    users = [identify(AT_HAND, *item) for item in received(inside.requests)]
     await settle()
     before = psutil.Process().memory_info().rss
     for start in range(0, len(users), _LOADS_AT_ONCE):
@@ -93,36 +96,36 @@ async def _fill(inside: Inside, found: Rounds) -> None:
         )
     await settle()
     grown = psutil.Process().memory_info().rss - before
-    found.warm_users = len(users)
-    found.entry_bytes = grown / len(users)
+    measured.warm_users = len(users)
+    measured.entry_bytes = grown / len(users)
 
 
-async def _warm_lookups(inside: Inside, askings: Sequence[Asking], number: int) -> Latencies:
-    """By Zipf's law, other users in each round."""
-    choose = zipf(len(askings), seed=number)
-    asked = [askings[choose()] for _ in range(_WARM_CALLS)]
-    await inside.look_up_all(asked)
+async def _warm_lookups(inside: Inside, requests: Sequence[Request], number: int) -> Latencies:
+    """Of users by Zipf's law, others in each round."""
+    choose = zipf(len(requests), seed=number)
+    chosen = [requests[choose()] for _ in range(_WARM_CALLS)]
+    await inside.look_up_all(chosen)
     await settle()
-    return Latencies(timed(inside.look_up, received(asked)))
+    return Latencies(timed(inside.look_up, received(chosen)))
 
 
-async def _cold_us(inside: Inside, askings: Sequence[Asking], number: int) -> float:
-    """The median of the rarest users, purged before; others in each round."""
+async def _cold_us(inside: Inside, requests: Sequence[Request], number: int) -> float:
+    """The median for the rarest users, purged before; others in each round."""
     places = range(number * _COLD_CALLS, (number + 1) * _COLD_CALLS)
-    rarest = [askings[-1 - place % len(askings)] for place in places]
+    rarest = [requests[-1 - place % len(requests)] for place in places]
     await inside.look_up_all(rarest)
     inside.forget(rarest)
     await settle()
-    return Latencies(await timed_async(inside.look_up_waiting, made(rarest))).percentile_us(50)
+    return Latencies(await timed_async(inside.look_up_waiting, scopes(rarest))).percentile_us(50)
 
 
-async def _measure_purges(inside: Inside, askings: Sequence[Asking], found: Rounds) -> None:
+async def _measure_purges(inside: Inside, requests: Sequence[Request], measured: Rounds) -> None:
     apply = inside.gateway.core.invalidation.apply
-    changes = [Change(user=asking.user) for asking in askings[:_PURGES]]
+    changes = [Change(user=UserId(request.user)) for request in requests[:_PURGES]]
     purges = Latencies(timed(apply, changes))
-    found.add("purge of one user, p50", purges.percentile_us(50))
+    measured.add(PURGE.name, purges.percentile_us(50))
     soft = Latencies(timed(apply, [ANYTHING] * 10))
-    found.add("soft purge of everything, p50", soft.percentile_us(50))
+    measured.add(SOFT_PURGE.name, soft.percentile_us(50))
 
 
 @dataclass(slots=True)
@@ -140,10 +143,10 @@ class Commits:
 
 async def measure_commits(folder: Path, population: Population, commits: int) -> Commits:
     """What one foreign commit costs, to a table `audit_logs` that is made for it and dropped."""
-    site = PopulatedSite(folder, population)
+    site = Site(folder, population)
     settings = site.settings()
     told: asyncio.Queue[Change] = asyncio.Queue()
-    found = Commits()
+    measured = Commits()
     source = SqliteSource(
         settings.sqlite_file,
         settings.freshness.sqlite_poll,
@@ -156,14 +159,14 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
         try:
             await _next_news(told, listening)
             for _ in range(commits):
-                await _one_commit(connection, told, listening, found)
+                await _one_commit(connection, told, listening, measured)
         except (TimeoutError, SourceEnded) as error:
-            found.failed = str(error) or f"nothing was heard for {_COMMIT_DEADLINE_S:g} s"
+            measured.failed = str(error) or f"nothing was heard for {_COMMIT_DEADLINE_S:g} s"
         finally:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             connection.execute("DROP TABLE audit_logs")
-    return found
+    return measured
 
 
 class SourceEnded(Exception):
@@ -174,16 +177,16 @@ async def _one_commit(
     connection: sqlite3.Connection,
     told: "asyncio.Queue[Change]",
     listening: "asyncio.Task[None]",
-    found: Commits,
+    measured: Commits,
 ) -> None:
     await asyncio.sleep(_COMMIT_PAUSE_S)
     connection.execute("INSERT INTO audit_logs DEFAULT VALUES")
     committed_ns, spent_ns = perf_counter_ns(), process_time_ns()
     change = await _next_news(told, listening)
-    found.delays_us.append((perf_counter_ns() - committed_ns) / 1000)
-    found.told_anything += change == ANYTHING
+    measured.delays_us.append((perf_counter_ns() - committed_ns) / 1000)
+    measured.told_anything += change == ANYTHING
     await asyncio.sleep(_COMMIT_PAUSE_S)
-    found.cpu_us.append((process_time_ns() - spent_ns) / 1000)
+    measured.cpu_us.append((process_time_ns() - spent_ns) / 1000)
 
 
 async def _next_news(told: "asyncio.Queue[Change]", listening: "asyncio.Task[None]") -> Change:

@@ -1,6 +1,12 @@
-"""What is measured: a cell is a size and a case. Pure."""
+"""What is measured: a cell is a size and a case; and which answer counts as one. Pure."""
 
 from dataclasses import dataclass
+from typing import Protocol
+
+import brotli
+import orjson
+
+from benchmarks.client import BROWSER_CODINGS, Answer
 
 KIB = 1024
 SIZES_BYTES = (KIB, 16 * KIB, 128 * KIB, 1024 * KIB)
@@ -8,7 +14,7 @@ SIZES_BYTES = (KIB, 16 * KIB, 128 * KIB, 1024 * KIB)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A kind of request, and the answer that counts as one."""
+    """A kind of request, and the answer that it must get."""
 
     name: str
     accept_encoding: str
@@ -17,18 +23,13 @@ class Case:
     """Content-Encoding of the answer; None: any that was asked for."""
 
 
-# What Chromium sends, less zstd: few of the others have it, and the gateway would choose it.
-_BROWSER_CODINGS = "gzip, deflate, br"
-
 CASES = (
     Case("identity", "identity", 200, "identity"),
-    Case("br", _BROWSER_CODINGS, 200, "br"),
-    Case("304", _BROWSER_CODINGS, 304, None),
+    Case("br", BROWSER_CODINGS, 200, "br"),
+    Case("304", BROWSER_CODINGS, 304, None),
 )
-
-
-# No file: the caller's ten plugins, as its front end asks at the start of a page.
-MANIFEST = Case("manifest", _BROWSER_CODINGS, 200, None)
+# No file: the caller's ten plugins, as a front end asks at the start of a page.
+MANIFEST = Case("manifest", BROWSER_CODINGS, 200, None)
 MANIFEST_PLUGINS = 10
 
 
@@ -44,8 +45,44 @@ class Cell:
         return f"{size_text(self.size_bytes)} {self.case.name}"
 
 
+class Contents(Protocol):
+    """Where the files of a site can be read."""
+
+    def content(self, size_bytes: int) -> bytes:
+        """The file of that size, uncoded."""
+
+
 def size_text(size_bytes: int) -> str:
     kibibytes, rest = divmod(size_bytes, KIB)
     if rest:
         return f"{size_bytes} B"
     return f"{kibibytes} KiB" if kibibytes < KIB or kibibytes % KIB else f"{kibibytes // KIB} MiB"
+
+
+def objection(answer: Answer, cell: Cell, site: Contents) -> str | None:
+    """Why the answer is not the one that the cell is about; None if it is."""
+    case = cell.case
+    if answer.status != case.status:
+        return f"answers {answer.status} instead of {case.status}"
+    if case.status == 304:
+        return "sends content with a 304" if answer.content else None
+    if case.coding is not None and answer.coding != case.coding:
+        return f"answers in {answer.coding} instead of {case.coding}"
+    try:
+        decoded = brotli.decompress(answer.content) if answer.coding == "br" else answer.content
+    except brotli.error:
+        return "sends content that is no brotli"
+    if case == MANIFEST:
+        return _manifest_objection(decoded)
+    expected = site.content(cell.size_bytes)
+    return None if decoded == expected else "sends other content than the file's"
+
+
+def _manifest_objection(content: bytes) -> str | None:
+    try:
+        plugins = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return "sends a manifest that is no JSON"
+    if len(plugins) == MANIFEST_PLUGINS:
+        return None
+    return f"lists {len(plugins)} plugins instead of {MANIFEST_PLUGINS}"

@@ -1,108 +1,236 @@
-"""`python -m benchmarks serve`: options in; table, verdicts and files out."""
+"""`python -m benchmarks serve`: requests/s of one core, against other servers."""
 
-import tempfile
+import http.client
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import click
-from rich.console import Console
 
-from benchmarks.cores import Cores
-from benchmarks.load.wrk import CONNECTIONS
-from benchmarks.plots import add_plot
-from benchmarks.record import Record
-from benchmarks.running import (
-    finish,
-    gather_facts,
-    new_console,
-    on_two_cores,
-    progress,
-    require_wrk,
-    show_facts,
+from benchmarks.benchmark import Plan, Run, benchmark
+from benchmarks.figures import Spread
+from benchmarks.serve.cells import CASES, KIB, MANIFEST, SIZES_BYTES, Cell, objection
+from benchmarks.serve.contestants import BARE, GATEWAY, RIVALS
+from benchmarks.serve.entries import Entries, Entry, Starter
+from benchmarks.serve.rounds import Failure, Measurement, Measurements, measure, schedule
+from benchmarks.serve.tables import note, plot_by_size
+from benchmarks.sites import SmallSite
+from benchmarks.wrk import CONNECTIONS, LoadFailed, check_length, run_load
+
+_SERVERS = (BARE, GATEWAY, *(rival.name for rival in RIVALS))
+_QUICK_SERVERS = tuple(name for name in _SERVERS if name not in ("servestatic", "nginx"))
+_QUICK_SIZES_BYTES = (16 * KIB,)
+_QUICK_CASES = ("identity", "304", MANIFEST.name)
+# Larger files are in the table, and in no verdict.
+_LARGEST_JUDGED_BYTES = 128 * KIB
+# What disturbed a measurement rarely ends at once.
+_PAUSE_S = 1.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What is measured, and how often."""
+
+    rounds: int
+    duration_s: int
+    patience_s: int
+    """To be spent, over all measurements, on making disturbed ones again."""
+    cells: Sequence[Cell]
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        return {
+            "rounds": self.rounds,
+            "duration_s": self.duration_s,
+            "patience_s": self.patience_s,
+            "sizes_kib": sorted({cell.size_bytes // KIB for cell in self.cells}),
+            "connections": CONNECTIONS,
+        }
+
+
+def chosen_effort(
+    *,
+    quick: bool,
+    rounds: int | None,
+    duration_s: int,
+    patience_s: int,
+    sizes_kib: Sequence[int] | None,
+    case_names: Sequence[str] | None,
+) -> Effort:
+    """By the options; None: all, or what `quick` leaves of it."""
+    sizes_bytes: Sequence[int] = _QUICK_SIZES_BYTES if quick else SIZES_BYTES
+    if sizes_kib is not None:
+        sizes_bytes = [size * KIB for size in sizes_kib]
+    if case_names is None:
+        case_names = _QUICK_CASES if quick else [case.name for case in (*CASES, MANIFEST)]
+    cases = [case for case in CASES if case.name in case_names]
+    cells = [Cell(size, case) for case in cases for size in sizes_bytes]
+    if MANIFEST.name in case_names:
+        cells.append(Cell(0, MANIFEST))
+    return Effort(rounds or (1 if quick else 5), duration_s, patience_s, cells)
+
+
+def _listed(parse: Callable[[str], T], allowed: Sequence[T]) -> Callable[..., list[T] | None]:
+    """A click callback: a list separated by commas, each one of `allowed`, in their order."""
+
+    def read(_ctx: click.Context, _param: click.Parameter, text: str | None) -> list[T] | None:
+        if text is None:
+            return None
+        try:
+            chosen = [parse(item.strip()) for item in text.split(",")]
+        except ValueError:
+            chosen = []
+        if not chosen or any(item not in allowed for item in chosen):
+            raise click.BadParameter(f"{text!r}: expected some of {', '.join(map(str, allowed))}")
+        return [item for item in allowed if item in chosen]
+
+    return read
+
+
+_MEASURING_OPTIONS = (
+    click.option(
+        "--rounds", type=click.IntRange(1), help="Times that everything is measured; 5, quick 1."
+    ),
+    click.option(
+        "--duration",
+        "duration_s",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Seconds of each measurement.",
+    ),
+    click.option(
+        "--patience",
+        "patience_s",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Seconds to spend on making measurements again that other processes disturbed.",
+    ),
+    click.option(
+        "--sizes",
+        "sizes_kib",
+        metavar="KIB,…",
+        callback=_listed(int, [size // KIB for size in SIZES_BYTES]),
+        help="Files, in KiB: 1,16,128,1024; all, quick 16.",
+    ),
+    click.option(
+        "--cases",
+        "case_names",
+        metavar="CASE,…",
+        callback=_listed(str, [case.name for case in (*CASES, MANIFEST)]),
+        help="Answers: identity,br,304,manifest; all, quick without br.",
+    ),
 )
-from benchmarks.serve.contestants import CONTESTANTS, bare
-from benchmarks.serve.entries import Entries, Starter, skipped_lines
-from benchmarks.serve.figures import Failure, Figures
-from benchmarks.serve.measuring import Measuring
-from benchmarks.serve.options import Options, choose_options, serve_options
-from benchmarks.serve.plot import serve_plot
-from benchmarks.serve.promises import verdicts
-from benchmarks.serve.record import recorded
-from benchmarks.serve.report import note
-from benchmarks.serve.schedule import schedule
-from benchmarks.site import Site
-
-_PACKAGES = ("starlette", "uvicorn", "uvloop", "httptools", "databases", "servestatic")
-_PROGRAMS = ("wrk", "caddy", "nginx")
 
 
-@click.command()
-@serve_options
-def serve(**options: Any) -> None:
+def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A decorator: `command` gets what `chosen_effort` wants, by name."""
+    for option in reversed(_MEASURING_OPTIONS):
+        command = option(command)
+    return command
+
+
+@benchmark(
+    Plan(
+        quick="Half a minute, to see that it works.",
+        packages=("starlette", "uvicorn", "uvloop", "httptools", "databases", "servestatic"),
+        programs=("wrk", "caddy", "nginx"),
+        required=("wrk",),
+    )
+)
+@measuring_options
+@click.option(
+    "--servers",
+    metavar="NAME,…",
+    callback=_listed(str, _SERVERS),
+    help=f"{','.join(_SERVERS)}; all, quick {','.join(_QUICK_SERVERS)}. The gateway always.",
+)
+def serve(run: Run, servers: Sequence[str] | None, **options: Any) -> None:
     """Requests/s of one core: the gateway against a bare ASGI application and file servers.
 
     The full run takes about eight minutes. Leave the machine alone meanwhile.
     """
-    require_wrk()
-    chosen = choose_options(**options)
-    console = new_console()
-    with on_two_cores() as cores:
-        record = _run(console, chosen, cores)
-    finish(console, record, chosen.output)
-
-
-def _run(console: Console, options: Options, cores: Cores) -> Record:
-    record = Record("serve", gather_facts(_PACKAGES, _PROGRAMS, _facts(options, cores)))
-    show_facts(console, record.facts)
+    effort = chosen_effort(quick=run.quick, **options)
+    chosen = servers or (_QUICK_SERVERS if run.quick else _SERVERS)
+    run.describe(**effort.facts)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        site = Site(folder, {cell.size_bytes for cell in options.cells if cell.size_bytes})
-        with console.status("starting the servers"):
-            entries = _enter_all(Starter(stack, site, cores, options.cells), options)
-        for line in skipped_lines(entries):
-            record.remark(f"skipped: {line}")
-        measuring = Measuring(options.duration_s, cores, site, options.patience_s)
-        figures = measure(console, measuring, entries, options.rounds)
-    note(record, options.cells, figures)
-    record.verdicts += verdicts(options.cells, figures.ratio)
-    record.details["rounds"] = recorded(figures)
-    add_plot(record, lambda: serve_plot(options.cells, figures))
-    return record
+        site = SmallSite(run.folder, {cell.size_bytes for cell in effort.cells if cell.size_bytes})
+        run.show("starting the servers")
+        starter = Starter(stack, site, run.cores.server, effort.cells)
+        starter.enter_gateway(with_bare=BARE in chosen)
+        starter.enter_rivals(rival for rival in RIVALS if rival.name in chosen)
+        measurements = measure_all(run, effort, site, starter.entries)
+    note(run.record, effort.cells, measurements)
+    for key, cases in (("same_again", CASES), ("manifest", (MANIFEST,))):
+        cells = [cell for cell in effort.cells if cell.case in cases]
+        run.record.judge(key, judged_ratios(cells, measurements))
+    plot_by_size(run.record, effort.cells, measurements)
 
 
-def _facts(options: Options, cores: Cores) -> dict[str, Any]:
+def measure_all(run: Run, effort: Effort, site: SmallSite, entries: Entries) -> Measurements:
+    """Every entry in each round; what is skipped is remarked on."""
+    for line in entries.skipped_lines():
+        run.record.remark(f"skipped: {line}")
+    measurements = Measurements()
+    patience = _Patience(effort.patience_s)
+    steps = list(schedule(entries.by_cell.values(), effort.rounds))
+    run.show("", total=len(steps))
+    for number, entry in steps:
+        run.show_step(f"round {number} of {effort.rounds}: {entry.cell}, {entry.server}")
+        measurements.add(_measured(run, entry, number, effort.duration_s, site, patience))
+        run.advance()
+    return measurements
+
+
+@dataclass(slots=True)
+class _Patience:
+    left_s: float
+
+
+def _measured(
+    run: Run, entry: Entry, number: int, duration_s: int, site: SmallSite, patience: _Patience
+) -> Measurement | Failure:
+    """Blocking, for about the duration; longer while there is patience."""
+    try:
+        measurement = _measured_once(run, entry, number, duration_s, site)
+        while measurement.disturbed and patience.left_s > 0:
+            started = time.monotonic()
+            time.sleep(_PAUSE_S)
+            measurement = _measured_once(run, entry, number, duration_s, site)
+            patience.left_s -= time.monotonic() - started
+    except LoadFailed as error:
+        return Failure(entry.server, entry.cell, number, str(error))
+    return measurement
+
+
+def _measured_once(
+    run: Run, entry: Entry, number: int, duration_s: int, site: SmallSite
+) -> Measurement:
+    """Raises: LoadFailed, also if the answer is no longer the right one."""
+    try:
+        objected = objection(entry.ask(), entry.cell, site)
+    except (OSError, http.client.HTTPException) as error:
+        objected = f"does not answer: {error}"
+    if objected is not None:
+        raise LoadFailed(objected)
+    measurement = measure(
+        *(entry.server, entry.cell, number, entry.running, run.cores),
+        load=lambda: run_load(entry.running.port, entry.request, duration_s),
+    )
+    check_length(measurement.report, entry.content_bytes, unfinished=CONNECTIONS)
+    return measurement
+
+
+def judged_ratios(cells: Sequence[Cell], measurements: Measurements) -> Mapping[str, Spread]:
+    """Against the bare application."""
     return {
-        "rounds": options.rounds,
-        "duration_s": options.duration_s,
-        "patience_s": options.patience_s,
-        "connections": CONNECTIONS,
-        "server_core": cores.server,
-        "load_core": cores.load,
+        str(cell): ratio
+        for cell in cells
+        if cell.size_bytes <= _LARGEST_JUDGED_BYTES
+        if (ratio := measurements.ratio(GATEWAY, BARE, cell)) is not None
     }
-
-
-def _enter_all(starter: Starter, options: Options) -> Entries:
-    ours, *rivals = CONTESTANTS
-    starter.enter_ours(ours, with_bare=bare.NAME in options.servers)
-    for contestant in rivals:
-        if contestant.name in options.servers:
-            starter.enter(contestant)
-    return starter.entries
-
-
-def measure(console: Console, measuring: Measuring, entries: Entries, rounds: int) -> Figures:
-    figures = Figures()
-    steps = list(schedule(entries.by_cell.values(), rounds))
-    with progress(console) as bar:
-        task = bar.add_task("", total=len(steps))
-        for step in steps:
-            text = f"round {step.round_number} of {rounds}: {step.entry.cell}, {step.entry.server}"
-            bar.update(task, description=f"{text:<44}")
-            outcome = measuring.measure(step)
-            if isinstance(outcome, Failure):
-                figures.failures.append(outcome)
-            else:
-                figures.counted.append(outcome)
-            bar.advance(task)
-    return figures

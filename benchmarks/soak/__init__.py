@@ -1,1 +1,1 @@
-"""Whether the server stays what it is over minutes of everything that users and networks do."""
+"""Minutes of everything at once: what the server holds must stay, and no answer may be a 5xx."""

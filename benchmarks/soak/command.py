@@ -1,44 +1,39 @@
-"""`python -m benchmarks soak`: options in; tables, verdicts, plots and files out."""
+"""`python -m benchmarks soak`: minutes of mixed load, then a database that is gone for a minute."""
 
 import asyncio
 import random
-import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.cores import Cores
-from benchmarks.load.open_loop import NO_ANSWER, Answered, one_of_each, open_loop, poisson
-from benchmarks.loop import run
-from benchmarks.percentiles import PERCENTILE_NAMES, Latencies
-from benchmarks.plots import add_plot, draw_plot
-from benchmarks.population import PopulatedSite, Population
-from benchmarks.processes import Running, ServerFailed, free_port, running, uvicorn_command
-from benchmarks.promises import Bound, judge
-from benchmarks.ratios import Spread
-from benchmarks.record import Figure, Plot, Record, Table
-from benchmarks.running import (
-    finish,
-    gather_facts,
-    new_console,
-    on_two_cores,
-    output_option,
-    quick_option,
-    show_facts,
+from benchmarks.apps import counting_gateway_command
+from benchmarks.benchmark import Plan, Run, benchmark
+from benchmarks.client import Request
+from benchmarks.figures import PERCENTILE_NAMES, Latencies, exactly
+from benchmarks.open_loop import (
+    NO_ANSWER,
+    Answered,
+    one_of_each,
+    open_loop,
+    poisson,
+    uniform,
 )
-from benchmarks.soak.changing import keep_changing
+from benchmarks.processes import Running, ServerFailed, run_in_loop, running
+from benchmarks.record import Draw, Figure, Record, Table
+from benchmarks.sites import Population, Site
 from benchmarks.soak.counts import (
-    BOUNDS,
     DESCRIPTORS,
-    LEFT,
+    FLAT,
     Sample,
     descriptors,
     descriptors_left,
-    flatness,
+    judge_flatness,
     sample_counts,
 )
 from benchmarks.soak.mix import (
@@ -46,18 +41,18 @@ from benchmarks.soak.mix import (
     BIG_PATH,
     EXPECTED,
     abort,
+    keep_changing,
     make_mix,
     read_slowly,
 )
-from benchmarks.soak.outage import ask_through_outage
-from benchmarks.subjects import Asking, Subject, Subjects, made_subjects
+from benchmarks.subjects import Subject, Subjects, made_subjects
 
-_PACKAGES = ("databases", "aiosqlite", "cachetools", "starlette", "uvicorn", "uvloop", "httptools")
 _RATE = 300
 _SLOW_CLIENTS = 8
+_BIG_FILE_USERS = 20
 _ABORTS_PER_S = 2.0
+_OUTAGE_RATE = 200
 _OUTAGE_USERS = 200
-_NONE = Bound(0, at_most=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +65,7 @@ class Effort:
 
 # In three minutes the allocator has not settled: the rise was between 4 and 9 MiB, run by run.
 _WHOLE = Effort(2_000, 360.0, 60.0)
-# So short an outage means something only where what is cached would have run out meanwhile.
+# So short an outage means something only if what is cached would have run out meanwhile.
 _QUICK = Effort(500, 8.0, 3.0, {"GATEWAY__CACHE__VERSIONS__TTL": "1"})
 
 
@@ -81,90 +76,97 @@ class Soaked:
     answered: Sequence[Answered] = ()
     samples: Sequence[Sample] = ()
     slow: Counter[int] = field(default_factory=Counter)
-    """Statuses of the slow clients' answers."""
+    """Answers to the slow clients, by status."""
     aborted: Counter[int] = field(default_factory=Counter)
     changes: Counter[str] = field(default_factory=Counter)
     descriptors_left: int = 0
     """File descriptors that the server has more after the load than before."""
 
+    @property
+    def statuses(self) -> dict[str, Counter[int]]:
+        """Numbers of answers by kind and status."""
+        scheduled = {
+            kind: Counter(answer.status for answer in self.answered if answer.kind == kind)
+            for kind in EXPECTED
+        }
+        return {**scheduled, "slow client": self.slow, "aborted": self.aborted}
 
-@click.command()
+
+@benchmark(
+    Plan(
+        quick="Twenty seconds, to see that it works.",
+        packages=(
+            *("databases", "aiosqlite", "cachetools", "starlette"),
+            *("uvicorn", "uvloop", "httptools"),
+        ),
+    )
+)
 @click.option("--minutes", type=click.FloatRange(0.1), help="Of the mix; 6, quick 0.2.")
-@quick_option("Twenty seconds, to see that it works.")
-@output_option
-def soak(minutes: float | None, quick: bool, output: Path) -> None:
+def soak(run: Run, minutes: float | None) -> None:
     """Minutes of mixed load: what the server holds must stay, and no answer may be a 5xx.
 
     Afterwards the database is gone for a minute, while users who are warm ask on.
     """
-    effort = _QUICK if quick else _WHOLE
+    effort = _QUICK if run.quick else _WHOLE
     duration_s = effort.duration_s if minutes is None else minutes * 60
-    console = new_console()
-    with on_two_cores() as cores, tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        options = {"quick": quick, "duration_s": duration_s, "requests_per_s": _RATE}
-        record = Record("soak", gather_facts(_PACKAGES, (), {**options, "users": effort.users}))
-        show_facts(console, record.facts)
-        site = PopulatedSite(Path(folder) / "site", Population(effort.users))
-        with console.status("making the site"):
-            site.make()
-        with console.status(f"{duration_s:.0f} s of everything"):
-            seen = soaked(site, cores, duration_s)
-        with console.status(f"{effort.outage_s:.0f} s without a database"):
-            statuses = _outage(site, cores, effort)
-    _note(record, seen)
-    _note_outage(record, statuses, effort)
-    finish(console, record, output)
+    run.describe(duration_s=duration_s, requests_per_s=_RATE, users=effort.users)
+    site = Site(run.folder / "site", Population(effort.users))
+    run.show("making the site")
+    site.make(run.tell)
+    run.show(f"{duration_s:.0f} s of everything")
+    seen = soaked(site, run.cores.server, duration_s)
+    run.show(f"{effort.outage_s:.0f} s without a database")
+    statuses = _outage(site, run.cores.server, effort)
+    _note(run.record, seen)
+    failed = statuses.total() - statuses[200]
+    case = f"of {statuses.total():,} requests in {effort.outage_s:g} s"
+    run.record.judge("outage", {case: exactly(failed)})
 
 
-def soaked(site: PopulatedSite, cores: Cores, duration_s: float) -> Soaked:
+def _serving(
+    site: Site, core: int, settings: dict[str, str] | None = None
+) -> AbstractContextManager[Running]:
+    """The gateway under uvicorn, which also tells how many asyncio tasks it has."""
+    config = str(site.folder / "config.toml")
+    environment = {**site.environment, "GATEWAY_CONFIG": config, **(settings or {})}
+    return running(partial(counting_gateway_command, environment), core=core, folder=site.folder)
+
+
+def soaked(site: Site, core: int, duration_s: float) -> Soaked:
     # Settings as they are by default: what is cached must run out and be asked for again.
     subjects = Subjects(site.settings(), made_subjects(site, site.population.users).chosen)
-    big = _with_big_file(site, subjects)
-    port = free_port()
-    command = uvicorn_command("benchmarks.soak.app:create_app", port, _environment(site))
-    with running(command, port, core=cores.server, folder=site.folder) as server:
-        return run(_everything(server, site, subjects, big, duration_s))
+    big = _add_big_file(site, subjects)
+    with _serving(site, core) as server:
+        return run_in_loop(_everything(server, site, subjects, big, duration_s))
 
 
-def _environment(site: PopulatedSite) -> dict[str, str]:
-    return {**site.environment, "GATEWAY_CONFIG": str(site.folder / "config.toml")}
-
-
-def _with_big_file(site: PopulatedSite, subjects: Subjects) -> Sequence[Asking]:
-    """Requests for a file that does not fit into a socket's buffers, by those who may have it."""
+def _add_big_file(site: Site, subjects: Subjects) -> list[Request]:
+    """Requests for a file that does not fit into a socket's buffers, by users who have it."""
     content = random.Random(6).randbytes(BIG_BYTES)  # noqa: S311 (no secret)
     slug = subjects.chosen[0].slugs[0]
-    for folder in (site.plugins / "shared" / slug).iterdir():
+    for folder in (site.shared / slug).iterdir():
         (folder / BIG_PATH).write_bytes(content)
-    holders = [
-        Subject(subject.user, [slug]) for subject in subjects.chosen if slug in subject.slugs
-    ]
-    entries = [subjects.asking(holder) for holder in holders[:20]]
+    holders = [subject.user for subject in subjects.chosen if slug in subject.slugs]
     return [
-        Asking(entry.user, entry.raw_path.replace(b"remoteEntry.js", b"big.js"), entry.headers)
-        for entry in entries
+        subjects.request(Subject(user, [slug]), file=BIG_PATH) for user in holders[:_BIG_FILE_USERS]
     ]
 
 
 async def _everything(
-    server: Running,
-    site: PopulatedSite,
-    subjects: Subjects,
-    big: Sequence[Asking],
-    duration_s: float,
+    server: Running, site: Site, subjects: Subjects, big: Sequence[Request], duration_s: float
 ) -> Soaked:
     mix = make_mix(subjects)
     soaked = Soaked()
     before = descriptors(server)
     # The holders of the big file keep it: their answers are judged by their status.
-    keepers = {asking.user for asking in big}
-    plugins = [
+    holders = {request.user for request in big}
+    changing = [
         (subject.user, subject.slugs[0])
         for subject in subjects.chosen
-        if subject.user not in keepers
+        if subject.user not in holders
     ]
     background = [
-        asyncio.create_task(keep_changing(site, plugins, soaked.changes)),
+        asyncio.create_task(keep_changing(site, changing, soaked.changes)),
         asyncio.create_task(_keep_aborting(server.port, big, soaked.aborted)),
         *(
             asyncio.create_task(_keep_reading(server.port, big[place % len(big)], soaked.slow))
@@ -172,8 +174,8 @@ async def _everything(
         ),
     ]
     try:
-        # Everybody once, so that what the caches hold of them is not taken for a leak.
-        everybody = [*(asking.request for asking in mix.askings), *mix.manifests]
+        # Every user once: what the caches hold of them must not look like a leak.
+        everybody = [*(request.raw for request in mix.files), *mix.manifests]
         await open_loop(server.port, one_of_each(everybody, _RATE))
         arrivals = poisson(_RATE, duration_s, mix.choose())
         soaked.answered, soaked.samples = await asyncio.gather(
@@ -190,77 +192,88 @@ async def _everything(
     return soaked
 
 
-async def _keep_reading(port: int, asking: Asking, statuses: Counter[int]) -> None:
+async def _keep_reading(port: int, request: Request, statuses: Counter[int]) -> None:
     while True:
-        statuses[await read_slowly(port, asking.request)] += 1
+        statuses[await read_slowly(port, request.raw)] += 1
 
 
-async def _keep_aborting(port: int, big: Sequence[Asking], statuses: Counter[int]) -> None:
-    for place in range(1_000_000):
+async def _keep_aborting(port: int, big: Sequence[Request], statuses: Counter[int]) -> None:
+    place = 0
+    while True:
         await asyncio.sleep(1 / _ABORTS_PER_S)
-        statuses[await abort(port, big[place % len(big)].request)] += 1
+        statuses[await abort(port, big[place % len(big)].raw)] += 1
+        place += 1
 
 
-def _outage(site: PopulatedSite, cores: Cores, effort: Effort) -> Counter[int]:
+def _outage(site: Site, core: int, effort: Effort) -> Counter[int]:
+    """Answers by status, to users who were served a moment before the database was gone."""
     subjects = made_subjects(site, _OUTAGE_USERS)
-    # The second plugin: the mix has taken the first from some.
-    askings = [subjects.asking(subject, place=1) for subject in subjects.chosen]
-    port = free_port()
-    environment = {**_environment(site), **effort.outage_settings}
-    command = uvicorn_command("benchmarks.soak.app:create_app", port, environment)
-    with running(command, port, core=cores.server, folder=site.folder):
-        return run(ask_through_outage(port, site.database, askings, effort.outage_s))
+    # The second plugin of each: the mix has taken the first from some.
+    requests = [subjects.request(subject, place=1).raw for subject in subjects.chosen]
+    choose = uniform(len(requests))
+    arrivals = poisson(_OUTAGE_RATE, effort.outage_s, lambda: ("file", requests[choose()]))
+    with _serving(site, core, effort.outage_settings) as server:
+        run_in_loop(open_loop(server.port, one_of_each(requests, _OUTAGE_RATE)))
+        with _away(site.database):
+            answered = run_in_loop(open_loop(server.port, arrivals))
+    return Counter(answer.status for answer in answered)
+
+
+@contextmanager
+def _away(file: Path) -> Iterator[None]:
+    elsewhere = file.with_name(f"{file.name}.away")
+    file.rename(elsewhere)
+    try:
+        yield
+    finally:
+        elsewhere.rename(file)
 
 
 def _note(record: Record, soaked: Soaked) -> None:
-    record.verdicts += flatness(soaked.samples)
-    left = soaked.descriptors_left
-    figures = {"more after the load than before": Spread(left, left, left)}
-    record.verdicts.append(judge(f"soak: {DESCRIPTORS} closed", LEFT, figures))
-    everything = {
-        **{kind: _statuses(soaked.answered, kind) for kind in EXPECTED},
-        "slow client": soaked.slow,
-        "aborted": soaked.aborted,
-    }
+    judge_flatness(record, soaked.samples)
+    left = exactly(soaked.descriptors_left)
+    record.judge("soak_descriptors", {"more after the load than before": left})
+    statuses = soaked.statuses
     broken = sum(
         number
-        for statuses in everything.values()
-        for status, number in statuses.items()
-        if status >= 500 or status == NO_ANSWER
+        for of_kind in statuses.values()
+        for status, number in of_kind.items()
+        if _is_broken(status)
     )
-    count = len(soaked.answered) + soaked.slow.total() + soaked.aborted.total()
-    record.verdicts.append(
-        judge("soak: no 5xx", _NONE, {f"of {count:,} answers": Spread(broken, broken, broken)})
-    )
+    count = sum(of_kind.total() for of_kind in statuses.values())
+    record.judge("soak_5xx", {f"of {count:,} answers": exactly(broken)})
     for kind, expected in EXPECTED.items():
         others = {
             status: number
-            for status, number in everything[kind].items()
-            if status not in expected and status < 500 and status != NO_ANSWER
+            for status, number in statuses[kind].items()
+            if status not in expected and not _is_broken(status)
         }
         if others:
             record.failures.append(f"{kind}: unexpected answers: {others}")
-    record.tables.append(_kinds_table(soaked, everything))
+    record.tables.append(_kinds_table(soaked, statuses))
     record.tables.append(_held_table(soaked.samples))
-    whole = Latencies(each.latency_ns for each in soaked.answered)
+    whole = Latencies(answer.latency_ns for answer in soaked.answered)
     for name, value in zip(PERCENTILE_NAMES, whole.percentiles_us(), strict=True):
         record.figures.append(Figure(f"soak: latency, {name}", "µs", [value]))
     changes = ", ".join(f"{number} {what}" for what, number in sorted(soaked.changes.items()))
     record.remark(f"meanwhile: {changes}")
-    add_plot(record, lambda: _latency_plot(soaked))
-    add_plot(record, lambda: _held_plot(soaked.samples))
+    _plot_latency(record, soaked)
+    panels = (_held_panel(soaked.samples, name) for name in (*FLAT, DESCRIPTORS))
+    record.plot("soak-held", "What the server holds, over time", *panels)
 
 
-def _statuses(answered: Sequence[Answered], kind: str) -> Counter[int]:
-    return Counter(each.status for each in answered if each.kind == kind)
+def _is_broken(status: int) -> bool:
+    return status >= 500 or status == NO_ANSWER
 
 
-def _kinds_table(soaked: Soaked, everything: dict[str, Counter[int]]) -> Table:
+def _kinds_table(soaked: Soaked, statuses: dict[str, Counter[int]]) -> Table:
     rows = []
-    for kind, statuses in everything.items():
-        latencies = Latencies(each.latency_ns for each in soaked.answered if each.kind == kind)
-        shown = ", ".join(f"{status or 'none'}: {number}" for status, number in statuses.items())
-        figures = [f"{each / 1000:,.2f}" for each in latencies.percentiles_us()]
+    for kind, of_kind in statuses.items():
+        latencies = Latencies(
+            answer.latency_ns for answer in soaked.answered if answer.kind == kind
+        )
+        shown = ", ".join(f"{status or 'none'}: {number}" for status, number in of_kind.items())
+        figures = [f"{latency / 1000:,.2f}" for latency in latencies.percentiles_us()]
         rows.append([kind, *(figures if len(latencies) else [""] * len(figures)), shown])
     title = "Milliseconds from the moment a request was due (open loop)"
     return Table(title, ["requests", *PERCENTILE_NAMES, "answers by status"], rows)
@@ -268,29 +281,17 @@ def _kinds_table(soaked: Soaked, everything: dict[str, Counter[int]]) -> Table:
 
 def _held_table(samples: Sequence[Sample]) -> Table:
     rows = []
-    for name in (*BOUNDS, DESCRIPTORS):
-        values = [each.held[name] for each in samples]
+    for name in (*FLAT, DESCRIPTORS):
+        values = [sample.counts[name] for sample in samples]
         shown = [values[0], values[len(values) // 2], values[-1], max(values)]
         rows.append([name, *(f"{value:,.1f}" for value in shown)])
     return Table("What the server holds", ["", "at first", "half-way", "at last", "most"], rows)
 
 
-def _note_outage(record: Record, statuses: Counter[int], effort: Effort) -> None:
-    failed = statuses.total() - statuses[200]
-    place = f"of {statuses.total():,} requests"
-    record.verdicts.append(
-        judge(
-            f"database gone for {effort.outage_s:g} s, users warm: failed requests",
-            _NONE,
-            {place: Spread(failed, failed, failed)},
-        )
-    )
-
-
-def _latency_plot(soaked: Soaked) -> Plot:
+def _plot_latency(record: Record, soaked: Soaked) -> None:
     by_second: dict[int, Latencies] = {}
-    for each in soaked.answered:
-        by_second.setdefault(int(each.at_s), Latencies()).add(each.latency_ns)
+    for answer in soaked.answered:
+        by_second.setdefault(int(answer.at_s), Latencies()).add(answer.latency_ns)
     seconds = sorted(by_second)
 
     def draw(axes: Any) -> None:
@@ -300,18 +301,13 @@ def _latency_plot(soaked: Soaked) -> Plot:
         axes.set(yscale="log", xlabel="seconds", ylabel="ms from the due moment")
         axes.legend()
 
-    return draw_plot("soak-latency", "Latency over time, by second", draw)
+    record.plot("soak-latency", "Latency over time, by second", draw)
 
 
-def _held_plot(samples: Sequence[Sample]) -> Plot:
-    def panel(name: str) -> Any:
-        def draw(axes: Any) -> None:
-            axes.plot([each.at_s for each in samples], [each.held[name] for each in samples])
-            axes.set(xlabel="seconds", ylabel="MiB" if name == "memory" else "", title=name)
-            axes.set_ylim(bottom=0)
+def _held_panel(samples: Sequence[Sample], name: str) -> Draw:
+    def draw(axes: Any) -> None:
+        axes.plot([sample.at_s for sample in samples], [sample.counts[name] for sample in samples])
+        axes.set(xlabel="seconds", ylabel="MiB" if name == "memory" else "", title=name)
+        axes.set_ylim(bottom=0)
 
-        return draw
-
-    return draw_plot(
-        "soak-held", "What the server holds, over time", *map(panel, (*BOUNDS, DESCRIPTORS))
-    )
+    return draw

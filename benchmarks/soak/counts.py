@@ -8,35 +8,28 @@ from dataclasses import dataclass
 import orjson
 import psutil
 
-from benchmarks.processes import HOST, Running
-from benchmarks.promises import Bound, Verdict, judge
-from benchmarks.ratios import Spread
-from benchmarks.soak.app import COUNTS_PATH
-from benchmarks.soak.slope import fitted_line
+from benchmarks.apps import COUNTS_PATH
+from benchmarks.client import ask
+from benchmarks.figures import exactly, fitted_line
+from benchmarks.processes import Running
+from benchmarks.record import Record
 
 _EVERY_S = 0.5
+FLAT = ("memory", "threads", "tasks")
+"""What must not grow; promises with the key `soak_…` say by how much it may."""
 DESCRIPTORS = "file descriptors"
-# The caches fill at first: what is held then is judged from here on.
+# The caches fill at first: only the rest of the time is judged.
 _SETTLED_SHARE = 0.4
 # File descriptors come and go with connections, so they are counted before and after the load.
-LEFT = Bound(4, at_most=True)
 _CLOSING_S = 10.0
 # A shorter run shows the filling alone.
 _SHORTEST_JUDGED_S = 100.0
-
-BOUNDS: Mapping[str, Bound] = {
-    "memory": Bound(8, "MiB", at_most=True),
-    "threads": Bound(8, at_most=True),
-    "tasks": Bound(8, at_most=True),
-}
-"""How much the fitted line may rise over the judged part: what a busy moment near its end makes
-of a flat line. One of them lost with every thousandth request is four times as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     at_s: float
-    held: Mapping[str, float]
+    counts: Mapping[str, float]
     """By name; memory in MiB."""
 
 
@@ -45,14 +38,15 @@ async def sample_counts(server: Running, duration_s: float) -> list[Sample]:
     process = psutil.Process(server.pid)
     samples = []
     while (at_s := time.monotonic() - started) < duration_s:
-        tasks = await _tasks(server.port)
-        held = {
+        # One connection for each look: it is closed before the descriptors are counted again.
+        answer = await asyncio.to_thread(ask, server.port, COUNTS_PATH)
+        counts = {
             "memory": process.memory_info().rss / 2**20,
             "threads": process.num_threads(),
-            "tasks": tasks,
+            "tasks": float(orjson.loads(answer.content)["tasks"]),
             DESCRIPTORS: process.num_fds(),
         }
-        samples.append(Sample(at_s, held))
+        samples.append(Sample(at_s, counts))
         await asyncio.sleep(_EVERY_S)
     return samples
 
@@ -69,31 +63,17 @@ async def descriptors_left(server: Running, before: int) -> int:
     return left
 
 
-def flatness(samples: Sequence[Sample]) -> list[Verdict]:
-    """Of everything in BOUNDS."""
+def judge_flatness(record: Record, samples: Sequence[Sample]) -> None:
+    """By the rise of the line that fits the samples once the caches are filled."""
     duration_s = samples[-1].at_s if samples else 0.0
-    settled = [each for each in samples if each.at_s >= duration_s * _SETTLED_SHARE]
+    settled = [sample for sample in samples if sample.at_s >= duration_s * _SETTLED_SHARE]
     doubt = ""
     if duration_s < _SHORTEST_JUDGED_S:
         doubt = f"shorter than {_SHORTEST_JUDGED_S:g} s: the caches still fill"
-    verdicts = []
-    for name, bound in BOUNDS.items():
+    for name in FLAT:
         figures = {}
         if len(settled) > 1:
-            line = fitted_line([(each.at_s, each.held[name]) for each in settled])
-            place = f"rise over {line.duration_s:.0f} s, from {line.level:,.1f}"
-            figures = {place: Spread(line.rise, line.rise, line.rise)}
-        verdicts.append(judge(f"soak: {name} flat", bound, figures, doubt=doubt))
-    return verdicts
-
-
-async def _tasks(port: int) -> float:
-    """One connection for each look: it is closed before the descriptors are counted again."""
-    reader, writer = await asyncio.open_connection(HOST, port)
-    try:
-        request = f"GET {COUNTS_PATH} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
-        _, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        return float(orjson.loads(body)["tasks"])
-    finally:
-        writer.close()
+            line = fitted_line([(sample.at_s, sample.counts[name]) for sample in settled])
+            case = f"{name}: rise over {line.duration_s:.0f} s, from {line.level:,.1f}"
+            figures = {case: exactly(line.rise)}
+        record.judge(f"soak_{name}", figures, doubt=doubt)

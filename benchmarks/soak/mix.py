@@ -1,14 +1,21 @@
-"""What comes in, and how often: files by Zipf's law, manifests, the cold, the hostile, the rude."""
+"""What comes in meanwhile: files, manifests, the cold, the hostile, the rude; and changes."""
 
 import asyncio
+import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 
-from benchmarks.load.open_loop import NO_ANSWER
+from benchmarks.client import Request, read_head
+from benchmarks.open_loop import NO_ANSWER, shuffled, zipf
 from benchmarks.processes import HOST
-from benchmarks.subjects import Asking, Subjects
-from benchmarks.users import shuffled, zipf
+from benchmarks.sites import VERSIONS, Site
+from benchmarks.subjects import Subjects
+from gateway.disk.storage import PluginStorage, write_atomically
+from gateway.names import Slug, UserId
 
 BIG_PATH = "dist/big.js"
 BIG_BYTES = 4 * 2**20
@@ -30,76 +37,112 @@ EXPECTED: Mapping[str, frozenset[int]] = {
 }
 _SLOW_PAUSE_S = 0.05
 _SLOW_BYTES = 64 * 2**10
+_CHANGES_EVERY_S = 0.5
+_UPDATE = "UPDATE plugin SET version = ? WHERE user_id = ? AND plugin_slug = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
     """Requests of some users, ready to be sent."""
 
-    askings: Sequence[Asking]
+    files: Sequence[Request]
     manifests: Sequence[bytes]
 
     def choose(self, seed: int = 3) -> Callable[[], tuple[str, bytes]]:
+        """Draws the kind of a request, and the request."""
         source = random.Random(seed)  # noqa: S311 (no secret)
-        # The upper half are the regulars; of the others each request is a stranger's first.
-        regulars = len(self.askings) // 2
+        # Half of the users come often; of the others each request may be the first.
+        regulars = len(self.files) // 2
         rank = zipf(regulars, seed)
         kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
 
         def next_request() -> tuple[str, bytes]:
             (kind,) = source.choices(kinds, weights)
-            asking = self.askings[rank()]
+            file = self.files[rank()]
             if kind == "manifest":
                 return kind, self.manifests[rank()]
             if kind == "cold":
-                asking = self.askings[source.randrange(regulars, len(self.askings))]
+                file = self.files[source.randrange(regulars, len(self.files))]
             elif kind == "hostile":
-                return kind, hostile_request(asking, source.choice(_HOSTILE))
+                return kind, _hostile_request(file, source.choice(_HOSTILE))
             elif kind == "stranger":
-                return kind, asking.request.replace(b"Bearer ", b"Bearer x", 1)
-            return kind, asking.request
+                return kind, file.raw.replace(b"Bearer ", b"Bearer x", 1)
+            return kind, file.raw
 
         return next_request
 
 
 def make_mix(subjects: Subjects) -> Mix:
-    askings = shuffled([subjects.asking(subject) for subject in subjects.chosen])
-    manifest = f"{subjects.settings.http.api_prefix}/plugins/manifest".encode()
-    manifests = [Asking(each.user, manifest, each.headers).request for each in askings]
-    return Mix(askings, manifests)
+    files = shuffled(subjects.request(subject) for subject in subjects.chosen)
+    path = f"{subjects.settings.http.api_prefix}/plugins/manifest"
+    return Mix(files, [Request(path, file.headers).raw for file in files])
 
 
-def hostile_request(asking: Asking, path: str) -> bytes:
-    folder = asking.raw_path.decode().rpartition("/dist/")[0]
-    return Asking(asking.user, f"{folder}/{path}".encode(), asking.headers).request
+def _hostile_request(file: Request, path: str) -> bytes:
+    folder, _, _ = file.path.rpartition("/dist/")
+    return Request(f"{folder}/{path}", file.headers).raw
 
 
 async def read_slowly(port: int, request: bytes) -> int:
     """A client on a bad line: 64 KiB twenty times a second. The status of its answer."""
-    reader, writer = await asyncio.open_connection(HOST, port, limit=_SLOW_BYTES)
-    try:
+    async with _connection(port) as (reader, writer):
         writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        left = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        status, left = await read_head(reader)
         while left > 0:
             received = await reader.read(min(left, _SLOW_BYTES))
             if not received:
                 return NO_ANSWER
             left -= len(received)
             await asyncio.sleep(_SLOW_PAUSE_S)
-        return int(head.split(b" ", 2)[1])
+        return status
+
+
+async def abort(port: int, request: bytes) -> int:
+    """A client that leaves in the middle of the file. The status of its answer."""
+    async with _connection(port) as (reader, writer):
+        writer.write(request)
+        status, _ = await read_head(reader)
+        await reader.read(_SLOW_BYTES)
+        writer.transport.abort()
+        return status
+
+
+@asynccontextmanager
+async def _connection(
+    port: int,
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(HOST, port, limit=_SLOW_BYTES)
+    try:
+        yield reader, writer
     finally:
         writer.close()
 
 
-async def abort(port: int, request: bytes) -> int:
-    """A client that leaves in the middle of the file. The status it had seen."""
-    reader, writer = await asyncio.open_connection(HOST, port, limit=_SLOW_BYTES)
-    try:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.read(_SLOW_BYTES)
-        return int(head.split(b" ", 2)[1])
-    finally:
-        transport = writer.transport
-        transport.abort()
+async def keep_changing(
+    site: Site, plugins: Sequence[tuple[UserId, Slug]], changes: Counter[str]
+) -> None:
+    """What an application does meanwhile: every half second an update or a revocation, each undone
+    later. Counts them. Until it is cancelled.
+    """
+    source = random.Random(5)  # noqa: S311 (no secret)
+    storage = PluginStorage(site.plugins)
+    with closing(sqlite3.connect(site.database, isolation_level=None, timeout=10)) as connection:
+        while True:
+            await asyncio.sleep(_CHANGES_EVERY_S)
+            user, slug = source.choice(plugins)
+            if source.random() < 0.5:
+                connection.execute(_UPDATE, (source.choice(VERSIONS), user, slug))
+                changes["updates"] += 1
+            else:
+                await asyncio.to_thread(_toggle, storage, user, slug)
+                changes["revocations and returns"] += 1
+
+
+def _toggle(storage: PluginStorage, user: UserId, slug: Slug) -> None:
+    file = storage.installations_file(user)
+    content = json.loads(file.read_bytes())
+    if slug in content:
+        del content[slug]
+    else:
+        content[slug] = {}
+    write_atomically(file, json.dumps(content).encode())

@@ -3,8 +3,9 @@
 import pytest
 
 from benchmarks.freshness.changes import CHANGES
-from benchmarks.freshness.figures import Series
-from benchmarks.promises import Outcome
+from benchmarks.freshness.command import Series, judge_series
+from benchmarks.promises import PROMISES, Outcome
+from benchmarks.record import Record
 
 
 @pytest.mark.parametrize(
@@ -13,7 +14,7 @@ from benchmarks.promises import Outcome
 def test_a_percentile_is_the_smallest_delay_that_so_many_do_not_exceed(
     share: float, percentile: int
 ) -> None:
-    series = Series("", 1, 0.1, [float(number) for number in range(200, 0, -1)])
+    series = Series("", 1, "", [float(number) for number in range(200, 0, -1)])
     assert series.percentile_s(share) == percentile
 
 
@@ -31,11 +32,13 @@ def test_a_percentile_is_the_smallest_delay_that_so_many_do_not_exceed(
 def test_a_promise_is_kept_by_99_of_100_and_by_none_that_never_came(
     delays_s: list[float], late: int, outcome: Outcome
 ) -> None:
-    assert Series("", 1, 0.1, delays_s, late).outcome is outcome
+    record = Record("freshness", {})
+    judge_series(record, "fresh_worker", [Series("", 1, "fresh_worker", delays_s, late)])
+    assert record.verdicts[0].outcome is outcome
 
 
 def test_the_promises_are_those_of_the_design() -> None:
-    promised_ms = {change.name: round(change.promise_s * 1000) for change in CHANGES}
+    promised_ms = {change.name: PROMISES[change.promise].bound.value for change in CHANGES}
     assert promised_ms == {
         "SQLite commit, rollback journal": 250,
         "SQLite commit, write-ahead log": 250,

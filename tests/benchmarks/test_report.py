@@ -1,8 +1,7 @@
-"""What benchmarks make of their figures: percentiles, promises, the page, comparisons. Pure."""
+"""What is made of records: the page, the table, comparisons; and the commands that do it."""
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,117 +9,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.cli import main
-from benchmarks.load.open_loop import poisson
-from benchmarks.lookup.command import stage_verdicts
-from benchmarks.lookup.stages import LOOKUP_WARM
-from benchmarks.pages.cases import P99_PROMISE
-from benchmarks.pages.cases import PROMISES as PAGES_PROMISES
-from benchmarks.percentiles import Latencies
-from benchmarks.promises import Bound, Outcome, judge
-from benchmarks.ratios import Spread
+from benchmarks.cli import BENCHMARKS, main
+from benchmarks.figures import Spread
+from benchmarks.promises import PROMISES, Outcome
 from benchmarks.record import Figure, Plot, Record, Table
-from benchmarks.registry import BENCHMARKS
-from benchmarks.report.moved import missing, moves
-from benchmarks.report.page import page
-from benchmarks.report.promised import ROWS, shown_promises
-from benchmarks.serve.promises import PROMISES as SERVE_PROMISES
-from benchmarks.soak.counts import BOUNDS, Sample, flatness
-from benchmarks.soak.slope import fitted_line
-from benchmarks.upstream.promises import PROMISES as UPSTREAM_PROMISES
-from benchmarks.users import shuffled, uniform, zipf
-
-
-def test_percentiles_are_those_of_all_latencies_and_the_last_is_the_maximum() -> None:
-    latencies = Latencies(microsecond * 1000 for microsecond in range(1, 1001))
-    assert latencies.percentiles_us() == pytest.approx([500, 900, 990, 999, 1000], rel=0.001)
-    assert len(latencies) == 1000
-
-
-def test_the_nth_user_by_zipfs_law_comes_an_nth_as_often_as_the_first() -> None:
-    choose = zipf(100)
-    counted = Counter(choose() for _ in range(50_000))
-    assert set(counted) <= set(range(100))
-    assert counted[0] / counted[9] == pytest.approx(10, rel=0.2)
-
-
-def test_uniform_users_come_equally_often() -> None:
-    choose = uniform(10)
-    counted = Counter(choose() for _ in range(50_000))
-    assert set(counted) == set(range(10))
-    assert max(counted.values()) < 1.1 * min(counted.values())
-
-
-def test_shuffling_loses_nobody() -> None:
-    assert sorted(shuffled(range(50))) == list(range(50))
-    assert shuffled(range(50)) != list(range(50))
-
-
-def test_arrivals_come_at_the_rate_and_in_order() -> None:
-    arrivals = list(poisson(100, 50, lambda: ("file", b"")))
-    moments = [arrival.at_s for arrival in arrivals]
-    assert len(arrivals) == pytest.approx(5000, rel=0.1)
-    assert moments == sorted(moments)
-    assert moments[-1] < 50
-
-
-def test_a_line_is_fitted_through_noise_that_cancels() -> None:
-    samples = [(float(second), 10 + 2 * second + (-1) ** second) for second in range(100)]
-    line = fitted_line(samples)
-    assert line.per_s == pytest.approx(2, abs=0.01)
-    assert line.level == pytest.approx(10, abs=0.5)
-    assert line.rise == pytest.approx(198, abs=1)
-
-
-@pytest.mark.parametrize("samples", [[], [(1.0, 1.0)], [(1.0, 1.0), (1.0, 2.0)]])
-def test_what_has_no_slope_is_refused(samples: list[tuple[float, float]]) -> None:
-    with pytest.raises(ValueError, match="sample"):
-        fitted_line(samples)
-
-
-def _samples(duration_s: int, growth_per_s: float) -> list[Sample]:
-    return [
-        Sample(float(second), dict.fromkeys(BOUNDS, 50 + growth_per_s * second))
-        for second in range(duration_s + 1)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("duration_s", "growth_per_s", "outcome"),
-    [
-        (200, 0.0, Outcome.KEPT),
-        (200, 0.2, Outcome.MISSED),
-        (200, -0.2, Outcome.KEPT),
-        (20, 0.2, Outcome.NOT_JUDGED),
-    ],
-)
-def test_what_grows_through_a_long_soak_is_not_flat(
-    duration_s: int, growth_per_s: float, outcome: Outcome
-) -> None:
-    verdicts = flatness(_samples(duration_s, growth_per_s))
-    assert {verdict.outcome for verdict in verdicts} == {outcome}
-    assert len(verdicts) == len(BOUNDS)
-
-
-def test_growth_while_the_caches_fill_is_not_held_against_the_server() -> None:
-    filling = _samples(60, 1.0)
-    filled = [Sample(each.at_s + 61, dict.fromkeys(BOUNDS, 110.0)) for each in _samples(140, 0.0)]
-    assert {each.outcome for each in flatness([*filling, *filled])} == {Outcome.KEPT}
-
-
-@pytest.mark.parametrize(
-    ("figure", "outcome"), [(5.0, Outcome.KEPT), (5.01, Outcome.MISSED), (0.0, Outcome.KEPT)]
-)
-def test_a_bound_may_be_the_most_that_is_promised(figure: float, outcome: Outcome) -> None:
-    verdict = judge("", Bound(5, "µs", at_most=True), {"a": Spread(figure, figure, figure)})
-    assert verdict.outcome is outcome
-    assert str(verdict.bound) == "≤ 5 µs"
-
-
-def test_warm_lookups_are_judged_by_the_median_of_the_rounds() -> None:
-    rounds = {LOOKUP_WARM: [4.0, 16.0, 4.5]}
-    outcomes = {each.promise: each.outcome for each in stage_verdicts(rounds, rounds)}
-    assert outcomes == {"warm lookup, p50": Outcome.KEPT, "warm lookup, p99": Outcome.KEPT}
+from benchmarks.report import missing_figures, moves, page, shown_promises
 
 
 def _record(command: str = "lookup", **rounds: list[float]) -> dict[str, Any]:
@@ -130,7 +23,7 @@ def _record(command: str = "lookup", **rounds: list[float]) -> dict[str, Any]:
     record.tables.append(Table("a & b", ["stage", "p50"], [["<identity>", "1.00"]]))
     record.plots.append(Plot("picture", "A picture", "<svg><path d='M0 0'/></svg>"))
     record.remarks.append("a remark")
-    record.verdicts.append(judge("warm lookup, p50", Bound(5, "µs", at_most=True), {}))
+    record.judge("lookup_p50", {})
     found: dict[str, Any] = json.loads(json.dumps(record.as_json()))
     return found
 
@@ -162,7 +55,7 @@ def test_reports_are_compared_command_by_command() -> None:
     doubled = [2 * each for each in NOISY]
     after = {"runs": {"lookup": _record(warm=NOISY), "scale": _record("scale", warm=doubled)}}
     assert [move.command for move in moves(before, after)] == ["scale"]
-    assert missing(before, {"runs": {"lookup": _record(other=NOISY)}}) == [
+    assert missing_figures(before, {"runs": {"lookup": _record(other=NOISY)}}) == [
         "lookup: other",
         "lookup: warm",
         "scale: warm",
@@ -190,8 +83,8 @@ def test_compare_refuses_what_is_no_record(tmp_path: Path, content: str) -> None
 
 def test_the_page_shows_every_promise_and_needs_nothing_else() -> None:
     text = page({"lookup": _record(warm=NOISY)})
-    for row in ROWS:
-        assert row.text.replace("'", "&#x27;") in text
+    for promise in PROMISES.values():
+        assert promise.text.replace("'", "&#x27;") in text
     assert "<script" not in text
     assert not re.search(r"(?:src|href)=", text)
     assert "&lt;identity&gt;" in text
@@ -199,41 +92,26 @@ def test_the_page_shows_every_promise_and_needs_nothing_else() -> None:
     assert "not judged" in text
 
 
-def test_a_row_is_kept_only_where_all_of_its_parts_are() -> None:
+def test_a_promise_is_kept_only_where_all_commands_keep_it() -> None:
     outcomes = {"lookup": Outcome.KEPT, "scale": Outcome.MISSED}
     records = {}
     for command, outcome in outcomes.items():
         record = _record(command)
-        record["promises"][0].update(outcome=outcome.value, bound="≤ 5 µs")
+        record["promises"][0].update(outcome=outcome.value)
         records[command] = record
-    shown = {each.text: each.outcome for each in shown_promises(records)}
-    (row,) = (row for row in ROWS if row.text.startswith("warm lookup"))
-    assert shown[row.text] == "missed"
+    shown = {each.promise.key: each.outcome for each in shown_promises(records)}
+    assert shown.pop("lookup_p50") == "missed"
+    assert set(shown.values()) == {"not measured"}
 
 
-def test_promises_beyond_the_design_are_shown_too() -> None:
-    record = _record("soak")
-    record["promises"][0].update(promise="soak: memory flat")
-    shown = list(shown_promises({"soak": record}))
-    assert len(shown) == len(ROWS) + 1
-    assert shown[-1].text == "soak: memory flat (soak)"
-
-
-def test_rows_of_the_design_name_promises_that_there_are() -> None:
-    texts = {
-        "pages": [*(text for text, *_ in PAGES_PROMISES), P99_PROMISE],
-        "serve": [promise.text for promise in SERVE_PROMISES],
-        "upstream": [text for text, *_ in UPSTREAM_PROMISES],
-        "lookup": [verdict.promise for verdict in stage_verdicts({}, {})],
-    }
-    named = [pair for row in ROWS for pair in row.measured_by if pair[0] in texts]
-    counted = [
-        start
-        for command, start in named
-        if not start.startswith("10,000 concurrent")
-        and not any(text.startswith(start) for text in texts[command])
-    ]
-    assert counted == []
+def test_the_worst_case_is_shown_first() -> None:
+    record = Record("pages", {})
+    record.judge("page_load", {"a": Spread(0.9, 0.9, 0.9), "b": Spread(0.4, 0.3, 0.5)})
+    record.judge("one_file_p99", {"a": Spread(10, 10, 10), "b": Spread(120, 90, 130)})
+    shown = {each.promise.key: each for each in shown_promises({"pages": record.as_json()})}
+    assert shown["page_load"].lines == ["0.4 [0.3 to 0.5], b", "0.9, a"]
+    assert shown["page_load"].worst == "0.4 (b)"
+    assert shown["one_file_p99"].worst == "120 (b)"
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda each: str(each.name))
@@ -250,17 +128,13 @@ def test_all_refuses_a_benchmark_that_there_is_not() -> None:
 
 
 def test_table_prints_markdown_of_what_was_measured(tmp_path: Path) -> None:
-    record = _record()
-    record["promises"][0].update(
-        outcome="kept", figures={"1,000 users": {"median": 4.0, "low": 3.0, "high": 5.0}}
-    )
+    record = Record("lookup", {})
+    record.judge("lookup_p50", {"2,000 users": Spread(3, 2, 4), "1,000 users": Spread(4, 3, 5)})
     report = tmp_path / "report.json"
-    report.write_text(json.dumps({"runs": {"lookup": record}}))
+    report.write_text(json.dumps({"runs": {"lookup": record.as_json()}}))
     shown = CliRunner().invoke(main, ["table", str(report)])
-    (row,) = (row for row in ROWS if row.text.startswith("warm lookup"))
-    assert shown.output.splitlines()[2:] == [
-        f"| {row.text} | {row.promised} | kept | 4 (1,000 users) |"
-    ]
+    text = PROMISES["lookup_p50"].text
+    assert shown.output.splitlines()[2:] == [f"| {text} | ≤ 5 µs | kept | 4 (1,000 users) |"]
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:

@@ -1,0 +1,219 @@
+"""ASGI applications that uvicorn starts to be measured, and the commands that start them.
+
+A factory gets its arguments as JSON in one environment variable, for it runs in another process.
+"""
+
+import asyncio
+import importlib
+import importlib.util
+import json
+import os
+import pickle
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import jwt
+import orjson
+from databases import Database
+from databases.core import Connection
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from benchmarks.client import Answer
+from benchmarks.processes import Command, uvicorn_command
+from gateway import create_app as create_gateway
+
+COUNTS_PATH = "/-/benchmarks/counts"
+_MINIMAL = Path(__file__).parents[1] / "docs" / "minimal.py"
+_MINIMAL_TTL_S = 3600.0
+_ARGUMENTS = "BENCHMARKS_ARGUMENTS"
+_QUERY = "SELECT version FROM plugin WHERE user_id = :user AND plugin_slug = :slug AND enabled"
+
+
+def app_command(factory: str, port: int, arguments: Mapping[str, str], *options: str) -> Command:
+    """uvicorn with a factory of this module, which gets the arguments."""
+    environment = {_ARGUMENTS: json.dumps(dict(arguments))}
+    return uvicorn_command(f"{__name__}:{factory}", port, environment, *options)
+
+
+def plain_app_command(factory: str, port: int, **arguments: str) -> Command:
+    """Without a lifespan every scope is a request, and the application need not look."""
+    return app_command(factory, port, arguments, "--lifespan", "off")
+
+
+def counting_gateway_command(environment: Mapping[str, str], port: int) -> Command:
+    return uvicorn_command(f"{__name__}:create_counting_gateway", port, environment)
+
+
+def _arguments() -> dict[str, str]:
+    arguments: dict[str, str] = json.loads(os.environ[_ARGUMENTS])
+    return arguments
+
+
+# The measure of all: the gateway's bytes and fields, and nothing else.
+
+
+def bare_command(answer: Answer, port: int, folder: Path) -> Command:
+    """One process for one answer: a choice between answers would be a cost of its own."""
+    return _bare_command("create_bare", _prepared(answer), port, folder)
+
+
+def bare_pages_command(answers: Mapping[str, Answer], port: int, folder: Path) -> Command:
+    """Answers by path. All of one status: a look at the request's fields would be a cost."""
+    # Pickle writes an object once, however many paths have it.
+    prepared = {id(answer): _prepared(answer) for answer in answers.values()}
+    table = {path.encode(): prepared[id(answer)] for path, answer in answers.items()}
+    return _bare_command("create_bare_pages", table, port, folder)
+
+
+def _prepared(answer: Answer) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Without the date, which uvicorn adds to every answer, the gateway's included."""
+    fields = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in answer.fields
+        if name != "date"
+    ]
+    return answer.status, fields, answer.content
+
+
+def _bare_command(factory: str, answers: object, port: int, folder: Path) -> Command:
+    file = folder / f"answers-{port}.pickle"
+    file.write_bytes(pickle.dumps(answers))
+    return plain_app_command(factory, port, file=str(file))
+
+
+def _read_answers() -> Any:
+    return pickle.loads(Path(_arguments()["file"]).read_bytes())  # noqa: S301 (our own)
+
+
+def create_bare() -> ASGIApp:
+    status, fields, content = _read_answers()
+
+    async def bare(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": content})
+
+    return bare
+
+
+def create_bare_pages() -> ASGIApp:
+    answers: dict[bytes, tuple[int, list[tuple[bytes, bytes]], bytes]] = _read_answers()
+
+    async def bare(scope: Scope, _receive: Receive, send: Send) -> None:
+        status, fields, content = answers[scope["raw_path"]]
+        await send({"type": "http.response.start", "status": status, "headers": fields})
+        await send({"type": "http.response.body", "body": content})
+
+    return bare
+
+
+# File servers, and the design in its simplest forms.
+
+
+def create_staticfiles() -> ASGIApp:
+    return StaticFiles(directory=_arguments()["folder"])
+
+
+def create_servestatic() -> Any:
+    servestatic = importlib.import_module("servestatic")  # of the bench group, without types
+    return servestatic.ServeStaticASGI(None, root=_arguments()["folder"])
+
+
+def create_minimal() -> Any:
+    """docs/minimal.py: the design's sequence with its two caches, and nothing else."""
+    spec = importlib.util.spec_from_file_location("minimal", _MINIMAL)
+    if spec is None or spec.loader is None:
+        raise ImportError(str(_MINIMAL))
+    minimal = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(minimal)
+    arguments = _arguments()
+    url = f"sqlite:///{arguments['database']}"
+    return minimal.create_app(Path(arguments["plugins"]), url, arguments["secret"], _MINIMAL_TTL_S)
+
+
+def create_uncached() -> ASGIApp:
+    arguments = _arguments()
+    files = UncachedFiles(arguments["secret"], Path(arguments["plugins"]))
+    database = Database(f"sqlite:///{arguments['database']}")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with database, database.connection() as files.connection:
+            yield
+
+    route = Route("/api/v1/plugins/{slug}/{path:path}", files.answer)
+    return Starlette(routes=[route], lifespan=lifespan)
+
+
+class UncachedFiles:
+    """The design's sequence without caches: token, JSON, query and FileResponse for every request.
+
+    Fast for what it is: one database connection is held (a new one for each query, as `databases`
+    makes it, costs about three times as much), and the JSON is read with orjson.
+    """
+
+    connection: Connection
+    """Set while the application runs."""
+
+    def __init__(self, secret: str, plugins: Path) -> None:
+        self._secret = secret
+        self._plugins = plugins
+
+    async def answer(self, request: Request) -> FileResponse:
+        slug = request.path_params["slug"]
+        user = self._verified_user(request)
+        if slug not in await self._installed(user):
+            raise HTTPException(404)
+        version = await self.connection.fetch_val(_QUERY, {"user": user, "slug": slug})
+        if version is None:
+            raise HTTPException(404)
+        folder = self._plugins / "shared" / slug / f"v{version}"
+        path = folder / request.path_params["path"]
+        if ".." in path.parts:
+            raise HTTPException(404)
+        return FileResponse(path)
+
+    def _verified_user(self, request: Request) -> str:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise HTTPException(401)
+        try:
+            user: str = jwt.decode(token, self._secret, algorithms=["HS256"])["sub"]
+        except jwt.PyJWTError:
+            raise HTTPException(401) from None
+        return user
+
+    async def _installed(self, user: str) -> dict[str, object]:
+        path = self._plugins / "users" / f"user_{user}" / "installed_plugins.json"
+        try:
+            content = await anyio.Path(path).read_bytes()
+        except FileNotFoundError:
+            return {}
+        installed: dict[str, object] = orjson.loads(content)
+        return installed
+
+
+# The gateway, which also tells how many asyncio tasks it has.
+
+
+def create_counting_gateway() -> ASGIApp:
+    gateway = create_gateway()
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("path") != COUNTS_PATH:
+            await gateway(scope, receive, send)
+            return
+        body = orjson.dumps({"tasks": len(asyncio.all_tasks())})
+        fields = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": body})
+
+    return counting

@@ -1,1 +1,0 @@
-"""How long commands take that look at everybody, and how much memory."""

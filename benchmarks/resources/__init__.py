@@ -1,1 +1,0 @@
-"""What sharing saves: memory of the objects that know a version, and disk of its files."""

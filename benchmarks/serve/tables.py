@@ -1,0 +1,147 @@
+"""What is shown at the end: the table and the plot, and what disturbed the measurements."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.benchmark import spread_text
+from benchmarks.figures import spread_of
+from benchmarks.record import Draw, Figure, Record, Table
+from benchmarks.serve.cells import Cell, size_text
+from benchmarks.serve.contestants import ABOUT, BARE, GATEWAY
+from benchmarks.serve.rounds import BUSY, QUIET, Measurements, Summary
+
+_LIMITED = "*"
+
+
+def note(
+    record: Record,
+    cases: Sequence[object],
+    measurements: Measurements,
+    about: Mapping[str, str] = ABOUT,
+    reference: str = BARE,
+) -> None:
+    """Adds all but the verdicts. about: of each server; ratios are those to `reference`."""
+    summaries = [
+        (case, summary) for case in cases for summary in measurements.summaries(case, reference)
+    ]
+    record.tables.append(_table(summaries, reference))
+    record.figures += _figures(cases, measurements)
+    record.details["rounds"] = _rounds(measurements)
+    if any(summary.short_of_core for _, summary in summaries):
+        record.remark(
+            f"{_LIMITED} the server had less than {BUSY:.0%} of its core: the load generator was"
+            " the limit, or other processes were."
+        )
+    disturbed = sum(each.disturbed for each in measurements.counted)
+    if disturbed:
+        record.remark(
+            f"{disturbed} of {len(measurements.counted)} measurements were disturbed: other"
+            f" processes took more than {QUIET:.0%} of a core. They count only where there is no"
+            " other (?), and then for no verdict."
+        )
+    for name in measurements.servers:
+        record.remark(f"{name}: {about[name]}")
+    record.failures += [
+        f"{failure.server}, {failure.case}, round {failure.round_number}: {failure.reason}"
+        for failure in measurements.failures
+    ]
+
+
+def plot_by_size(record: Record, cells: Sequence[Cell], measurements: Measurements) -> None:
+    """Requests/s by size, a panel for each case; bars from the slowest to the fastest round."""
+    of_files = [cell for cell in cells if cell.size_bytes]
+    cases = list(dict.fromkeys(cell.case.name for cell in of_files))
+    sizes = sorted({cell.size_bytes for cell in of_files})
+
+    def panel(case: str) -> Draw:
+        def draw(axes: Any) -> None:
+            of_case = [cell for cell in of_files if cell.case.name == case]
+            for number, server in enumerate(measurements.servers):
+                _draw_server(axes, server, f"C{number}", of_case, measurements)
+            axes.set(title=case, xscale="log", yscale="log", ylabel="requests/s, one core")
+            axes.set_xticks(sizes, [size_text(size) for size in sizes])
+            axes.minorticks_off()
+            axes.legend(fontsize=7)
+
+        return draw
+
+    record.plot("serve", "Requests/s by size of the file", *map(panel, cases), height=4.4)
+
+
+def _draw_server(
+    axes: Any, server: str, color: str, cells: Sequence[Cell], measurements: Measurements
+) -> None:
+    points = [
+        (cell.size_bytes, spread)
+        for cell in cells
+        if (spread := spread_of(_requests_per_s(measurements, server, cell)))
+    ]
+    if not points:
+        return
+    axes.errorbar(
+        [size for size, _ in points],
+        [spread.median for _, spread in points],
+        yerr=[
+            [spread.median - spread.low for _, spread in points],
+            [spread.high - spread.median for _, spread in points],
+        ],
+        marker="o",
+        markersize=4,
+        capsize=2,
+        linewidth=2.5 if server == GATEWAY else 1,
+        linestyle="--" if server == BARE else "-",
+        color=color,
+        label=server,
+    )
+
+
+def _requests_per_s(measurements: Measurements, server: str, case: object) -> list[float]:
+    return [each.report.requests_per_s for each in measurements.of(server, case)]
+
+
+def _figures(cases: Sequence[object], measurements: Measurements) -> Iterator[Figure]:
+    for case in cases:
+        for server in measurements.servers:
+            rounds = _requests_per_s(measurements, server, case)
+            if rounds:
+                yield Figure(f"{case}, {server}", "requests/s", rounds, more_is_better=True)
+
+
+def _table(summaries: Sequence[tuple[object, Summary]], reference: str) -> Table:
+    rows = [
+        [
+            f"{case}, {summary.server}",
+            f"{summary.requests_per_s:,.0f}",
+            f"{summary.p50_us / 1000:.2f}",
+            f"{summary.p99_us / 1000:.2f}",
+            f"{summary.cpu_us_per_request:,.1f}",
+            f"{summary.busy:.0%}{_LIMITED if summary.short_of_core else ' '}",
+            spread_text(summary.ratio) if summary.ratio else "",
+            f"{summary.cpu_ratio.median:.3f}" if summary.cpu_ratio else "",
+            f"{summary.hot_share.median:.0%}" if summary.hot_share else "",
+        ]
+        for case, summary in summaries
+    ]
+    columns = (
+        *("case, server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "busy"),
+        *(f"of {reference} [min-max]", "by CPU", "at once"),
+    )
+    return Table("Requests/s, medians over the undisturbed rounds", columns, rows)
+
+
+def _rounds(measurements: Measurements) -> list[dict[str, Any]]:
+    """Every measurement, so that anyone can compute anew."""
+    return [
+        {
+            "server": each.server,
+            "cell": str(each.case),
+            "round": each.round_number,
+            **asdict(each.report),
+            "requests_per_s": round(each.report.requests_per_s, 1),
+            "server_cpu_s": round(each.cpu_s, 3),
+            "others_cpu_s": round(each.others_s, 3),
+            "disturbed": each.disturbed,
+        }
+        for each in measurements.counted
+    ]

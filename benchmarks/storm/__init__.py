@@ -1,1 +1,0 @@
-"""Everybody at once, everybody once a minute, and nobody."""

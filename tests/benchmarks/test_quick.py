@@ -1,0 +1,104 @@
+"""Each command runs once with `--quick`: it measures everything and leaves a valid record.
+
+Whether it was fast is never judged here.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.cli import BENCHMARKS
+from benchmarks.promises import PROMISES
+from benchmarks.record import Figure
+from tests.conftest import require_program
+
+pytestmark = pytest.mark.slow
+
+# Options that leave some of the repetitions out, to save time.
+OPTIONS = {
+    "serve": ("--cases", "identity,manifest", "--servers", "bare,minimal,uncached"),
+    "upstream": ("--cases", "identity"),
+}
+PROGRAMS = {"pages": ["wrk"], "storm": ["wrk"], "serve": ["wrk"], "upstream": ["wrk", "nginx"]}
+# Promises that a quick run measures; those about rivals of `pages` take a whole run.
+JUDGED = {
+    "pages": {"page_load", "first_request", "same_again", "one_file", "one_file_p99"},
+    "storm": {"queries_at_once", "memory_page", "idle_10k", "queries_per_view"},
+    "serve": {"same_again", "manifest"},
+    "upstream": {"behind_nginx"},
+    "lookup": {"lookup_p50", "lookup_p99", "concurrent_misses"},
+    "scale": {"memory_lookup", "lookup_p50", "lookup_p99", "start"},
+    "freshness": {"fresh_sqlite", "fresh_json", "fresh_worker"},
+    "soak": {
+        *("soak_memory", "soak_threads", "soak_tasks"),
+        *("soak_descriptors", "soak_5xx", "outage"),
+    },
+    "resources": {"shared_memory", "shared_disk"},
+    "migration": set(),
+}
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sites that several commands use are made once."""
+    return tmp_path_factory.mktemp("sites")
+
+
+@pytest.mark.parametrize("command", JUDGED)
+def test_a_quick_run_measures_everything(command: str, sites: Path, tmp_path: Path) -> None:
+    for program in PROGRAMS.get(command, ()):
+        require_program(program)
+    record = _quick_run(command, sites, tmp_path)
+    assert record["failures"] == []
+    measured = {promise["key"] for promise in record["promises"] if promise["figures"]}
+    assert measured >= JUDGED[command]
+    assert all(promise["key"] in PROMISES for promise in record["promises"])
+    assert record["figures"]
+    assert all(
+        Figure(**figure).spread.high > 0 or not figure["unit"] for figure in record["figures"]
+    )
+    assert record["options"]["quick"] is True
+    assert "commit" in record
+    assert record["tables"]
+    assert (tmp_path / f"{command}.txt").read_text()
+    if command == "serve":
+        servers = {each["server"] for each in record["rounds"]}
+        assert servers == {"bare", "gateway", "minimal", "uncached"}
+
+
+def test_every_command_has_a_quick_run_here() -> None:
+    assert set(JUDGED) == {command.name for command in BENCHMARKS}
+
+
+@pytest.mark.parametrize("command", ["serve", "pages", "storm", "upstream"])
+def test_a_missing_wrk_is_said(command: str, tmp_path: Path) -> None:
+    ended = _run([command, "--quick", "--output", str(tmp_path)], path="")
+    assert ended.returncode == 1
+    assert "wrk is not installed" in ended.stderr
+
+
+def _quick_run(command: str, sites: Path, output: Path) -> dict[str, Any]:
+    site_dir = (
+        () if command not in ("pages", "storm", "lookup", "scale") else ("--site-dir", str(sites))
+    )
+    options = OPTIONS.get(command, ())
+    ended = _run([command, "--quick", "--output", str(output), *site_dir, *options])
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    record: dict[str, Any] = json.loads((output / f"{command}.json").read_text())
+    return record
+
+
+def _run(arguments: list[str], path: str | None = None) -> "subprocess.CompletedProcess[str]":
+    environment = None if path is None else {**os.environ, "PATH": path}
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
