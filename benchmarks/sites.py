@@ -28,7 +28,7 @@ from gateway.identity.jwt import issue_token
 from gateway.lifecycle.rows import database_id
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
-from gateway.upkeep.site import CONFIG_NAME, make_site
+from gateway.upkeep.new_site import CONFIG_NAME, make_site
 
 PLUGINS = 500
 VERSIONS = (Version("1.0.0"), Version("1.1.0"))

@@ -8,16 +8,18 @@ it raises, and no database.
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from packaging.version import InvalidVersion
 from packaging.version import Version as Release
 
 from gateway.errors import AssetNotFound, AssetTypeNotAllowed
+
+T = TypeVar("T")
 
 Slug = NewType("Slug", str)
 """A plugin's name in URLs and folders: one portable path component."""
@@ -77,6 +79,14 @@ def parse_version(text: object) -> Version:
     if not _component(_VERSION, text):
         raise ValueError(f"not a version: {text!r} (letters, digits, '.', '-', '_', '+')")
     return Version(str(text))
+
+
+def parse_or_none(parse: Callable[[object], T], text: object) -> T | None:
+    """What a parser of this module makes of `text`; None where it raises ValueError."""
+    try:
+        return parse(text)
+    except ValueError:
+        return None
 
 
 def newest_version(versions: Iterable[Version]) -> Version | None:

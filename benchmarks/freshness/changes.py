@@ -23,7 +23,7 @@ from gateway.disk.storage import PluginStorage, write_atomically
 from gateway.freshness.change_log import ChangeLog
 from gateway.lifecycle.rows import insert_statement, plugin_row
 from gateway.names import Version
-from gateway.upkeep.site import install_triggers, make_tables
+from gateway.upkeep.new_site import install_triggers, make_tables
 
 Make = Callable[[Version | None], float]
 """Gives the user that version of SLUG, or takes it away (None). Returns when that was done

@@ -6,17 +6,20 @@ from typing import Any
 import click
 
 import gateway
-from gateway.cli.access import explain, sign, token
 from gateway.cli.cache import cache
+from gateway.cli.check import check
+from gateway.cli.credentials import sign, token
 from gateway.cli.demo import demo
 from gateway.cli.doctor import doctor
+from gateway.cli.explain import explain
 from gateway.cli.gc import gc
-from gateway.cli.lifecycle import disable, enable, install, rollback, uninstall, update
+from gateway.cli.init import init
+from gateway.cli.installing import disable, enable, install, rollback, uninstall, update
+from gateway.cli.listing import list_
 from gateway.cli.migration import migrate
 from gateway.cli.proxy_config import proxy_config
 from gateway.cli.publishing import publish
 from gateway.cli.serving import serve
-from gateway.cli.site import check, init, list_
 from gateway.errors import GatewayError
 
 

@@ -1,4 +1,4 @@
-"""`cache show`, `cache purge`: what the running gateways of this site remember."""
+"""`cache show`, `cache purge`: the caches of the running gateways of this site."""
 
 import http.client
 import json
@@ -10,12 +10,12 @@ import anyio
 import click
 
 from gateway.changes import Change
-from gateway.cli.parameters import SLUG, USER, VERSION
+from gateway.cli.parameters import SLUG, USER, VERSION, pass_settings
 from gateway.cli.tables import Columns
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.freshness.announcing import announcing
 from gateway.names import Slug, UserId, Version
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 
 _TIMEOUT_S = 5.0
 _VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files", "uses")
@@ -23,15 +23,15 @@ _VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files
 
 @click.group()
 def cache() -> None:
-    """What running gateways remember."""
+    """Shows or purges the caches of running gateways."""
 
 
 @cache.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.pass_obj
-def show(config_file: Path | None, as_json: bool) -> None:
-    """Shows the caches of one worker of the gateway that runs here. Needs admin.token."""
-    state = _ask(load_settings(config_file))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@pass_settings
+def show(settings: Settings, as_json: bool) -> None:
+    """Shows the caches of one worker of the gateway that runs on this host. Needs admin.token."""
+    state = _ask(settings)
     if as_json:
         click.echo(json.dumps(state, indent=2))
     else:
@@ -39,23 +39,23 @@ def show(config_file: Path | None, as_json: bool) -> None:
 
 
 @cache.command()
-@click.option("--user", type=USER, metavar="ID", help="What is known of a user.")
-@click.option("--plugin", type=SLUG, metavar="SLUG", help="Files of a plugin.")
-@click.option("--version", type=VERSION, help="Files of this version alone.")
-@click.option("--hard", is_flag=True, help="Nothing stands in while a source fails.")
-@click.pass_obj
+@click.option("--user", type=USER, metavar="ID", help="Purge what is cached about this user.")
+@click.option("--plugin", type=SLUG, metavar="SLUG", help="Purge the files of this plugin.")
+@click.option("--version", type=VERSION, help="Purge only the files of this version.")
+@click.option("--hard", is_flag=True, help="Also drop answers that are kept for outages.")
+@pass_settings
 def purge(
-    config_file: Path | None,
+    settings: Settings,
     user: UserId | None,
     plugin: Slug | None,
     version: Version | None,
     hard: bool,
 ) -> None:
-    """Makes all workers ask anew: for a user, for a plugin's files, or for everything."""
+    """Makes all workers ask again: about a user, about a plugin's files, or about everything."""
     if version is not None and plugin is None:
         raise click.UsageError("--version needs --plugin")
     change = Change(user, plugin, version, hard=hard)
-    anyio.run(_announce, load_settings(config_file), change)
+    anyio.run(_announce, settings, change)
     click.echo("told all workers")
 
 
@@ -70,9 +70,11 @@ def _fail(whom: str, error: OSError) -> NoReturn:
 
 
 def _ask(settings: Settings) -> Any:
-    """Raises: ConfigurationError; GatewayError, if nobody answers as hoped."""
+    """Raises: ConfigurationError; GatewayError, if no gateway answers, or with an error."""
     if not settings.admin.token:
-        raise ConfigurationError("admin.token: expected a token, caches are shown to its holder")
+        raise ConfigurationError(
+            "admin.token: expected a token, only its holder may see the caches"
+        )
     connection = _connection(settings)
     try:
         connection.request("GET", "/-/cache", headers=_credential(settings))

@@ -13,7 +13,7 @@ import uvicorn
 from rich.console import Console
 
 from gateway.demo.application import create_demo_app
-from gateway.demo.site import DemoSite
+from gateway.demo.demo_site import DemoSite
 from gateway.processes.listener import Listener
 from gateway.processes.server import server_config
 from gateway.settings import load_settings

@@ -1,8 +1,6 @@
-"""`doctor`: database, JSON files and shared/ held against each other."""
+"""`doctor`: compares database, JSON files and shared/."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,31 +10,35 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.cli.opening import PATIENCE, opened_site
-from gateway.cli.reporting import echo_json, plural, progress
+from gateway.cli.opening import opened_site
+from gateway.cli.parameters import pass_patient_settings
+from gateway.cli.reporting import echo_json, plural, report_all
+from gateway.database.tables import PluginDatabase
+from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 from gateway.upkeep.backups import Backup
-from gateway.upkeep.doctor import Doctor, Examined, shared_folders
+from gateway.upkeep.doctor import Doctor
 from gateway.upkeep.findings import Code, Finding, Severity
+from gateway.upkeep.version_findings import shared_folders
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
-# A site where everybody has the same problem is not told 100,000 times; --json tells all.
+# On some sites all users have the same problem. --json lists each of them.
 _MOST_SHOWN = 10
 
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.pass_obj
-def doctor(config_file: Path | None, fix: bool, as_json: bool) -> None:
-    """Holds database, JSON files and shared/ against each other.
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@pass_patient_settings
+def doctor(settings: Settings, fix: bool, as_json: bool) -> None:
+    """Compares the database, the JSON files and shared/ with each other.
 
-    Exit code 1 if a problem remains; notes are none.
+    Exit code 1 if a problem remains; notes are not problems.
     """
     report = _Report(as_json=as_json)
-    anyio.run(_examine, load_settings(config_file, overrides=PATIENCE), fix, report)
+    anyio.run(_examine, settings, fix, report)
     report.close()
 
 
@@ -51,46 +53,54 @@ async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
                 backup=backup,
                 announce=announce,
             )
-            folders = sum(1 for _ in storage.user_folders())
-            users = await database.count_users()
-            if fix and folders and not users:
-                raise ConfigurationError(
-                    f"database.url: no user has a row, and {plural(folders, 'user')} have folders:"
-                    " is it the right database? --fix would take all entries from them"
-                )
-            versions = sum(1 for _ in shared_folders(storage))
-            await _say_all(report, "JSON files", folders, doctor.examine_files())
-            await _say_all(report, "rows", users, doctor.examine_rows())
-            await _say_all(report, "modules", None, doctor.examine_modules())
-            await _say_all(report, "versions", versions, doctor.examine_versions())
-            await _say_all(report, "staging", None, doctor.examine_staging())
-        report.looked_at = {"folders": folders, "users": users, "versions": versions}
-        report.backup = backup.path if backup is not None and backup.is_made else None
+            totals = await _count(storage, database)
+            if fix:
+                _refuse_without_rows(totals)
+            await _report_all(doctor, totals, report)
+        report.totals = totals
+        report.backup = None if backup is None else backup.written_path
 
 
-async def _say_all(
-    report: "_Report", what: str, total: int | None, examined: AsyncGenerator[Examined, None]
-) -> None:
-    with progress(what, total) as advance:
-        async with aclosing(examined):
-            async for part in examined:
-                for finding in part.findings:
-                    report.say(finding)
-                advance(part.count)
+async def _count(storage: PluginStorage, database: PluginDatabase) -> dict[str, int]:
+    return {
+        "folders": sum(1 for _ in storage.user_folders()),
+        "users": await database.count_users(),
+        "versions": sum(1 for _ in shared_folders(storage)),
+    }
+
+
+def _refuse_without_rows(totals: dict[str, int]) -> None:
+    """Raises: ConfigurationError, if --fix would take all plugins from everybody."""
+    if totals["folders"] and not totals["users"]:
+        raise ConfigurationError(
+            f"database.url: no user has a row, and {plural(totals['folders'], 'user')} have"
+            " folders: is it the right database? --fix would take all entries from them"
+        )
+
+
+async def _report_all(doctor: Doctor, totals: dict[str, int], report: "_Report") -> None:
+    for what, total, examined in (
+        ("JSON files", totals["folders"], doctor.examine_files()),
+        ("rows", totals["users"], doctor.examine_rows()),
+        ("modules", None, doctor.examine_modules()),
+        ("versions", totals["versions"], doctor.examine_versions()),
+        ("staging", None, doctor.examine_staging()),
+    ):
+        await report_all(what, total, examined, report.add)
 
 
 class _Report:
-    """Findings: at once for machines, by code and shortened for people."""
+    """Prints findings: as JSON at once, as text at the end, grouped by code and shortened."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._shown: dict[tuple[Severity, Code], list[Finding]] = {}
         self._counts: Counter[tuple[Severity, Code]] = Counter()
         self._fixed = self._remaining = 0
-        self.looked_at: dict[str, int] = {}
+        self.totals: dict[str, int] = {}
         self.backup: Path | None = None
 
-    def say(self, finding: Finding) -> None:
+    def add(self, finding: Finding) -> None:
         self._fixed += finding.fixed
         self._remaining += finding.remains
         if self._as_json:
@@ -103,11 +113,11 @@ class _Report:
             shown.append(finding)
 
     def close(self) -> None:
-        """The summary. Raises: SystemExit, if a problem remains."""
+        """Prints the summary. Raises: SystemExit, if a problem remains."""
         if self._as_json:
             backup = None if self.backup is None else str(self.backup)
             summary = {"remaining": self._remaining, "fixed": self._fixed, "backup": backup}
-            echo_json({"summary": {**self.looked_at, **summary}})
+            echo_json({"summary": {**self.totals, **summary}})
         else:
             self._show()
         if self._remaining:
@@ -126,7 +136,7 @@ class _Report:
                 console.print(f"    … and {count - len(shown):,} more (--json lists all)")
             if shown[0].hint:
                 console.print(f"    [dim]{escape(shown[0].hint)}[/]")
-        counted = ", ".join(plural(self.looked_at[name], name[:-1]) for name in self.looked_at)
+        counted = ", ".join(plural(count, name[:-1]) for name, count in self.totals.items())
         remaining = plural(self._remaining, "problem") if self._remaining else "no problems"
         fixed = f", {self._fixed:,} fixed" if self._fixed else ""
         console.print(f"looked at {counted}: {remaining}{fixed}")

@@ -1,30 +1,32 @@
-"""`gc`: versions that nobody needs any more."""
+"""`gc`: removes versions that nobody needs any more."""
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import anyio
 import click
 from rich.console import Console
 from rich.filesize import decimal
 
-from gateway.cli.opening import PATIENCE, opened_database
+from gateway.cli.opening import opened_database
+from gateway.cli.parameters import pass_patient_settings
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 
 
 @click.command()
-@click.option("--apply", is_flag=True, help="Remove them; otherwise they are only named.")
-@click.pass_obj
-def gc(config_file: Path | None, apply: bool) -> None:
-    """Versions that no row refers to, past lifecycle.retention_days, asked for by nobody.
+@click.option("--apply", is_flag=True, help="Remove them; without it they are only listed.")
+@pass_patient_settings
+def gc(settings: Settings, apply: bool) -> None:
+    """Lists published versions that no user has, and which of them are collectable.
 
-    A version that was never seen without a reference is retained from this run on.
+    A version is collectable when lifecycle.retention_days have passed since its last row was
+    removed, and nobody has requested its files lately. If that moment is not known, the days
+    count from the first run that finds no row.
     """
-    anyio.run(_gc, load_settings(config_file, overrides=PATIENCE), apply)
+    anyio.run(_gc, settings, apply)
 
 
 async def _gc(settings: Settings, apply: bool) -> None:

@@ -1,8 +1,6 @@
-"""`migrate`: installed_plugins.json files made minimal, and back again."""
+"""`migrate`: makes installed_plugins.json files minimal, and restores them."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,65 +11,69 @@ import anyio
 import click
 
 from gateway.changes import Change
-from gateway.cli.opening import PATIENCE, opened_site
-from gateway.cli.parameters import user_option
-from gateway.cli.reporting import echo_json, plural, progress
+from gateway.cli.opening import opened_site
+from gateway.cli.parameters import pass_patient_settings, user_option
+from gateway.cli.reporting import echo_json, plural, progress, report_all
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.names import UserId
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 from gateway.threads import threads
 from gateway.upkeep.backups import (
     Backup,
     Restored,
-    Restoring,
+    RestoreState,
     count_originals,
     read_backup,
     restore,
 )
-from gateway.upkeep.migration import REFUSALS, Chunk, Migration, Outcome, State
+from gateway.upkeep.migration import REFUSALS, FileState, MigratedFile, Migration
 from gateway.upkeep.population import chunks_of, users_with_rows, with_folders
 
 _WORDS: dict[StrEnum, tuple[str, str]] = {
-    State.MADE_MINIMAL: ("made minimal", "would be made minimal"),
-    State.WRITTEN: ("written from the table", "would be written from the table"),
-    State.REFUSED: ("refused", "refused"),
-    State.LEFT_ALONE: ("left alone", "left alone"),
-    State.CHANGED_MEANWHILE: ("left alone", "left alone"),
-    State.MINIMAL: ("minimal already", "minimal already"),
-    Restoring.RESTORED: ("restored", "would be restored"),
-    Restoring.AS_BEFORE: ("as before the migration", "as before the migration"),
-    Restoring.CHANGED_SINCE: (
+    FileState.MADE_MINIMAL: ("made minimal", "would be made minimal"),
+    FileState.WRITTEN: ("written from the table", "would be written from the table"),
+    FileState.REFUSED: ("refused", "refused"),
+    FileState.LEFT_ALONE: ("left alone", "left alone"),
+    FileState.CHANGED_MEANWHILE: ("left alone", "left alone"),
+    FileState.MINIMAL: ("minimal already", "minimal already"),
+    RestoreState.RESTORED: ("restored", "would be restored"),
+    RestoreState.AS_BEFORE: ("as before the migration", "as before the migration"),
+    RestoreState.CHANGED_SINCE: (
         "left alone: changed since the migration",
         "left alone: changed since the migration",
     ),
-    Restoring.FAILED: ("left alone", "left alone"),
+    RestoreState.FAILED: ("left alone", "left alone"),
 }
-"""Of a state: what was done, and what a dry run says of it."""
+"""For each state: what was done, and what a dry run says instead."""
 
 
 @click.command()
-@click.option("--apply", is_flag=True, help="Do it; otherwise only say what would be done.")
+@click.option(
+    "--apply",
+    is_flag=True,
+    help="Change the files; without it the command only says what it would change.",
+)
 @click.option(
     "--restore",
     "backup_file",
     metavar="BACKUP",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Put the originals of this backup back instead.",
+    help="Instead, restore the original files from this backup.",
 )
 @click.option(
     "--prefer",
     type=click.Choice(["database"]),
-    help="Also drop values that contradict the database; otherwise their files are left alone.",
+    help="Also drop values that contradict the database; without it such files stay as they are.",
 )
 @click.option(
     "--write-missing", is_flag=True, help="Write files for users who have rows but no file."
 )
 @user_option(required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.pass_obj
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@pass_patient_settings
 def migrate(
-    config_file: Path | None,
+    settings: Settings,
     apply: bool,
     backup_file: Path | None,
     prefer: str | None,
@@ -79,11 +81,10 @@ def migrate(
     user: UserId | None,
     as_json: bool,
 ) -> None:
-    """Makes users' JSON files minimal: what the database says too leaves them.
+    """Makes users' JSON files minimal: removes what the database holds as well.
 
     Exit code 1 if a file was refused or left alone.
     """
-    settings = load_settings(config_file, overrides=PATIENCE)
     report = _Report(applied=apply, as_json=as_json)
     if backup_file is not None:
         if prefer or write_missing or user:
@@ -95,7 +96,7 @@ def migrate(
 
 
 class _Report:
-    """Says what became of each user, and at the end of all."""
+    """Prints what was done with each file, and a summary."""
 
     def __init__(self, *, applied: bool, as_json: bool) -> None:
         self.applied = applied
@@ -103,18 +104,18 @@ class _Report:
         self._counts: Counter[StrEnum] = Counter()
         self.backup: Path | None = None
 
-    def say(self, outcome: Outcome | Restored) -> None:
-        self._counts[outcome.state] += 1
-        if outcome.state in (State.MINIMAL, Restoring.AS_BEFORE):
+    def add(self, file: MigratedFile | Restored) -> None:
+        self._counts[file.state] += 1
+        if file.state in (FileState.MINIMAL, RestoreState.AS_BEFORE):
             return
         if self._as_json:
-            echo_json(asdict(outcome))
+            echo_json(asdict(file))
             return
-        for line in self._lines(outcome):
+        for line in self._lines(file):
             click.echo(line)
 
     def close(self) -> None:
-        """The summary. Raises: SystemExit, if something was refused."""
+        """Prints the summary. Raises: SystemExit, if a file was refused or left alone."""
         if self._as_json:
             backup = None if self.backup is None else str(self.backup)
             summary = {"applied": self.applied, "backup": backup, "users": self._counts}
@@ -129,7 +130,7 @@ class _Report:
                 click.echo(f"originals: {self.backup} (gateway migrate --restore)")
             elif not self.applied:
                 click.echo("nothing was written: a dry run, --apply does it")
-        refused = {*REFUSALS, Restoring.CHANGED_SINCE, Restoring.FAILED}
+        refused = {*REFUSALS, RestoreState.CHANGED_SINCE, RestoreState.FAILED}
         if any(self._counts[state] for state in refused):
             raise SystemExit(1)
 
@@ -137,22 +138,22 @@ class _Report:
         done, would = _WORDS[state]
         return done if self.applied else would
 
-    def _lines(self, outcome: Outcome | Restored) -> list[str]:
-        said = f"user {outcome.user}: {self._words(outcome.state)}"
-        if outcome.reason:
-            said += f": {outcome.reason}"
-        if isinstance(outcome, Restored):
-            return [said]
+    def _lines(self, file: MigratedFile | Restored) -> list[str]:
+        summary = f"user {file.user}: {self._words(file.state)}"
+        if file.reason:
+            summary += f": {file.reason}"
+        if isinstance(file, Restored):
+            return [summary]
         details = [
-            *(f"  {slug}: drops {', '.join(keys)}" for slug, keys in outcome.dropped.items()),
+            *(f"  {slug}: drops {', '.join(keys)}" for slug, keys in file.dropped.items()),
             *(
                 f"  {slug}: moves {', '.join(keys)} into installation_metadata"
-                for slug, keys in outcome.moved.items()
+                for slug, keys in file.moved.items()
             ),
-            *(f"  {slug}" for slug in outcome.wrote),
-            *(f"  {contradiction}" for contradiction in outcome.contradictions),
+            *(f"  {slug}" for slug in file.wrote),
+            *(f"  {contradiction}" for contradiction in file.contradictions),
         ]
-        return [said, *details]
+        return [summary, *details]
 
 
 async def _migrate(
@@ -173,31 +174,13 @@ async def _migrate(
                 announce=announce,
             )
             count = 1 if only else sum(1 for _ in storage.users_with_folder())
-            await _say_all(
-                report,
-                "comparing",
-                count,
-                migration.minimise_files(with_folders(storage, only)),
-            )
+            files = migration.minimise_files(with_folders(storage, only))
+            await report_all("comparing", count, files, report.add)
             if write_missing:
-                await _say_all(
-                    report,
-                    "writing",
-                    1 if only else await database.count_users(),
-                    migration.write_missing_files(users_with_rows(database, only)),
-                )
-        report.backup = backup.path if backup is not None and backup.is_made else None
-
-
-async def _say_all(
-    report: _Report, what: str, total: int, chunks: AsyncGenerator[Chunk, None]
-) -> None:
-    with progress(what, total) as advance:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                for outcome in chunk.outcomes:
-                    report.say(outcome)
-                advance(chunk.users)
+                count = 1 if only else await database.count_users()
+                files = migration.write_missing_files(users_with_rows(database, only))
+                await report_all("writing", count, files, report.add)
+        report.backup = None if backup is None else backup.written_path
 
 
 async def _restore(settings: Settings, backup_file: Path, report: _Report) -> None:
@@ -208,7 +191,7 @@ async def _restore(settings: Settings, backup_file: Path, report: _Report) -> No
         async with announcing(settings) as announce, threads() as in_threads:
             for chunk in chunks_of(read_backup(backup_file)):
                 for restored in await in_threads(put_back, chunk):
-                    report.say(restored)
-                    if restored.state is Restoring.RESTORED and report.applied:
+                    report.add(restored)
+                    if restored.state is RestoreState.RESTORED and report.applied:
                         announce(Change(user=restored.user))
                 advance(len(chunk))

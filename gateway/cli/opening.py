@@ -1,17 +1,13 @@
 """A site's folders and database, opened for a command."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from gateway.database.connections import connect
 from gateway.database.tables import PluginDatabase
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
-
-PATIENCE: Mapping[str, Mapping[str, Any]] = {"database": {"query_timeout": 60.0}}
-"""Settings for commands that look at all users: their queries are long, and no page waits."""
 
 
 @asynccontextmanager

@@ -1,15 +1,45 @@
-"""Parameters that several commands share: names that parse, or one clear line."""
+"""What commands take: the settings, and names that are parsed or refused with one line."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from gateway.names import parse_slug, parse_user_id, parse_version
+from gateway.settings import Settings, load_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PATIENCE: Mapping[str, Mapping[str, Any]] = {"database": {"query_timeout": 60.0}}
+
+
+def pass_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Loads the settings and passes them to the command as its first argument."""
+    return _passing(command, {})
+
+
+def pass_patient_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """The settings, with a long query timeout: the command asks about many users at once, and
+    no page waits for it."""
+    return _passing(command, _PATIENCE)
+
+
+def _passing(
+    command: Callable[Concatenate[Settings, P], R], overrides: Mapping[str, Mapping[str, Any]]
+) -> Callable[P, R]:
+    @wraps(command)
+    def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
+        config_file: Path | None = click.get_current_context().obj
+        return command(load_settings(config_file, overrides=overrides), *args, **kwargs)
+
+    return with_settings
 
 
 class Name(click.ParamType[Any]):
-    """A command-line text that one of the parsers of names.py takes."""
+    """A text of the command line that one of the parsers in names.py accepts."""
 
     def __init__(self, name: str, parse: Callable[[object], Any]) -> None:
         self.name = name
@@ -23,7 +53,7 @@ class Name(click.ParamType[Any]):
 
 
 def _parse_text(text: object) -> str:
-    """Raises: ValueError, for bytes of the command line that are no UTF-8."""
+    """Raises: ValueError, if the bytes of the command line are not UTF-8."""
     str(text).encode()
     return str(text)
 

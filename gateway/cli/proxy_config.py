@@ -1,14 +1,14 @@
-"""`proxy-config`: what a reverse proxy in front of the gateway must be told."""
+"""`proxy-config`: prints the configuration of a reverse proxy in front of the gateway."""
 
 import re
-from pathlib import Path
 from typing import Literal
 
 import click
 
+from gateway.cli.parameters import pass_settings
 from gateway.errors import ConfigurationError
 from gateway.proxies import MODES, Mode, caddy, facts_of, nginx, remark_on
-from gateway.settings import load_settings
+from gateway.settings import Settings
 
 _LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_*.-]+")
@@ -34,8 +34,8 @@ def _matching(pattern: re.Pattern[str], expected: str) -> click.ParamType[str]:
 @click.option(
     "--mode",
     type=click.Choice(MODES),
-    help="proxy: the gateway sends files; accel: it names them; authorize: it is asked who may"
-    " have them. Otherwise what delivery.mode says.",
+    help="proxy: the gateway sends the files; accel: it tells the proxy which file to send;"
+    " authorize: the proxy asks it who may have a file. By default what delivery.mode says.",
 )
 @click.option(
     "--listen",
@@ -49,7 +49,7 @@ def _matching(pattern: re.Pattern[str], expected: str) -> click.ParamType[str]:
     "--server-name",
     metavar="NAME",
     type=_matching(_SERVER_NAME, "the name of a host"),
-    help="Host name to answer for; otherwise all.",
+    help="Host name to answer for; by default all.",
 )
 @click.option(
     "--permissions-folder",
@@ -57,13 +57,13 @@ def _matching(pattern: re.Pattern[str], expected: str) -> click.ParamType[str]:
     show_default=True,
     metavar="DIR",
     type=_matching(_FOLDER, "an absolute path"),
-    help="nginx, authorize: where permissions are remembered; in memory (tmpfs).",
+    help="nginx, authorize: folder of the remembered permissions; it should be in memory (tmpfs).",
 )
-@click.option("--brotli", is_flag=True, help="nginx: use its brotli_static module.")
-@click.option("--site", is_flag=True, help="nginx: only what belongs inside http {}.")
-@click.pass_obj
+@click.option("--brotli", is_flag=True, help="nginx: use the module brotli_static.")
+@click.option("--site", is_flag=True, help="nginx: print only what belongs inside http {}.")
+@pass_settings
 def proxy_config(
-    config_file: Path | None,
+    settings: Settings,
     proxy: Literal["nginx", "caddy"],
     mode: Mode | None,
     listen: str,
@@ -73,9 +73,7 @@ def proxy_config(
     site: bool,
 ) -> None:
     """Prints a configuration of nginx or Caddy for the current settings."""
-    settings = load_settings(config_file)
-    if mode is None:
-        mode = "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode
+    mode = mode or _mode_of(settings)
     facts = facts_of(settings, mode)
     if proxy == "nginx":
         text = nginx.configuration(
@@ -93,3 +91,7 @@ def proxy_config(
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)
+
+
+def _mode_of(settings: Settings) -> Mode:
+    return "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode

@@ -1,5 +1,7 @@
-"""`publish`: a plugin's files become a version that all users share."""
+"""`publish`: makes a plugin's files a version that all users share."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -8,41 +10,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.changes import Change
-from gateway.cli.parameters import SLUG, VERSION
+from gateway.cli.parameters import SLUG, VERSION, pass_settings
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.publishing import publish as publish_version
 from gateway.names import Slug, Version
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("--slug", type=SLUG, help="Where plugin.json and package.json do not say it.")
-@click.option("--version", type=VERSION, help="Where plugin.json and package.json do not say it.")
-@click.pass_obj
-def publish(
-    config_file: Path | None, source: Path, slug: Slug | None, version: Version | None
-) -> None:
+@click.option("--slug", type=SLUG, help="The slug, if plugin.json and package.json have none.")
+@click.option(
+    "--version", type=VERSION, help="The version, if plugin.json and package.json have none."
+)
+@pass_settings
+def publish(settings: Settings, source: Path, slug: Slug | None, version: Version | None) -> None:
     """Publishes a folder, .zip or .tar.gz: checked, encoded, and never changed afterwards.
 
-    The same version again with the same content is nothing to do; with other content it is
+    If the version is published already, the same content changes nothing, and other content is
     refused.
     """
-    settings = load_settings(config_file)
-    storage = PluginStorage(settings.plugins_dir)
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        tasks = {
-            what: bars.add_task(what, total=None) for what in ("copying", "encoding", "writing")
-        }
-
-        def show(what: str, done: int, total: int) -> None:
-            bars.update(tasks[what], completed=done, total=total)
-
+    with _progress_bars() as show:
         published = publish_version(
-            storage,
+            PluginStorage(settings.plugins_dir),
             source,
             slug=slug,
             version=version,
@@ -51,11 +42,21 @@ def publish(
         )
     names = f"{published.slug} {published.version}"
     if published.is_new:
-        change = Change(slug=published.slug, version=published.version)
-        anyio.run(_announce, settings, change)
+        anyio.run(_announce, settings, Change(slug=published.slug, version=published.version))
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:
         click.echo(f"{names} is there already with the same content, build {published.build}")
+
+
+@contextmanager
+def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr for each step; yields what shows (step, done, total)."""
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks = {
+            step: bars.add_task(step, total=None) for step in ("copying", "encoding", "writing")
+        }
+        yield lambda step, done, total: bars.update(tasks[step], completed=done, total=total)
 
 
 async def _announce(settings: Settings, change: Change) -> None:

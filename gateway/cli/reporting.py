@@ -1,14 +1,18 @@
 """How commands that look at all users report: results to stdout, progress to stderr."""
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from typing import Any, Protocol, TypeVar
 
 import click
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from gateway.upkeep.population import Examined
+
+T = TypeVar("T")
 
 
 class Advance(Protocol):
@@ -33,6 +37,21 @@ def progress(what: str, total: int | None) -> Iterator[Advance]:
     with bars:
         task = bars.add_task(what, total=total)
         yield lambda count: bars.advance(task, count)
+
+
+async def report_all(
+    what: str,
+    total: int | None,
+    parts: AsyncGenerator[Examined[T], None],
+    report: Callable[[T], None],
+) -> None:
+    """Reports everything that is found, below a progress bar."""
+    with progress(what, total) as advance:
+        async with aclosing(parts):
+            async for part in parts:
+                for found in part.reports:
+                    report(found)
+                advance(part.count)
 
 
 def echo_json(values: Mapping[str, Any]) -> None:

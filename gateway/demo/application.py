@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
-from gateway.demo.site import USERS
+from gateway.demo.demo_site import USERS
 from gateway.hot_path.front import Answer, Front
 from gateway.identity import Headers
 from gateway.identity.jwt import issue_token

@@ -1,9 +1,9 @@
 """Originals of installed_plugins.json files that a command changed: `plugins/backups/`.
 
-A backup is one file of lines, an object each: `user`, `before` (the whole file as it was; null:
-there was none) and `after` (SHA-256 of what the command wrote). Its lines are durable before
-the files they are of are replaced, so every change can be taken back, wherever the command was
-killed; a file that was changed again since is left alone. Blocking.
+A backup is a file with one JSON object per line: `user`, `before` (the whole file as it was; null
+if there was none) and `after` (SHA-256 of what the command wrote). A line is durable before the
+user's file is replaced, so every change can be taken back, also after a command was killed. A
+file that has changed again since then is left alone. Blocking.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from gateway.names import UserId, parse_user_id
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """One user's file before a change, and how to know what the change made of it."""
+    """One user's file before a change, and the digest of the file after it."""
 
     user: UserId
     before: bytes | None
@@ -36,51 +36,55 @@ class Original:
 
 
 class Backup:
-    """A new backup; its file is made with its first line."""
+    """A new backup; its file is created together with its first line."""
 
     def __init__(self, storage: PluginStorage, command: str, now: datetime) -> None:
-        self.path = storage.backups / f"{command}-{now:%Y%m%dT%H%M%S.%fZ}.jsonl"
-        self.is_made = False
+        self._path = storage.backups / f"{command}-{now:%Y%m%dT%H%M%S.%fZ}.jsonl"
+        self.written_path: Path | None = None
+        """The file, once it has a line."""
 
     def add(self, originals: Sequence[Original]) -> None:
-        """After return they are on the disk. Raises: StorageError."""
+        """Writes lines; they are durable when this returns. Raises: StorageError."""
         lines = b"".join(_encode(original) for original in originals)
         try:
-            self.path.parent.mkdir(exist_ok=True)
-            with self.path.open("ab" if self.is_made else "xb") as file:
+            self._path.parent.mkdir(exist_ok=True)
+            with self._path.open("ab" if self.written_path else "xb") as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
-            if not self.is_made:
-                sync_folder(self.path.parent)
-                sync_folder(self.path.parent.parent)
+            if self.written_path is None:
+                sync_folder(self._path.parent)
+                sync_folder(self._path.parent.parent)
         except OSError as error:
-            raise StorageError(f"{self.path}: cannot be written: {error}") from error
-        self.is_made = True
+            raise StorageError(f"{self._path}: cannot be written: {error}") from error
+        self.written_path = self._path
 
 
-class Restoring(StrEnum):
-    """What became of one line of a backup."""
+class RestoreState(StrEnum):
+    """What was done with one line of a backup."""
 
     RESTORED = "restored"
     AS_BEFORE = "as_before"
-    """The file is the original already: the command was killed, or this was done before."""
+    """The file already is the original: the command was killed, or this ran before."""
     CHANGED_SINCE = "changed_since"
-    """Somebody else's change would be lost: left alone."""
+    """Somebody else changed the file since then, and their change would be lost: left alone."""
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
+    """What was done with one user's file, or would be."""
+
     user: UserId
-    state: Restoring
+    state: RestoreState
     reason: str = ""
 
 
 def read_backup(path: Path) -> Iterator[Original]:
-    """Its lines; of several of one user the last, which is of the change that was made.
+    """The lines of a backup. If a user has several, only the last one belongs to a change that
+    was made.
 
-    Raises: StorageError, if it is no backup.
+    Raises: StorageError, if the file is no backup.
     """
     last = {original.user: number for number, original in _lines(path)}
     for number, original in _lines(path):
@@ -89,24 +93,24 @@ def read_backup(path: Path) -> Iterator[Original]:
 
 
 def count_originals(path: Path) -> int:
-    """Raises: StorageError, if it is no backup."""
+    """Raises: StorageError, if the file is no backup."""
     return sum(1 for _ in _lines(path))
 
 
 def restore(storage: PluginStorage, original: Original, *, apply: bool) -> Restored:
-    """Puts one original back, unless its file is not what the command made of it."""
+    """Restores one original, if its file still is what the command wrote."""
     try:
         with storage.locked(original.user) if apply else nullcontext():
-            found = storage.read_content(original.user)
-            if found == original.before:
-                return Restored(original.user, Restoring.AS_BEFORE)
-            if found is None or _digest(found) != original.after:
-                return Restored(original.user, Restoring.CHANGED_SINCE)
+            content = storage.read_content(original.user)
+            if content == original.before:
+                return Restored(original.user, RestoreState.AS_BEFORE)
+            if content is None or _digest(content) != original.after:
+                return Restored(original.user, RestoreState.CHANGED_SINCE)
             if apply:
                 _put_back(storage, original)
     except StorageError as error:
-        return Restored(original.user, Restoring.FAILED, str(error))
-    return Restored(original.user, Restoring.RESTORED)
+        return Restored(original.user, RestoreState.FAILED, str(error))
+    return Restored(original.user, RestoreState.RESTORED)
 
 
 def _put_back(storage: PluginStorage, original: Original) -> None:
@@ -127,7 +131,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Original]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
-                    return  # killed while it was written: nothing was changed after it
+                    return  # the command was killed here, before it changed the file
                 yield number, _decode(path, number, line)
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from error

@@ -1,43 +1,46 @@
-"""What would stop a site from serving, found before a user finds it."""
+"""What would stop a site from serving, found before a user meets it."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 
 from gateway.core import Core
-from gateway.database.tables import PluginRecord
+from gateway.database.tables import PluginDatabase, PluginRecord
+from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.names import UserId
 from gateway.settings import Settings
+from gateway.upkeep.findings import Severity
 
-# RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it. A token that anybody may
-# guess at needs no less.
+# RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it. The admin token can be
+# guessed as well, so the same length is expected of it.
 _SHORT_SECRET_BYTES = 32
-# To read as many takes about 10 ms.
+# A query that reads this many rows takes about 10 ms.
 _MANY_ROWS = 20_000
-# Of 32 random hex digits, one in 28 million has fewer different ones; a repeated word has.
+# One in 28 million texts of 32 random hex digits has fewer different digits; a repeated word has.
 _FEW_CHARACTERS = 8
 
 
-class Level(Enum):
-    OK = "ok"
-    WARNING = "warning"
-    ERROR = "error"
-
-
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One fact about the site; `hint` says what to do where something is to be done."""
+class CheckResult:
+    """One line of `gateway check`. A note says what is in order; `hint` says what to do."""
 
-    level: Level
+    severity: Severity
     subject: str
     text: str
     hint: str = ""
 
 
+@dataclass(slots=True)
+class _Rows:
+    """What the table `plugin` holds: its users, and how many rows make each record."""
+
+    users: set[UserId] = field(default_factory=set)
+    records: Counter[PluginRecord] = field(default_factory=Counter)
+
+
 def require_servable(settings: Settings) -> None:
-    """What must be right before a server starts, without opening the database.
+    """Checks what must be right before a server starts, without opening the database.
 
     Raises: ConfigurationError, one line.
     """
@@ -48,30 +51,30 @@ def require_servable(settings: Settings) -> None:
         )
 
 
-async def check(settings: Settings) -> AsyncIterator[Finding]:
-    """Findings, most basic first; ends early where the next ones would make no sense."""
+async def check_site(settings: Settings) -> AsyncIterator[CheckResult]:
+    """Results, the most basic first; ends early where the next checks would be meaningless."""
     try:
         require_servable(settings)
         core = Core(settings)
     except ConfigurationError as error:
-        yield Finding(Level.ERROR, "configuration", str(error))
+        yield CheckResult(Severity.ERROR, "configuration", str(error))
         return
     chain = ", ".join(settings.identity.chain)
-    yield Finding(Level.OK, "configuration", f"valid; users are known by: {chain}")
-    for finding in _weak_secrets(settings):
-        yield finding
+    yield CheckResult(Severity.NOTE, "configuration", f"valid; users are known by: {chain}")
+    for result in _weak_secrets(settings):
+        yield result
     try:
         async with core.running(follow_changes=False):
-            async for finding in _check_site(core):
-                yield finding
+            async for result in _check_sources(core):
+                yield result
     except ConfigurationError as error:
-        yield Finding(Level.ERROR, "database", str(error))
+        yield CheckResult(Severity.ERROR, "database", str(error))
     except SourceUnavailable as error:
-        yield Finding(Level.ERROR, "database", error.reason)
+        yield CheckResult(Severity.ERROR, "database", error.reason)
 
 
-def _weak_secrets(settings: Settings) -> Iterator[Finding]:
-    """Secrets that are used and can be guessed."""
+def _weak_secrets(settings: Settings) -> Iterator[CheckResult]:
+    """Secrets that are in use and can be guessed."""
     identity = settings.identity
     secrets = {
         "identity.jwt.secret": identity.jwt.secret if "jwt" in identity.chain else "",
@@ -87,73 +90,79 @@ def _weak_secrets(settings: Settings) -> Iterator[Finding]:
         else:
             continue
         hint = f"expected at least {_SHORT_SECRET_BYTES} random bytes: openssl rand -base64 32"
-        yield Finding(Level.WARNING, "configuration", f"{name} {problem}", hint)
+        yield CheckResult(Severity.WARNING, "configuration", f"{name} {problem}", hint)
 
 
-async def _check_site(core: Core) -> AsyncIterator[Finding]:
-    storage = core.storage
-    users: set[UserId] = set()
-    held: Counter[PluginRecord] = Counter()
-    async for pairs in core.database.read_all_records():
-        users.update(user for user, _ in pairs)
-        held.update(record for _, record in pairs)
-    yield Finding(Level.OK, "database", f"{held.total()} plugin rows of {len(users)} users")
-    finding = await _missing_index(core)
-    if finding is not None:
-        yield finding
-
+async def _check_sources(core: Core) -> AsyncIterator[CheckResult]:
+    """The database and the plugins folder."""
+    storage, rows = core.storage, await _read_rows(core.database)
+    count = rows.records.total()
+    yield CheckResult(Severity.NOTE, "database", f"{count} plugin rows of {len(rows.users)} users")
+    if core.settings.access.public:
+        async for result in _missing_index(core.database):
+            yield result
     if not storage.shared.is_dir():
-        yield Finding(Level.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
+        yield CheckResult(Severity.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
         return
     published = sum(1 for _ in storage.published())
-    yield Finding(Level.OK, "storage", f"{published} published versions in {storage.shared}")
-
-    unusable = sum(held[record] for record in held if record.enabled and record.version is None)
-    if unusable:
-        yield Finding(Level.WARNING, "database", f"{unusable} enabled rows hold no usable version")
-    missing = {
-        (record.slug, record.version)
-        for record in held
-        if record.enabled
-        and record.version is not None
-        and not storage.is_published(record.slug, record.version)
-    }
-    for slug, version in sorted(missing):
-        yield Finding(
-            Level.WARNING,
-            "storage",
-            f"{slug} {version} has enabled rows but no folder",
-            f"expected {storage.construct_shared_path(slug, version)}",
-        )
-    finding = _missing_files(core, users)
-    if finding is not None:
-        yield finding
+    text = f"{published} published versions in {storage.shared}"
+    yield CheckResult(Severity.NOTE, "storage", text)
+    for result in _unusable_versions(rows.records, storage):
+        yield result
+    missing_is_denied = core.settings.access.missing_installations == "deny"
+    for result in _missing_files(rows.users, storage, missing_is_denied=missing_is_denied):
+        yield result
 
 
-async def _missing_index(core: Core) -> Finding | None:
-    if not core.settings.access.public or await core.database.has_slug_index():
-        return None
-    rows = await core.database.count_rows()
-    if rows < _MANY_ROWS:
-        return None
-    return Finding(
-        Level.WARNING,
+async def _read_rows(database: PluginDatabase) -> _Rows:
+    rows = _Rows()
+    async for pairs in database.read_all_records():
+        rows.users.update(user for user, _ in pairs)
+        rows.records.update(record for _, record in pairs)
+    return rows
+
+
+async def _missing_index(database: PluginDatabase) -> AsyncIterator[CheckResult]:
+    if await database.has_slug_index() or (count := await database.count_rows()) < _MANY_ROWS:
+        return
+    yield CheckResult(
+        Severity.WARNING,
         "database",
-        f"table 'plugin' has {rows} rows and no index on plugin_slug: each public request for a"
+        f"table 'plugin' has {count} rows and no index on plugin_slug: each public request for a"
         " bare slug that is not cached reads all of them",
         "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)",
     )
 
 
-def _missing_files(core: Core, users: set[UserId]) -> Finding | None:
-    without = sum(1 for user in users if not core.storage.installations_file(user).is_file())
+def _unusable_versions(
+    records: Counter[PluginRecord], storage: PluginStorage
+) -> Iterator[CheckResult]:
+    """Enabled rows whose version cannot be served."""
+    enabled = [record for record in records if record.enabled]
+    unusable = sum(records[record] for record in enabled if record.version is None)
+    if unusable:
+        text = f"{unusable} enabled rows hold no usable version"
+        yield CheckResult(Severity.WARNING, "database", text)
+    versions = {(record.slug, record.version) for record in enabled if record.version is not None}
+    for slug, version in sorted(versions):
+        if not storage.is_published(slug, version):
+            text = f"{slug} {version} has enabled rows but no folder"
+            hint = f"expected {storage.construct_shared_path(slug, version)}"
+            yield CheckResult(Severity.WARNING, "storage", text, hint)
+
+
+def _missing_files(
+    users: set[UserId], storage: PluginStorage, *, missing_is_denied: bool
+) -> Iterator[CheckResult]:
+    without = sum(1 for user in users if not storage.installations_file(user).is_file())
     if not without:
-        return None
+        return
     text = f"{without} of {len(users)} users have rows but no installed_plugins.json"
-    if core.settings.access.missing_installations == "allow":
-        return Finding(Level.OK, "storage", f"{text}: the table alone decides for them")
-    return Finding(
-        Level.WARNING,
+    if not missing_is_denied:
+        yield CheckResult(Severity.NOTE, "storage", f"{text}: the table alone decides for them")
+        return
+    yield CheckResult(
+        Severity.WARNING,
         "storage",
         f"{text}: they get nothing",
         'access.missing_installations = "allow" lets the table decide for them,'

@@ -1,6 +1,6 @@
-"""What `gateway doctor` can find: every code, how grave it is, and what to do.
+"""What `gateway doctor` can find: every code, its severity, and what to do about it.
 
-The table is the documentation's too (docs/operations.md); codes are for machines and stay.
+docs/operations.md has the same table. Programs read the codes, so a code never changes.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Kind:
     severity: Severity
     hint: str = ""
     fixable: bool = False
-    """Whether --fix ends it: only where nothing is lost."""
+    """Whether --fix mends it; it does so only where nothing is lost."""
 
 
 _ERROR, _WARNING, _NOTE = Severity
@@ -62,7 +62,7 @@ KINDS: Mapping[Code, Kind] = {
     Code.CONTRADICTING_ID: Kind(_WARNING, "the column user_id decides who is served"),
     Code.CONTRADICTING_MODULE: Kind(_WARNING, "the plugin's user decides who sees the module"),
     Code.MODULE_WITHOUT_PLUGIN: Kind(_WARNING, "nobody sees it; delete the row"),
-    Code.BROKEN_INSTALLATIONS: Kind(_ERROR, "mend the file, or restore it from a backup"),
+    Code.BROKEN_INSTALLATIONS: Kind(_ERROR, "repair the file, or restore it from a backup"),
     Code.NO_INSTALLATIONS: Kind(_WARNING, "gateway migrate --write-missing writes the file"),
     Code.ROW_WITHOUT_ENTRY: Kind(_WARNING, "install the plugin for the user, or delete the row"),
     Code.ENTRY_WITHOUT_ROW: Kind(_WARNING, f"{_FIX}, and keeps a backup", fixable=True),
@@ -70,7 +70,7 @@ KINDS: Mapping[Code, Kind] = {
     Code.OLD_FORMAT: Kind(_NOTE, "gateway migrate makes the file minimal"),
     Code.USER_WITHOUT_ROW: Kind(_NOTE),
     Code.DRIFTED_CONTENT: Kind(_ERROR, "publish a new version; a published one never changes"),
-    Code.NO_RECORD: Kind(_NOTE, "published by another program: its changes cannot be told"),
+    Code.NO_RECORD: Kind(_NOTE, "another program published it: changes to it cannot be detected"),
     Code.NO_ENTRY_FILE: Kind(_WARNING, "its bundle_location names the file; publish it again"),
     Code.UNREADABLE_VERSION: Kind(_ERROR, "the gateway's user must be able to read it"),
     Code.FOREIGN_NAME: Kind(_WARNING, "nothing below it is ever served"),
@@ -81,7 +81,7 @@ KINDS: Mapping[Code, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact about the site that should be otherwise, and what it is about."""
+    """One thing on the site that is not as it should be, and what it is about."""
 
     code: Code
     severity: Severity
@@ -96,14 +96,14 @@ class Finding:
 
     @property
     def remains(self) -> bool:
-        """Whether it is a problem, and not mended."""
+        """Whether it is a problem that was not mended."""
         return self.severity is not Severity.NOTE and not self.fixed
 
     def mended(self) -> "Finding":
         return replace(self, fixed=True)
 
 
-def found(
+def new_finding(
     code: Code,
     text: str,
     *,
@@ -113,7 +113,7 @@ def found(
     version: object = None,
     path: Path | None = None,
 ) -> Finding:
-    """`severity`: where the case is less, or more, than the code usually means."""
+    """`severity` overrides the severity that the code usually has."""
     kind = KINDS[code]
     return Finding(
         code,

@@ -1,9 +1,9 @@
-"""Makes users' installed_plugins.json minimal, and missing ones from the table.
+"""Makes installed_plugins.json files minimal, and writes missing ones from the table.
 
-A chunk of users at a time: their rows are read in one query, their files are compared, the
-originals of those that change become durable in a backup, and then each file is replaced,
-whole, inside its user's lock, if it is still the one that was compared. Killed at any moment
-it leaves old and new files, each with its original in the backup; run again, it goes on.
+For each chunk of users: one query reads their rows, the files are compared with them, the
+originals of files that change become durable in a backup, and then each file is replaced as a
+whole, under its user's lock, if it is still the one that was compared. A killed run leaves old
+and new files, and the original of each new one is in the backup. A second run does the rest.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
@@ -17,7 +17,7 @@ from gateway.changes import Change
 from gateway.database.tables import PluginDatabase, PluginRow
 from gateway.disk.storage import Document, PluginStorage, encoded
 from gateway.errors import StorageError
-from gateway.names import UserId, parse_slug
+from gateway.names import UserId, parse_or_none, parse_slug
 from gateway.threads import InThreads, threads
 from gateway.upkeep.backups import Backup, Original
 from gateway.upkeep.old_format import (
@@ -27,56 +27,51 @@ from gateway.upkeep.old_format import (
     holds_user_config,
     minimise,
 )
+from gateway.upkeep.population import Examined
 
-# A user whose file changes between every look and the write has somebody at work.
+# If a file has changed between comparison and write in every round, another program is busy
+# with it.
 _MOST_ROUNDS = 5
 
 
-class State(StrEnum):
-    """What a migration makes of one user's file."""
+class FileState(StrEnum):
+    """What a migration does with one user's file."""
 
     MINIMAL = "minimal"
     """Nothing to do."""
     MADE_MINIMAL = "made_minimal"
     WRITTEN = "written"
-    """There was none, and the table says what it holds."""
+    """The user had no file; its content comes from the table."""
     REFUSED = "refused"
-    """It holds values that contradict the database: left alone."""
+    """The file has values that contradict the database: it stays as it is."""
     LEFT_ALONE = "left_alone"
-    """It cannot be read, parsed or written."""
+    """The file cannot be read, parsed or written."""
     CHANGED_MEANWHILE = "changed_meanwhile"
-    """Compared again in the next round; reported if that never ends."""
+    """The file changed after it was compared. Reported if that happens in every round."""
 
 
-CHANGES = frozenset({State.MADE_MINIMAL, State.WRITTEN})
-REFUSALS = frozenset({State.REFUSED, State.LEFT_ALONE, State.CHANGED_MEANWHILE})
+CHANGES = frozenset({FileState.MADE_MINIMAL, FileState.WRITTEN})
+REFUSALS = frozenset({FileState.REFUSED, FileState.LEFT_ALONE, FileState.CHANGED_MEANWHILE})
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One user's file: what is, or would be, done, and why not."""
+class MigratedFile:
+    """What was done with one user's file, or would be, and the reason if nothing was."""
 
     user: UserId
-    state: State
+    state: FileState
     dropped: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """By slug: keys that leave the file; below: that move into `installation_metadata`."""
+    """By slug: keys that leave the file."""
     moved: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By slug: keys that move into `installation_metadata`."""
     wrote: Sequence[str] = ()
-    """Slugs of a file that was missing."""
+    """Slugs in a file that was missing."""
     contradictions: Sequence[Contradiction] = ()
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """So many users were looked at, and what came of those who have something to report."""
-
-    users: int
-    outcomes: Sequence[Outcome]
-
-
 class Migration:
-    """One run over some users."""
+    """One run over some users. Files without changes are reported as MINIMAL."""
 
     def __init__(
         self,
@@ -96,145 +91,157 @@ class Migration:
 
     async def minimise_files(
         self, chunks: AsyncIterable[Sequence[UserId]]
-    ) -> AsyncGenerator[Chunk, None]:
-        """Who has no file has nothing to do.
+    ) -> AsyncGenerator[Examined[MigratedFile], None]:
+        """Makes the files of these users minimal; users without a file are not reported.
 
         Raises: SourceUnavailable; StorageError, if the backup cannot be written.
         """
         async with threads() as in_threads:
             async for chunk in chunks:
-                yield Chunk(len(chunk), await self._repeated(chunk, self._compare, in_threads))
+                yield Examined(len(chunk), await self._repeated(chunk, self._compare, in_threads))
 
     async def write_missing_files(
         self, chunks: AsyncIterable[Sequence[UserId]]
-    ) -> AsyncGenerator[Chunk, None]:
-        """The same for users who have rows but no file."""
+    ) -> AsyncGenerator[Examined[MigratedFile], None]:
+        """Writes the files of users who have rows but no file. Raises as above."""
         async with threads() as in_threads:
             async for chunk in chunks:
-                yield Chunk(len(chunk), await self._repeated(chunk, self._compose, in_threads))
+                yield Examined(len(chunk), await self._repeated(chunk, self._compose, in_threads))
 
     async def _repeated(
         self, users: Sequence[UserId], plan: "_Plan", in_threads: InThreads
-    ) -> list[Outcome]:
-        """Plans and applies until no file changed between the two."""
-        done: list[Outcome] = []
+    ) -> list[MigratedFile]:
+        """Plans and applies, and repeats that for files that changed between the two."""
+        done: list[MigratedFile] = []
         for _ in range(_MOST_ROUNDS):
             planned = await plan(users, in_threads)
-            proposals = [each for each in planned if isinstance(each, _Proposal)]
-            done += [each for each in planned if isinstance(each, Outcome)]
-            outcomes = await self._apply(proposals, in_threads)
-            done += [each for each in outcomes if each.state is not State.CHANGED_MEANWHILE]
-            again = [each for each in outcomes if each.state is State.CHANGED_MEANWHILE]
-            if not again:
+            proposals = [result for result in planned if isinstance(result, _Proposal)]
+            files = [result for result in planned if isinstance(result, MigratedFile)]
+            files += await self._apply(proposals, in_threads)
+            changed = [file for file in files if file.state is FileState.CHANGED_MEANWHILE]
+            done += [file for file in files if file.state is not FileState.CHANGED_MEANWHILE]
+            if not changed:
                 break
-            users = [outcome.user for outcome in again]
-        return sorted(done + again, key=lambda outcome: outcome.user)
+            users = [file.user for file in changed]
+        return sorted(done + changed, key=lambda file: file.user)
 
     async def _compare(
         self, users: Sequence[UserId], in_threads: InThreads
-    ) -> "list[Outcome | _Proposal]":
-        read = [each for each in await in_threads(self._read, users) if each is not None]
-        documents = [each for each in read if isinstance(each, _Read)]
-        rows = await self._database.read_rows([each.user for each in documents])
+    ) -> "list[MigratedFile | _Proposal]":
+        files = [file for file in await in_threads(self._read, users) if file is not None]
+        originals = [file for file in files if isinstance(file, _Original)]
+        rows = await self._database.read_rows([file.user for file in originals])
         config = await self._database.read_config_fields(
-            [each.user for each in documents if holds_user_config(each.document)]
+            [file.user for file in originals if holds_user_config(file.document)]
         )
         return [
-            each if isinstance(each, Outcome) else self._judge(each, rows[each.user], config)
-            for each in read
+            self._judge(file, rows[file.user], config) if isinstance(file, _Original) else file
+            for file in files
         ]
 
-    def _read(self, user: UserId) -> "_Read | Outcome | None":
+    def _read(self, user: UserId) -> "_Original | MigratedFile | None":
         try:
             content = self._storage.read_content(user)
             if content is None:
                 return None
-            return _Read(user, content, self._storage.parse_content(user, content))
+            return _Original(user, content, self._storage.parse_content(user, content))
         except StorageError as error:
-            return Outcome(user, State.LEFT_ALONE, reason=str(error))
+            return MigratedFile(user, FileState.LEFT_ALONE, reason=str(error))
 
     def _judge(
-        self, read: "_Read", rows: Sequence[PluginRow], config: ConfigFields
-    ) -> "Outcome | _Proposal":
-        minimised = minimise(read.document, rows, config)
+        self, original: "_Original", rows: Sequence[PluginRow], config: ConfigFields
+    ) -> "MigratedFile | _Proposal":
+        minimised = minimise(original.document, rows, config)
         if not minimised.changed:
-            return Outcome(read.user, State.MINIMAL)
+            return MigratedFile(original.user, FileState.MINIMAL)
         if minimised.contradictions and not self._prefer_database:
-            return Outcome(read.user, State.REFUSED, contradictions=minimised.contradictions)
-        outcome = Outcome(
-            read.user,
-            State.MADE_MINIMAL,
+            return MigratedFile(
+                original.user, FileState.REFUSED, contradictions=minimised.contradictions
+            )
+        file = MigratedFile(
+            original.user,
+            FileState.MADE_MINIMAL,
             dropped=minimised.dropped,
             moved=minimised.moved,
             contradictions=minimised.contradictions,
         )
-        return _Proposal(outcome, read.content, encoded(minimised.document))
+        return _Proposal(file, original.content, encoded(minimised.document))
 
     async def _compose(
         self, users: Sequence[UserId], in_threads: InThreads
-    ) -> "list[Outcome | _Proposal]":
+    ) -> "list[MigratedFile | _Proposal]":
         facts = await in_threads(self._storage.installations_facts, users)
         without = [user for user, fact in zip(users, facts, strict=True) if fact is None]
         rows = await self._database.read_rows(without)
         documents = {user: document_of(rows[user]) for user in without}
         return [
-            _Proposal(Outcome(user, State.WRITTEN, wrote=tuple(document)), None, encoded(document))
+            _Proposal(
+                MigratedFile(user, FileState.WRITTEN, wrote=tuple(document)),
+                None,
+                encoded(document),
+            )
             for user, document in documents.items()
             if document
         ]
 
     async def _apply(
         self, proposals: "Sequence[_Proposal]", in_threads: InThreads
-    ) -> list[Outcome]:
-        """The outcomes as they came to be; those of a dry run are what would be."""
+    ) -> list[MigratedFile]:
+        """What was done with each file; in a dry run, what would be done."""
         if self._backup is None or not proposals:
-            return [proposal.outcome for proposal in proposals]
-        originals = [Original.of(each.outcome.user, each.before, each.after) for each in proposals]
+            return [proposal.file for proposal in proposals]
+        originals = [
+            Original.of(proposal.file.user, proposal.before, proposal.after)
+            for proposal in proposals
+        ]
         await anyio.to_thread.run_sync(self._backup.add, originals)
-        outcomes = await in_threads(self._replace_file, proposals)
-        for outcome in outcomes:
-            if outcome.state in CHANGES:
-                self._announce(Change(user=outcome.user))
-        return outcomes
+        files = await in_threads(self._replace_file, proposals)
+        for file in files:
+            if file.state in CHANGES:
+                self._announce(Change(user=file.user))
+        return files
 
-    def _replace_file(self, proposal: "_Proposal") -> Outcome:
-        user = proposal.outcome.user
+    def _replace_file(self, proposal: "_Proposal") -> MigratedFile:
+        user = proposal.file.user
         try:
             with self._storage.locked(user):
                 if self._storage.read_content(user) != proposal.before:
-                    return Outcome(user, State.CHANGED_MEANWHILE, reason="it is being changed")
+                    return MigratedFile(
+                        user, FileState.CHANGED_MEANWHILE, reason="it is being changed"
+                    )
                 self._storage.write_document(user, proposal.after)
         except StorageError as error:
-            return Outcome(user, State.LEFT_ALONE, reason=str(error))
-        return proposal.outcome
+            return MigratedFile(user, FileState.LEFT_ALONE, reason=str(error))
+        return proposal.file
 
 
 @dataclass(frozen=True, slots=True)
 class _Proposal:
-    """A change that may still fail: the file, if it is as it `before` was, becomes `after`."""
+    """A change that may still fail: `after` replaces the file if it still is `before`."""
 
-    outcome: Outcome
+    file: MigratedFile
     before: bytes | None
     after: bytes
 
 
-_Plan = Callable[[Sequence[UserId], InThreads], Awaitable[list[Outcome | _Proposal]]]
+_Plan = Callable[[Sequence[UserId], InThreads], Awaitable[list[MigratedFile | _Proposal]]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _Original:
+    """One user's file as it was read."""
+
     user: UserId
     content: bytes
     document: Document
 
 
 def document_of(rows: Sequence[PluginRow]) -> Document:
-    """What a user's missing file would hold: an entry for each row that has a usable slug."""
+    """The content of a user's missing file: an entry for each row that has a usable slug."""
     document: Document = {}
     for row in rows:
-        try:
-            slug = parse_slug(row.plugin_slug)
-        except ValueError:
+        slug = parse_or_none(parse_slug, row.plugin_slug)
+        if slug is None:
             continue
         metadata = {
             "installation_type": row.installation_type,
@@ -247,7 +254,7 @@ def document_of(rows: Sequence[PluginRow]) -> Document:
 
 
 def _iso(moment: object) -> str | None:
-    """A column's date, `YYYY-MM-DD HH:MM:SS` as text; None: none that can be read."""
+    """A column's date (a datetime, or `YYYY-MM-DD HH:MM:SS`) as ISO 8601; None if unreadable."""
     try:
         return datetime.fromisoformat(str(moment)).isoformat()
     except ValueError:

@@ -1,12 +1,13 @@
-"""Everybody on the site, a chunk at a time: who has a folder, and who has rows.
+"""All users of the site, a chunk at a time: those with a folder, and those with rows.
 
-For commands that look at all users: memory is bounded by the chunk, the database gets one
-query for each, and files are read and written by a few threads.
+For commands that look at all users: a chunk bounds the memory, costs one query, and its files
+are read and written by a few threads.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from gateway.database.tables import PluginDatabase, StrayModule
 from gateway.disk.storage import PluginStorage
@@ -15,6 +16,14 @@ from gateway.names import UserId, parse_user_id
 T = TypeVar("T")
 
 CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Examined(Generic[T]):
+    """How many users, versions or rows were looked at, and what there is to report of them."""
+
+    count: int
+    reports: Sequence[T]
 
 
 def chunks_of(items: Iterable[T]) -> Iterator[list[T]]:
@@ -31,7 +40,7 @@ async def with_folders(
 
 
 async def with_rows(database: PluginDatabase) -> AsyncIterator[list[str]]:
-    """As the column has them: not every text is the id of a user who can be served."""
+    """The ids as the column has them: not each is the id of a user who can be served."""
     after: str | None = None
     while chunk := await database.read_user_ids(after, CHUNK):
         yield chunk
@@ -48,7 +57,7 @@ async def stray_modules(database: PluginDatabase) -> AsyncIterator[list[StrayMod
 async def users_with_rows(
     database: PluginDatabase, only: UserId | None = None
 ) -> AsyncIterator[list[UserId]]:
-    """Of those with rows the ones who can be served."""
+    """The users with rows who can be served."""
     if only:
         yield [only]
         return
@@ -57,9 +66,9 @@ async def users_with_rows(
 
 
 def usable(text: object) -> UserId | None:
-    """The user whom the column `user_id` names; None: credentials never do."""
+    """The user whom a value of the column `user_id` names; None if no credential can."""
     try:
         user = parse_user_id(text)
     except ValueError:
         return None
-    return user if user == text else None  # a UUID with dashes means another text
+    return user if user == text else None  # no credential keeps the dashes of a UUID

@@ -232,7 +232,7 @@ def test_the_database_of_init_is_private_before_anything_is_in_it(
     async def look(*_: object) -> None:
         seen.append(modes(tmp_path))
 
-    monkeypatch.setattr("gateway.upkeep.site.execute_in_transaction", look)
+    monkeypatch.setattr("gateway.upkeep.new_site.execute_in_transaction", look)
     run({}, "init", str(tmp_path))
     assert [(found["gateway.db"], found["config.toml"]) for found in seen] == [(0o600, 0o600)]
 

@@ -20,7 +20,7 @@ from playwright.sync_api import (
     expect,
 )
 
-from gateway.demo.site import USERS, DemoUser, demo_plugins
+from gateway.demo.demo_site import USERS, DemoUser, demo_plugins
 from gateway.names import Slug
 from tests.support.browser import chromium
 from tests.support.server import Server, serving

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.demo.application import OwnHosts
-from gateway.demo.site import USERS, DemoSite, DemoUser, demo_plugins
+from gateway.demo.demo_site import USERS, DemoSite, DemoUser, demo_plugins
 from gateway.names import parse_slug, parse_version
 from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
 

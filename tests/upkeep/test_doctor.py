@@ -211,7 +211,7 @@ CASES: list[tuple[str, Callable[[Site], object], Code, Severity, str]] = [
         lambda site: site.add_row(NOBODY, "Eyes", "2.0.0"),
         Code.NO_INSTALLATIONS,
         Severity.WARNING,
-        f"user {NOBODY} has rows but no installed_plugins.json: he gets nothing",
+        f"user {NOBODY} has rows but no installed_plugins.json: they get nothing",
     ),
     (
         "a row that the file does not hold",
@@ -381,7 +381,7 @@ def test_it_finds_a_version_that_cannot_be_read(
         def look_at(folder: Path, known: object) -> None:
             raise PermissionError(13, "Permission denied", folder)
 
-        monkeypatch.setattr("gateway.upkeep.doctor.look_at", look_at)
+        monkeypatch.setattr("gateway.upkeep.version_findings.look_at", look_at)
     found = findings(site)
     assert {each["code"] for each in found} == {"unreadable_version"}
     assert "Permission denied" in found[0]["text"]

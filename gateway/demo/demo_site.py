@@ -15,7 +15,7 @@ from gateway.errors import ConfigurationError
 from gateway.lifecycle.rows import database_id, insert_statement, module_rows, plugin_row
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
-from gateway.upkeep.site import PRIVATE, make_tables
+from gateway.upkeep.new_site import PRIVATE, make_tables
 
 
 @dataclass(frozen=True, slots=True)

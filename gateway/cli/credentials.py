@@ -1,0 +1,50 @@
+"""`token`, `sign`: credentials for one user."""
+
+import time
+
+import click
+
+from gateway.cli.parameters import SLUG, pass_settings, user_option
+from gateway.errors import ConfigurationError
+from gateway.identity.jwt import issue_token
+from gateway.identity.signed import SignedPaths
+from gateway.names import Slug, UserId
+from gateway.settings import Settings
+
+
+@click.command()
+@user_option(required=True)
+@click.option(
+    "--ttl",
+    default=3600,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Lifetime of the token, in seconds.",
+)
+@pass_settings
+def token(settings: Settings, user: UserId, ttl: int) -> None:
+    """Prints a bearer token for a user."""
+    click.echo(issue_token(settings, user, ttl, time.time()))
+
+
+@click.command()
+@user_option(required=True)
+@click.argument("slug", type=SLUG)
+@click.option(
+    "--ttl",
+    type=click.IntRange(1),
+    help="Lifetime of the URL, in seconds; by default identity.signed.max_ttl.",
+)
+@pass_settings
+def sign(settings: Settings, user: UserId, slug: Slug, ttl: int | None) -> None:
+    """Prints the beginning of a URL that serves SLUG as that user has it.
+
+    Whoever has the URL can load the files, without a credential.
+    """
+    signed = SignedPaths(settings.identity.signed)
+    if not signed.enabled:
+        raise ConfigurationError(
+            "identity.signed.secret: expected a secret, signed URLs are made with it"
+        )
+    signature = signed.sign(user, slug, ttl or settings.identity.signed.max_ttl, time.time())
+    click.echo(f"{settings.http.api_prefix}/signed/{signature}/plugins/{slug}/")

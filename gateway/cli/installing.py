@@ -1,0 +1,121 @@
+"""`install`, `update`, `rollback`, `uninstall`, `enable`, `disable`: change what one user has."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import click
+
+from gateway.cli.parameters import SLUG, TEXT, VERSION, pass_settings, user_option
+from gateway.disk.storage import PluginStorage
+from gateway.freshness.announcing import announcing
+from gateway.lifecycle.installing import Lifecycle, Outcome
+from gateway.names import Slug, UserId, Version
+from gateway.settings import Settings
+
+Command = Callable[[Lifecycle], Awaitable[Outcome]]
+
+_slug = click.argument("slug", type=SLUG)
+_user = user_option(required=True)
+
+
+def _version(help_text: str) -> Callable[[Any], Any]:
+    return click.option("--version", type=VERSION, help=help_text)
+
+
+@click.command()
+@_slug
+@_user
+@_version("The version; by default the newest published one.")
+@click.option(
+    "--source-url",
+    type=TEXT,
+    metavar="URL",
+    help="Where the plugin came from; written into the user's JSON file.",
+)
+@pass_settings
+def install(
+    settings: Settings,
+    slug: Slug,
+    user: UserId,
+    version: Version | None,
+    source_url: str | None,
+) -> None:
+    """Gives a published plugin to a user."""
+    metadata = {} if source_url is None else {"source_url": source_url}
+    outcome = _run(settings, lambda lifecycle: lifecycle.install(user, slug, version, metadata))
+    _echo(outcome, f"installed {slug} {outcome.version} for {user}")
+
+
+@click.command()
+@_slug
+@_user
+@_version("The version; by default the newest published one.")
+@pass_settings
+def update(settings: Settings, slug: Slug, user: UserId, version: Version | None) -> None:
+    """Moves a user to another version of a plugin.
+
+    Open pages go on loading the files of the old version.
+    """
+    outcome = _run(settings, lambda lifecycle: lifecycle.update(user, slug, version))
+    _echo(outcome, f"updated {slug} of {user} from {outcome.previous_version} to {outcome.version}")
+
+
+@click.command()
+@_slug
+@_user
+@_version("The version; by default the one that the user had before.")
+@pass_settings
+def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | None) -> None:
+    """Moves a user back to an earlier version of a plugin."""
+    outcome = _run(settings, lambda lifecycle: lifecycle.rollback(user, slug, version))
+    _echo(
+        outcome,
+        f"rolled {slug} of {user} back from {outcome.previous_version} to {outcome.version}",
+    )
+
+
+@click.command()
+@_slug
+@_user
+@pass_settings
+def uninstall(settings: Settings, slug: Slug, user: UserId) -> None:
+    """Takes a plugin from a user, with their configuration of it."""
+    outcome = _run(settings, lambda lifecycle: lifecycle.uninstall(user, slug))
+    name = " ".join(filter(None, (slug, outcome.previous_version)))
+    _echo(outcome, f"uninstalled {name} of {user}")
+
+
+def _enabling(name: str, *, enabled: bool) -> click.Command:
+    @click.command(name, help=f"{name.capitalize()}s a plugin that a user has.")
+    @_slug
+    @_user
+    @pass_settings
+    def command(settings: Settings, slug: Slug, user: UserId) -> None:
+        outcome = _run(
+            settings, lambda lifecycle: lifecycle.set_enabled(user, slug, enabled=enabled)
+        )
+        _echo(outcome, f"{name}d {slug} {outcome.version} of {user}")
+
+    return command
+
+
+enable = _enabling("enable", enabled=True)
+disable = _enabling("disable", enabled=False)
+
+
+def _run(settings: Settings, command: Command) -> Outcome:
+    storage = PluginStorage(settings.plugins_dir)
+
+    async def run() -> Outcome:
+        async with announcing(settings) as announce:
+            return await command(Lifecycle(settings, storage, announce))
+
+    return anyio.run(run)
+
+
+def _echo(outcome: Outcome, done: str) -> None:
+    if outcome.changed:
+        click.echo(done)
+    else:
+        click.echo(f"nothing to do: {outcome.user} has {outcome.slug} {outcome.version} like that")
