@@ -1,48 +1,48 @@
-"""The errors of the gateway, drawn once; the class says whose fault it is.
+"""All errors of the gateway. The class says whose fault it is.
 
     GatewayError
-    ├── ConfigurationError            the operator's: stops the start, exit code 2
-    ├── StorageError                  a file of ours that cannot be read or written
-    ├── PublishingError               a plugin that is not fit to be published
+    ├── ConfigurationError            the operator's mistake: stops the start, exit code 2
+    ├── StorageError                  a file below `plugins/` cannot be read or written
+    ├── PublishingError               a plugin that cannot be published
     └── RequestError                  becomes an answer: `status`, `code`, `detail`
-        ├── BadRequest                400  no HTTP/1.1
+        ├── BadRequest                400  not valid HTTP/1.1
         ├── InvalidRequest            422  malformed input
         ├── NotAuthenticated          401  no credential
-        │   └── PasswordRequired      a page, whose browser can ask for one
-        ├── InvalidToken              401  a credential that proves nothing
+        │   └── PasswordRequired      for a page: the browser then asks for one
+        ├── InvalidToken              401  a credential that is not valid
         ├── AssetTypeNotAllowed       403
         ├── AdministratorRequired     403
-        ├── OriginNotAllowed          403  a change asked for by another site's page
+        ├── OriginNotAllowed          403  a page of another site asks for a change
         ├── NotServed                 404  each subclass is one reason
         │   ├── NotInstalled          the user's installed_plugins.json does not hold it
-        │   ├── UnknownPlugin         no row
-        │   ├── PluginDisabled        a row that is not enabled
-        │   ├── VersionNotPublished   a row whose version has no folder
-        │   └── AssetNotFound         a folder without that file
+        │   ├── UnknownPlugin         the user has no row of it
+        │   ├── PluginDisabled        the row is not enabled
+        │   ├── VersionNotPublished   the row's version has no folder
+        │   └── AssetNotFound         the folder has no such file
         ├── MethodNotAllowed          405
-        ├── RequestTimeout            408  a request that does not arrive in time
-        ├── AmbiguousVersion          409  a bare slug held at several versions
-        ├── AlreadyInstalled          409  at another version than asked for
+        ├── RequestTimeout            408  the request did not arrive in time
+        ├── AmbiguousVersion          409  users have the bare slug at several versions
+        ├── AlreadyInstalled          409  at another version than the requested one
         ├── NoEarlierVersion          409  nothing to roll back to
         ├── UnusableVersion           409  published, but its metadata cannot be read
-        ├── VersionRetired            410  a pin whose bytes are gone
+        ├── VersionRetired            410  the bytes of a pin are no longer there
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
         ├── ContentTooLarge           413
         ├── RangeNotSatisfiable       416
-        ├── TooManyChanges            429  of one user, at the same time
+        ├── TooManyChanges            429  too many of one user are waiting
         ├── HeadTooLarge              431
-        ├── TransferCodingUnknown     501  another one than chunked
-        ├── TooManyConnections        503  as many as the settings or the system allow
+        ├── TransferCodingUnknown     501  any other than chunked
+        ├── TooManyConnections        503  more than the settings or the system allow
         └── SourceUnavailable         503  the database or the disk failed
 
-HTTP code turns a `RequestError` into an answer in one place (http/answers.py). Texts
-are ours, never another library's `str(exc)`.
+http/answers.py alone turns a `RequestError` into an answer. Texts are ours, never the `str(exc)` of
+another library.
 """
 
 from typing import ClassVar
 
 NOT_SERVED_DETAIL = "No such plugin file"
-"""The one sentence of every 404 to a caller who does not own the plugin."""
+"""The sentence of every 404 to a caller who does not own the plugin."""
 
 
 class GatewayError(Exception):
@@ -50,7 +50,7 @@ class GatewayError(Exception):
 
 
 class ConfigurationError(GatewayError):
-    """The gateway cannot start like this; the message is one line that says what to change."""
+    """The gateway cannot start with these settings. The message is one line: what to change."""
 
 
 class StorageError(GatewayError):
@@ -58,13 +58,13 @@ class StorageError(GatewayError):
 
 
 class PublishingError(GatewayError):
-    """The source is refused; the message names the file and what was expected."""
+    """The source cannot be published; the message names the file and what was expected."""
 
 
 class RequestError(GatewayError):
-    """An answer that is not a success.
+    """A request that is answered with an error.
 
-    `detail` is shown to the client; `reason` is for operators only (explain, logs).
+    The client sees `detail`; only operators see `reason` (explain, logs).
     """
 
     status: ClassVar[int]
@@ -78,7 +78,7 @@ class RequestError(GatewayError):
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Fields that this status requires beside the common ones."""
+        """The header fields that this status requires in addition to the common ones."""
         return []
 
 
@@ -107,7 +107,7 @@ class NotAuthenticated(_Unauthenticated):
 
 
 class PasswordRequired(NotAuthenticated):
-    """For pages that an administrator opens in a browser, which then asks for the token."""
+    """For pages that an administrator opens: the browser then asks for the token."""
 
     challenge = 'Basic realm="administrators", charset="UTF-8"'
 
@@ -131,7 +131,7 @@ class OriginNotAllowed(RequestError):
 
 
 class NotServed(RequestError):
-    """404. Only a caller who owns the plugin is told which reason it was, in words."""
+    """404. Only a caller who owns the plugin learns the reason, as a sentence."""
 
     status, default_detail = 404, NOT_SERVED_DETAIL
     owner_detail: ClassVar[str]
@@ -245,7 +245,7 @@ class TransferCodingUnknown(RequestError):
 
 
 class _Later(RequestError):
-    """The same request may succeed after a moment (RFC 9110 §10.2.3)."""
+    """The same request may succeed a moment later (RFC 9110 §10.2.3)."""
 
     retry_after_s: ClassVar[int] = 1
 

@@ -1,12 +1,11 @@
-"""Text from outside becomes a name here, once, or is refused.
+"""Parses text from outside into names, once, or refuses it.
 
-Everything that ends in a path on our disk passes through this module: slugs and versions
-from the database, user ids from credentials, asset paths from URLs. Past this point nobody
-checks, strips or normalises again. It knows no file system, no HTTP status but the errors
-it raises, and no database.
+Every part of a path on our disk passes through this module: slugs and versions from the
+database, user ids from credentials, asset paths from URLs. After that no code checks, strips or
+normalises a name again. This module knows no file system and no database; of HTTP it knows only
+the errors that it raises.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -32,33 +31,30 @@ AssetPath = NewType("AssetPath", str)
 Build = NewType("Build", str)
 """16 hex digits of the digest over the content of a version's folder."""
 
-# 100 and 64: with the `user_`, `v` and `.tmp` that we add, every component stays below the
-# 255 bytes that ext4, APFS and NTFS take.
+# 100 and 64 characters: with the `user_`, `v` and `.tmp` that we add, every component stays below
+# 255 bytes, the limit of ext4 and APFS.
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
 _USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _BUILD = re.compile(r"[0-9a-f]{16}")
-# Windows opens these as devices in any folder, with any extension (MS-DOS device names).
+# Windows opens these as devices in any folder, with any extension.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# Windows refuses them, or reads more than a name: `a.js:stream`. Elsewhere they are characters.
-_ONLY_ELSEWHERE = ':*?"<>|'
-_FORBIDDEN_IN_SEGMENT = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\\" + (_ONLY_ELSEWHERE if os.name == "nt" else "") + "]"
-)
-# Longer than any `<user_id>_<slug>`. What is longer is asked of no cache and no database.
+# Windows refuses these characters in names, or gives them a meaning: `a.js:stream`.
+_NOT_PORTABLE = ':*?"<>|'
+_FORBIDDEN_IN_SEGMENT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+# Longer than any `<user_id>_<slug>`. No cache and no database is asked for a longer name.
 _MAX_PLUGIN_CHARACTERS = 255
 _MAX_SEGMENT_BYTES = 255
 MAX_PATH_BYTES = 2048
-# A page's requests are for the same few files of the same few plugins, whoever asks: with
-# everything remembered these take 2 MiB.
+# All users request the same few files of the same few plugins. 4096 paths of 200 bytes take 2 MiB.
 _REMEMBERED_TARGETS = 4096
 _LONGEST_REMEMBERED_BYTES = 200
 
 
 def _component(pattern: re.Pattern[str], text: object) -> bool:
-    """Whether `text` is one path component on every system, matched by `pattern`."""
+    """Whether `text` matches `pattern` and is one path component on every system."""
     return (
         isinstance(text, str)
         and pattern.fullmatch(text) is not None
@@ -90,12 +86,12 @@ def parse_or_none(parse: Callable[[object], T], text: object) -> T | None:
 
 
 def newest_version(versions: Iterable[Version]) -> Version | None:
-    """The newest release; a pre-release only where there is nothing else. None of none."""
+    """The newest release; if there is none, the newest pre-release. None for no versions."""
     return max(versions, key=_release_order, default=None)
 
 
 def _release_order(version: Version) -> tuple[bool, Release, str]:
-    """PEP 440, which also reads semantic versions; what it cannot read is older than all."""
+    """The order of PEP 440, which also reads semantic versions. Other texts count as the oldest."""
     try:
         release = Release(version)
     except InvalidVersion:
@@ -116,10 +112,10 @@ def parse_user_id(text: object) -> UserId:
 
 
 def parse_plugin(text: str) -> str:
-    """A plugin as a client names it, by slug or database id, fit to be asked of a database.
+    """A plugin as a client names it, by slug or database id, in a form that a database accepts.
 
-    Ids have no form that all applications keep to. But none has a control character, which
-    PostgreSQL takes for an error, or is longer than the two names that it is made of.
+    Applications give ids different forms. But no id has a control character, for which PostgreSQL
+    raises an error, and none is longer than the two names that it consists of.
 
     Raises: ValueError.
     """
@@ -132,12 +128,12 @@ def parse_plugin(text: str) -> str:
 def parse_asset_path(text: str) -> AssetPath:
     """A decoded path below a version's folder.
 
-    Refuses what leaves the folder (dot segments), hides in it (dotfiles), means something
-    else to a terminal or on another system (control characters, backslash), or cannot be a
-    file (empty segments, over-long names). Another program may have put a file there whose
-    name only Windows refuses: it is a file where the system has it.
+    Refuses paths that leave the folder (dot segments) or name hidden files, characters with a
+    meaning to terminals or other systems (control characters, backslash), and names that no file
+    can have (empty, too long). Accepts names that only Windows refuses: another program may have
+    put such a file there.
 
-    Raises: AssetNotFound. A refusal looks like an absent file: it says nothing of why.
+    Raises: AssetNotFound, so that the answer is the same as for a missing file;
         AssetTypeNotAllowed, for a folder (the empty path, a trailing slash).
     """
     if not text or text.endswith("/"):
@@ -157,9 +153,9 @@ def parse_asset_path(text: str) -> AssetPath:
 
 
 def portable_problem(name: str) -> str | None:
-    """What keeps a relative file name from being published; None: nothing does.
+    """Why a file with this relative path cannot be published; None if it can.
 
-    Stricter than `parse_asset_path`: what is published must be a file on every system.
+    Stricter than `parse_asset_path`: a published file must be usable on every system.
     """
     try:
         parse_asset_path(name)
@@ -169,7 +165,7 @@ def portable_problem(name: str) -> str | None:
     except UnicodeEncodeError:
         return "the name is not UTF-8"
     for segment in name.split("/"):
-        if any(character in _ONLY_ELSEWHERE for character in segment):
+        if any(character in _NOT_PORTABLE for character in segment):
             return f"{segment!r} has a character that Windows refuses"
         if _DEVICE.fullmatch(segment):
             return f"{segment!r} is a device on Windows"
@@ -179,7 +175,7 @@ def portable_problem(name: str) -> str | None:
 
 
 class AssetKey(NamedTuple):
-    """One file of one release. A tuple: made for each request, and the key of a cache."""
+    """One file of one release. A tuple, since each request makes one as the key of a cache."""
 
     slug: Slug
     version: Version
@@ -188,7 +184,7 @@ class AssetKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """`@{version}~{build}`: names bytes, not a version that may be rebuilt in place."""
+    """`@{version}~{build}`: names exact bytes, whereas a version may be rebuilt in place."""
 
     version: Version
     build: Build
@@ -210,24 +206,24 @@ def parse_pin(segment: str) -> Pin:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a request path parsed into, before resolution."""
+    """What a request path names, before resolution."""
 
     plugin: str
-    """As asked: a slug or a database id. Compared with names, never put into a path."""
+    """A slug or a database id, as in the request. Compared with names, never put into a path."""
     pin: Pin | None
     asset_path: AssetPath
     suffix: str = field(init=False, compare=False)
-    """Of the asset path, as `suffix` returns it."""
+    """What `suffix` returns for the asset path."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "suffix", suffix(self.asset_path))
 
 
 def parse_target(raw: bytes) -> Target:
-    """`{plugin}/{path}` or `{plugin}/@{version}~{build}/{path}`, still percent-encoded.
+    """Parses `{plugin}/{path}` or `{plugin}/@{version}~{build}/{path}`, percent-encoded.
 
-    Decoded exactly once. An encoded separator is refused, not decoded: a proxy in front of
-    us may have judged the path with it as an ordinary character.
+    Decodes exactly once. Refuses encoded separators: a proxy in front of us may have treated
+    them as ordinary characters when it judged the path.
 
     Raises: AssetNotFound, AssetTypeNotAllowed.
     """

@@ -1,13 +1,13 @@
-"""Every setting: its name, type, default, unit and help; read once, frozen.
+"""Every setting: its name, type, default, unit and help. Settings are read once and frozen.
 
-Sources, the later wins: the defaults below, `config.toml`, the environment
-(`GATEWAY__SECTION__KEY`). An unknown key or a wrong type stops the start with one line.
-Relative paths (`storage.root`, a SQLite file, `identity.jwt.key_file`) count from the folder
-of the configuration file, or from the working directory where there is none.
+There are three sources, and the later one wins: the defaults below, `config.toml`, the
+environment (`GATEWAY__SECTION__KEY`). An unknown key or a wrong type stops the start with one
+line. Relative paths (`storage.root`, a SQLite file, `identity.jwt.key_file`) start at the folder
+of the configuration file, or at the working directory if there is no file.
 
-pydantic checks and reports; pydantic-settings is not used because it ignores unknown
-`GATEWAY__…` variables, and a misspelt variable must stop the start. Change config.toml
-together with this file (tests/test_docs.py holds them against each other).
+pydantic-settings is not used: it ignores unknown `GATEWAY__…` variables, and a misspelt variable
+must stop the start. Change config.toml and docs/configuration.md together with this file;
+tests compare them.
 """
 
 import difflib
@@ -34,7 +34,7 @@ from gateway.names import parse_user_id
 
 ENVIRONMENT_PREFIX = "GATEWAY__"
 CONFIG_VARIABLE = "GATEWAY_CONFIG"
-"""Names the configuration file where no `--config` does."""
+"""This variable names the configuration file, unless `--config` does."""
 
 # fmt: off
 DEFAULT_SUFFIXES = [
@@ -43,7 +43,7 @@ DEFAULT_SUFFIXES = [
 ]
 # fmt: on
 
-# Never repeated in a message: it ends in logs. A database URL holds a password.
+# Their values are never repeated in messages, which end in logs. A database URL has a password.
 _SECRET_KEYS = ("secret", "token", "url")
 _SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 
@@ -117,26 +117,26 @@ class Server(_Section):
     uds: str = ""
     """Unix socket to listen on instead of host and port."""
     limit_concurrency: int = Field(0, ge=0)
-    """Connections before new ones get 503; 0 sets no limit."""
+    """Open connections at most, further ones get 503; 0 sets no limit."""
     max_head_bytes: int = Field(65536, ge=4096)
     """Bytes of a request line and its header fields; a larger head gets 431."""
     head_timeout: float = Field(10.0, gt=0)
-    """Seconds in which a head must arrive, and then its body; a slower one gets 408."""
+    """Seconds in which a head must arrive, and then its body; a slower request gets 408."""
     send_timeout: float = Field(30.0, gt=0)
-    """Seconds after which a client is cut off that reads nothing of its answer."""
+    """Seconds after which a client that reads nothing of its answer is disconnected."""
     drain_delay: float = Field(0.0, ge=0)
-    """Seconds after SIGTERM in which all is still served while /-/ready says 503."""
+    """Seconds after SIGTERM in which all is still served, while /-/ready answers 503."""
     drain_timeout: float = Field(10.0, ge=0)
-    """Seconds that running requests get to end after that."""
+    """Seconds that running requests then get to end."""
 
 
 class Database(_Section):
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///gateway.db"
     """sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."""
     min_size: int = Field(1, ge=1)
-    """PostgreSQL connections kept by each worker."""
+    """PostgreSQL connections that each worker keeps."""
     max_size: int = Field(4, ge=1)
-    """PostgreSQL connections at most, for each worker."""
+    """PostgreSQL connections that each worker opens at most."""
     query_timeout: float = Field(2.0, gt=0)
     """Seconds after which a query counts as failed."""
 
@@ -148,29 +148,30 @@ class Storage(_Section):
 
 class Http(_Section):
     api_prefix: Annotated[str, AfterValidator(_api_prefix)] = "/api/v1"
-    """Where the URLs of the application's API begin."""
+    """The beginning of the URLs of the application's API."""
     unpinned_max_age: int = Field(0, ge=0)
-    """Seconds a browser may keep an unpinned file without asking; 0: always ask."""
+    """Seconds that a browser may use an unpinned file without asking; 0: it always asks."""
     pin_manifest: bool = True
     """Whether manifests give pinned bundle locations."""
     cors_origins: Annotated[list[str], AfterValidator(_origins)] = []
     """Origins whose pages may read answers, with credentials."""
     allowed_suffixes: Annotated[list[str], AfterValidator(_suffixes)] = DEFAULT_SUFFIXES
-    """File types that are served at all."""
+    """File types that are served."""
 
 
 class Access(_Section):
     public: bool = True
-    """Whether the public route exists: bundles loaded by script tags, without a credential."""
+    """Whether the public route exists, by which script tags load bundles without a credential."""
     missing_installations: Literal["deny", "allow"] = "deny"
-    """Without an installed_plugins.json a user has nothing (deny), or what the table says."""
+    """What a user without an installed_plugins.json has: nothing (deny), or what the table says
+    (allow)."""
 
 
 class Jwt(_Section):
     algorithms: list[
         Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "EdDSA"]
     ] = Field(["HS256"], min_length=1)
-    """Algorithms that are accepted; a token that names another is refused."""
+    """Accepted algorithms; a token with another one is refused."""
     secret: str = ""
     """Key of the HS algorithms."""
     key_file: str = ""
@@ -178,28 +179,28 @@ class Jwt(_Section):
     jwks_url: str = Field("", pattern=r"^(https?://.+)?$")
     """Where the public keys are published (RFC 7517)."""
     audience: str = ""
-    """Required `aud`; empty: not looked at."""
+    """Required `aud`; empty: any."""
     issuer: str = ""
-    """Required `iss`; empty: not looked at."""
+    """Required `iss`; empty: any."""
 
 
 class Proxy(_Section):
     header: str = Field("X-User-Id", pattern=r"^[A-Za-z0-9-]+$")
     """Header in which a trusted proxy names the user."""
     trusted: Annotated[list[str], AfterValidator(_networks)] = ["127.0.0.1"]
-    """Addresses or networks whose header is believed; 'unix' for peers of the Unix socket."""
+    """Peers whose header is believed: addresses, networks, or 'unix' for the Unix socket."""
 
 
 class Signed(_Section):
     secret: str = ""
     """Key of the signed URLs; empty: the signed route does not exist."""
     max_ttl: int = Field(86400, gt=0)
-    """Longest life of a signed URL, in seconds."""
+    """Longest lifetime of a signed URL, in seconds."""
 
 
 class Identity(_Section):
     chain: list[Literal["jwt", "proxy", "dev"]] = Field(["jwt"], min_length=1)
-    """Ways of knowing the user, asked in this order."""
+    """Ways to identify the user, tried in this order."""
     admin_users: Annotated[list[str], AfterValidator(_user_ids)] = []
     """User ids of administrators."""
     jwt: Jwt = Jwt()
@@ -209,30 +210,30 @@ class Identity(_Section):
 
 class Admin(_Section):
     token: str = ""
-    """Bearer token of administrators; empty: only admin_users are."""
+    """Bearer token of administrators; empty: only admin_users are administrators."""
 
 
 class LookupCache(_Section):
     ttl: float = Field(10.0, ge=0)
-    """Seconds an answer is used without asking its source again, counted from the last moment at
-    which it was observed that nothing changed."""
+    """Seconds that an answer is used without asking its source again. They count from the last
+    moment at which a change source confirmed that nothing had changed."""
     max_age: float = Field(300.0, ge=0)
-    """Seconds after which the source is asked again although nothing changed; at least ttl."""
+    """Seconds after which the source is asked again in any case; at least ttl."""
     max_entries: int = Field(100_000, ge=1)
-    """Entries kept; the least recently used goes first."""
+    """Entries at most; the least recently used one is evicted first."""
     negative_ttl: float = Field(1.0, ge=0)
-    """Seconds that "there is none" is believed."""
+    """Seconds that a negative answer is used."""
     stale_if_error: float = Field(60.0, ge=0)
-    """Seconds past its ttl that an answer is used while its source fails (RFC 5861 §4)."""
+    """Seconds after its ttl that an answer is used while its source fails (RFC 5861 §4)."""
 
 
 class AssetCache(_Section):
     max_bytes: int = Field(256 * 2**20, ge=0)
-    """Bytes of files kept in memory; 0: every file is read from disk."""
+    """Bytes of files in memory at most; 0: every file is read from disk."""
     max_file_bytes: int = Field(8 * 2**20, ge=0)
     """Larger files are streamed from disk."""
     revalidate: float = Field(2.0, ge=0)
-    """Seconds after which a file's folder is looked at again for changes in place."""
+    """Seconds after which a file and its folder are checked again for changes in place."""
 
 
 class Cache(_Section):
@@ -243,16 +244,17 @@ class Cache(_Section):
 
 class Delivery(_Section):
     mode: Literal["direct", "accel", "authorize"] = "direct"
-    """Who sends the bytes: the gateway, or the proxy in front of it, told or allowed to."""
+    """Who sends the bytes: the gateway (direct), or the proxy in front of it: the gateway names
+    each file (accel), or permits a plugin (authorize)."""
     accel_prefix: Annotated[str, AfterValidator(_api_prefix)] = "/_plugin_files"
-    """Internal location of the proxy for `accel`."""
+    """Internal location of the proxy, for `accel`."""
     authorize_ttl: int = Field(5, ge=0)
-    """Seconds that the proxy may go by a permission in `authorize`; 0: it asks every time."""
+    """Seconds that the proxy may use a permission, in `authorize`; 0: it asks every time."""
 
 
 class Freshness(_Section):
     sqlite_poll: float = Field(0.1, ge=0)
-    """Seconds between looks at the SQLite file's change counter; 0: never."""
+    """Seconds between reads of the SQLite file's change counter; 0: never."""
     watch_users: bool = True
     """Whether the users' JSON files are watched."""
     postgres_channel: str = Field("gateway_plugin", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
@@ -261,26 +263,28 @@ class Freshness(_Section):
 
 class Lifecycle(_Section):
     retention_days: float = Field(7, ge=0)
-    """Days a version is kept after the last row left it."""
+    """Days that a version is kept after its last row was removed."""
 
 
 class Observability(_Section):
     access_log: bool = False
-    """One line for each request; costs a third of the throughput."""
+    """Whether each request is logged; costs more than half of the throughput."""
     log_format: Literal["text", "json"] = "text"
+    """Plain lines, or one JSON object per line."""
     debug_headers: bool = False
     """Whether answers carry Cache-Status and Server-Timing."""
     metrics: bool = True
-    """Whether requests are counted."""
+    """Whether requests are counted and /-/metrics exists."""
 
 
 class Dev(_Section):
     enabled: bool = False
-    """Development: no `immutable`, changes at once, any localhost origin. Loopback only."""
+    """Development, on loopback only: nothing is `immutable`, changes show at once, and pages of any
+    localhost origin may read answers."""
 
 
 class Settings(_Section):
-    """All settings, by section. `Settings()` is the defaults; `load_settings` reads sources."""
+    """All settings, by section. `Settings()` has the defaults; `load_settings` reads sources."""
 
     server: Server = Server()
     database: Database = Database()
@@ -299,7 +303,7 @@ class Settings(_Section):
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 
     def based_at(self, folder: Path) -> Self:
-        """The same settings, relative paths counting from `folder`."""
+        """The same settings, with relative paths that start at `folder`."""
         copy = self.model_copy()
         copy._base = folder.resolve()
         return copy
@@ -318,7 +322,7 @@ class Settings(_Section):
 
     @property
     def sqlite_file(self) -> Path:
-        """The database file; only for the dialect sqlite."""
+        """The database file; only meaningful for the dialect sqlite."""
         text = self.database.url.partition("://")[2].partition("?")[0]
         return self.path(text.removeprefix("/"))
 
@@ -330,32 +334,34 @@ def load_settings(
 ) -> Settings:
     """Settings from a file, the environment and `overrides` (section → key → value).
 
-    Without `config_file`: the file `GATEWAY_CONFIG` names, else `config.toml` in the working
-    directory if there is one.
+    Without `config_file`, the variable `GATEWAY_CONFIG` names the file; otherwise it is
+    `config.toml` in the working directory, if that exists.
 
     Raises: ConfigurationError, one line that names the key and what was expected.
     """
     environ = os.environ if environ is None else environ
-    if config_file is None and (named := environ.get(CONFIG_VARIABLE)):
-        config_file = Path(named)
-    if config_file is None and Path("config.toml").is_file():
-        config_file = Path("config.toml")
-
+    config_file = config_file or _find_config_file(environ)
     values = _read_toml(config_file) if config_file else {}
-    given_by: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for name, keys, value in _environment_values(environ):
         _place(values, keys, value)
-        given_by[".".join(keys)] = f"environment: {name}"
+        variables[".".join(keys)] = f"environment: {name}"
     for section, keys_of_section in (overrides or {}).items():
         for key, value in keys_of_section.items():
             _place(values, [section, key], value)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(
-            _one_line(error, given_by, str(config_file or "settings"))
-        ) from None
+        source = str(config_file or "settings")
+        raise ConfigurationError(_one_line(error, variables, source)) from None
     return settings.based_at(config_file.parent if config_file else Path.cwd())
+
+
+def _find_config_file(environ: Mapping[str, str]) -> Path | None:
+    if named := environ.get(CONFIG_VARIABLE):
+        return Path(named)
+    usual = Path("config.toml")
+    return usual if usual.is_file() else None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -369,7 +375,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, list[str], Any]]:
-    """(name, key path, typed value) of every `GATEWAY__…` variable."""
+    """(name, key path, typed value) of each variable that begins with `GATEWAY__`."""
     for name, text in environ.items():
         if not name.upper().startswith(ENVIRONMENT_PREFIX):
             continue
@@ -386,13 +392,14 @@ def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, list[
 
 
 def _typed(annotation: Any, text: str) -> Any:
-    """`text` as a TOML value of that type; lists are separated by commas."""
+    """`text` as a value of that type; list items are separated by commas."""
     if get_origin(annotation) is list:
         return [item.strip() for item in text.split(",") if item.strip()]
     return TypeAdapter(annotation).validate_strings(text, strict=False)
 
 
 def _annotation_of(keys: list[str]) -> Any | None:
+    """The type of a key; None if there is no such key."""
     model: Any = Settings
     for position, key in enumerate(keys):
         field = model.model_fields.get(key)
@@ -400,7 +407,7 @@ def _annotation_of(keys: list[str]) -> Any | None:
             return None
         is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         last = position == len(keys) - 1
-        if is_section == last:  # a section where a key should be, or the reverse
+        if is_section == last:  # a section instead of a key, or a key instead of a section
             return None
         if last:
             return field.annotation
@@ -421,19 +428,20 @@ def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         inner = values.setdefault(key, {})
         if not isinstance(inner, dict):
-            return  # a wrong type in the file: validation names it
+            return  # the file has a wrong type here; validation will say so
         values = inner
     values[keys[-1]] = value
 
 
-def _one_line(error: ValidationError, given_by: Mapping[str, str], source: str) -> str:
+def _one_line(error: ValidationError, variables: Mapping[str, str], source: str) -> str:
+    """The first mistake. `variables`: the origin of each key that the environment sets."""
     first = error.errors()[0]
     keys = [str(key) for key in first["loc"]]
     if first["type"] == "extra_forbidden":
         return f"{source}: {'.'.join(keys)}: unknown setting{_hint(keys)}"
     key = ".".join(keys)
     got = "" if keys[-1] in _SECRET_KEYS else f", got {first['input']!r}"
-    return f"{given_by.get(key, source)}: {key}: {_message(first)}{got}"
+    return f"{variables.get(key, source)}: {key}: {_message(first)}{got}"
 
 
 def _message(error: Any) -> str:

@@ -1,6 +1,5 @@
 """Text from outside becomes a name or is refused: gateway/names.py."""
 
-import os
 import string
 from pathlib import Path
 from urllib.parse import quote
@@ -219,9 +218,8 @@ ONLY_ELSEWHERE = [
 ]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no file there has such a name")
 @pytest.mark.parametrize("text", ONLY_ELSEWHERE)
-def test_a_name_that_only_windows_refuses_is_an_asset_path_elsewhere(text: str) -> None:
+def test_a_name_that_only_windows_refuses_is_an_asset_path(text: str) -> None:
     assert parse_asset_path(text) == text
     assert parse_target(in_url(f"Review/dist/{text}")).asset_path == f"dist/{text}"
 

@@ -1,1 +1,1 @@
-"""A site to look at: two plugins, three users, a host page that loads a user's plugins."""
+"""A site to try: two plugins, three users, and a host page that loads a user's plugins."""

@@ -1,7 +1,8 @@
 """The demo's server: a host page, and the gateway mounted in it as a library.
 
-It has no login and gives out tokens. So it answers only under its own host names: a page of
-another site could point its own name at this address (DNS rebinding) and read them.
+The demo has no login and gives a token to everybody who asks. So it answers only under its own
+host names: otherwise another site could let its name resolve to this address (DNS rebinding),
+and its pages could read the tokens.
 """
 
 import re
@@ -9,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,11 +32,11 @@ _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
 class OwnHosts:
-    """The values of Host that the demo answers to, with any port: it may be mapped."""
+    """The values of Host that the demo answers to. Any port is right, since ports may be mapped."""
 
     def __init__(self, listening: str) -> None:
         names = ["localhost", r"127\.0\.0\.1", r"\[::1\]"]
-        if listening in _EVERY_ADDRESS:  # an address is no name that could be pointed elsewhere
+        if listening in _EVERY_ADDRESS:  # nobody can let an address resolve to another one
             names += [r"[0-9]+(?:\.[0-9]+){3}", r"\[[0-9a-f:.]+\]"]
         else:
             names.append(re.escape(f"[{listening}]" if ":" in listening else listening))
@@ -46,7 +48,7 @@ class OwnHosts:
 
 
 class GuardedFront:
-    """Answers nothing at once for another host."""
+    """Takes the hot path only for requests to the demo's own hosts."""
 
     def __init__(self, front: Front, hosts: OwnHosts) -> None:
         self._front = front
@@ -58,7 +60,7 @@ class GuardedFront:
 
 
 class HostGuard:
-    """Refuses requests for another host."""
+    """Refuses requests to other hosts."""
 
     def __init__(self, application: ASGIApp, hosts: OwnHosts) -> None:
         self._application = application
@@ -81,28 +83,8 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
     hosts = OwnHosts(settings.server.host)
     gateway = Gateway(settings)
 
-    async def page(_request: Request) -> Response:
-        return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
-
     async def users(_request: Request) -> Response:
-        """The users to choose from, each with a token: a demo has no login."""
-        now = time.time()
-        return JSONResponse(
-            {
-                "api": settings.http.api_prefix,
-                "users": [
-                    {
-                        "key": user.key,
-                        "id": user.id,
-                        "name": user.name,
-                        "about": user.about,
-                        "token": issue_token(settings, user.id, _TOKEN_LIFE_S, now),
-                    }
-                    for user in USERS
-                ],
-            },
-            headers={"Cache-Control": "no-store"},
-        )
+        return JSONResponse(_users(settings), headers={"Cache-Control": "no-store"})
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -111,7 +93,7 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
 
     pages = Starlette(
         routes=[
-            Route("/", page),
+            Route("/", _page),
             Route("/demo/users.json", users),
             Mount("/demo/static", StaticFiles(directory=_STATIC)),
             Mount("/", gateway),
@@ -119,3 +101,23 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
         lifespan=lifespan,
     )
     return HostGuard(pages, hosts), GuardedFront(gateway.front, hosts)
+
+
+async def _page(_request: Request) -> Response:
+    return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+def _users(settings: Settings) -> dict[str, Any]:
+    """The users that a visitor can choose, each with a token: the demo has no login."""
+    now = time.time()
+    users = [
+        {
+            "key": user.key,
+            "id": user.id,
+            "name": user.name,
+            "about": user.about,
+            "token": issue_token(settings, user.id, _TOKEN_LIFE_S, now),
+        }
+        for user in USERS
+    ]
+    return {"api": settings.http.api_prefix, "users": users}

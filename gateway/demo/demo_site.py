@@ -1,4 +1,4 @@
-"""The demo's site on disk: the real plugins and users of `plugins/`, rows made from them."""
+"""The demo's site on disk: the plugins and users of `plugins/`, and database rows for them."""
 
 import secrets
 import shutil
@@ -80,7 +80,7 @@ class DemoSite:
         self.config_file = folder / "config.toml"
 
     def make(self) -> None:
-        """Makes the site, or leaves one that is there as it is.
+        """Makes the site; a site that exists stays as it is.
 
         Raises: ConfigurationError, if the folder holds something else.
         """
