@@ -1,4 +1,4 @@
-"""`gateway`: click commands; no logic of their own. Exit code 2 and one line for bad input."""
+"""The commands of `gateway`, without logic of their own. Bad input: exit code 2 and one line."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except GatewayError as error:
             raise _BadInput(str(error)) from None
-        except BrokenPipeError:  # whoever read our output went away: click knows what to do
+        except BrokenPipeError:  # the reader of our output ended; click handles that
             raise
         except OSError as error:  # the disk is full, or fails
             raise _BadInput(str(error)) from None
@@ -46,14 +46,14 @@ class _Group(click.Group):
     "--config",
     "config_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Configuration file; otherwise $GATEWAY_CONFIG, otherwise ./config.toml if it exists.",
+    help="Configuration file; by default $GATEWAY_CONFIG, or else ./config.toml if it exists.",
 )
 @click.version_option(gateway.__version__, prog_name="gateway")
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
-    """Serves front-end plugin files to many users, each at the version the database gives him.
+    """Serves front-end plugin files to many users, to each user at their own version.
 
-    Every setting can also be given as GATEWAY__SECTION__KEY in the environment.
+    The environment can set every setting, as GATEWAY__SECTION__KEY.
     """
     ctx.obj = config_file
 

@@ -39,22 +39,22 @@ async def _collect(settings: Settings, collector: Collector, apply: bool) -> Non
     with Console(stderr=True).status("looking at versions"):
         async with opened_database(settings) as database:
             referred = await database.read_all_versions()
-        found = await anyio.to_thread.run_sync(lambda: list(collector.candidates(referred)))
-    _show(found)
+        candidates = await anyio.to_thread.run_sync(lambda: list(collector.candidates(referred)))
+    _show(candidates)
     if apply:
-        async for candidate in collector.collect(found):
+        async for candidate in collector.collect(candidates):
             click.echo(f"removed {candidate.slug} {candidate.version}")
-    elif any(candidate.fate is Fate.COLLECTABLE for candidate in found):
+    elif any(candidate.fate is Fate.COLLECTABLE for candidate in candidates):
         click.echo("nothing was removed: --apply does")
 
 
-def _show(found: Sequence[Candidate]) -> None:
-    for candidate in found:
+def _show(candidates: Sequence[Candidate]) -> None:
+    for candidate in candidates:
         if candidate.fate is not Fate.REFERRED:
-            kept = f" {candidate.retained_for_s / DAY_S:.1f} days" * bool(candidate.retained_for_s)
+            days = candidate.retained_for_s / DAY_S
+            fate = candidate.fate.value + (f" {days:.1f} days" if days else "")
             name = f"{candidate.slug} {candidate.version}"
-            click.echo(
-                f"{name:<40} {decimal(candidate.size_bytes):>10}  {candidate.fate.value}{kept}"
-            )
-    sizes = [one.size_bytes for one in found if one.fate is Fate.COLLECTABLE]
-    click.echo(f"{len(found)} versions, {len(sizes)} of them collectable: {decimal(sum(sizes))}")
+            click.echo(f"{name:<40} {decimal(candidate.size_bytes):>10}  {fate}")
+    sizes = [version.size_bytes for version in candidates if version.fate is Fate.COLLECTABLE]
+    total = decimal(sum(sizes))
+    click.echo(f"{len(candidates)} versions, {len(sizes)} of them collectable: {total}")

@@ -81,7 +81,7 @@ def migrate(
     user: UserId | None,
     as_json: bool,
 ) -> None:
-    """Makes users' JSON files minimal: removes what the database holds as well.
+    """Makes users' JSON files minimal: removes values that are copies of the database.
 
     Exit code 1 if a file was refused or left alone.
     """

@@ -45,12 +45,12 @@ async def report_all(
     parts: AsyncGenerator[Examined[T], None],
     report: Callable[[T], None],
 ) -> None:
-    """Reports everything that is found, below a progress bar."""
+    """Calls `report` for everything that there is to report, with a progress bar."""
     with progress(what, total) as advance:
         async with aclosing(parts):
             async for part in parts:
-                for found in part.reports:
-                    report(found)
+                for finding in part.reports:
+                    report(finding)
                 advance(part.count)
 
 

@@ -1,4 +1,4 @@
-"""Tables as plain lines: what is in them is for copying, never shortened to a terminal's width."""
+"""Tables as plain lines. Cells are never shortened to the terminal, so they can be copied."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,10 +6,10 @@ import click
 
 
 class Columns:
-    """Rows in aligned columns, below a heading that comes with the first of them.
+    """Prints rows in aligned columns, with a heading above the first row.
 
-    They are printed as they come, for there may be more than fit into memory: columns are as
-    wide as what was printed so far wants them.
+    Rows are printed as they come, since they may not all fit into memory. So a column is as wide as
+    its widest cell up to now.
     """
 
     def __init__(self, *heading: str) -> None:

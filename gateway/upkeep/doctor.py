@@ -112,10 +112,10 @@ class Doctor:
         return replace(case, findings=findings)
 
     async def _settled(self, case: _Case, in_threads: InThreads) -> _Case:
-        """The case examined again while nobody changes anything, and mended if there is a backup.
+        """Examines the case again under the user's lock, and mends it if there is a backup.
 
-        The case as it was, if the lock cannot be taken. Raises: StorageError, if it cannot be
-        mended.
+        Without a backup, returns the same case if the lock cannot be taken.
+        Raises: StorageError, if it cannot be mended.
         """
         try:
             async with entered_in_thread(self._storage.locked(case.user)):

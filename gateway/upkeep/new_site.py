@@ -1,4 +1,4 @@
-"""A site of our own: configuration, folders, an empty database. Never touches what is there."""
+"""Makes a site: configuration, folders, an empty database. Never changes what exists."""
 
 import os
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from gateway.settings import Settings, load_settings
 
 CONFIG_NAME = "config.toml"
 PRIVATE = 0o600
-"""The mode of files that hold secrets, or what users have: for their owner alone."""
+"""The mode of files with secrets or users' data: only the owner can read them."""
 
 
 async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[str]:
-    """What was made and what was there, a line each.
+    """Makes what is missing. Returns a line about each part: whether it was made or kept.
 
-    Raises: ConfigurationError, if the configuration that is there is wrong, or the database
-        holds other tables and not ours.
+    Raises: ConfigurationError, if an existing configuration is wrong, or the database has other
+        tables and not ours.
     """
     lines = []
     config_file = config_file or folder / CONFIG_NAME
@@ -42,10 +42,10 @@ async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[s
 
 
 async def make_tables(settings: Settings) -> bool:
-    """Makes the two tables in an empty database; False if they are there.
+    """Makes the two tables in an empty database. Returns False if they exist.
 
-    Raises: ConfigurationError, if the database holds some tables, but not both of ours: it is
-        an application's, and not ours to change.
+    Raises: ConfigurationError, if the database has tables, but not both of ours: then it belongs
+        to an application, and we must not change it.
     """
     if settings.database_dialect == "sqlite" and _make_private(settings.sqlite_file):
         tables: set[str] = set()
@@ -63,9 +63,9 @@ async def make_tables(settings: Settings) -> bool:
 
 
 def _make_private(database: Path) -> bool:
-    """Makes the empty file of a database, or says that it is there.
+    """Makes the empty file of a database. Returns False if it exists.
 
-    Not left to SQLite, which would make it readable for all; its journals get the same mode.
+    SQLite itself would make it readable for everybody. Its journals get the mode of this file.
     Raises: ConfigurationError.
     """
     try:
@@ -80,10 +80,10 @@ def _make_private(database: Path) -> bool:
 
 
 async def install_triggers(settings: Settings) -> None:
-    """Makes the application's tables tell of changes. Raises: ConfigurationError."""
+    """Makes PostgreSQL notify the gateway of changes. Raises: ConfigurationError."""
     if settings.database_dialect != "postgresql":
         raise ConfigurationError(
-            "database.url: triggers are for PostgreSQL; commits to SQLite are noticed without"
+            "database.url: only PostgreSQL needs triggers; the gateway notices commits to SQLite"
         )
     statements = trigger_statements(settings.freshness.postgres_channel)
     await execute_in_transaction(settings, [(statement, {}) for statement in statements])
@@ -104,7 +104,7 @@ async def _tables(settings: Settings) -> set[str]:
 
 
 def default_config() -> bytes:
-    """config.toml with every key, its default and its meaning."""
+    """The config.toml that has every key with its default and its meaning."""
     packaged = files("gateway") / CONFIG_NAME
     if packaged.is_file():
         return packaged.read_bytes()
