@@ -1,6 +1,7 @@
 """`migrate`: makes installed_plugins.json files minimal, and restores them."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,25 +28,23 @@ from gateway.upkeep.backups import (
     read_backup,
     restore,
 )
-from gateway.upkeep.migration import REFUSALS, FileState, MigratedFile, Migration
+from gateway.upkeep.migration import CHANGES, REFUSALS, FileState, MigratedFile, Migration
 from gateway.upkeep.population import chunks_of, users_with_rows, with_folders
 
-_WORDS: dict[StrEnum, tuple[str, str]] = {
-    FileState.MADE_MINIMAL: ("made minimal", "would be made minimal"),
-    FileState.WRITTEN: ("written from the table", "would be written from the table"),
-    FileState.REFUSED: ("refused", "refused"),
-    FileState.LEFT_ALONE: ("left alone", "left alone"),
-    FileState.CHANGED_MEANWHILE: ("left alone", "left alone"),
-    FileState.MINIMAL: ("minimal already", "minimal already"),
-    RestoreState.RESTORED: ("restored", "would be restored"),
-    RestoreState.AS_BEFORE: ("as before the migration", "as before the migration"),
-    RestoreState.CHANGED_SINCE: (
-        "left alone: changed since the migration",
-        "left alone: changed since the migration",
-    ),
-    RestoreState.FAILED: ("left alone", "left alone"),
+_WORDS: Mapping[StrEnum, str] = {
+    FileState.MADE_MINIMAL: "made minimal",
+    FileState.WRITTEN: "written from the table",
+    FileState.REFUSED: "refused",
+    FileState.LEFT_ALONE: "left alone",
+    FileState.CHANGED_MEANWHILE: "left alone",
+    FileState.MINIMAL: "minimal already",
+    RestoreState.RESTORED: "restored",
+    RestoreState.AS_BEFORE: "as before the migration",
+    RestoreState.CHANGED_SINCE: "left alone: changed since the migration",
+    RestoreState.FAILED: "left alone",
 }
-"""For each state: what was done, and what a dry run says instead."""
+_CHANGED = {*CHANGES, RestoreState.RESTORED}
+_REFUSED = {*REFUSALS, RestoreState.CHANGED_SINCE, RestoreState.FAILED}
 
 
 @click.command()
@@ -130,13 +129,12 @@ class _Report:
                 click.echo(f"originals: {self.backup} (gateway migrate --restore)")
             elif not self.applied:
                 click.echo("nothing was written: a dry run, --apply does it")
-        refused = {*REFUSALS, RestoreState.CHANGED_SINCE, RestoreState.FAILED}
-        if any(self._counts[state] for state in refused):
+        if any(self._counts[state] for state in _REFUSED):
             raise SystemExit(1)
 
     def _words(self, state: StrEnum) -> str:
-        done, would = _WORDS[state]
-        return done if self.applied else would
+        is_plan = state in _CHANGED and not self.applied
+        return f"would be {_WORDS[state]}" if is_plan else _WORDS[state]
 
     def _lines(self, file: MigratedFile | Restored) -> list[str]:
         summary = f"user {file.user}: {self._words(file.state)}"

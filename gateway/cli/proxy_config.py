@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from gateway.cli.parameters import pass_settings
+from gateway.cli.parameters import Name, pass_settings
 from gateway.errors import ConfigurationError
 from gateway.proxies import MODES, Mode, caddy, facts_of, nginx, remark_on
 from gateway.settings import Settings
@@ -15,18 +15,13 @@ _SERVER_NAME = re.compile(r"[A-Za-z0-9_*.-]+")
 _FOLDER = re.compile(r"/[A-Za-z0-9_./-]+")
 
 
-def _matching(pattern: re.Pattern[str], expected: str) -> click.ParamType[str]:
-    class Matching(click.ParamType[str]):
-        name = "text"
+def _matching(pattern: re.Pattern[str], expected: str) -> Name:
+    def parse(text: object) -> str:
+        if not pattern.fullmatch(str(text)):
+            raise ValueError(f"{text!r}: expected {expected}")
+        return str(text)
 
-        def convert(
-            self, value: str, param: click.Parameter | None, ctx: click.Context | None
-        ) -> str:
-            if not pattern.fullmatch(value):
-                self.fail(f"{value!r}: expected {expected}", param, ctx)
-            return value
-
-    return Matching()
+    return Name("text", parse)
 
 
 @click.command("proxy-config")

@@ -3,7 +3,7 @@ import { breakable, h } from "./dom.js";
 import { explain, loadComponents, render } from "./federation.js";
 import { filesTable } from "./files.js";
 
-// The plugin's card. Its data-state is "loading", "running" or "failed"; each change is announced by a "state" event.
+// The plugin's card. Its data-state is "loading", "running" or "failed"; each change fires a "state" event.
 export function pluginCard(plugin) {
   const state = h("span", { class: "state" });
   const stage = h("div", { class: "stage" });
@@ -19,7 +19,7 @@ export function pluginCard(plugin) {
     card.dispatchEvent(new Event("state", { bubbles: true }));
   }
 
-  // Also called long after a good start: a component can throw, or miss a chunk, at any time.
+  // May be called long after the start: a component can throw, or fail to load a chunk, at any time.
   async function fail(error) {
     enter("failed");
     stage.replaceChildren(failureNotice(await explain(error)));
@@ -30,7 +30,7 @@ export function pluginCard(plugin) {
   return card;
 }
 
-// Done when every module is on the page.
+// Resolves when every module is on the page.
 async function start(plugin, stage, fail) {
   const components = await loadComponents(plugin);
   await Promise.all(components.map((component) => {
@@ -49,7 +49,7 @@ function head(plugin, state) {
 }
 
 function evidence(plugin) {
-  const unfolded = innerWidth > 560; // on a telephone the plugins come first
+  const unfolded = innerWidth > 560; // on a phone the plugins come first
   return h("details", { class: "evidence", open: unfolded },
     h("summary", {}, h("h3", {}, "Files")),
     h("p", { class: "muted" }, "Everything the browser loaded from ", h("code", {}, breakable(folderOf(plugin)))),

@@ -1,4 +1,4 @@
-// Two users' pages next to each other, each in a frame: a window of its own for each version of a plugin.
+// Two users' pages side by side, each in a frame, so that each version of a plugin has its own window.
 import { h } from "./dom.js";
 import { loadPlugins } from "./gateway.js";
 
@@ -18,12 +18,12 @@ export async function compareView({ api, users }, chosen) {
   );
 }
 
-// [{slug, name, versions}] of the plugins that all have, and not all at one version.
+// [{slug, name, versions}] of the plugins that all these users have, but at different versions.
 function differences([plugins, ...others]) {
   return plugins
     .map(({ slug, name, version }) => {
-      const held = (manifest) => manifest.find((plugin) => plugin.slug === slug)?.version;
-      return { slug, name, versions: [version, ...others.map(held)] };
+      const versionIn = (manifest) => manifest.find((plugin) => plugin.slug === slug)?.version;
+      return { slug, name, versions: [version, ...others.map(versionIn)] };
     })
     .filter(({ versions }) => !versions.includes(undefined) && new Set(versions).size > 1);
 }
@@ -42,7 +42,7 @@ function chooser(users, chosen, choose) {
   return h("label", {}, "User ", select);
 }
 
-// As high as its page, so that only the outer page scrolls.
+// The frame is as high as its page, so that only the outer page scrolls.
 function frame(user, first) {
   const element = h("iframe", { src: `?user=${user.key}&embed=1&first=${first}`, title: `${user.name}’s plugins` });
   element.addEventListener("load", () => {

@@ -3,13 +3,13 @@ import { whyRefused } from "./gateway.js";
 
 const { React, ReactDOM } = window;
 
-// What a remote's init() takes: by package, by version. `loaded` and `eager`: React is here already.
+// What a remote's init() takes: by package, by version. `loaded` and `eager`: React is loaded already.
 const offer = (library) => ({
   [React.version]: { get: () => Promise.resolve(() => library), loaded: true, eager: true, from: "host" },
 });
 const shareScope = { react: offer(React), "react-dom": offer(ReactDOM) };
 
-// [{module, Component}] for every module of the plugin; one that fails takes the plugin with it.
+// [{module, Component}] for every module of the plugin. If one module fails, the plugin fails.
 export async function loadComponents(plugin) {
   if (!plugin.entry) throw new Error("The manifest gives no bundlelocation for this plugin.");
   await loadScript(plugin.entry);
@@ -39,14 +39,14 @@ function loadScript(url) {
   });
 }
 
-// The gateway's reason for an error. Script elements, ours and webpack's (which also names the URL in `request`),
-// say only that they failed, so the URL is asked once more.
+// The gateway's reason for an error. A script element says only that it failed, ours as well as webpack's (which
+// names the URL in `request`). So this requests the URL once more.
 export async function explain(error) {
   if (!error.request) return error;
   try {
     return (await whyRefused(error.request)) ?? error;
   } catch {
-    return error; // no connection: nobody knows more
+    return error; // no connection, so no better reason
   }
 }
 

@@ -1,9 +1,9 @@
-// The table "Files" of a plugin: what the browser loaded, and what the gateway answers when asked about it.
+// The table "Files" of a plugin: what the browser loaded, and what the gateway answers to two requests for each file.
 import { DASH, breakable, formatBytes, formatDuration, h } from "./dom.js";
 import { askTwice } from "./gateway.js";
 import { sourceOf, watchFiles } from "./timing.js";
 
-let questions = Promise.resolve(); // one file at a time, so that the page's own questions do not crowd each other
+let questions = Promise.resolve(); // one file at a time, so that these requests do not delay each other
 
 export function filesTable(address) {
   const rows = h("tbody");
@@ -42,7 +42,7 @@ function fileRow(address, entry) {
   };
 }
 
-// The path inside the version; the pin in front of it is the same for all and stands above the table.
+// The path inside the version. The pin before it is the same for all files and is shown above the table.
 function shorten(address, url) {
   return url.slice(address.length).replace(/^@[^/]+\//, "");
 }

@@ -1,6 +1,6 @@
-// Everything that is asked of the gateway, and what it truly answered.
+// All requests to the gateway, and its unchanged answers.
 
-// An answer that is no success: carries the gateway's own sentence and code, as far as it sent them.
+// An error answer, with the gateway's own sentence and code if it sent them.
 export class Refusal extends Error {
   constructor(url, status, { detail, code } = {}) {
     super(detail ?? `The answer has status ${status} and no detail.`);
@@ -20,7 +20,7 @@ export async function loadPlugins(api, token) {
     .map((plugin) => ({ ...plugin, slug: plugin.plugin_slug || plugin.id, ...locate(api, plugin) }));
 }
 
-// As the application's front end does it: only remoteEntry.js gets ?v=, and an absolute location stands for itself.
+// Like the application's front end: only remoteEntry.js gets ?v=, and an absolute location is used as it is.
 function locate(api, { database_id, id, bundlelocation, version }) {
   const base = new URL(`${api}/public/plugins/${database_id ?? id}/`, location.href).href;
   if (!bundlelocation) return { address: base, entry: null };
@@ -30,8 +30,8 @@ function locate(api, { database_id, id, bundlelocation, version }) {
   return { address: absolute ? new URL(".", entry).href : base, entry };
 }
 
-// One conversation about a file: asked as by a browser with an empty cache, then again with the ETag of the answer.
-// `again` is null when there is no ETag to ask with.
+// Requests a file twice: like a browser with an empty cache, then with the ETag of the first answer.
+// `again` is null if the first answer has no ETag.
 export async function askTwice(url) {
   const first = await ask(url);
   return { first, again: first.etag ? await ask(url, { "If-None-Match": first.etag }) : null };
@@ -51,7 +51,7 @@ async function ask(url, headers = {}) {
   };
 }
 
-// Why a script could not be loaded: what a fetch of the same URL answers. Null if that one succeeds.
+// Why a script could not be loaded: the answer to a fetch of the same URL. Null if that succeeds.
 export async function whyRefused(url) {
   const response = await fetch(url, { cache: "no-store", credentials: "omit" });
   return response.ok ? null : refusalOf(response);

@@ -52,17 +52,17 @@ async function showUser(api, user) {
   document.getElementById("path").hidden = false;
   document.getElementById("about").textContent = user.about;
   announce(`Loading ${user.name}’s plugins…`);
-  const plugins = wantedFirst(await loadPlugins(api, user.token));
+  const plugins = differingFirst(await loadPlugins(api, user.token));
   showPath(user, plugins);
   if (plugins.length === 0) return showEmpty(user);
   content.addEventListener("state", () => announce(summary()));
   return content.append(...plugins.map(pluginCard));
 }
 
-// The comparison asks for the plugins that differ to come first, so that they stand next to each other.
-function wantedFirst(plugins) {
-  const wanted = parameters.get("first")?.split(",") ?? [];
-  const rank = ({ slug }) => (wanted.includes(slug) ? 0 : 1);
+// The comparison names the plugins that differ in `first`. They come first, so that they are next to each other.
+function differingFirst(plugins) {
+  const differing = parameters.get("first")?.split(",") ?? [];
+  const rank = ({ slug }) => (differing.includes(slug) ? 0 : 1);
   return plugins.toSorted((a, b) => rank(a) - rank(b));
 }
 

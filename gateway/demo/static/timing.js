@@ -1,7 +1,7 @@
-// What the browser loaded, from its Resource Timing.
+// What the browser loaded, by its Resource Timing.
 
 // Calls `onEntry` for every file below `address` that the page loaded or will load. Requests made by scripts
-// are left out: they are this page's own questions to the gateway.
+// are left out: this page sends them itself, to show the answers.
 export function watchFiles(address, onEntry) {
   const seen = new Set();
   const observer = new PerformanceObserver((list) => list.getEntries().forEach(consider));
@@ -14,7 +14,7 @@ export function watchFiles(address, onEntry) {
   }
 }
 
-// Where the bytes came from; null if the browser does not tell. transferSize is 0 for an answer from the cache, exactly
+// Where the bytes came from; null if the browser does not say. transferSize is 0 for an answer from the cache, exactly
 // 300 for a validated one (304; Chromium then gives no size), and 300 + the body otherwise.
 export function sourceOf({ transferSize, decodedBodySize, responseStatus }) {
   if (responseStatus >= 400) return "network";
