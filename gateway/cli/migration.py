@@ -22,7 +22,7 @@ from gateway.settings import Settings
 from gateway.threads import threads
 from gateway.upkeep.backups import (
     Backup,
-    Restored,
+    RestoredFile,
     RestoreState,
     count_originals,
     read_backup,
@@ -103,7 +103,7 @@ class _Report:
         self._counts: Counter[StrEnum] = Counter()
         self.backup: Path | None = None
 
-    def add(self, file: MigratedFile | Restored) -> None:
+    def add(self, file: MigratedFile | RestoredFile) -> None:
         self._counts[file.state] += 1
         if file.state in (FileState.MINIMAL, RestoreState.AS_BEFORE):
             return
@@ -136,11 +136,11 @@ class _Report:
         is_plan = state in _CHANGED and not self.applied
         return f"would be {_WORDS[state]}" if is_plan else _WORDS[state]
 
-    def _lines(self, file: MigratedFile | Restored) -> list[str]:
+    def _lines(self, file: MigratedFile | RestoredFile) -> list[str]:
         summary = f"user {file.user}: {self._words(file.state)}"
         if file.reason:
             summary += f": {file.reason}"
-        if isinstance(file, Restored):
+        if isinstance(file, RestoredFile):
             return [summary]
         details = [
             *(f"  {slug}: drops {', '.join(keys)}" for slug, keys in file.dropped.items()),

@@ -72,7 +72,7 @@ class RestoreState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredFile:
     """What was done with one user's file, or would be."""
 
     user: UserId
@@ -97,20 +97,20 @@ def count_originals(path: Path) -> int:
     return sum(1 for _ in _lines(path))
 
 
-def restore(storage: PluginStorage, original: Original, *, apply: bool) -> Restored:
+def restore(storage: PluginStorage, original: Original, *, apply: bool) -> RestoredFile:
     """Restores one original, if its file still is what the command wrote."""
     try:
         with storage.locked(original.user) if apply else nullcontext():
             content = storage.read_content(original.user)
             if content == original.before:
-                return Restored(original.user, RestoreState.AS_BEFORE)
+                return RestoredFile(original.user, RestoreState.AS_BEFORE)
             if content is None or _digest(content) != original.after:
-                return Restored(original.user, RestoreState.CHANGED_SINCE)
+                return RestoredFile(original.user, RestoreState.CHANGED_SINCE)
             if apply:
                 _put_back(storage, original)
     except StorageError as error:
-        return Restored(original.user, RestoreState.FAILED, str(error))
-    return Restored(original.user, RestoreState.RESTORED)
+        return RestoredFile(original.user, RestoreState.FAILED, str(error))
+    return RestoredFile(original.user, RestoreState.RESTORED)
 
 
 def _put_back(storage: PluginStorage, original: Original) -> None:

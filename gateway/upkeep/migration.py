@@ -129,27 +129,27 @@ class Migration:
         self, users: Sequence[UserId], in_threads: InThreads
     ) -> "list[MigratedFile | _Proposal]":
         files = [file for file in await in_threads(self._read, users) if file is not None]
-        originals = [file for file in files if isinstance(file, _Original)]
+        originals = [file for file in files if isinstance(file, _ReadFile)]
         rows = await self._database.read_rows([file.user for file in originals])
         config = await self._database.read_config_fields(
             [file.user for file in originals if holds_user_config(file.document)]
         )
         return [
-            self._judge(file, rows[file.user], config) if isinstance(file, _Original) else file
+            self._judge(file, rows[file.user], config) if isinstance(file, _ReadFile) else file
             for file in files
         ]
 
-    def _read(self, user: UserId) -> "_Original | MigratedFile | None":
+    def _read(self, user: UserId) -> "_ReadFile | MigratedFile | None":
         try:
             content = self._storage.read_content(user)
             if content is None:
                 return None
-            return _Original(user, content, self._storage.parse_content(user, content))
+            return _ReadFile(user, content, self._storage.parse_content(user, content))
         except StorageError as error:
             return MigratedFile(user, FileState.LEFT_ALONE, reason=str(error))
 
     def _judge(
-        self, original: "_Original", rows: Sequence[PluginRow], config: ConfigFields
+        self, original: "_ReadFile", rows: Sequence[PluginRow], config: ConfigFields
     ) -> "MigratedFile | _Proposal":
         minimised = minimise(original.document, rows, config)
         if not minimised.changed:
@@ -228,7 +228,7 @@ _Plan = Callable[[Sequence[UserId], InThreads], Awaitable[list[MigratedFile | _P
 
 
 @dataclass(frozen=True, slots=True)
-class _Original:
+class _ReadFile:
     """One user's file as it was read."""
 
     user: UserId
