@@ -57,8 +57,8 @@ class Gateway:
         self._plugins_prefix = f"{settings.http.api_prefix}/plugins"
         self._file_routes = self._make_file_routes()
         self._manifest_routes = {
-            "/manifest": ManifestRoute(core.catalogue, core.identity, with_modules=False),
-            "/manifest/designer": ManifestRoute(core.catalogue, core.identity, with_modules=True),
+            "/manifest": ManifestRoute(core.manifests, core.identity, with_modules=False),
+            "/manifest/designer": ManifestRoute(core.manifests, core.identity, with_modules=True),
         }
         self.front = Front(self._route, *self._hot_routes(), self._cors)
         self.routes = self._make_routes()

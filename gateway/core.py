@@ -34,6 +34,7 @@ from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue
 from gateway.serving.explain import Explainer
 from gateway.serving.lookups import Lookups
+from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.resolver import Resolver
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import AssetCache, Settings
@@ -61,12 +62,13 @@ class Core:
             storage, self.encoder, asset_cache.revalidate, on_look=self._on_look
         )
         self.assets = AssetStore(storage, asset_cache, self.encoder)
-        self.catalogue = Catalogue(self.lookups, self.database, self.shared_versions, settings)
+        self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
+        self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, storage, self.assets)
         self.identity = IdentityChain.of(settings)
         self.invalidation = Invalidation(
-            self.lookups, self.catalogue, self.shared_versions, self.assets, self.identity
+            self.lookups, self.manifests, self.shared_versions, self.assets, self.identity
         )
         self.change_log = ChangeLog(storage.cache)
         self._nodes = postgres_source(settings, self.lookups)
@@ -87,7 +89,7 @@ class Core:
             stack.push_async_callback(self.assets.close)
             stack.push_async_callback(self.shared_versions.close)
             stack.push_async_callback(self.lookups.close)
-            stack.push_async_callback(self.catalogue.manifests.close)
+            stack.push_async_callback(self.manifests.cache.close)
             if follow_changes:
                 await stack.enter_async_context(self._following_changes())
             self.is_running = True
@@ -160,7 +162,7 @@ class Core:
         """All TTL caches, by the names that Cache-Status and metrics show."""
         return {
             **self.lookups.caches,
-            "manifest": self.catalogue.manifests,
+            "manifest": self.manifests.cache,
             "builds": self.shared_versions.cache,
         }
 

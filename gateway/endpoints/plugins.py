@@ -21,6 +21,7 @@ from gateway.identity.chain import IdentityChain
 from gateway.names import UserId
 from gateway.serving.catalogue import Catalogue
 from gateway.serving.formats import JsonObject, to_json
+from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.manifests import Manifest
 
 _HEADS = JsonHeads(JSON_ANSWER.encode())
@@ -33,9 +34,9 @@ class ManifestRoute:
     """`{api}/plugins/manifest`, with modules or without."""
 
     def __init__(
-        self, catalogue: Catalogue, identity: IdentityChain, *, with_modules: bool
+        self, manifests: ManifestCache, identity: IdentityChain, *, with_modules: bool
     ) -> None:
-        self._catalogue = catalogue
+        self._manifests = manifests
         self._identity = identity
         self._with_modules = with_modules
 
@@ -62,7 +63,7 @@ class ManifestRoute:
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
         user = self._identity.identify(basis, scope, headers)
-        return user, self._catalogue.manifest(basis, user, with_modules=self._with_modules)
+        return user, self._manifests.get(basis, user, with_modules=self._with_modules)
 
 
 def _is_known(tag: str, if_none_match: bytes) -> bool:

@@ -13,8 +13,8 @@ from gateway.changes import Change
 from gateway.identity.chain import IdentityChain
 from gateway.names import Slug, Version
 from gateway.serving.asset_store import AssetStore
-from gateway.serving.catalogue import Catalogue
 from gateway.serving.lookups import Lookups
+from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.shared_versions import SharedVersions
 
 
@@ -24,13 +24,13 @@ class Invalidation:
     def __init__(
         self,
         lookups: Lookups,
-        catalogue: Catalogue,
+        manifests: ManifestCache,
         versions: SharedVersions,
         assets: AssetStore,
         identity: IdentityChain,
     ) -> None:
         self._lookups = lookups
-        self._catalogue = catalogue
+        self._manifests = manifests
         self._versions = versions
         self._assets = assets
         self._identity = identity
@@ -42,11 +42,11 @@ class Invalidation:
         older values stand in while a source fails."""
         self.applied += 1
         if change.read_since is not None:
-            self._catalogue.manifests.expire_all()
+            self._manifests.cache.expire_all()
             self._lookups.expire_read_since(change.read_since)
             return
         if change.user is not None:
-            self._catalogue.forget_user(change.user, hard=change.hard)
+            self._manifests.forget_user(change.user, hard=change.hard)
             self._lookups.forget_user(change.user, hard=change.hard)
         if change.slug is not None and (change.user is None or change.version is not None):
             self._purge_files(change.slug, change.version)
@@ -63,9 +63,9 @@ class Invalidation:
         """Soft: lookups and manifests only. Files are looked at again by themselves, every
         `cache.assets.revalidate` seconds."""
         if hard:
-            self._catalogue.manifests.purge_all()
+            self._manifests.cache.purge_all()
             for holder in (self._lookups, self._versions, self._assets, self._identity):
                 holder.purge_all()
         else:
-            self._catalogue.manifests.expire_all()
+            self._manifests.cache.expire_all()
             self._lookups.expire_all()

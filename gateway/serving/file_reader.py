@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.disk.storage import BrokenInstallations, Document, Facts, PluginStorage
+from gateway.disk.storage import (
+    BrokenInstallations,
+    Document,
+    Facts,
+    InstallationMetadata,
+    PluginStorage,
+    metadata_of,
+)
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId
 from gateway.settings import Access, LookupCache
@@ -67,6 +74,12 @@ class UserDocument(NamedTuple):
 
     file: UserFile
     content: Document
+
+    def metadata(self) -> dict[str, InstallationMetadata] | None:
+        """Installation metadata by slug; None where the table alone decides."""
+        if self.file.installations.table_decides:
+            return None
+        return {slug: metadata_of(inner) for slug, inner in self.content.items()}
 
 
 class _Start(NamedTuple):

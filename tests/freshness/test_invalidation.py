@@ -173,7 +173,7 @@ def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
         "owners": lookups.owners,
         "held_versions": lookups.held_versions,
         "published": lookups.published,
-        "manifests": gateway.core.catalogue.manifests,
+        "manifests": gateway.core.manifests.cache,
         "builds": gateway.core.shared_versions._looks,
         "assets": gateway.core.assets._cache,
     }

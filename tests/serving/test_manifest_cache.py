@@ -1,4 +1,4 @@
-"""Manifests as the catalogue answers them: what is asked, how often, and what it costs."""
+"""Manifests as the cache answers them: what is asked, how often, and what it costs."""
 
 import asyncio
 import gc
@@ -22,7 +22,7 @@ from gateway.caching.traced_basis import TracedBasis
 from gateway.changes import Change
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId
-from gateway.serving.catalogue import Catalogue
+from gateway.serving.manifest_cache import ManifestCache
 from tests.support.asgi import Client, with_gateway
 from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, CLEO, Site, populated
@@ -43,13 +43,13 @@ def site(tmp_path: Path) -> Site:
 
 async def load(gateway: Gateway, user: UserId = ADA_ID, *, designer: bool = False) -> Any:
     """The user's manifest, however long that takes."""
-    found = await Basis().settled(gateway.core.catalogue.manifest, user, with_modules=designer)
+    found = await Basis().settled(gateway.core.manifests.get, user, with_modules=designer)
     return orjson.loads(found.body(user))
 
 
 def at_hand(gateway: Gateway, user: UserId = ADA_ID, *, designer: bool = False) -> Any:
     """The user's manifest, if it needs no waiting. Raises: Pending."""
-    found = gateway.core.catalogue.manifest(AT_HAND, user, with_modules=designer)
+    found = gateway.core.manifests.get(AT_HAND, user, with_modules=designer)
     return orjson.loads(found.body(user))
 
 
@@ -157,7 +157,7 @@ def test_a_known_manifest_of_ten_plugins_costs_a_few_calls(empty_site: Site) -> 
     async def scenario(gateway: Gateway) -> None:
         await load(gateway, user)
         with counted_calls() as calls:
-            gateway.core.catalogue.manifest(AT_HAND, user, with_modules=False).body(user)
+            gateway.core.manifests.get(AT_HAND, user, with_modules=False).body(user)
         assert len(calls) <= MOST_CALLS
 
     scenario_of(empty_site, scenario)
@@ -194,14 +194,14 @@ def test_rows_that_nothing_can_be_made_of_fail_their_user_alone(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
-        before, assemble = gateway.core.database.queries, gateway.core.catalogue._parts.assemble
+        before, assemble = gateway.core.database.queries, gateway.core.manifests._parts.assemble
 
         def failing(user: UserId, *arguments: Any) -> Any:
             if user == ADA_ID:
                 raise ValueError("odd")
             return assemble(user, *arguments)
 
-        monkeypatch.setattr(gateway.core.catalogue._parts, "assemble", failing)
+        monkeypatch.setattr(gateway.core.manifests._parts, "assemble", failing)
         site.give(CLEO, "Review", "1.0.0")
         users = (BEN_ID, ADA_ID, UserId(CLEO))  # loaded together
         found = await asyncio.gather(
@@ -313,7 +313,7 @@ def test_a_manifest_is_confirmed_with_the_other_answers_of_the_database(
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
         now = [1000.0]
-        monkeypatch.setattr(gateway.core.catalogue.manifests, "_clock", lambda: now[0])
+        monkeypatch.setattr(gateway.core.manifests.cache, "_clock", lambda: now[0])
         await load(gateway)
         now[0] += 3_000.0
         gateway.core.lookups.confirm_database(now[0])
@@ -435,7 +435,7 @@ def test_a_folder_that_cannot_be_looked_at_leaves_its_location_unpinned(
 def test_a_traced_request_names_all_that_it_rests_on(site: Site) -> None:
     async def scenario(gateway: Gateway) -> None:
         basis = TracedBasis()
-        await basis.settled(gateway.core.catalogue.manifest, ADA_ID, with_modules=False)
+        await basis.settled(gateway.core.manifests.get, ADA_ID, with_modules=False)
         assert set(basis.ages()) == {"manifest", "installations", "builds"}
 
     scenario_of(site, scenario)
@@ -469,19 +469,19 @@ def test_a_users_manifest_takes_little_more_than_a_kibibyte(empty_site: Site) ->
     scenario_of(empty_site, scenario)
 
 
-def test_the_catalogue_holds_no_text_that_users_share(empty_site: Site) -> None:
+def test_the_cache_holds_no_text_that_users_share(empty_site: Site) -> None:
     users = many_users(empty_site, 2, 3)
 
     async def scenario(gateway: Gateway) -> None:
         for user in users:
             await load(gateway, user)
-        first, second = (held(gateway.core.catalogue, user) for user in users)
+        first, second = (held(gateway.core.manifests, user) for user in users)
         assert [id(part) for part in first] == [id(part) for part in second]
 
     scenario_of(empty_site, scenario)
 
 
-def held(catalogue: Catalogue, user: UserId) -> tuple[object, ...]:
-    entry = catalogue.manifests.peek((user, False))
+def held(manifests: ManifestCache, user: UserId) -> tuple[object, ...]:
+    entry = manifests.cache.peek((user, False))
     assert entry is not None
     return entry.value.parts
