@@ -22,7 +22,7 @@ class IdentitySource(Protocol):
     """One way of knowing the user."""
 
     def identify(self, basis: AtHand, scope: Scope, headers: Headers) -> UserId | None:
-        """`scope`: `client`, `server` and `query_string` of ASGI's scope are there.
+        """`scope`: an ASGI scope, or a part with its `client`, `server` and `query_string`.
 
         Raises: InvalidToken; Pending, if keys must be waited for; SourceUnavailable.
         """

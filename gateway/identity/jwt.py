@@ -48,7 +48,7 @@ class JwtIdentity:
         self._audience = section.audience or None
         self._issuer = section.issuer or None
         self._remembered: TLRUCache[bytes, tuple[UserId, float]] = TLRUCache(
-            _MAX_REMEMBERED, ttu=lambda _digest, known, _now: known[1], timer=clock
+            _MAX_REMEMBERED, ttu=lambda _digest, cached, _now: cached[1], timer=clock
         )
 
     def identify(self, basis: AtHand, _scope: Scope, headers: Headers) -> UserId | None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving.manifest_over_http.rows import BARE, DESIGNER, RICH
+from tests.endpoints.plugins.rows import BARE, DESIGNER, RICH
 from tests.support.server import Answer, Server
 from tests.support.site import Site, bearer
 from tests.support.urls import API, ENTRY, MANIFEST, own

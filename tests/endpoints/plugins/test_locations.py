@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving.manifest_over_http.rows import LOCATIONS, PLACES, manifest
+from tests.endpoints.plugins.rows import LOCATIONS, PLACES, manifest
 from tests.support.server import Server, serving
 from tests.support.site import Site, bearer
 from tests.support.urls import own, public

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.database.tables import REQUIRED_COLUMNS
-from tests.serving.manifest_over_http.rows import (
+from tests.endpoints.plugins.rows import (
     DESIGNER,
     JSON_DEFAULTS,
     MANIFEST_KEYS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.manifest_over_http.rows import (
+from tests.endpoints.plugins.rows import (
     BARE,
     BROKEN,
     LOCATIONS,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving.manifest_over_http.rows import METADATA, NO_FILE, RICH, status
+from tests.endpoints.plugins.rows import METADATA, NO_FILE, RICH, status
 from tests.support.server import Server
 from tests.support.site import ADA, BEN, CLEO, Site, bearer
 from tests.support.urls import API, ENTRY

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving.manifest_over_http.rows import (
+from tests.endpoints.plugins.rows import (
     BARE,
     BROKEN,
     DESIGNER,
