@@ -58,18 +58,23 @@ class GatewayCollector(Collector):
         )
 
 
-def metrics_route(collector: GatewayCollector, trusted: TrustedPeers, callers: Callers) -> Route:
-    registry = CollectorRegistry()
-    registry.register(collector)
+class Metrics:
+    """The route of the metrics: for loopback, trusted peers and administrators."""
 
-    async def metrics(request: Request) -> Response:
-        """For loopback, trusted peers and administrators."""
-        if not (is_loopback(request.scope) or request.scope in trusted):
-            (await callers.identify(request.scope)).require_administrator()
+    def __init__(
+        self, collector: GatewayCollector, trusted: TrustedPeers, callers: Callers
+    ) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(collector)
+        self._trusted = trusted
+        self._callers = callers
+        self.route = Route("/-/metrics", self._show)
+
+    async def _show(self, request: Request) -> Response:
+        if not (is_loopback(request.scope) or request.scope in self._trusted):
+            (await self._callers.identify(request.scope)).require_administrator()
         return Response(
-            generate_latest(registry),
+            generate_latest(self._registry),
             media_type=CONTENT_TYPE_LATEST,
             headers={"Cache-Control": NO_STORE},
         )
-
-    return Route("/-/metrics", metrics)
