@@ -24,7 +24,7 @@ For one event loop; not for threads.
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
@@ -107,8 +107,9 @@ class TTLCache(Generic[K, V]):
         """Which loads ended lately."""
         return self._flights.landings
 
-    def held_keys(self) -> list[K]:
-        return list(self._entries)
+    def __iter__(self) -> Iterator[K]:
+        """The keys of this moment: the cache may change meanwhile."""
+        return iter(list(self._entries))
 
     def peek(self, key: K) -> Entry[V] | None:
         """The entry, fresh or stale, without loading or counting."""
@@ -230,7 +231,7 @@ class TTLCache(Generic[K, V]):
         self._entries.confirm(key, at)
 
     def replace(self, key: K, expected: V, value: V) -> None:
-        """Puts `value`, with the same moments, in the place of `expected` if that is still held."""
+        """Puts `value`, with the same moments, in the place of `expected`, if it is still there."""
         entry = self._entries.get(key)
         if entry is None or entry.value is not expected:
             return

@@ -157,7 +157,7 @@ class SharedVersions:
 
     def __iter__(self) -> Iterator[SharedVersion]:
         """The versions that are loaded."""
-        entries = map(self._looks.peek, self._looks.held_keys())
+        entries = map(self._looks.peek, self._looks)
         return (entry.value for entry in entries if entry is not None and entry.value is not None)
 
     def purge_all(self) -> None:

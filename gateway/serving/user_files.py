@@ -1,8 +1,8 @@
-"""What is known of users' installed_plugins.json.
+"""The cache of users' installed_plugins.json files.
 
-Each request needs the slugs in its user's file: a cache holds them. A manifest needs the whole
-document, which is not kept; where both are missing, one read serves both. The sweep over the users
-folder (freshness/users_folder.py) confirms the entries whose files have not changed.
+Each request needs the slugs in its user's file: the cache holds them. A manifest needs the whole
+document, which is in no cache; if the user has no entry either, one read serves both. The sweep
+over the users folder (freshness/users_folder.py) confirms entries whose files have not changed.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from gateway.threads import mark_seen
 
 
 class UserFiles:
-    """The cache of users' files, and the documents that are being read."""
+    """What users' files say, and the documents that are being read."""
 
     def __init__(
         self, reader: UserFileReader, settings: LookupCache, clock: Callable[[], float]
     ) -> None:
         self._reader = reader
         self._clock = clock
-        self._wanted: dict[UserId, asyncio.Future[UserDocument]] = {}
+        self._promises: dict[UserId, asyncio.Future[UserDocument]] = {}
         """Documents that come with the load of the user's entry, which is under way."""
         self._reads: set[asyncio.Task[None]] = set()
         self.cache: TTLCache[UserId, UserFile] = build_lookup_cache(
@@ -44,11 +44,11 @@ class UserFiles:
         documents: dict[UserId, asyncio.Future[UserDocument]] = {}
         cached: dict[UserId, asyncio.Future[UserDocument]] = {}
         for user in users:
-            document = self._wanted.get(user)
+            document = self._promises.get(user)
             if document is None:
                 document = asyncio.get_running_loop().create_future()
                 document.add_done_callback(mark_seen)
-                (self._wanted if self.cache.begin(user) else cached)[user] = document
+                (self._promises if self.cache.begin(user) else cached)[user] = document
             documents[user] = document
         if cached:
             task = asyncio.create_task(self._read_cached(cached))
@@ -83,7 +83,7 @@ class UserFiles:
 
     async def close(self) -> None:
         await self.cache.close()
-        for document in self._wanted.values():
+        for document in self._promises.values():
             document.cancel()
         for task in self._reads:
             task.cancel()
@@ -93,11 +93,11 @@ class UserFiles:
         self, users: Sequence[UserId]
     ) -> dict[UserId, UserFile | asyncio.Future[UserFile]]:
         """Reads the files of these users, unless a look shows that one has not changed."""
-        wanted = {user: self._wanted.pop(user, None) for user in users}
+        promises = {user: self._promises.pop(user, None) for user in users}
         vouched = {
             user: file
             for user in users
-            if wanted[user] is None and (file := self._vouched_file(user)) is not None
+            if promises[user] is None and (file := self._vouched_file(user)) is not None
         }
         files = await self._reader.look_many(vouched)
         documents = await self._reader.read_many([user for user in users if user not in files])
@@ -106,12 +106,12 @@ class UserFiles:
                 files[user] = asyncio.ensure_future(_file_of(document))
             else:
                 files[user] = document.file
-            _hand_over(document, wanted[user])
+            _fulfil(promises[user], document)
         return files
 
-    async def _read_cached(self, wanted: Mapping[UserId, asyncio.Future[UserDocument]]) -> None:
-        for user, document in (await self._reader.read_many(wanted)).items():
-            _hand_over(document, wanted[user])
+    async def _read_cached(self, promises: Mapping[UserId, asyncio.Future[UserDocument]]) -> None:
+        for user, document in (await self._reader.read_many(promises)).items():
+            _fulfil(promises[user], document)
 
     def _vouched_file(self, user: UserId) -> UserFile | None:
         """The user's entry, if a look at the file can show that it still holds.
@@ -132,25 +132,27 @@ async def _file_of(document: asyncio.Future[UserDocument]) -> UserFile:
     return (await document).file
 
 
-def _hand_over(
+def _fulfil(
+    promise: asyncio.Future[UserDocument] | None,
     document: UserDocument | asyncio.Future[UserDocument],
-    wanted: asyncio.Future[UserDocument] | None,
 ) -> None:
-    """Gives a document, or its error, to those who want it."""
-    if wanted is None:
+    """Gives a document, or its error, to those who wait for it."""
+    if promise is None:
         return
     if isinstance(document, asyncio.Future):
-        document.add_done_callback(partial(_settle, wanted))
-    elif not wanted.done():  # `close` cancels it
-        wanted.set_result(document)
+        document.add_done_callback(partial(_fulfil_late, promise))
+    elif not promise.done():  # `close` cancels it
+        promise.set_result(document)
 
 
-def _settle(wanted: asyncio.Future[UserDocument], document: asyncio.Future[UserDocument]) -> None:
-    if wanted.done():
+def _fulfil_late(
+    promise: asyncio.Future[UserDocument], document: asyncio.Future[UserDocument]
+) -> None:
+    if promise.done():
         return
     if document.cancelled():
-        wanted.cancel()
+        promise.cancel()
     elif error := document.exception():
-        wanted.set_exception(error)
+        promise.set_exception(error)
     else:
-        wanted.set_result(document.result())
+        promise.set_result(document.result())
