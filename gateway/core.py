@@ -37,7 +37,7 @@ from gateway.serving.lookups import Lookups
 from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.resolver import Resolver
 from gateway.serving.shared_versions import SharedVersions
-from gateway.settings import AssetCache, Settings
+from gateway.settings import AssetCacheSettings, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Core:
         }
 
 
-def _asset_cache(settings: Settings) -> AssetCache:
+def _asset_cache(settings: Settings) -> AssetCacheSettings:
     """In development, every request looks at its file."""
     section = settings.cache.assets
     return section.model_copy(update={"revalidate": 0.0}) if settings.dev.enabled else section

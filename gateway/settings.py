@@ -107,7 +107,7 @@ class _Section(BaseModel):
     )
 
 
-class Server(_Section):
+class ServerSettings(_Section):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8000, ge=0, le=65535)
@@ -130,7 +130,7 @@ class Server(_Section):
     """Seconds that running requests then get to end."""
 
 
-class Database(_Section):
+class DatabaseSettings(_Section):
     url: Annotated[str, AfterValidator(_database_url)] = "sqlite:///gateway.db"
     """sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."""
     min_size: int = Field(1, ge=1)
@@ -141,12 +141,12 @@ class Database(_Section):
     """Seconds after which a query counts as failed."""
 
 
-class Storage(_Section):
+class StorageSettings(_Section):
     root: str = "plugins"
     """The folder with shared/, users/ and cache/."""
 
 
-class Http(_Section):
+class HttpSettings(_Section):
     api_prefix: Annotated[str, AfterValidator(_api_prefix)] = "/api/v1"
     """The beginning of the URLs of the application's API."""
     unpinned_max_age: int = Field(0, ge=0)
@@ -159,7 +159,7 @@ class Http(_Section):
     """File types that are served."""
 
 
-class Access(_Section):
+class AccessSettings(_Section):
     public: bool = True
     """Whether the public route exists, by which script tags load bundles without a credential."""
     missing_installations: Literal["deny", "allow"] = "deny"
@@ -167,7 +167,7 @@ class Access(_Section):
     (allow)."""
 
 
-class Jwt(_Section):
+class JwtSettings(_Section):
     algorithms: list[
         Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "EdDSA"]
     ] = Field(["HS256"], min_length=1)
@@ -184,36 +184,36 @@ class Jwt(_Section):
     """Required `iss`; empty: any."""
 
 
-class Proxy(_Section):
+class ProxySettings(_Section):
     header: str = Field("X-User-Id", pattern=r"^[A-Za-z0-9-]+$")
     """Header in which a trusted proxy names the user."""
     trusted: Annotated[list[str], AfterValidator(_networks)] = ["127.0.0.1"]
     """Peers whose header is believed: addresses, networks, or 'unix' for the Unix socket."""
 
 
-class Signed(_Section):
+class SignedSettings(_Section):
     secret: str = ""
     """Key of the signed URLs; empty: the signed route does not exist."""
     max_ttl: int = Field(86400, gt=0)
     """Longest lifetime of a signed URL, in seconds."""
 
 
-class Identity(_Section):
+class IdentitySettings(_Section):
     chain: list[Literal["jwt", "proxy", "dev"]] = Field(["jwt"], min_length=1)
     """Ways to identify the user, tried in this order."""
     admin_users: Annotated[list[str], AfterValidator(_user_ids)] = []
     """User ids of administrators."""
-    jwt: Jwt = Jwt()
-    proxy: Proxy = Proxy()
-    signed: Signed = Signed()
+    jwt: JwtSettings = JwtSettings()
+    proxy: ProxySettings = ProxySettings()
+    signed: SignedSettings = SignedSettings()
 
 
-class Admin(_Section):
+class AdminSettings(_Section):
     token: str = ""
     """Bearer token of administrators; empty: only admin_users are administrators."""
 
 
-class LookupCache(_Section):
+class LookupCacheSettings(_Section):
     ttl: float = Field(10.0, ge=0)
     """Seconds that an answer is used without asking its source again. They count from the last
     moment at which a change source confirmed that nothing had changed."""
@@ -227,7 +227,7 @@ class LookupCache(_Section):
     """Seconds after its ttl that an answer is used while its source fails (RFC 5861 §4)."""
 
 
-class AssetCache(_Section):
+class AssetCacheSettings(_Section):
     max_bytes: int = Field(256 * 2**20, ge=0)
     """Bytes of files in memory at most; 0: every file is read from disk."""
     max_file_bytes: int = Field(8 * 2**20, ge=0)
@@ -236,13 +236,13 @@ class AssetCache(_Section):
     """Seconds after which a file and its folder are checked again for changes in place."""
 
 
-class Cache(_Section):
-    installations: LookupCache = LookupCache()
-    versions: LookupCache = LookupCache()
-    assets: AssetCache = AssetCache()
+class CacheSettings(_Section):
+    installations: LookupCacheSettings = LookupCacheSettings()
+    versions: LookupCacheSettings = LookupCacheSettings()
+    assets: AssetCacheSettings = AssetCacheSettings()
 
 
-class Delivery(_Section):
+class DeliverySettings(_Section):
     mode: Literal["direct", "accel", "authorize"] = "direct"
     """Who sends the bytes: the gateway (direct), or the proxy in front of it: the gateway names
     each file (accel), or permits a plugin (authorize)."""
@@ -252,7 +252,7 @@ class Delivery(_Section):
     """Seconds that the proxy may use a permission, in `authorize`; 0: it asks every time."""
 
 
-class Freshness(_Section):
+class FreshnessSettings(_Section):
     sqlite_poll: float = Field(0.1, ge=0)
     """Seconds between reads of the SQLite file's change counter; 0: never."""
     watch_users: bool = True
@@ -261,12 +261,12 @@ class Freshness(_Section):
     """Channel of LISTEN and NOTIFY."""
 
 
-class Lifecycle(_Section):
+class LifecycleSettings(_Section):
     retention_days: float = Field(7, ge=0)
     """Days that a version is kept after its last row was removed."""
 
 
-class Observability(_Section):
+class ObservabilitySettings(_Section):
     access_log: bool = False
     """Whether each request is logged; costs more than half of the throughput."""
     log_format: Literal["text", "json"] = "text"
@@ -277,7 +277,7 @@ class Observability(_Section):
     """Whether requests are counted and /-/metrics exists."""
 
 
-class Dev(_Section):
+class DevSettings(_Section):
     enabled: bool = False
     """Development, on loopback only: nothing is `immutable`, changes show at once, and pages of any
     localhost origin may read answers."""
@@ -286,19 +286,19 @@ class Dev(_Section):
 class Settings(_Section):
     """All settings, by section. `Settings()` has the defaults; `load_settings` reads sources."""
 
-    server: Server = Server()
-    database: Database = Database()
-    storage: Storage = Storage()
-    http: Http = Http()
-    access: Access = Access()
-    identity: Identity = Identity()
-    admin: Admin = Admin()
-    cache: Cache = Cache()
-    delivery: Delivery = Delivery()
-    freshness: Freshness = Freshness()
-    lifecycle: Lifecycle = Lifecycle()
-    observability: Observability = Observability()
-    dev: Dev = Dev()
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    storage: StorageSettings = StorageSettings()
+    http: HttpSettings = HttpSettings()
+    access: AccessSettings = AccessSettings()
+    identity: IdentitySettings = IdentitySettings()
+    admin: AdminSettings = AdminSettings()
+    cache: CacheSettings = CacheSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    freshness: FreshnessSettings = FreshnessSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+    dev: DevSettings = DevSettings()
 
     _base: Path = PrivateAttr(default_factory=Path.cwd)
 

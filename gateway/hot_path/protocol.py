@@ -41,7 +41,7 @@ from gateway.hot_path.room import Room
 from gateway.hot_path.writing import ServerFields, TransportWriter
 from gateway.http.answers import error_answer
 from gateway.http.request_reader import Limits, Phase, Request, RequestReader
-from gateway.settings import Server
+from gateway.settings import ServerSettings
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # So many requests of one connection are answered before other connections get their turn.
@@ -51,7 +51,7 @@ _LINGER_S = 2.0
 _LINGER_BYTES = 2**20
 
 
-def protocol_for(front: AnswersAtOnce, settings: Server) -> type[asyncio.Protocol]:
+def protocol_for(front: AnswersAtOnce, settings: ServerSettings) -> type[asyncio.Protocol]:
     """What uvicorn makes a connection with; uvicorn only calls it."""
     return cast(type[asyncio.Protocol], partial(Connection, _Common(front, settings)))
 
@@ -61,7 +61,7 @@ class _Common:
     """What the connections of a worker share."""
 
     front: AnswersAtOnce
-    settings: Server
+    settings: ServerSettings
     limits: Limits = field(init=False)
     room: Room = field(init=False, default_factory=Room)
     server_fields: ServerFields = field(init=False, default_factory=ServerFields)

@@ -22,7 +22,7 @@ from gateway.identity import Headers
 from gateway.identity.key_set import KeySet
 from gateway.identity.keys import signing_key, verifying_keys
 from gateway.names import UserId, parse_user_id
-from gateway.settings import Jwt, Settings
+from gateway.settings import JwtSettings, Settings
 
 # Proxies refuse longer fields; real tokens have a few hundred bytes.
 _LONGEST_TOKEN = 8192
@@ -144,7 +144,7 @@ def issue_token(settings: Settings, user: UserId, ttl_s: float, now: float) -> s
 
     Raises: ConfigurationError, if the settings hold no key that can sign.
     """
-    section: Jwt = settings.identity.jwt
+    section: JwtSettings = settings.identity.jwt
     claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + ttl_s}
     if section.audience:
         claims["aud"] = section.audience

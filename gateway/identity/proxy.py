@@ -9,13 +9,13 @@ from gateway.errors import InvalidToken
 from gateway.identity import Headers
 from gateway.identity.peers import TrustedPeers
 from gateway.names import UserId, parse_user_id
-from gateway.settings import Proxy
+from gateway.settings import ProxySettings
 
 
 class ProxyIdentity:
     """The user that a trusted peer names."""
 
-    def __init__(self, settings: Proxy) -> None:
+    def __init__(self, settings: ProxySettings) -> None:
         self._header = settings.header.lower().encode()
         self._trusted = TrustedPeers(settings.trusted)
 

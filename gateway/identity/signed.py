@@ -16,7 +16,7 @@ import orjson
 
 from gateway.errors import InvalidRequest, InvalidToken
 from gateway.names import Slug, UserId, parse_slug, parse_user_id
-from gateway.settings import Signed
+from gateway.settings import SignedSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Capability:
 class SignedPaths:
     """Makes and checks the tokens of one secret."""
 
-    def __init__(self, settings: Signed) -> None:
+    def __init__(self, settings: SignedSettings) -> None:
         self._secret = settings.secret.encode()
         self._max_ttl_s = settings.max_ttl
 

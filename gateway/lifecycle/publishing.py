@@ -35,7 +35,7 @@ from gateway.names import (
     parse_version,
     portable_problem,
 )
-from gateway.settings import AssetCache
+from gateway.settings import AssetCacheSettings
 
 # A dotfile: never served, and no part of the build.
 RECORD_NAME = ".published.json"
@@ -73,7 +73,7 @@ def publish(
     *,
     slug: Slug | None = None,
     version: Version | None = None,
-    max_encoded_bytes: int = AssetCache().max_file_bytes,
+    max_encoded_bytes: int = AssetCacheSettings().max_file_bytes,
     progress: Progress = lambda _what, _done, _all: None,
 ) -> Published:
     """Publishes a folder, .zip or .tar.gz; what its metadata does not say must be given.

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import uvicorn.config
 
-from gateway.settings import Observability
+from gateway.settings import ObservabilitySettings
 
 # By its place, and by its form: the place can be written in another way (`/%73igned/`).
 _SIGNED_TOKEN = re.compile(r"(?<=/signed/)[^/?\s]+|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?![\w-])")
@@ -44,7 +44,7 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line).decode()
 
 
-def log_config(settings: Observability) -> dict[str, Any]:
+def log_config(settings: ObservabilitySettings) -> dict[str, Any]:
     """A `logging.config` dictionary: uvicorn's loggers, and ours."""
     base = uvicorn.config.LOGGING_CONFIG
     config = {

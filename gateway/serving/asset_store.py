@@ -23,7 +23,7 @@ from gateway.errors import NotServed, SourceUnavailable
 from gateway.http.media_types import media_type
 from gateway.http.representation import Representation, build_representation
 from gateway.names import AssetKey, Slug, Version
-from gateway.settings import AssetCache
+from gateway.settings import AssetCacheSettings
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class AssetStore:
     def __init__(
         self,
         storage: PluginStorage,
-        settings: AssetCache,
+        settings: AssetCacheSettings,
         encoder: Encoder | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -21,7 +21,7 @@ from gateway.disk.storage import (
 )
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId
-from gateway.settings import Access, LookupCache
+from gateway.settings import AccessSettings, LookupCacheSettings
 from gateway.threads import InThreads, KeyedThreads, mark_seen
 
 # A program that truncates and rewrites the file takes far less time between the two.
@@ -105,8 +105,8 @@ class UserFileReader:
     def __init__(
         self,
         storage: PluginStorage,
-        settings: LookupCache,
-        access: Access,
+        settings: LookupCacheSettings,
+        access: AccessSettings,
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage

@@ -7,7 +7,7 @@ from gateway.caching.batches import LoadMany
 from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.flights import Load
 from gateway.caching.ttl_cache import TTLCache
-from gateway.settings import LookupCache
+from gateway.settings import LookupCacheSettings
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -17,7 +17,7 @@ _PATIENCE_S = 0.25
 
 
 def build_lookup_cache(
-    settings: LookupCache,
+    settings: LookupCacheSettings,
     clock: Callable[[], float],
     load: Load[K, V] | None = None,
     *,

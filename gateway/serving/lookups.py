@@ -32,7 +32,7 @@ from gateway.names import UserId, Version, parse_user_id
 from gateway.serving.file_reader import Installations, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache
 from gateway.serving.user_files import UserFiles
-from gateway.settings import Access, Cache
+from gateway.settings import AccessSettings, CacheSettings
 
 AnyCache = TTLCache[Any, Any]
 
@@ -44,8 +44,8 @@ class Lookups:
         self,
         storage: PluginStorage,
         database: PluginDatabase,
-        cache: Cache,
-        access: Access,
+        cache: CacheSettings,
+        access: AccessSettings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.clock = clock

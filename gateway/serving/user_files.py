@@ -14,7 +14,7 @@ from gateway.disk.storage import Facts
 from gateway.names import UserId
 from gateway.serving.file_reader import UserDocument, UserFile, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache
-from gateway.settings import LookupCache
+from gateway.settings import LookupCacheSettings
 from gateway.threads import mark_seen
 
 
@@ -22,7 +22,7 @@ class UserFiles:
     """What users' files say, and the documents that are being read."""
 
     def __init__(
-        self, reader: UserFileReader, settings: LookupCache, clock: Callable[[], float]
+        self, reader: UserFileReader, settings: LookupCacheSettings, clock: Callable[[], float]
     ) -> None:
         self._reader = reader
         self._clock = clock

@@ -22,7 +22,7 @@ from gateway.http.representation import Representation
 from gateway.identity import Headers
 from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
-from gateway.settings import AssetCache, Delivery, Settings
+from gateway.settings import AssetCacheSettings, DeliverySettings, Settings
 from tests.support.site import Site
 
 CACHE_CONTROL = b"private, max-age=7"
@@ -73,7 +73,7 @@ def representation(
 ) -> Representation:
     """In memory, in memory with a variant, and too large for memory."""
     max_bytes = 0 if request.param == "large" else 2**20
-    store = AssetStore(storage, AssetCache(max_bytes=max_bytes), None)
+    store = AssetStore(storage, AssetCacheSettings(max_bytes=max_bytes), None)
     found = store._read(KEY, None)
     if request.param != "encoded":
         return found
@@ -130,12 +130,14 @@ def whole(storage: PluginStorage, mode: DeliveryMode, representation: Representa
 
 def test_every_mode_is_found_and_used() -> None:
     """And each value of `delivery.mode` has modes, one of which can send anything."""
-    values = typing.get_args(Delivery.model_fields["mode"].annotation)
+    values = typing.get_args(DeliverySettings.model_fields["mode"].annotation)
     storage = PluginStorage(Path("nowhere"))
     used = {
         value: [
             type(mode)
-            for mode in delivery_modes(Settings(delivery=Delivery(mode=value)), storage, None)
+            for mode in delivery_modes(
+                Settings(delivery=DeliverySettings(mode=value)), storage, None
+            )
         ]
         for value in values
     }

@@ -10,7 +10,7 @@ from gateway.caching.basis import AT_HAND
 from gateway.identity.dev import DevIdentity
 from gateway.identity.peers import TrustedPeers, is_loopback
 from gateway.identity.proxy import ProxyIdentity
-from gateway.settings import Proxy
+from gateway.settings import ProxySettings
 from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.site import ADA, Site
 
@@ -84,7 +84,7 @@ def test_an_identity_that_believes_loopback_believes_a_dual_stack_peer(
 ) -> None:
     scope = {**scope_of(host), "query_string": b""}
     headers = {b"x-dev-user": ADA.encode(), b"x-user-id": ADA.encode()}
-    for identity in (DevIdentity(), ProxyIdentity(Proxy(trusted=["127.0.0.1"]))):
+    for identity in (DevIdentity(), ProxyIdentity(ProxySettings(trusted=["127.0.0.1"]))):
         assert identity.identify(AT_HAND, scope, headers) == expected
 
 

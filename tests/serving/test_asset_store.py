@@ -17,7 +17,7 @@ from gateway.errors import AssetNotFound, VersionNotPublished
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
-from gateway.settings import AssetCache
+from gateway.settings import AssetCacheSettings
 from tests.support.site import Site
 from tests.support.waiting import until_answer
 
@@ -41,7 +41,7 @@ def run(
     async def main() -> None:
         storage = PluginStorage(site.plugins)
         encoder = Encoder(storage.cache / "encoded") if encode else None
-        cache = AssetCache.model_validate({"revalidate": 0.0, **settings})
+        cache = AssetCacheSettings.model_validate({"revalidate": 0.0, **settings})
         store = AssetStore(storage, cache, encoder, clock)
         try:
             await scenario(store)

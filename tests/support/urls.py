@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.identity.signed import SignedPaths
 from gateway.names import Slug, UserId
-from gateway.settings import Signed
+from gateway.settings import SignedSettings
 from tests.support.server import Server
 from tests.support.site import bearer
 
@@ -31,7 +31,7 @@ def signed(token: str, plugin: str, path: str = ENTRY) -> str:
 
 def capability(user: str, slug: str, *, ttl_s: int = 3600, now: float | None = None) -> str:
     """The token of a signed URL, as `gateway sign` makes it."""
-    paths = SignedPaths(Signed(secret=SIGNED_SECRET))
+    paths = SignedPaths(SignedSettings(secret=SIGNED_SECRET))
     return paths.sign(UserId(user), Slug(slug), ttl_s, time.time() if now is None else now)
 
 
