@@ -21,9 +21,9 @@ _MARKS = {
 @click.command()
 @pass_settings
 def check(settings: Settings) -> None:
-    """Checks configuration, database and storage for what would stop the site from serving.
+    """Says what would stop the site from serving.
 
-    Exit code 1 if there is an error.
+    Checks configuration, database and storage. Exit code 1 if there is an error.
     """
     results = anyio.run(_collect, settings)
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -37,9 +37,9 @@ def token(settings: Settings, user: UserId, ttl: int) -> None:
 )
 @pass_settings
 def sign(settings: Settings, user: UserId, slug: Slug, ttl: int | None) -> None:
-    """Prints the beginning of a URL that serves SLUG as that user has it.
+    """Prints the beginning of a signed URL.
 
-    Whoever has the URL can load the files, without a credential.
+    The URL serves SLUG as that user has it, without a credential, to everyone who has it.
     """
     signed = SignedPaths(settings.identity.signed)
     if not signed.enabled:

@@ -31,7 +31,7 @@ from gateway.settings import load_settings
     help="Make the site here and keep it; otherwise it is temporary.",
 )
 def demo(host: str, port: int, folder: Path | None) -> None:
-    """A seeded site with two plugins and three users, served with a page to look at."""
+    """Serves a site with two plugins, three users, and a page."""
     console = Console()
     with contextlib.ExitStack() as stack:
         if folder is None:

@@ -33,7 +33,7 @@ _MOST_SHOWN = 10
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @pass_patient_settings
 def doctor(settings: Settings, fix: bool, as_json: bool) -> None:
-    """Compares the database, the JSON files and shared/ with each other.
+    """Compares database, JSON files and shared/ with each other.
 
     Exit code 1 if a problem remains; notes are not problems.
     """

@@ -20,9 +20,9 @@ _MARKS = {True: "[green]●[/green]", False: "[red]●[/red]"}
 @click.argument("path")
 @pass_settings
 def explain(settings: Settings, user: UserId, plugin: str, path: str) -> None:
-    """Shows every step of the decision about one file of one user, with its source.
+    """Shows every step of the decision about one user's file.
 
-    Exit code 1 if the file would not be served.
+    Each step names its source. Exit code 1 if the file would not be served.
     """
     explanation = anyio.run(_explain, settings, user, plugin, path)
     _show(explanation)

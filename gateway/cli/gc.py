@@ -17,10 +17,10 @@ from gateway.settings import Settings
 
 
 @click.command()
-@click.option("--apply", is_flag=True, help="Remove them; without it they are only listed.")
+@click.option("--apply", is_flag=True, help="Remove the collectable versions.")
 @pass_patient_settings
 def gc(settings: Settings, apply: bool) -> None:
-    """Lists published versions that no user has, and which of them are collectable.
+    """Lists versions that no user has; --apply removes them.
 
     A version is collectable when lifecycle.retention_days have passed since its last row was
     removed, and nobody has requested its files lately. If that moment is not known, the days

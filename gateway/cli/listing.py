@@ -20,7 +20,10 @@ from gateway.threads import threads
 @user_option(required=False)
 @pass_settings
 def list_(settings: Settings, user: UserId | None) -> None:
-    """Lists who has what: rows of the table, compared with the JSON files and the disk."""
+    """Lists which user has which plugin.
+
+    Each row of the table is compared with the user's JSON file and the disk.
+    """
     if not anyio.run(_list, settings, user):
         click.echo(f"no plugin rows{f' of user {user}' if user else ''}", err=True)
 

@@ -80,7 +80,9 @@ def migrate(
     user: UserId | None,
     as_json: bool,
 ) -> None:
-    """Makes users' JSON files minimal: removes values that are copies of the database.
+    """Makes users' JSON files minimal.
+
+    Removes values that are copies of values in the database.
 
     Exit code 1 if a file was refused or left alone.
     """

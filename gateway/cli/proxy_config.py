@@ -67,7 +67,7 @@ def proxy_config(
     brotli: bool,
     site: bool,
 ) -> None:
-    """Prints a configuration of nginx or Caddy for the current settings."""
+    """Prints an nginx or Caddy configuration for these settings."""
     mode = mode or _mode_of(settings)
     facts = facts_of(settings, mode)
     if proxy == "nginx":

@@ -26,10 +26,10 @@ from gateway.settings import Settings
 )
 @pass_settings
 def publish(settings: Settings, source: Path, slug: Slug | None, version: Version | None) -> None:
-    """Publishes a folder, .zip or .tar.gz: checked, encoded, and never changed afterwards.
+    """Publishes a folder, .zip or .tar.gz for all users.
 
-    If the version is published already, the same content changes nothing, and other content is
-    refused.
+    The files are checked, encoded, and never changed afterwards. If the version is published
+    already, the same content changes nothing, and other content is refused.
     """
     with _progress_bars() as show:
         published = publish_version(
