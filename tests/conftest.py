@@ -56,6 +56,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 server = server_of()
 
 
+@pytest.fixture
+def rows_restored(site: Site) -> Iterator[None]:
+    with site.rows_restored():
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with running_postgres(require(find_binaries(), "PostgreSQL")) as running:

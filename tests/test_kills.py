@@ -29,7 +29,7 @@ from tests.support import lives
 from tests.support.killing import count_steps, kill_at, spread
 from tests.support.news import UNWATCHED
 from tests.support.server import serving
-from tests.support.site import ADA, BEN, Site, bearer
+from tests.support.site import ADA, BEN, Site, bearer, contents
 from tests.support.urls import own
 
 pytestmark = [
@@ -63,11 +63,8 @@ def state_of(site: Site) -> State:
     document = json.loads(site.installations_file(ADA).read_bytes())
     for entry in document.values():
         entry["installation_metadata"].pop("installed_at", None)
-    files = {
-        path.relative_to(site.plugins).as_posix(): path.read_bytes()
-        for path in (site.plugins / "shared").rglob("*")
-        if path.is_file() and path.name != ".published.json"
-    }
+    files = contents(site.plugins, "shared")
+    files = {path: content for path, content in files.items() if ".published.json" not in path}
     return State(tuple(rows), json.dumps(document, sort_keys=True), tuple(sorted(files.items())))
 
 

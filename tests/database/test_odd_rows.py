@@ -11,7 +11,7 @@ import pytest
 
 from gateway.database.tables import is_true
 from tests.support.commands import run
-from tests.support.server import Server, server_of, serving
+from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import API, MANIFEST, own, public
 
@@ -45,23 +45,21 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-odd_server = server_of(
-    {
+@pytest.fixture(scope="module")
+def odd_server(odd: Site) -> Iterator[Server]:
+    settings = {
         f"GATEWAY__CACHE__{cache}__{setting}": "0.01"
         for cache in ("INSTALLATIONS", "VERSIONS")
         for setting in ("TTL", "NEGATIVE_TTL")
-    },
-    site="odd",
-)
+    }
+    with serving({**odd.environment, **settings}) as running:
+        yield running
 
 
 @pytest.fixture
 def rows_restored(odd: Site) -> Iterator[None]:
-    odd.execute("CREATE TABLE saved AS SELECT * FROM plugin")
-    yield
-    odd.execute("DELETE FROM plugin")
-    odd.execute("INSERT INTO plugin SELECT * FROM saved")
-    odd.execute("DROP TABLE saved")
+    with odd.rows_restored():
+        yield
     odd.execute("DELETE FROM module")
 
 

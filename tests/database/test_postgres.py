@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,6 @@ def site(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Postgr
 
 
 server = server_of(AN_HOUR)
-
-
-@pytest.fixture
-def rows_restored(site: PostgresSite) -> Iterator[None]:
-    execute(site.url, "CREATE TABLE saved AS SELECT * FROM plugin")
-    yield
-    execute(site.url, "DELETE FROM plugin", "INSERT INTO plugin TABLE saved", "DROP TABLE saved")
 
 
 # Serving

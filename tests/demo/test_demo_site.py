@@ -14,6 +14,7 @@ from gateway.demo.application import OwnHosts
 from gateway.demo.demo_site import USERS, DemoSite, DemoUser, demo_plugins
 from gateway.names import parse_slug, parse_version
 from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
+from tests.support.site import contents
 
 pytestmark = pytest.mark.slow
 
@@ -28,15 +29,6 @@ def read_json(path: Path) -> Any:
 
 def folder_name(folder: Path) -> str:
     return f"{folder.parent.name} {folder.name}"
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    """Content of every file below `folder`."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 each_version = pytest.mark.parametrize("folder", FOLDERS, ids=folder_name)
@@ -111,7 +103,7 @@ def test_a_wheel_carries_what_init_and_demo_read_beside_the_code() -> None:
 def test_the_site_holds_the_plugins_and_users_of_the_checkout(tmp_path: Path) -> None:
     DemoSite(tmp_path / "site").make()
     for name in ("shared", "users"):
-        assert snapshot(tmp_path / "site" / "plugins" / name) == snapshot(demo_plugins() / name)
+        assert contents(tmp_path / "site" / "plugins" / name) == contents(demo_plugins() / name)
 
 
 def test_the_secrets_of_the_site_are_for_its_owner_alone(tmp_path: Path) -> None:
@@ -125,10 +117,10 @@ def test_a_site_that_is_there_is_kept(tmp_path: Path) -> None:
     with serving({}, "--dir", str(folder), command="demo") as server:
         assert server.get("/-/ready").status == 200
     (folder / "notes.txt").write_text("not ours")
-    before = snapshot(folder)
+    before = contents(folder)
     with serving({}, "--dir", str(folder), command="demo") as server:
         assert server.get("/demo/users.json").status == 200
-    assert snapshot(folder) == before
+    assert contents(folder) == before
 
 
 OWN_HOSTS = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]

@@ -55,17 +55,6 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 server = server_of(AN_HOUR)
 
 
-@pytest.fixture
-def rows_restored(site: Site) -> Iterator[None]:
-    with closing(sqlite3.connect(site.database)) as connection:
-        rows = connection.execute("SELECT * FROM plugin").fetchall()
-    yield
-    with closing(sqlite3.connect(site.database)) as connection, connection:
-        connection.execute("DELETE FROM plugin")
-        marks = ", ".join("?" for _ in rows[0])
-        connection.executemany(f"INSERT INTO plugin VALUES ({marks})", rows)
-
-
 # What is committed shows
 
 

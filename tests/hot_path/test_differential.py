@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.site import ADA, BEN, Site
+from tests.support.sockets import LAST
 from tests.support.urls import MANIFEST, own, public
-from tests.support.ways import CREDENTIALS, ENTRY_URL, LAST, Running, two_ways
+from tests.support.ways import CREDENTIALS, ENTRY_URL, Running, two_ways
 
 pytestmark = pytest.mark.slow
 

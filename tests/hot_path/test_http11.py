@@ -7,26 +7,15 @@ import struct
 import pytest
 
 from tests.support.server import Server, serving
-from tests.support.site import ADA, BEN, Site, bearer
-from tests.support.sockets import converse, statuses
+from tests.support.site import ADA, BEN, Site
+from tests.support.sockets import LAST, converse, request, statuses
 from tests.support.urls import MANIFEST, own
+from tests.support.ways import ENTRY_URL, user_request
 
 LIVE = "/-/live"
 PROXY_CHAIN = {"GATEWAY__IDENTITY__CHAIN": "proxy"}
 CHUNKED = "Transfer-Encoding: chunked"
 UPGRADE = ("Connection: Upgrade", "Upgrade: h2c")
-
-
-def request(url: str = LIVE, *fields: str, method: str = "GET", version: str = "1.1") -> bytes:
-    lines = (f"{method} {url} HTTP/{version}", "Host: x", *fields, "", "")
-    return "\r\n".join(lines).encode()
-
-
-def file_of(user: str, *fields: str) -> bytes:
-    return request(own("Review"), f"Authorization: {bearer(user)['Authorization']}", *fields)
-
-
-LAST = request(LIVE, "Connection: close")
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: {}", CHUNKED])
@@ -76,7 +65,7 @@ def test_a_refusal_follows_the_answers_that_are_owed_and_is_like_any_error(
     server: Server, refused: bytes
 ) -> None:
     """RFC 9112 §9.3.2; no cache keeps it, and a browser can read it."""
-    received = converse(server.port, [file_of(ADA) + file_of(BEN) + refused + LAST])
+    received = converse(server.port, [user_request() + user_request(user=BEN) + refused + LAST])
     *owed, refusal = statuses(received)
     assert owed == [200, 200]
     assert refusal in (400, 413, 431, 501)
@@ -98,8 +87,8 @@ def test_a_refusal_after_an_error_is_its_own(server: Server) -> None:
 
 def test_http_1_2_is_read_as_1_1(server: Server) -> None:
     """RFC 9110 §2.5"""
-    newer = file_of(ADA).replace(b"HTTP/1.1", b"HTTP/1.2")
-    assert converse(server.port, [newer, LAST]) == converse(server.port, [file_of(ADA), LAST])
+    newer = user_request().replace(b"HTTP/1.1", b"HTTP/1.2")
+    assert converse(server.port, [newer, LAST]) == converse(server.port, [user_request(), LAST])
 
 
 def test_options_of_the_whole_server_is_answered(server: Server) -> None:
@@ -111,11 +100,13 @@ def test_options_of_the_whole_server_is_answered(server: Server) -> None:
 
 def test_an_absolute_target_is_the_same_request(server: Server) -> None:
     """RFC 9112 §3.2.2"""
-    absolute = file_of(ADA).replace(b"GET /", b"GET http://y:80/")
-    assert converse(server.port, [absolute, LAST]) == converse(server.port, [file_of(ADA), LAST])
+    absolute = user_request().replace(b"GET /", b"GET http://y:80/")
+    assert converse(server.port, [absolute, LAST]) == converse(server.port, [user_request(), LAST])
 
 
-@pytest.mark.parametrize("asked", [file_of(ADA), file_of(ADA, "Range: bytes=0-3"), request("/x")])
+@pytest.mark.parametrize(
+    "asked", [user_request(), user_request(ENTRY_URL, "Range: bytes=0-3"), request("/x")]
+)
 def test_a_client_that_shuts_its_sending_side_down_gets_its_answers(
     server: Server, asked: bytes
 ) -> None:
@@ -125,8 +116,8 @@ def test_a_client_that_shuts_its_sending_side_down_gets_its_answers(
 
 
 def test_half_a_request_and_the_end_is_no_request(server: Server) -> None:
-    assert converse(server.port, [file_of(ADA), LAST[:-2]], shut=True) == converse(
-        server.port, [file_of(ADA)], shut=True
+    assert converse(server.port, [user_request(), LAST[:-2]], shut=True) == converse(
+        server.port, [user_request()], shut=True
     )
 
 
@@ -149,7 +140,7 @@ def test_a_100_comes_before_the_body_and_only_then(server: Server) -> None:
 
 def test_a_small_answer_arrives_in_one_piece(server: Server) -> None:
     """A server that is killed between two writes would leave a proxy with half an answer."""
-    for asked, end in ((file_of(ADA), b"};"), (request(LIVE, method="HEAD"), b"\r\n\r\n")):
+    for asked, end in ((user_request(), b"};"), (request(LIVE, method="HEAD"), b"\r\n\r\n")):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             for _ in range(100):
                 connection.sendall(asked)
@@ -160,7 +151,7 @@ def test_a_client_that_resets_harms_nobody(server: Server) -> None:
     for _ in range(50):
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        connection.sendall(file_of(ADA) * 3)
+        connection.sendall(user_request() * 3)
         connection.close()
     assert server.get(LIVE).status == 200
     assert "Traceback" not in "".join(server.output)

@@ -12,10 +12,11 @@ import pytest
 
 from tests.support.memory import MIB, memory_bytes
 from tests.support.server import Server, serving
-from tests.support.site import ADA, Site, bearer, populated
+from tests.support.site import Site, populated
 from tests.support.sockets import converse, statuses
 from tests.support.urls import own
 from tests.support.waiting import eventually
+from tests.support.ways import user_request
 from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
@@ -63,15 +64,6 @@ def rest_of(connection: socket.socket) -> bytes:
     return received
 
 
-def asked(path: str, *fields: str) -> bytes:
-    lines = (f"GET {path} HTTP/1.1", "Host: x", *fields, "", "")
-    return "\r\n".join(lines).encode()
-
-
-def file_of(user: str, path: str) -> bytes:
-    return asked(own("Review", path), f"Authorization: {bearer(user)['Authorization']}")
-
-
 # Time
 
 
@@ -114,7 +106,7 @@ def test_a_slow_client_that_keeps_within_the_time_is_served(site: Site) -> None:
 
 def test_a_client_that_reads_nothing_is_cut_off(impatient: Server) -> None:
     with connect(impatient) as connection:
-        connection.sendall(file_of(ADA, LARGE))
+        connection.sendall(user_request(own("Review", LARGE)))
         eventually(lambda: "".join(impatient.output), lambda text: "reads nothing" in text)
         assert len(rest_of(connection)) < LARGE_BYTES
 
@@ -127,7 +119,7 @@ def test_a_client_that_reads_slowly_gets_everything(site: Site) -> None:
         connect(server) as connection,
     ):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        connection.sendall(file_of(ADA, LARGE).replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        connection.sendall(user_request(own("Review", LARGE), "Connection: close"))
         started = time.monotonic()
         while chunk := connection.recv(MIB):
             received += len(chunk)
@@ -138,7 +130,7 @@ def test_a_client_that_reads_slowly_gets_everything(site: Site) -> None:
 
 def test_a_last_answer_is_not_cut_short_by_the_close(server: Server) -> None:
     """A refused client gets a moment to close; one that still reads gets all the time it needs."""
-    closing = file_of(ADA, MEDIUM).replace(b"Host: x", b"Host: x\r\nConnection: close")
+    closing = user_request(own("Review", MEDIUM), "Connection: close")
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(DEADLINE_S)
@@ -191,7 +183,7 @@ def test_bodies_without_end(server: Server) -> None:
 
 def test_requests_whose_answers_are_not_read(server: Server) -> None:
     """Of a hundred connections, each with more requests than the server reads of it."""
-    many = file_of(ADA, LARGE) * 2000 + LIVE * 5000
+    many = user_request(own("Review", LARGE)) * 2000 + LIVE * 5000
     with bounded(server), ExitStack() as stack:
         for _ in range(100):
             connection = stack.enter_context(connect(server))
@@ -212,7 +204,7 @@ def test_idle_connections_make_room_for_those_who_ask(site: Site) -> None:
     with serving(site.environment, descriptors=FEW) as server, ExitStack() as stack:
         busy = stack.enter_context(connect(server))
         busy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        busy.sendall(file_of(ADA, LARGE))
+        busy.sendall(user_request(own("Review", LARGE)))
         assert busy.recv(4096).startswith(b"HTTP/1.1 200 ")
         idle = [stack.enter_context(connect(server)) for _ in range(2 * FEW)]
         idle[0].settimeout(DEADLINE_S)
@@ -233,7 +225,7 @@ def test_a_server_without_a_free_descriptor_goes_on_when_there_is_one(site: Site
                 client = stack.enter_context(connect(server))
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 with contextlib.suppress(OSError):
-                    client.sendall(file_of(ADA, LARGE))
+                    client.sendall(user_request(own("Review", LARGE)))
         eventually(lambda: is_served(server), bool)
         assert "Traceback" not in "".join(server.output)
 

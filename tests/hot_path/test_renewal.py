@@ -9,10 +9,10 @@ import pytest
 from tests.support.leaping import LEAP_S, LeapingServer, leaping
 from tests.support.news import QUIET
 from tests.support.site import ADA, Site, bearer, populated
-from tests.support.sockets import converse
+from tests.support.sockets import LAST, converse
 from tests.support.urls import own, public
 from tests.support.waiting import eventually
-from tests.support.ways import LAST, request
+from tests.support.ways import user_request
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +58,7 @@ def test_an_entry_that_is_due_for_a_refresh_answers_at_once_and_is_loaded_once(
     site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
     server.leap()
     with site.locked():  # the load cannot end, so nobody is answered who waits for it
-        answers = converse(server.port, [request(url) * REQUESTS, LAST])
+        answers = converse(server.port, [user_request(url) * REQUESTS, LAST])
     assert answers.count(b"Review 1.0.0") == REQUESTS
     for _ in range(REQUESTS):
         eventually(lambda: server.get(url, bearer(ADA)).body, lambda it: b"Review 1.0.1" in it)

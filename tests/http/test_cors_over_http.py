@@ -69,7 +69,7 @@ ANSWERS: dict[str, tuple[str, str, bool, int]] = {
 
 
 server = server_of({"GATEWAY__HTTP__CORS_ORIGINS": f"{ORIGIN},{SECOND_ORIGIN}"})
-dev_server = server_of(arguments=("--dev",))
+dev_server = server_of({}, "--dev")
 
 
 def ask(server: Server, name: str, origin: str | None) -> Answer:

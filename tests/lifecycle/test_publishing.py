@@ -23,7 +23,7 @@ from gateway.lifecycle.unpacking import unpack
 from gateway.names import Slug, Version
 from tests.support.news import QUIET
 from tests.support.server import clean_environment, run_cli, serving
-from tests.support.site import ADA, Site, bearer
+from tests.support.site import ADA, Site, bearer, contents
 from tests.support.urls import own
 from tests.support.waiting import eventually
 
@@ -83,13 +83,11 @@ def remains(storage: PluginStorage) -> list[Path]:
     return list(staging.iterdir()) if staging.exists() else []
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def published_files(folder: Path) -> dict[str, bytes]:
     """All but the record of the publishing."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != RECORD_NAME
-    }
+    files = contents(folder)
+    files.pop(RECORD_NAME, None)
+    return files
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -99,7 +97,7 @@ def test_each_form_of_a_plugin_becomes_the_same_version(
     published = publish(storage, FORMS[form](tmp_path, FILES))
     assert (published.slug, published.version, published.is_new) == ("Review", "1.0.0", True)
     assert published.folder == storage.shared / "Review" / "v1.0.0"
-    assert contents(published.folder) == FILES
+    assert published_files(published.folder) == FILES
     record = read_record(published.folder)
     assert record is not None
     assert record.build == published.build
@@ -122,12 +120,14 @@ def test_one_folder_around_everything_is_stepped_into(
     storage: PluginStorage, tmp_path: Path, form: str
 ) -> None:
     wrapped = {f"Review-main/{name}": content for name, content in FILES.items()}
-    assert contents(publish(storage, FORMS[form](tmp_path, wrapped)).folder) == FILES
+    assert published_files(publish(storage, FORMS[form](tmp_path, wrapped)).folder) == FILES
 
 
 def test_what_is_never_served_is_left_out(storage: PluginStorage, tmp_path: Path) -> None:
     extra = {".git/config": b"x", ".env": b"x", "node_modules/a/b.js": b"x", "a/.hidden": b"x"}
-    assert contents(publish(storage, as_folder(tmp_path, {**FILES, **extra})).folder) == FILES
+    assert (
+        published_files(publish(storage, as_folder(tmp_path, {**FILES, **extra})).folder) == FILES
+    )
 
 
 def test_variants_are_made_and_found_by_the_first_request(
@@ -154,7 +154,7 @@ def test_other_content_under_the_same_version_is_refused_with_both_digests(
         publish(storage, as_zip(tmp_path, {**FILES, "dist/1.js": b"another chunk"}))
     assert first.build in str(refused.value)
     assert str(refused.value).count("build ") == 2
-    assert contents(first.folder) == FILES
+    assert published_files(first.folder) == FILES
     assert not remains(storage)
 
 
@@ -272,7 +272,7 @@ def test_other_archives_are_refused(storage: PluginStorage, tmp_path: Path, mode
 
 
 def test_an_uncompressed_tar_is_published(storage: PluginStorage, tmp_path: Path) -> None:
-    assert contents(publish(storage, as_uncompressed_tar(tmp_path, FILES)).folder) == FILES
+    assert published_files(publish(storage, as_uncompressed_tar(tmp_path, FILES)).folder) == FILES
 
 
 def test_a_name_that_is_not_utf_8_is_refused(storage: PluginStorage, tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_two_publishers_at_once_make_one_version(storage: PluginStorage, tmp_pat
         assert any(
             word in output for word in ("published Review", "there already", "by another process")
         )
-    assert contents(storage.shared / "Review" / "v1.0.0") == FILES
+    assert published_files(storage.shared / "Review" / "v1.0.0") == FILES
 
 
 @pytest.mark.slow

@@ -140,6 +140,13 @@ class PostgresSite(Site):
     def query(self, statement: str) -> list[dict[str, Any]]:
         return [dict(row) for row in execute(self.url, statement)]
 
+    @contextmanager
+    def rows_restored(self) -> Iterator[None]:
+        execute(self.url, "CREATE TABLE saved AS SELECT * FROM plugin")
+        yield
+        restore = ("DELETE FROM plugin", "INSERT INTO plugin TABLE saved", "DROP TABLE saved")
+        execute(self.url, *restore)
+
     def _make_tables(self, slug_null: str) -> None:
         # SQLite does not hold ids to 32 characters, and those of plugins are longer.
         script = TABLES.format(slug_null=slug_null).replace("VARCHAR(32)", "VARCHAR")

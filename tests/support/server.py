@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.support.site import Site
 from tests.support.sockets import converse
 
 START_DEADLINE_S = 20.0
@@ -142,17 +143,14 @@ def serving(
 
 def server_of(
     settings: Mapping[str, str] | None = None,
-    *,
-    site: str = "site",
-    arguments: Sequence[str] = (),
+    *arguments: str,
     scope: Literal["module", "package"] = "module",
 ) -> Any:
-    """A fixture: `gateway serve` over the site of the fixture `site`, with these settings."""
+    """A fixture: `gateway serve` over the fixture `site`, under these settings."""
 
     @pytest.fixture(scope=scope)
-    def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-        environment = request.getfixturevalue(site).environment
-        with serving({**environment, **(settings or {})}, *arguments) as running:
+    def server(site: Site) -> Iterator[Server]:
+        with serving({**site.environment, **(settings or {})}, *arguments) as running:
             yield running
 
     return server

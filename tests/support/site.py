@@ -165,6 +165,31 @@ class Site:
         columns, marks = ", ".join(row), ", ".join("?" for _ in row)
         self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", *row.values())
 
+    @contextmanager
+    def rows_restored(self) -> Iterator[None]:
+        """Whatever the block does to the table `plugin` is undone at its end."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            rows = connection.execute("SELECT * FROM plugin").fetchall()
+        yield
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute("DELETE FROM plugin")
+            marks = ", ".join("?" for _ in rows[0])
+            connection.executemany(f"INSERT INTO plugin VALUES ({marks})", rows)
+
+    def backups(self) -> list[Path]:
+        """What `doctor --fix` and `migrate --apply` saved, the oldest first."""
+        folder = self.plugins / "backups"
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
+    def saved_users(self) -> set[str]:
+        """Users whose originals are in a backup, in whole lines."""
+        return {
+            json.loads(line)["user"]
+            for backup in self.backups()
+            for line in backup.read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n")
+        }
+
     def installations_file(self, user: str) -> Path:
         return self.plugins / "users" / f"user_{user}" / "installed_plugins.json"
 
@@ -187,6 +212,16 @@ class Site:
         held = list(json.loads(path.read_bytes())) if path.exists() else []
         self.install(user, *held, slug)
         return self.add_row(user, slug, version, **columns)
+
+
+def contents(root: Path, *below: str) -> dict[str, bytes]:
+    """Every file below the folder, or below these parts of it, by its path from there."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for name in below or ("",)
+        for path in (root / name).rglob("*")
+        if path.is_file()
+    }
 
 
 def token(user: str, secret: str = SECRET, ttl_s: float = 3600.0, **claims: Any) -> str:

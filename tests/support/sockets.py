@@ -55,6 +55,18 @@ class RawAnswer:
     body: bytes
 
 
+def request(
+    target: str = "/-/live", *fields: str, method: str = "GET", version: str = "1.1"
+) -> bytes:
+    """A request without a body; `fields` are lines."""
+    lines = (f"{method} {target} HTTP/{version}", "Host: x", *fields, "", "")
+    return "\r\n".join(lines).encode()
+
+
+LAST = request("/-/live", "Connection: close")
+"""Ends the connection once what came before it was answered."""
+
+
 def exchange(
     port: int, method: str, target: str, fields: Mapping[str, str], body: bytes = b""
 ) -> RawAnswer:

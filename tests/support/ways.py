@@ -19,8 +19,9 @@ from gateway import Gateway, create_app
 from gateway.hot_path.protocol import protocol_for
 from gateway.processes.server import uvicorn_options
 from gateway.settings import load_settings
+from tests.support import sockets
 from tests.support.site import ADA, BEN, Site, bearer
-from tests.support.sockets import converse
+from tests.support.sockets import LAST, converse
 from tests.support.urls import own
 from tests.support.waiting import eventually
 
@@ -123,13 +124,9 @@ def two_ways(site: Site, **environment: str) -> Iterator[Running]:
             listener.close()
 
 
-def request(
+def user_request(
     url: str = ENTRY_URL, *fields: str, method: str = "GET", version: str = "1.1", user: str = ADA
 ) -> bytes:
-    line = f"{method} {url} HTTP/{version}"
-    lines = [line, "Host: x", f"Authorization: {CREDENTIALS[user]}", *fields]
-    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
-
-
-LAST = request("/-/live", "Connection: close")
-"""Ends the connection once what came before it was answered."""
+    """A request of the user, without a body; `fields` are lines."""
+    credential = f"Authorization: {CREDENTIALS[user]}"
+    return sockets.request(url, credential, *fields, method=method, version=version)

@@ -21,7 +21,7 @@ from gateway.upkeep.findings import KINDS, Code, Severity
 from tests.support.commands import line_of, run
 from tests.support.killing import count_steps, kill_at, spread
 from tests.support.postgres import Postgres, PostgresSite
-from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, populate, populated
+from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, contents, populate, populated
 
 pytestmark = pytest.mark.slow
 
@@ -75,19 +75,9 @@ def findings(site: Site, *arguments: str, **environment: str) -> list[dict[str, 
     return lines
 
 
-def contents(site: Site) -> dict[str, bytes]:
+def files_of(site: Site) -> dict[str, bytes]:
     """Files of users and versions."""
-    return {
-        str(path.relative_to(site.plugins)): path.read_bytes()
-        for name in ("users", "shared")
-        for path in (site.plugins / name).rglob("*")
-        if path.is_file()
-    }
-
-
-def backups(site: Site) -> list[Path]:
-    folder = site.plugins / "backups"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return contents(site.plugins, "users", "shared")
 
 
 # What it finds
@@ -400,9 +390,9 @@ def test_a_database_without_rows_takes_nothing_from_anybody(site: Site) -> None:
     """The wrong one, most likely: then every entry would be one without a row."""
     site.install(ADA, "Review")
     site.execute("DELETE FROM plugin")
-    before = contents(site)
+    before = files_of(site)
     assert "right database" in line_of(doctor(site, "--fix"))
-    assert contents(site) == before
+    assert files_of(site) == before
     assert doctor(site).exit_code == 1  # a look is free
 
 
@@ -456,8 +446,8 @@ def spoiled(site: Site) -> Site:
 
 
 def test_fix_removes_leftovers_and_keeps_the_originals(site: Site) -> None:
-    healthy = contents(site)
-    before = contents(spoiled(site))
+    healthy = files_of(site)
+    before = files_of(spoiled(site))
     found = findings(site, "--fix")
     assert {each["code"] for each in found} == {
         "entry_without_row",
@@ -465,14 +455,14 @@ def test_fix_removes_leftovers_and_keeps_the_originals(site: Site) -> None:
         "abandoned_staging",
     }
     assert all(each["fixed"] for each in found)
-    assert {name: json.loads(text) for name, text in contents(site).items() if "users" in name} == {
+    assert {name: json.loads(text) for name, text in files_of(site).items() if "users" in name} == {
         name: json.loads(text) for name, text in healthy.items() if "users" in name
     }
     assert not list((site.plugins / "cache" / "staging").iterdir())
-    (backup,) = backups(site)
+    (backup,) = site.backups()
     restored = run(site.environment, "migrate", "--restore", str(backup), "--apply")
     assert restored.exit_code == 0
-    assert {name: text for name, text in before.items() if "x7k2" not in name} == contents(site)
+    assert {name: text for name, text in before.items() if "x7k2" not in name} == files_of(site)
 
 
 def test_fix_leaves_everything_else_as_it_is(site: Site) -> None:
@@ -483,28 +473,28 @@ def test_fix_leaves_everything_else_as_it_is(site: Site) -> None:
     site.write_installations(CLEO, b"{")
     (shared(site) / "Review" / "1.0.0").mkdir()
     drift(site)
-    before = contents(site)
+    before = files_of(site)
     found = findings(site)
     assert len({each["code"] for each in found}) == 7
     assert findings(site, "--fix") == found
-    assert contents(site) == before
-    assert not backups(site)
+    assert files_of(site) == before
+    assert not site.backups()
 
 
 def test_a_second_fix_finds_nothing_and_makes_no_backup(site: Site) -> None:
     spoiled(site)
     doctor(site, "--fix")
-    before, made = contents(site), backups(site)
+    before, made = files_of(site), site.backups()
     assert findings(site, "--fix") == []
-    assert (contents(site), backups(site)) == (before, made)
+    assert (files_of(site), site.backups()) == (before, made)
 
 
 def test_nothing_is_changed_without_fix(site: Site) -> None:
-    before = contents(spoiled(site))
+    before = files_of(spoiled(site))
     assert not any(each["fixed"] for each in findings(site))
-    assert contents(site) == before
+    assert files_of(site) == before
     assert (site.plugins / "cache" / "staging" / "tmpabc").is_dir()
-    assert not backups(site)
+    assert not site.backups()
 
 
 def test_a_publisher_that_is_at_work_keeps_its_staging_folder(site: Site) -> None:
@@ -533,7 +523,7 @@ def test_the_workers_of_the_host_hear_of_what_was_mended(site: Site) -> None:
 @needs_fork
 def test_it_mends_whatever_a_killed_installation_leaves(site: Site) -> None:
     record(site.publish("New", "1.0.0"))
-    before = contents(site)
+    before = files_of(site)
     given = {name: json.loads(text) for name, text in before.items() if "users" in name}
 
     def install() -> None:
@@ -552,7 +542,7 @@ def test_it_mends_whatever_a_killed_installation_leaves(site: Site) -> None:
         installed = PluginStorage(site.plugins).plugin_exists_for_user(UserId(ADA), Slug("New"))
         if not installed:
             now = {
-                name: json.loads(text) for name, text in contents(site).items() if "users" in name
+                name: json.loads(text) for name, text in files_of(site).items() if "users" in name
             }
             assert (now, killed) == (given, True)
     assert {"entry_without_row"} <= leftovers <= {"entry_without_row", "temporary_file"}
@@ -573,30 +563,30 @@ def test_a_fix_that_is_killed_at_any_step_leaves_old_or_new_and_loses_nothing(
     tmp_path: Path,
 ) -> None:
     site = recorded(populated(tmp_path / "site"))
-    before = contents(spoiled(site))
+    before = files_of(spoiled(site))
 
     def fixing() -> Result:
         return doctor(site, "--fix")
 
     assert fixing().exit_code == 0
-    after = contents(site)
+    after = files_of(site)
     spoil_again(site, before)
     steps = count_steps(fixing, site.plugins)
     reached = set()
     for step in spread(steps, 60):
         spoil_again(site, before)
         kill_at(step, fixing, site.plugins)
-        found = contents(site)
+        found = files_of(site)
         done = {name for name in after if found[name] == after[name]}
         for name, content in after.items():
             assert found[name] in (before[name], content)
         changed = {name for name in done if before[name] != after[name]}
         assert {
-            f"users/user_{user}/installed_plugins.json" for user in saved_users(site)
+            f"users/user_{user}/installed_plugins.json" for user in site.saved_users()
         } >= changed
         reached.add(len(changed))
         assert fixing().exit_code == 0
-        assert contents(site) == after
+        assert files_of(site) == after
         assert not list((site.plugins / "cache" / "staging").iterdir())
     assert reached == {0, 1, 2, 3}
 
@@ -604,19 +594,10 @@ def test_a_fix_that_is_killed_at_any_step_leaves_old_or_new_and_loses_nothing(
 def spoil_again(site: Site, before: dict[str, bytes]) -> None:
     for name, content in before.items():
         (site.plugins / name).write_bytes(content)
-    for backup in backups(site):
+    for backup in site.backups():
         backup.unlink()
     if not (site.plugins / "cache" / "staging" / "tmpabc").exists():
         leave_staging(site)
-
-
-def saved_users(site: Site) -> set[str]:
-    return {
-        json.loads(line)["user"]
-        for backup in backups(site)
-        for line in backup.read_bytes().splitlines(keepends=True)
-        if line.endswith(b"\n")
-    }
 
 
 # PostgreSQL, and more than one chunk

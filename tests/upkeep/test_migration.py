@@ -19,7 +19,7 @@ from gateway.upkeep.backups import Backup
 from tests.support.commands import line_of, run
 from tests.support.killing import count_steps, kill_at, spread
 from tests.support.postgres import Postgres, PostgresSite
-from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, populated
+from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, contents, populated
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -69,26 +69,12 @@ def lines_of(result: Result) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]
     return {line["user"]: line for line in lines}, last["summary"]
 
 
-def contents(site: Site) -> dict[str, bytes]:
-    users = site.plugins / "users"
-    return {
-        str(path.relative_to(users)): path.read_bytes()
-        for path in users.rglob("*")
-        if path.is_file()
-    }
-
-
-def backups(site: Site) -> list[Path]:
-    folder = site.plugins / "backups"
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
 def written(site: Site, user: str) -> Any:
     return json.loads(site.installations_file(user).read_bytes())
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(site: Site) -> None:
-    before = contents(site)
+    before = contents(site.plugins / "users")
     result = migrate(site, "--write-missing")
     assert f"user {ADA}: would be made minimal" in result.stdout
     assert "Review: drops version, shared_path, enabled, user_config" in result.stdout
@@ -98,17 +84,17 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(site: Site) -> None:
     assert f"user {CLEO}: left alone: {site.installations_file(CLEO)}: not valid" in result.stdout
     assert f"user {NOBODY}: would be written from the table" in result.stdout
     assert result.exit_code == 1
-    assert contents(site) == before
-    assert not backups(site)
+    assert contents(site.plugins / "users") == before
+    assert not site.backups()
     assert not list((site.plugins / "cache").iterdir())
 
 
 def test_what_agrees_becomes_minimal_and_the_rest_is_left_alone(site: Site) -> None:
-    before = contents(site)
+    before = contents(site.plugins / "users")
     result = migrate(site, "--apply")
     assert result.exit_code == 1
     assert written(site, ADA) == minimal("Review", "Eyes")
-    after = contents(site)
+    after = contents(site.plugins / "users")
     assert [name for name in before if before[name] != after[name]] == [
         f"user_{ADA}/installed_plugins.json"
     ]
@@ -117,11 +103,11 @@ def test_what_agrees_becomes_minimal_and_the_rest_is_left_alone(site: Site) -> N
 
 def test_a_second_run_changes_nothing_and_makes_no_backup(site: Site) -> None:
     migrate(site, "--apply", "--write-missing")
-    before, made = contents(site), backups(site)
+    before, made = contents(site.plugins / "users"), site.backups()
     users, summary = lines_of(migrate(site, "--apply", "--write-missing", "--json"))
     assert set(users) == {BEN, CLEO}
     assert summary["backup"] is None
-    assert (contents(site), backups(site)) == (before, made)
+    assert (contents(site.plugins / "users"), site.backups()) == (before, made)
 
 
 def test_nothing_refused_is_exit_code_0(site: Site) -> None:
@@ -209,7 +195,7 @@ def test_a_file_that_is_no_object_is_named_and_left_alone(site: Site, content: b
 )
 def test_bad_input_is_exit_code_2(site: Site, arguments: tuple[str, ...]) -> None:
     migrate(site, "--apply")
-    named = [str(backups(site)[0]) if word == "BACKUP" else word for word in arguments]
+    named = [str(site.backups()[0]) if word == "BACKUP" else word for word in arguments]
     result = migrate(site, *named)
     assert (result.exit_code, result.stdout) == (2, "")
 
@@ -228,26 +214,26 @@ def test_a_site_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_restore_puts_every_original_back(site: Site) -> None:
-    before = contents(site)
+    before = contents(site.plugins / "users")
     migrate(site, "--apply", "--write-missing", "--prefer", "database")
-    (backup,) = backups(site)
-    changed = contents(site)
+    (backup,) = site.backups()
+    changed = contents(site.plugins / "users")
     dry = migrate(site, "--restore", str(backup))
-    assert (dry.exit_code, contents(site)) == (0, changed)
+    assert (dry.exit_code, contents(site.plugins / "users")) == (0, changed)
     assert f"user {ADA}: would be restored" in dry.stdout
     users, summary = lines_of(migrate(site, "--restore", str(backup), "--apply", "--json"))
     assert {user: line["state"] for user, line in users.items()} == dict.fromkeys(
         (ADA, BEN, NOBODY), "restored"
     )
     assert summary["users"] == {"restored": 3}
-    assert contents(site) == before
+    assert contents(site.plugins / "users") == before
     _, summary = lines_of(migrate(site, "--restore", str(backup), "--apply", "--json"))
     assert summary["users"] == {"as_before": 3}
 
 
 def test_restore_leaves_a_file_alone_that_was_changed_since(site: Site) -> None:
     migrate(site, "--apply", "--prefer", "database")
-    (backup,) = backups(site)
+    (backup,) = site.backups()
     site.install(ADA, "Review")
     before = site.installations_file(ADA).read_bytes()
     result = migrate(site, "--restore", str(backup), "--apply")
@@ -260,7 +246,7 @@ def test_restore_leaves_a_file_alone_that_was_changed_since(site: Site) -> None:
 def test_the_last_line_of_a_user_is_the_one_that_is_restored(site: Site) -> None:
     """A file that changed between comparison and write has two lines; the first was not done."""
     migrate(site, "--apply")
-    (backup,) = backups(site)
+    (backup,) = site.backups()
     line = json.loads(backup.read_bytes())
     stale = {**line, "before": "{}", "after": "0" * 64}
     backup.write_text("".join(json.dumps(each) + "\n" for each in (stale, line)))
@@ -270,7 +256,7 @@ def test_the_last_line_of_a_user_is_the_one_that_is_restored(site: Site) -> None
 
 def test_a_line_that_was_not_finished_changed_nothing(site: Site) -> None:
     migrate(site, "--apply")
-    (backup,) = backups(site)
+    (backup,) = site.backups()
     with backup.open("ab") as file:
         file.write(b'{"user": "bbbb')
     _, summary = lines_of(migrate(site, "--restore", str(backup), "--apply", "--json"))
@@ -306,7 +292,7 @@ def test_a_change_between_comparison_and_write_is_not_lost(
         **minimal("Review", "Eyes"),
         "New": {"installation_metadata": entry},
     }
-    (backup,) = backups(site)
+    (backup,) = site.backups()
     assert migrate(site, "--restore", str(backup), "--apply").exit_code == 0
     assert set(written(site, ADA)) == {"Review", "Eyes", "New"}
     assert "version" in written(site, ADA)["Review"]
@@ -360,7 +346,7 @@ def give_old_files(site: Site, count: int) -> None:
 def same_again(site: Site, before: dict[str, bytes]) -> None:
     """The users' folders as they were, and no backups."""
     users = site.plugins / "users"
-    for path in [*users.rglob("*"), *backups(site)]:
+    for path in [*users.rglob("*"), *site.backups()]:
         if path.is_file():
             path.unlink()
     for name, content in before.items():
@@ -378,10 +364,10 @@ def test_a_kill_at_any_step_leaves_old_files_or_new_and_the_next_run_goes_on(
 ) -> None:
     site = many_users(tmp_path / "site", 20)  # more than are written at once
     site.add_row(NOBODY, "Eyes", "2.0.0")
-    before = contents(site)
+    before = contents(site.plugins / "users")
     missing = f"user_{NOBODY}/installed_plugins.json"
     migrate(site, "--apply", "--write-missing")
-    after = contents(site)
+    after = contents(site.plugins / "users")
     assert set(after) == {*before, missing}
     same_again(site, before)
     steps = count_steps(applying(site), site.plugins)
@@ -389,32 +375,22 @@ def test_a_kill_at_any_step_leaves_old_files_or_new_and_the_next_run_goes_on(
     for step in spread(steps, 60):
         same_again(site, before)
         killed = kill_at(step, applying(site), site.plugins)
-        found = contents(site)
+        found = contents(site.plugins / "users")
         for name, content in after.items():
             assert found.get(name) in (before.get(name), content)
         states.add(tuple(name for name in after if found.get(name) == after[name]))
-        saved = saved_users(site)
+        saved = site.saved_users()
         assert {f"user_{user}/installed_plugins.json" for user in saved} >= {
             name for name in after if found.get(name) == after[name]
         }
-        made = len(backups(site))
+        made = len(site.backups())
         assert migrate(site, "--apply", "--write-missing").exit_code == 0
-        assert contents(site) == after
-        assert len(backups(site)) <= made + killed
-        for backup in reversed(backups(site)):
+        assert contents(site.plugins / "users") == after
+        assert len(site.backups()) <= made + killed
+        for backup in reversed(site.backups()):
             assert migrate(site, "--restore", str(backup), "--apply").exit_code == 0
-        assert contents(site) == before
+        assert contents(site.plugins / "users") == before
     assert len(states) > 3
-
-
-def saved_users(site: Site) -> set[str]:
-    """Whose originals are in a backup, in whole lines."""
-    return {
-        json.loads(line)["user"]
-        for backup in backups(site)
-        for line in backup.read_bytes().splitlines(keepends=True)
-        if line.endswith(b"\n")
-    }
 
 
 @pytest.mark.slow
@@ -422,10 +398,10 @@ def saved_users(site: Site) -> set[str]:
 def test_a_restore_that_is_killed_goes_on_when_it_is_run_again(tmp_path: Path) -> None:
     site = many_users(tmp_path / "site", 3)
     site.add_row(NOBODY, "Eyes", "2.0.0")
-    before = contents(site)
+    before = contents(site.plugins / "users")
     migrate(site, "--apply", "--write-missing")
-    after = contents(site)
-    (backup,) = backups(site)
+    after = contents(site.plugins / "users")
+    (backup,) = site.backups()
 
     def restoring() -> Result:
         return migrate(site, "--restore", str(backup), "--apply")
@@ -435,11 +411,11 @@ def test_a_restore_that_is_killed_goes_on_when_it_is_run_again(tmp_path: Path) -
         for name, content in after.items():
             (site.plugins / "users" / name).write_bytes(content)
         kill_at(step, restoring, site.plugins)
-        found = contents(site)
+        found = contents(site.plugins / "users")
         for name, content in after.items():
             assert found.get(name) in (before.get(name), content)
         assert restoring().exit_code == 0
-        assert contents(site) == before
+        assert contents(site.plugins / "users") == before
 
 
 # PostgreSQL, and more users than one chunk
@@ -494,7 +470,7 @@ def test_the_workers_of_the_host_hear_of_each_user(site: Site) -> None:
         assert list(log.read_new()) == [Change(user=UserId(ADA))]
         migrate(site, "--apply")
         assert list(log.read_new()) == []
-        migrate(site, "--apply", "--restore", str(backups(site)[0]))
+        migrate(site, "--apply", "--restore", str(site.backups()[0]))
         assert list(log.read_new()) == [Change(user=UserId(ADA))]
     finally:
         log.close()

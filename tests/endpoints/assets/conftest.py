@@ -94,17 +94,16 @@ def moving_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return populated(tmp_path_factory.mktemp("moving"))
 
 
-quick = server_of(
-    {
-        **SIGNED_ENVIRONMENT,
+@pytest.fixture(scope="package")
+def quick(moving_site: Site) -> Iterator[Server]:
+    """Hears of no change, and forgets soon: only the lifetimes can show what changed."""
+    settings = {
         **UNWATCHED,
         "GATEWAY__CACHE__VERSIONS__TTL": "0.3",
         "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.3",
         "GATEWAY__CACHE__ASSETS__REVALIDATE": "0.1",
         "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
         "GATEWAY__HTTP__UNPINNED_MAX_AGE": "60",
-    },
-    site="moving_site",
-    scope="package",
-)
-"""Hears of no change, and forgets soon: only the lifetimes can show what changed."""
+    }
+    with serving({**moving_site.environment, **SIGNED_ENVIRONMENT, **settings}) as running:
+        yield running

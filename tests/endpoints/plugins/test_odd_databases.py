@@ -1,6 +1,7 @@
 """Old and odd databases have manifests, too."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.endpoints.plugins.rows import (
     manifest,
     status,
 )
-from tests.support.server import Server, server_of, serving
+from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import API, MANIFEST, own, public
 
@@ -39,7 +40,10 @@ def old_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-old_server = server_of(site="old_site")
+@pytest.fixture(scope="module")
+def old_server(old_site: Site) -> Iterator[Server]:
+    with serving(old_site.environment) as running:
+        yield running
 
 
 def test_a_database_without_the_optional_columns_serves_files(old_server: Server) -> None:
