@@ -7,7 +7,7 @@ import functools
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +32,15 @@ from benchmarks.machine import (
     pinned_to,
     versions,
 )
-from benchmarks.promises import Outcome, Verdict
+from benchmarks.promises import Outcome
 from benchmarks.record import Record, Table
+from benchmarks.report import NOT_MEASURED, ShownPromise, shown_promises
 from benchmarks.sites import Population, Site, kept_site
 from gateway.errors import GatewayError
 
 # Wide enough for the tables, so that a file or a pipe gets them unbroken.
 WIDTH = 132
-STYLES = {Outcome.KEPT: "green", Outcome.MISSED: "red", Outcome.NOT_JUDGED: "yellow"}
+_STYLES = {Outcome.KEPT.value: "green", Outcome.MISSED.value: "red"}
 OUTPUT = click.Option(
     ["--output"],
     type=click.Path(file_okay=False, path_type=Path),
@@ -154,7 +155,8 @@ class Run:
         for table in record.tables:
             console.print(rich_table(table))
         if record.verdicts:
-            console.print(verdict_table(record.verdicts))
+            shown = shown_promises({record.command: record.as_json()})
+            console.print(promise_table(each for each in shown if each.outcome != NOT_MEASURED))
         for line in record.remarks:
             console.print(line, style="yellow", markup=False)
         for line in record.failures:
@@ -216,23 +218,15 @@ def rich_table(table: Table) -> RichTable:
     return shown
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> RichTable:
-    table = RichTable(title="Promises", show_lines=True)
-    table.add_column("promise")
-    table.add_column("promised", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column(r"median \[min-max] of the rounds, the worst first")
-    for verdict in verdicts:
-        bound = verdict.promise.bound
-        ordered = sorted(
-            verdict.figures.items(), key=lambda item: item[1].median, reverse=bound.at_most
-        )
-        lines = [f"{spread_text(spread)}  {case}" for case, spread in ordered]
+def promise_table(shown: Iterable[ShownPromise]) -> RichTable:
+    table = RichTable("promise", "promised", "outcome", title="Promises", show_lines=True)
+    table.add_column(r"median \[least to greatest] of the rounds, the worst first")
+    for promise in shown:
         table.add_row(
-            escape(verdict.promise.text),
-            str(bound),
-            Text(verdict.outcome.value, style=STYLES[verdict.outcome]),
-            escape("\n".join([*([verdict.remark] if verdict.remark else []), *lines])),
+            escape(promise.text),
+            promise.bound,
+            Text(promise.outcome, style=_STYLES.get(promise.outcome, "yellow")),
+            escape("\n".join(promise.lines)),
         )
     return table
 

@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.benchmark import OUTPUT, SITE_DIR, STYLES, WIDTH, quick_option
+from benchmarks.benchmark import OUTPUT, SITE_DIR, WIDTH, promise_table, quick_option
 from benchmarks.freshness.command import freshness
 from benchmarks.lookup.command import lookup
 from benchmarks.migration import migration
 from benchmarks.pages.command import pages
-from benchmarks.promises import Outcome
 from benchmarks.report import markdown_table, missing_figures, moves, page, shown_promises
 from benchmarks.resources import resources
 from benchmarks.scale.command import scale
@@ -72,7 +71,7 @@ def _all(only: Sequence[str], site_dir: Path, quick: bool, output: Path) -> None
     records = _read_records(output)
     _write_report(output, records)
     console.rule("promises")
-    console.print(_promise_table(records))
+    console.print(promise_table(shown_promises(records)))
     console.print(f"{output / _REPORT_NAME}.html")
     failed = [
         str(command.name)
@@ -162,15 +161,3 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not content.keys() & {"runs", "figures"}:
         raise click.BadParameter(f"{path}: expected a JSON file of a benchmark")
     return content
-
-
-def _promise_table(records: Mapping[str, Mapping[str, Any]]) -> Table:
-    table = Table("promise", "promised", "outcome", "measured")
-    styles = {outcome.value: style for outcome, style in STYLES.items()}
-    for shown in shown_promises(records):
-        outcome = (
-            f"[{styles.get(shown.outcome, styles[Outcome.NOT_JUDGED.value])}]{shown.outcome}[/]"
-        )
-        lines = escape("\n".join(shown.lines))
-        table.add_row(escape(shown.promise.text), str(shown.promise.bound), outcome, lines)
-    return table

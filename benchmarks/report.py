@@ -45,6 +45,14 @@ class ShownPromise:
     """Spreads by case, the worst first."""
 
     @property
+    def text(self) -> str:
+        return self.promise.text
+
+    @property
+    def bound(self) -> str:
+        return str(self.promise.bound)
+
+    @property
     def lines(self) -> list[str]:
         """Remarks, and a line for each case."""
         lines = [*self.remarks]
@@ -86,8 +94,7 @@ def markdown_table(records: Mapping[str, JsonRecord]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for shown in shown_promises(records):
         if shown.outcome != NOT_MEASURED:
-            promise = shown.promise
-            cells = (promise.text, str(promise.bound), shown.outcome, shown.worst)
+            cells = (shown.text, shown.bound, shown.outcome, shown.worst)
             yield f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |"
 
 
@@ -120,9 +127,8 @@ def _page_promises(records: Mapping[str, JsonRecord]) -> Iterator[str]:
     for shown in shown_promises(records):
         style = shown.outcome.replace(" ", "-")
         lines = "<br>".join(map(escape, shown.lines))
-        promise = shown.promise
         yield (
-            f"<tr><td>{escape(promise.text)}<td>{escape(str(promise.bound))}"
+            f"<tr><td>{escape(shown.text)}<td>{escape(shown.bound)}"
             f'<td class="{style}">{shown.outcome}<td>{lines}</tr>'
         )
     yield "</table></div>"

@@ -4,12 +4,12 @@ A case is a list of page loads, or of single requests. The gateway is new in eac
 cases come in their order: a user who was asked for in an earlier case is known in a later one.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 
 from benchmarks.figures import spread_of
-from benchmarks.open_loop import shuffled, uniform, zipf
+from benchmarks.open_loop import Choose, shuffled, uniform, zipf
 from benchmarks.pages.visits import Visitors, Wanted
 from benchmarks.record import Record
 from benchmarks.serve.contestants import (
@@ -104,53 +104,69 @@ PROMISED: Sequence[tuple[str, str, Sequence[str]]] = (
 
 
 def make_cases(visitors: Visitors, effort: Effort) -> list[Case]:
+    """In the order in which they are measured. No user is new in two of them."""
     numbers = count()
 
-    def take(users: int) -> list[int]:
+    def new_users(users: int) -> list[int]:
         return list(islice(numbers, users))
 
-    known, seen = take(effort.known), take(effort.known_pages)
-    files = {number: visitors.files(number) for number in known}
-    half = FILES // 2
+    known, seen = new_users(effort.known), new_users(effort.known_pages)
+    cold = effort.cold_pages
+    return [
+        Case(NEVER_PINNED, _pinned(visitors, new_users(cold)), rivals=[NGINX]),
+        Case(NEVER_OWN, [visitors.page(user) for user in new_users(cold)]),
+        Case(ONE_FILE, [[_own(visitors, user, 0)] for user in new_users(effort.cold_files)]),
+        *_first_cases(visitors, known),
+        Case(AGAIN, [[_own(visitors, known[0], 0)]], Until.TIME),
+        Case(AGAIN_304, [[_own(visitors, known[0], 0, revalidates=True)]], Until.TIME),
+        *_known_cases(visitors, seen),
+        Case(HALF, _pinned(visitors, shuffled([*seen, *new_users(len(seen))]))),
+        Case(ZIPF, _pinned(visitors, _drawn(zipf(cold), new_users(cold)))),
+    ]
 
-    def own(number: int, place: int, *, revalidates: bool = False) -> Wanted:
-        return Wanted(number, files[number][place], revalidates=revalidates)
+
+def _first_cases(visitors: Visitors, users: Sequence[int]) -> list[Case]:
+    """Every user and file once; the users are known by their last file."""
+    half, last = FILES // 2, FILES - 1
 
     def first(places: range, *, revalidates: bool = False) -> list[list[Wanted]]:
-        """Every user and file once; the users are known by their last file."""
         return shuffled(
-            [own(user, place, revalidates=revalidates)] for place in places for user in known
+            [_own(visitors, user, place, revalidates=revalidates)]
+            for place in places
+            for user in users
         )
 
-    def pinned(users: Sequence[int]) -> list[list[Wanted]]:
-        return [visitors.page(number, is_public=True) for number in users]
-
-    def chosen(choose: Callable[[], int], users: Sequence[int]) -> list[int]:
-        return [users[choose()] for _ in range(len(users))]
-
-    some, law = known[0], zipf(effort.cold_pages)
-    again = chosen(zipf(len(seen)), seen)
-    both = [*(visitors.page(user) for user in seen), *pinned(seen)]
+    before = [_own(visitors, user, last) for user in users]
+    rivals = [NGINX, STATICFILES, UNCACHED, MINIMAL, CADDY]
     return [
-        Case(NEVER_PINNED, pinned(take(effort.cold_pages)), rivals=[NGINX]),
-        Case(NEVER_OWN, [visitors.page(user) for user in take(effort.cold_pages)]),
-        Case(ONE_FILE, [[Wanted(n, visitors.files(n)[0])] for n in take(effort.cold_files)]),
-        Case(
-            *(FIRST, first(range(half))),
-            before=[own(user, FILES - 1) for user in known],
-            rivals=[NGINX, STATICFILES, UNCACHED, MINIMAL, CADDY],
-        ),
-        Case(FIRST_304, first(range(half, FILES - 1), revalidates=True), rivals=[NGINX]),
-        Case(AGAIN, [[own(some, 0)]], Until.TIME),
-        Case(AGAIN_304, [[own(some, 0, revalidates=True)]], Until.TIME),
-        Case(
-            *(KNOWN_PINNED, pinned(chosen(uniform(len(seen)), seen)), Until.TIME),
-            before=[wanted for page in both for wanted in page],
-        ),
-        Case(KNOWN_304, [visitors.page(n, revalidates=True) for n in again], Until.TIME),
-        Case(HALF, pinned(shuffled([*seen, *take(len(seen))]))),
-        Case(ZIPF, pinned(chosen(law, take(effort.cold_pages)))),
+        Case(FIRST, first(range(half)), before=before, rivals=rivals),
+        Case(FIRST_304, first(range(half, last), revalidates=True), rivals=[NGINX]),
     ]
+
+
+def _known_cases(visitors: Visitors, users: Sequence[int]) -> list[Case]:
+    """Users who have loaded the page before, by own and by pinned URLs."""
+    pages = [*map(visitors.page, users), *_pinned(visitors, users)]
+    before = [wanted for page in pages for wanted in page]
+    evenly, again = (_drawn(law(len(users)), users) for law in (uniform, zipf))
+    revalidated = [visitors.page(user, revalidates=True) for user in again]
+    return [
+        Case(KNOWN_PINNED, _pinned(visitors, evenly), Until.TIME, before=before),
+        Case(KNOWN_304, revalidated, Until.TIME),
+    ]
+
+
+def _own(visitors: Visitors, user: int, place: int, *, revalidates: bool = False) -> Wanted:
+    return Wanted(user, visitors.files(user)[place], revalidates=revalidates)
+
+
+def _pinned(visitors: Visitors, users: Sequence[int]) -> list[list[Wanted]]:
+    return [visitors.page(user, is_public=True) for user in users]
+
+
+def _drawn(choose: Choose, users: Sequence[int]) -> list[int]:
+    """As many as there are users, drawn by a law."""
+    return [users[choose()] for _ in users]
 
 
 def judge_cases(record: Record, cases: Sequence[Case], measurements: Measurements) -> None:

@@ -177,53 +177,52 @@ def measure_all(run: Run, effort: Effort, site: SmallSite, entries: Entries) -> 
     for line in entries.skipped_lines():
         run.record.remark(f"skipped: {line}")
     measurements = Measurements()
-    patience = _Patience(effort.patience_s)
+    meter = _Meter(run, effort, site)
     steps = list(schedule(entries.by_cell.values(), effort.rounds))
     run.show("", total=len(steps))
     for number, entry in steps:
         run.show_step(f"round {number} of {effort.rounds}: {entry.cell}, {entry.server}")
-        measurements.add(_measured(run, entry, number, effort.duration_s, site, patience))
+        measurements.add(meter.measure(entry, number))
         run.advance()
     return measurements
 
 
-@dataclass(slots=True)
-class _Patience:
-    left_s: float
+class _Meter:
+    """Makes measurements, and disturbed ones again as long as there is patience."""
 
+    def __init__(self, run: Run, effort: Effort, site: SmallSite) -> None:
+        self._run = run
+        self._site = site
+        self._duration_s = effort.duration_s
+        self._patience_s: float = effort.patience_s
 
-def _measured(
-    run: Run, entry: Entry, number: int, duration_s: int, site: SmallSite, patience: _Patience
-) -> Measurement | Failure:
-    """Blocking, for about the duration; longer while there is patience."""
-    try:
-        measurement = _measured_once(run, entry, number, duration_s, site)
-        while measurement.disturbed and patience.left_s > 0:
-            started = time.monotonic()
-            time.sleep(_PAUSE_S)
-            measurement = _measured_once(run, entry, number, duration_s, site)
-            patience.left_s -= time.monotonic() - started
-    except LoadFailed as error:
-        return Failure(entry.server, entry.cell, number, str(error))
-    return measurement
+    def measure(self, entry: Entry, number: int) -> Measurement | Failure:
+        """Blocking, for about the duration; longer while there is patience."""
+        try:
+            measurement = self._measure_once(entry, number)
+            while measurement.disturbed and self._patience_s > 0:
+                started = time.monotonic()
+                time.sleep(_PAUSE_S)
+                measurement = self._measure_once(entry, number)
+                self._patience_s -= time.monotonic() - started
+        except LoadFailed as error:
+            return Failure(entry.server, entry.cell, number, str(error))
+        return measurement
 
-
-def _measured_once(
-    run: Run, entry: Entry, number: int, duration_s: int, site: SmallSite
-) -> Measurement:
-    """Raises: LoadFailed, also if the answer is no longer the right one."""
-    try:
-        objected = objection(entry.ask(), entry.cell, site)
-    except (OSError, http.client.HTTPException) as error:
-        objected = f"does not answer: {error}"
-    if objected is not None:
-        raise LoadFailed(objected)
-    measurement = measure(
-        *(entry.server, entry.cell, number, entry.running, run.cores),
-        load=lambda: run_load(entry.running.port, entry.request, duration_s),
-    )
-    check_length(measurement.report, entry.content_bytes, unfinished=CONNECTIONS)
-    return measurement
+    def _measure_once(self, entry: Entry, number: int) -> Measurement:
+        """Raises: LoadFailed, also if the answer is no longer the right one."""
+        try:
+            objected = objection(entry.ask(), entry.cell, self._site)
+        except (OSError, http.client.HTTPException) as error:
+            objected = f"does not answer: {error}"
+        if objected is not None:
+            raise LoadFailed(objected)
+        measurement = measure(
+            *(entry.server, entry.cell, number, entry.running, self._run.cores),
+            load=lambda: run_load(entry.running.port, entry.request, self._duration_s),
+        )
+        check_length(measurement.report, entry.content_bytes, unfinished=CONNECTIONS)
+        return measurement
 
 
 def judged_ratios(cells: Sequence[Cell], measurements: Measurements) -> Mapping[str, Spread]:

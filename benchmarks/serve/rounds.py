@@ -63,6 +63,9 @@ class Failure:
     round_number: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.server}, {self.case}, round {self.round_number}: {self.reason}"
+
 
 def measure(
     server: str,

@@ -33,8 +33,7 @@ def note(
             f"{_LIMITED} the server had less than {BUSY:.0%} of its core: the load generator was"
             " the limit, or other processes were."
         )
-    disturbed = sum(each.disturbed for each in measurements.counted)
-    if disturbed:
+    if disturbed := sum(each.disturbed for each in measurements.counted):
         record.remark(
             f"{disturbed} of {len(measurements.counted)} measurements were disturbed: other"
             f" processes took more than {QUIET:.0%} of a core. They count only where there is no"
@@ -42,10 +41,7 @@ def note(
         )
     for name in measurements.servers:
         record.remark(f"{name}: {about[name]}")
-    record.failures += [
-        f"{failure.server}, {failure.case}, round {failure.round_number}: {failure.reason}"
-        for failure in measurements.failures
-    ]
+    record.failures += map(str, measurements.failures)
 
 
 def plot_by_size(record: Record, cells: Sequence[Cell], measurements: Measurements) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ class Effort:
 # In three minutes the allocator has not settled: the rise was between 4 and 9 MiB, run by run.
 _WHOLE = Effort(2_000, 360.0, 60.0)
 # So short an outage means something only if what is cached would have run out meanwhile.
-_QUICK = Effort(500, 8.0, 3.0, {"GATEWAY__CACHE__VERSIONS__TTL": "1"})
+_QUICK = Effort(300, 6.0, 2.5, {"GATEWAY__CACHE__VERSIONS__TTL": "1"})
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class Soaked:
         ),
     )
 )
-@click.option("--minutes", type=click.FloatRange(0.1), help="Of the mix; 6, quick 0.2.")
+@click.option("--minutes", type=click.FloatRange(0.1), help="Of the mix; 6, quick 0.1.")
 def soak(run: Run, minutes: float | None) -> None:
     """Minutes of mixed load: what the server holds must stay, and no answer may be a 5xx.
 
@@ -160,20 +160,15 @@ async def _everything(
     before = descriptors(server)
     # The holders of the big file keep it: their answers are judged by their status.
     holders = {request.user for request in big}
-    changing = [
-        (subject.user, subject.slugs[0])
-        for subject in subjects.chosen
-        if subject.user not in holders
-    ]
-    background = [
-        asyncio.create_task(keep_changing(site, changing, soaked.changes)),
-        asyncio.create_task(_keep_aborting(server.port, big, soaked.aborted)),
+    others = [subject for subject in subjects.chosen if subject.user not in holders]
+    async with _meanwhile(
+        keep_changing(site, [(each.user, each.slugs[0]) for each in others], soaked.changes),
+        _keep_aborting(server.port, big, soaked.aborted),
         *(
-            asyncio.create_task(_keep_reading(server.port, big[place % len(big)], soaked.slow))
+            _keep_reading(server.port, big[place % len(big)], soaked.slow)
             for place in range(_SLOW_CLIENTS)
         ),
-    ]
-    try:
+    ):
         # Every user once: what the caches hold of them must not look like a leak.
         everybody = [*(request.raw for request in mix.files), *mix.manifests]
         await open_loop(server.port, one_of_each(everybody, _RATE))
@@ -181,15 +176,23 @@ async def _everything(
         soaked.answered, soaked.samples = await asyncio.gather(
             open_loop(server.port, arrivals), sample_counts(server, duration_s)
         )
-    finally:
-        for task in background:
-            task.cancel()
-        ended = await asyncio.gather(*background, return_exceptions=True)
-    for outcome in ended:
-        if isinstance(outcome, Exception):
-            raise ServerFailed(f"soak: {outcome!r}")
     soaked.descriptors_left = await descriptors_left(server, before)
     return soaked
+
+
+@asynccontextmanager
+async def _meanwhile(*endless: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs these until the block ends. Raises: ServerFailed, if one of them failed."""
+    tasks = [asyncio.create_task(each) for each in endless]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise ServerFailed(f"soak: {outcome!r}")
 
 
 async def _keep_reading(port: int, request: Request, statuses: Counter[int]) -> None:
@@ -233,24 +236,8 @@ def _note(record: Record, soaked: Soaked) -> None:
     judge_flatness(record, soaked.samples)
     left = exactly(soaked.descriptors_left)
     record.judge("soak_descriptors", {"more after the load than before": left})
-    statuses = soaked.statuses
-    broken = sum(
-        number
-        for of_kind in statuses.values()
-        for status, number in of_kind.items()
-        if _is_broken(status)
-    )
-    count = sum(of_kind.total() for of_kind in statuses.values())
-    record.judge("soak_5xx", {f"of {count:,} answers": exactly(broken)})
-    for kind, expected in EXPECTED.items():
-        others = {
-            status: number
-            for status, number in statuses[kind].items()
-            if status not in expected and not _is_broken(status)
-        }
-        if others:
-            record.failures.append(f"{kind}: unexpected answers: {others}")
-    record.tables.append(_kinds_table(soaked, statuses))
+    _judge_statuses(record, soaked.statuses)
+    record.tables.append(_kinds_table(soaked))
     record.tables.append(_held_table(soaked.samples))
     whole = Latencies(answer.latency_ns for answer in soaked.answered)
     for name, value in zip(PERCENTILE_NAMES, whole.percentiles_us(), strict=True):
@@ -262,13 +249,28 @@ def _note(record: Record, soaked: Soaked) -> None:
     record.plot("soak-held", "What the server holds, over time", *panels)
 
 
+def _judge_statuses(record: Record, statuses: Mapping[str, Counter[int]]) -> None:
+    """None may be a 5xx or missing; any other status that its kind may not have is a failure."""
+    total: Counter[int] = sum(statuses.values(), Counter())
+    broken = sum(number for status, number in total.items() if _is_broken(status))
+    record.judge("soak_5xx", {f"of {total.total():,} answers": exactly(broken)})
+    for kind, expected in EXPECTED.items():
+        others = {
+            status: number
+            for status, number in statuses[kind].items()
+            if status not in expected and not _is_broken(status)
+        }
+        if others:
+            record.failures.append(f"{kind}: unexpected answers: {others}")
+
+
 def _is_broken(status: int) -> bool:
     return status >= 500 or status == NO_ANSWER
 
 
-def _kinds_table(soaked: Soaked, statuses: dict[str, Counter[int]]) -> Table:
+def _kinds_table(soaked: Soaked) -> Table:
     rows = []
-    for kind, of_kind in statuses.items():
+    for kind, of_kind in soaked.statuses.items():
         latencies = Latencies(
             answer.latency_ns for answer in soaked.answered if answer.kind == kind
         )
