@@ -7,7 +7,7 @@ import click
 
 from gateway.cli.parameters import Name, pass_settings
 from gateway.errors import ConfigurationError
-from gateway.proxies import MODES, Mode, caddy, facts_of, nginx, remark_on
+from gateway.proxies import MODES, Mode, caddy, nginx, remark_on, upstream_of
 from gateway.settings import Settings
 
 _LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}")
@@ -69,10 +69,10 @@ def proxy_config(
 ) -> None:
     """Prints an nginx or Caddy configuration for these settings."""
     mode = mode or _mode_of(settings)
-    facts = facts_of(settings, mode)
+    upstream = upstream_of(settings, mode)
     if proxy == "nginx":
         text = nginx.configuration(
-            facts,
+            upstream,
             listen=listen,
             server_name=server_name or "_",
             permissions_folder=permissions_folder,
@@ -82,7 +82,7 @@ def proxy_config(
     else:
         if brotli or site:
             raise ConfigurationError("--brotli and --site are for nginx")
-        text = caddy.configuration(facts, listen=listen, server_name=server_name or "")
+        text = caddy.configuration(upstream, listen=listen, server_name=server_name or "")
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)

@@ -12,7 +12,7 @@ from gateway.errors import (
     VersionNotPublished,
     VersionRetired,
 )
-from gateway.http.cache_policy import Audience, asset_cache_control
+from gateway.http.cache_policy import Audience, asset_lifetimes
 from gateway.http.heads import Head
 from gateway.http.representation import Representation
 from gateway.identity import Headers
@@ -21,8 +21,8 @@ from gateway.serving.resolver import Resolution
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
 
-Lifetimes = tuple[bytes, bytes]
-"""Values of Cache-Control for the files of a route: of unpinned URLs, and of pinned ones."""
+SentLifetimes = tuple[bytes, bytes]
+"""Values of Cache-Control as they are sent: of unpinned URLs, of pinned ones."""
 
 # Each attempt after the first finds that a writer has just changed the file.
 _ATTEMPTS = 3
@@ -43,20 +43,16 @@ class AssetServer:
         self._versions = versions
         self._modes = tuple(modes)
 
-    def lifetimes(self, audience: Audience) -> Lifetimes:
-        unpinned, pinned = (
-            asset_cache_control(
-                audience,
-                pinned=pinned,
-                unpinned_max_age_s=self._settings.http.unpinned_max_age,
-                dev=self._settings.dev.enabled,
-            ).encode()
-            for pinned in (False, True)
+    def lifetimes(self, audience: Audience) -> SentLifetimes:
+        unpinned, pinned = asset_lifetimes(
+            audience,
+            unpinned_max_age_s=self._settings.http.unpinned_max_age,
+            dev=self._settings.dev.enabled,
         )
-        return unpinned, pinned
+        return unpinned.encode(), pinned.encode()
 
     def answer_from_memory(
-        self, basis: AtHand, headers: Headers, resolution: Resolution, lifetimes: Lifetimes
+        self, basis: AtHand, headers: Headers, resolution: Resolution, lifetimes: SentLifetimes
     ) -> tuple[Head, bytes] | None:
         """The answer to a GET that has no range and no condition but If-None-Match, with its body.
 
@@ -74,7 +70,11 @@ class AssetServer:
         return None
 
     async def answer(
-        self, basis: Basis, request: FileRequest, resolution: Resolution, lifetimes: Lifetimes
+        self,
+        basis: Basis,
+        request: FileRequest,
+        resolution: Resolution,
+        lifetimes: SentLifetimes,
     ) -> None:
         """Raises: RequestError, before anything is sent."""
         key = resolution.key

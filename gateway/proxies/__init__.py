@@ -1,7 +1,7 @@
 """Configurations of reverse proxies, printed for the current settings. One proxy, one file.
 
-What both must know of the gateway is in `Facts`; how a mode is said in a proxy's own words is
-in its file. Text in, text out: nothing here asks the proxy or looks at the disk.
+`Upstream` is what each proxy must know of the gateway; the file of a proxy writes that in the
+proxy's own words. Text in, text out: nothing here asks the proxy or looks at the disk.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Literal
 
 from gateway.disk.pinned_trees import pinnable_suffixes
 from gateway.errors import ConfigurationError
-from gateway.http.cache_policy import Audience, asset_cache_control
-from gateway.http.media_types import media_type
+from gateway.http.cache_policy import Audience, Lifetimes, asset_lifetimes
+from gateway.http.media_types import MediaType, media_type
 from gateway.names import AssetPath
 from gateway.settings import Settings
 
@@ -29,15 +29,16 @@ NEVER_FROM_CLIENTS = (
     "Forwarded",
     "Upgrade",
 )
-"""Fields of requests that are not handed on. They name a user, a file or a peer, which only the
-proxy may do; or they ask for another protocol on the connection, which the gateway does not speak.
+"""Fields of requests that the proxy does not hand on. They name a user, a file or a peer, which
+only the proxy may do; or they ask for another protocol, which the gateway does not speak.
 """
 
-# What nginx reads as something else inside quotes, and Caddy as a placeholder.
+# Inside quotes, nginx gives these a meaning, and Caddy reads a placeholder.
 _NOT_IN_QUOTES = re.compile(r'["\\$`{}\x00-\x1f]')
 # A location is written without quotes.
 _NOT_IN_PATHS = re.compile(r"[\s;#]")
-_PLUGIN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+PLUGIN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+"""A pattern for a slug or a database id."""
 
 
 class Text(Template):
@@ -47,11 +48,11 @@ class Text(Template):
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Upstream:
     """What a proxy's configuration says of this gateway."""
 
     mode: Mode
-    upstream: str
+    address: str
     """`host:port`, or the absolute path of the Unix socket."""
     is_socket: bool
     api: str
@@ -60,27 +61,35 @@ class Facts:
     accel_prefix: str
     suffixes: tuple[str, ...]
     """Without dots; those that the proxy may send by itself."""
-    content_types: dict[str, list[str]]
-    """Suffixes by media type."""
-    policies: dict[str, str]
-    """Content-Security-Policy by suffix, where there is one."""
+    media_types: dict[str, MediaType]
+    """By suffix."""
     has_public: bool
     has_signed: bool
     identity_header: str
     proxy_identifies: bool
     """Whether the proxy is to say who the user is."""
     origins: tuple[str, ...]
-    public_pinned: str
-    """Values of Cache-Control."""
-    public_unpinned: str
-    private_pinned: str
-    private_unpinned: str
+    public: Lifetimes
+    private: Lifetimes
+
+    @property
+    def content_types(self) -> dict[str, list[str]]:
+        """Suffixes by content type."""
+        types: dict[str, list[str]] = {}
+        for suffix, kind in self.media_types.items():
+            types.setdefault(kind.content_type, []).append(suffix)
+        return types
+
+    @property
+    def policies(self) -> dict[str, str]:
+        """Content-Security-Policy by suffix, for those that have one."""
+        return {suffix: kind.policy for suffix, kind in self.media_types.items() if kind.policy}
 
     @property
     def open_routes(self) -> list[str]:
         """Below `api`: those on which no credential counts."""
         routes = {"public": self.has_public, "signed": self.has_signed}
-        return [name for name, is_there in routes.items() if is_there]
+        return [name for name, exists in routes.items() if exists]
 
     @property
     def pinned(self) -> str:
@@ -103,65 +112,53 @@ class Facts:
     @property
     def tree_pattern(self) -> str:
         """`{slug}/@{version}~{build}`."""
-        return rf"{_PLUGIN}/@[A-Za-z0-9_][A-Za-z0-9_.+-]*~[0-9a-f]{{16}}"
-
-    @property
-    def plugin_pattern(self) -> str:
-        return _PLUGIN
+        return rf"{PLUGIN}/@[A-Za-z0-9_][A-Za-z0-9_.+-]*~[0-9a-f]{{16}}"
 
 
-def facts_of(settings: Settings, mode: Mode) -> Facts:
-    """Raises: ConfigurationError, where the settings do not go with the mode, or with a proxy."""
+def upstream_of(settings: Settings, mode: Mode) -> Upstream:
+    """Raises: ConfigurationError, if the settings do not fit the mode, or a proxy."""
     _require_fit(settings, mode)
-    server = settings.server
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
-    address = f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
-    upstream = str(settings.path(server.uds).absolute()) if server.uds else address
-    types: dict[str, list[str]] = {}
-    policies: dict[str, str] = {}
-    for suffix in settings.http.allowed_suffixes:
-        kind = media_type(AssetPath(f"x.{suffix}"))
-        types.setdefault(kind.content_type, []).append(suffix)
-        if kind.policy:
-            policies[suffix] = kind.policy
-
-    def cache_control(audience: Audience, *, pinned: bool) -> str:
-        return asset_cache_control(
-            audience,
-            pinned=pinned,
-            unpinned_max_age_s=settings.http.unpinned_max_age,
-            dev=settings.dev.enabled,
+    http, identity = settings.http, settings.identity
+    public, private = (
+        asset_lifetimes(
+            audience, unpinned_max_age_s=http.unpinned_max_age, dev=settings.dev.enabled
         )
-
-    return Facts(
+        for audience in (Audience.PUBLIC, Audience.PRIVATE)
+    )
+    return Upstream(
         mode=mode,
-        upstream=quotable("server.uds", upstream),
-        is_socket=bool(server.uds),
-        api=plain("http.api_prefix", settings.http.api_prefix),
+        address=quotable("server.uds", _address(settings)),
+        is_socket=bool(settings.server.uds),
+        api=plain("http.api_prefix", http.api_prefix),
         plugins=quotable("storage.root", str(settings.plugins_dir.resolve())),
         accel_prefix=plain("delivery.accel_prefix", settings.delivery.accel_prefix),
-        suffixes=tuple(pinnable_suffixes(settings.http.allowed_suffixes)),
-        content_types=types,
-        policies=policies,
+        suffixes=tuple(pinnable_suffixes(http.allowed_suffixes)),
+        media_types={name: media_type(AssetPath(f"x.{name}")) for name in http.allowed_suffixes},
         has_public=settings.access.public,
-        has_signed=bool(settings.identity.signed.secret),
-        identity_header=settings.identity.proxy.header,
-        proxy_identifies="proxy" in settings.identity.chain,
-        origins=tuple(settings.http.cors_origins),
-        public_pinned=cache_control(Audience.PUBLIC, pinned=True),
-        public_unpinned=cache_control(Audience.PUBLIC, pinned=False),
-        private_pinned=cache_control(Audience.PRIVATE, pinned=True),
-        private_unpinned=cache_control(Audience.PRIVATE, pinned=False),
+        has_signed=bool(identity.signed.secret),
+        identity_header=identity.proxy.header,
+        proxy_identifies="proxy" in identity.chain,
+        origins=tuple(http.cors_origins),
+        public=public,
+        private=private,
     )
 
 
+def _address(settings: Settings) -> str:
+    server = settings.server
+    if server.uds:
+        return str(settings.path(server.uds).absolute())
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    return f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+
+
 def quotable(what: str, text: str) -> str:
-    """Raises: ConfigurationError, where a proxy would not read `text` in quotes as it is."""
+    """`text`. Raises: ConfigurationError, if a proxy would not read it in quotes as it is."""
     return _writable(what, text, _NOT_IN_QUOTES, "quotes, backslashes, braces or dollar signs")
 
 
 def plain(what: str, text: str) -> str:
-    """Raises: ConfigurationError, where a proxy would not read `text` as one word."""
+    """`text`. Raises: ConfigurationError, if a proxy would not read it as one word."""
     return _writable(what, quotable(what, text), _NOT_IN_PATHS, "spaces, semicolons or '#'")
 
 
@@ -174,7 +171,7 @@ def _writable(what: str, text: str, forbidden: re.Pattern[str], names: str) -> s
 
 
 def remark_on(settings: Settings, mode: Mode) -> str | None:
-    """What is to be set before the configuration does what it is for."""
+    """Which setting must change before the configuration works; None: none."""
     if mode in ("proxy", settings.delivery.mode):
         return None
     return f'delivery.mode is "{settings.delivery.mode}": this configuration wants "{mode}"'

@@ -4,8 +4,9 @@ As in nginx.py: Caddy's own part takes plain paths alone, judged as they were se
 files of the pinned trees alone.
 """
 
+from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, Facts, Text
+from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Text, Upstream
 
 _SITE = Text("""\
 # Caddy before the plugin gateway, mode "%{mode}". Made by `gateway proxy-config caddy` for the
@@ -177,91 +178,99 @@ _PLAIN = "".join(
 _END = r"(?:\?.*)?"
 
 
-def configuration(facts: Facts, *, listen: str, server_name: str) -> str:
+def configuration(upstream: Upstream, *, listen: str, server_name: str) -> str:
     host, _, port = listen.rpartition(":")
-    upstream = f"unix/{facts.upstream}" if facts.is_socket else facts.upstream
     return _SITE.substitute(
-        mode=facts.mode,
+        mode=upstream.mode,
         address=f"http://{server_name}:{port}",
         bind=f"    bind {host}\n" if host else "",
-        identity_header=facts.identity_header,
+        identity_header=upstream.identity_header,
         removed="".join(f"    request_header -{name}\n" for name in NEVER_FROM_CLIENTS),
         identify=(
-            _IDENTIFY.substitute(identity_header=facts.identity_header)
-            if facts.proxy_identifies
+            _IDENTIFY.substitute(identity_header=upstream.identity_header)
+            if upstream.proxy_identifies
             else ""
         ),
-        files=_files(facts, upstream),
-        sent=_sent(facts),
-        upstream=upstream,
+        files=_files(upstream),
+        sent=_sent(upstream),
+        upstream=_address(upstream),
         accel=(
-            _ACCEL.substitute(plugins=facts.plugins, accel_prefix=facts.accel_prefix)
-            if facts.mode == "accel"
+            _ACCEL.substitute(plugins=upstream.plugins, accel_prefix=upstream.accel_prefix)
+            if upstream.mode == "accel"
             else ""
         ),
     )
 
 
-def _files(facts: Facts, upstream: str) -> str:
-    if facts.mode == "proxy":
+def _files(upstream: Upstream) -> str:
+    """What Caddy sends by itself, or asks about."""
+    if upstream.mode == "proxy":
         return ""
-    found = ""
-    path = rf"{_SEGMENTS}\.({'|'.join(facts.suffixes)})"
-    if facts.has_public:
-        found += _PINNED.substitute(
-            pattern=facts.public_pinned_pattern,
+    path = rf"{_SEGMENTS}\.({'|'.join(upstream.suffixes)})"
+    pinned = ""
+    if upstream.has_public:
+        pinned = _PINNED.substitute(
+            pattern=upstream.public_pinned_pattern,
             end=_END,
             plain=_PLAIN,
-            tree=facts.tree_pattern,
+            tree=upstream.tree_pattern,
             path=path,
-            pinned=facts.pinned,
-            cache_control=facts.public_pinned,
+            pinned=upstream.pinned,
+            cache_control=upstream.public.pinned,
         )
-    if facts.mode != "authorize":
-        return found
-    plugin, pin = facts.plugin_pattern, r"/@[A-Za-z0-9_.+~-]+"
-    ways = [("own", f"{facts.api_pattern}/plugins/", "private")]
-    if facts.has_public:
-        ways.append(("public", f"{facts.api_pattern}/public/plugins/", "public"))
-    if facts.has_signed:
-        capability = r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
-        ways.append(("signed", f"{facts.api_pattern}/signed/{capability}/plugins/", "public"))
-    found += _ASKED_REMARK
-    for name, prefix, audience in ways:
-        values = {
-            f"{name}_pinned": (plugin + pin, getattr(facts, f"{audience}_pinned")),
-            name: (plugin, getattr(facts, f"{audience}_unpinned")),
-        }
-        for kind, (pattern, cache_control) in values.items():
-            found += _ASKED.substitute(
-                name=kind,
-                pattern=prefix + pattern,
-                end=_END,
-                plain=_PLAIN,
-                path=path,
-                upstream=upstream,
-                pinned=facts.pinned,
-                cache_control=cache_control,
-                unless=_NOT_FILES.substitute(api=facts.api) if kind == "own" else "",
-                anonymous=_ANONYMOUS if audience == "public" else "",
-            )
-    return found
+    if upstream.mode == "accel":
+        return pinned
+    api = upstream.api_pattern
+    asked = _asked(upstream, "own", f"{api}/plugins/", path, upstream.private)
+    if upstream.has_public:
+        asked += _asked(upstream, "public", f"{api}/public/plugins/", path, upstream.public)
+    if upstream.has_signed:
+        prefix = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/"
+        asked += _asked(upstream, "signed", prefix, path, upstream.public)
+    return pinned + _ASKED_REMARK + asked
 
 
-def _sent(facts: Facts) -> str:
-    if facts.mode == "proxy":
+def _asked(upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes) -> str:
+    """What Caddy asks the gateway about: the files of one route, with a pin and without."""
+    pin = r"/@[A-Za-z0-9_.+~-]+"
+    return "".join(
+        _ASKED.substitute(
+            name=name,
+            pattern=prefix + pattern,
+            end=_END,
+            plain=_PLAIN,
+            path=path,
+            upstream=_address(upstream),
+            pinned=upstream.pinned,
+            cache_control=cache_control,
+            unless=_NOT_FILES.substitute(api=upstream.api) if name == "own" else "",
+            anonymous="" if route == "own" else _ANONYMOUS,
+        )
+        for name, pattern, cache_control in (
+            (f"{route}_pinned", PLUGIN + pin, lifetimes.pinned),
+            (route, PLUGIN, lifetimes.unpinned),
+        )
+    )
+
+
+def _address(upstream: Upstream) -> str:
+    return f"unix/{upstream.address}" if upstream.is_socket else upstream.address
+
+
+def _sent(upstream: Upstream) -> str:
+    if upstream.mode == "proxy":
         return ""
     cors = _CORS.substitute(
-        origins="\n".join(f"        header Origin {origin}" for origin in facts.origins),
+        origins="\n".join(f"        header Origin {origin}" for origin in upstream.origins),
         exposed=EXPOSED.decode(),
     )
     types = "\n".join(
         f'        {suffix} "{kind}"'
-        for kind, suffixes in facts.content_types.items()
+        for kind, suffixes in upstream.content_types.items()
         for suffix in suffixes
     )
     policies = "".join(
         _POLICY.substitute(suffix=suffix, policy=policy)
-        for suffix, policy in facts.policies.items()
+        for suffix, policy in upstream.policies.items()
     )
-    return _SENT.substitute(types=types, policies=policies, cors=cors if facts.origins else "")
+    return _SENT.substitute(types=types, policies=policies, cors=cors if upstream.origins else "")

@@ -8,8 +8,9 @@ from one place only, the trees of disk/pinned_trees.py, which hold only what may
 
 import textwrap
 
+from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, Facts, Text
+from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Text, Upstream
 
 _COMPLETE = Text("""\
 # Complete; `nginx -t -c FILE` checks it. With --site only the part inside of http {} is printed,
@@ -267,7 +268,7 @@ _ACCEL_FOLDER = Text("""\
 
 
 def configuration(
-    facts: Facts,
+    upstream: Upstream,
     *,
     listen: str,
     server_name: str,
@@ -276,29 +277,18 @@ def configuration(
     complete: bool,
 ) -> str:
     """`complete` False: without what stands around http {}."""
-    head = _HEAD.substitute(mode=facts.mode)
+    head = _HEAD.substitute(mode=upstream.mode)
     body = _HTTP.substitute(
-        types="\n".join(
-            f'    "{kind}" {" ".join(suffixes)};' for kind, suffixes in facts.content_types.items()
-        ),
-        upstream=f'"unix:{facts.upstream}"' if facts.is_socket else facts.upstream,
-        permissions=(
-            _PERMISSION_CACHE.substitute(folder=permissions_folder)
-            if facts.mode == "authorize"
-            else ""
-        ),
-        maps=_maps(facts),
+        types=_types(upstream),
+        upstream=f'"unix:{upstream.address}"' if upstream.is_socket else upstream.address,
+        permissions=_permission_cache(upstream, permissions_folder),
+        maps=_maps(upstream),
         listen=listen,
         server_name=server_name,
-        identity_header=facts.identity_header,
-        user=_user(facts),
-        removed="".join(
-            f'    proxy_set_header {name} "";\n    proxy_hide_header {name};\n'
-            if name.startswith("X-Plugin")
-            else f'    proxy_set_header {name} "";\n'
-            for name in NEVER_FROM_CLIENTS
-        ),
-        locations=_locations(facts, brotli=brotli),
+        identity_header=upstream.identity_header,
+        user=_user(upstream),
+        removed=_removed_fields(),
+        locations=_locations(upstream, brotli=brotli),
     )
     if not complete:
         return head + body
@@ -306,102 +296,131 @@ def configuration(
     return head + _COMPLETE.substitute(modules=modules, body=textwrap.indent(body, "    "))
 
 
-def _maps(facts: Facts) -> str:
-    maps = _USER_MAP if facts.proxy_identifies else ""
-    if facts.mode == "proxy":
+def _permission_cache(upstream: Upstream, folder: str) -> str:
+    return _PERMISSION_CACHE.substitute(folder=folder) if upstream.mode == "authorize" else ""
+
+
+def _types(upstream: Upstream) -> str:
+    return "\n".join(
+        f'    "{content_type}" {" ".join(suffixes)};'
+        for content_type, suffixes in upstream.content_types.items()
+    )
+
+
+def _removed_fields() -> str:
+    return "".join(
+        f'    proxy_set_header {name} "";\n'
+        + (f"    proxy_hide_header {name};\n" if name.startswith("X-Plugin") else "")
+        for name in NEVER_FROM_CLIENTS
+    )
+
+
+def _maps(upstream: Upstream) -> str:
+    maps = _USER_MAP if upstream.proxy_identifies else ""
+    if upstream.mode == "proxy":
         return maps
     maps += _RARE_MAP
     maps += _POLICY_MAP.substitute(
         policies="\n".join(
-            f'    "~\\.{end}$" "{policy}";' for end, policy in facts.policies.items()
+            f'    "~\\.{end}$" "{policy}";' for end, policy in upstream.policies.items()
         )
     )
-    if facts.mode == "authorize":
-        routes = [f'    "~^{facts.api_pattern}/{name}/" 1;\n' for name in facts.open_routes]
+    if upstream.mode == "authorize":
+        routes = [f'    "~^{upstream.api_pattern}/{name}/" 1;\n' for name in upstream.open_routes]
         maps += _CREDENTIAL_MAP.substitute(routes="".join(routes))
-        maps += _NAMED_USER_MAP if facts.proxy_identifies else ""
-        maps += _pin_map("plugin_private", facts.private_pinned, facts.private_unpinned)
-        if facts.has_public or facts.has_signed:
-            maps += _pin_map("plugin_public", facts.public_pinned, facts.public_unpinned)
-    if facts.origins:
+        maps += _NAMED_USER_MAP if upstream.proxy_identifies else ""
+        maps += _pin_map("plugin_private", upstream.private)
+        if upstream.has_public or upstream.has_signed:
+            maps += _pin_map("plugin_public", upstream.public)
+    if upstream.origins:
         maps += _CORS_MAPS.substitute(
-            origins="\n".join(f'    "{origin}" "{origin}";' for origin in facts.origins),
+            origins="\n".join(f'    "{origin}" "{origin}";' for origin in upstream.origins),
             exposed=EXPOSED.decode(),
         )
     return maps
 
 
-def _user(facts: Facts) -> str:
-    return "$plugin_user" if facts.proxy_identifies else '""'
+def _user(upstream: Upstream) -> str:
+    return "$plugin_user" if upstream.proxy_identifies else '""'
 
 
-def _pin_map(name: str, pinned: str, unpinned: str) -> str:
-    return f'\nmap $plugin_pin ${name} {{\n    "" "{unpinned}";\n    default "{pinned}";\n}}\n'
-
-
-def _locations(facts: Facts, *, brotli: bool) -> str:
-    if facts.mode == "proxy":
-        return ""
-    found = _TREES.substitute(brotli="brotli_static on;" if brotli else _NO_BROTLI)
-    plugin, pin = facts.plugin_pattern, r"(?:/(?<plugin_pin>@[^/]+))?+"
-    api = facts.api_pattern
-    asks = facts.mode == "authorize"
-    if facts.has_public:
-        # A path without a pin; by a pin nobody is asked.
-        unpinned = _asked(facts, f"{api}/public/plugins/{plugin}(?!/@)", "$plugin_public")
-        found += _PINNED_PUBLIC.substitute(
-            api=facts.api,
-            pattern=facts.public_pinned_pattern,
-            tree=facts.tree_pattern,
-            ending=facts.ending,
-            pinned=facts.pinned,
-            fields=_fields(facts, f'"{facts.public_pinned}"'),
-            unpinned=f"\n{unpinned}" if asks else "",
-        )
-    if asks:
-        # The gateway's JSON: {plugin}/modules/{module} and by-slug/{slug}, whatever their suffix.
-        json = r"(?!by-slug/[^/]+$)" + plugin + r"(?!/modules/[^/]+$)"
-        found += _ASKED_PREFIX.substitute(
-            prefix=f"{facts.api}/plugins/",
-            asked=_asked(facts, f"{api}/plugins/{json}{pin}", "$plugin_private"),
-        )
-        if facts.has_signed:
-            signed = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/{plugin}{pin}"
-            found += _ASKED_PREFIX.substitute(
-                prefix=f"{facts.api}/signed/", asked=_asked(facts, signed, "$plugin_public")
-            )
-        found += _PERMISSION.substitute(
-            identity_header=facts.identity_header,
-            user="$plugin_named_user" if facts.proxy_identifies else '""',
-            user_in_key="$plugin_named_user " if facts.proxy_identifies else "",
-        )
-    else:
-        vary = '"Accept-Encoding, Origin"' if facts.origins else "$upstream_http_vary"
-        fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if facts.origins else "")
-        found += _ACCEL.substitute(
-            folders="".join(
-                _ACCEL_FOLDER.substitute(
-                    prefix=facts.accel_prefix,
-                    plugins=facts.plugins,
-                    name=name,
-                    fields=textwrap.indent(fields, " " * 8),
-                )
-                for name in ("shared", "cache/encoded")
-            )
-        )
-    return found
-
-
-def _asked(facts: Facts, pattern: str, cache_control: str) -> str:
-    return _ASKED.substitute(
-        pattern=pattern,
-        ending=facts.ending,
-        pinned=facts.pinned,
-        fields=_fields(facts, cache_control),
+def _pin_map(name: str, lifetimes: Lifetimes) -> str:
+    return (
+        f"\nmap $plugin_pin ${name} {{\n"
+        f'    "" "{lifetimes.unpinned}";\n    default "{lifetimes.pinned}";\n}}\n'
     )
 
 
-def _fields(facts: Facts, cache_control: str) -> str:
-    cors = _CORS_FIELDS + "add_header Vary Origin;\n" if facts.origins else ""
+def _locations(upstream: Upstream, *, brotli: bool) -> str:
+    if upstream.mode == "proxy":
+        return ""
+    trees = _TREES.substitute(brotli="brotli_static on;" if brotli else _NO_BROTLI)
+    asked = upstream.mode == "authorize"
+    public = _public_location(upstream, asked=asked) if upstream.has_public else ""
+    return trees + public + (_asked_locations(upstream) if asked else _accel_locations(upstream))
+
+
+def _public_location(upstream: Upstream, *, asked: bool) -> str:
+    """`asked`: the gateway is asked about a path without a pin."""
+    # A path with a pin needs no permission.
+    pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
+    unpinned = "\n" + _asked(upstream, pattern, "$plugin_public") if asked else ""
+    return _PINNED_PUBLIC.substitute(
+        api=upstream.api,
+        pattern=upstream.public_pinned_pattern,
+        tree=upstream.tree_pattern,
+        ending=upstream.ending,
+        pinned=upstream.pinned,
+        fields=_fields(upstream, f'"{upstream.public.pinned}"'),
+        unpinned=unpinned,
+    )
+
+
+def _asked_locations(upstream: Upstream) -> str:
+    """Where the gateway is asked for a permission, and how."""
+    api, pin = upstream.api_pattern, r"(?:/(?<plugin_pin>@[^/]+))?+"
+    # The gateway's JSON: {plugin}/modules/{module} and by-slug/{slug}, whatever their suffix.
+    files = r"(?!by-slug/[^/]+$)" + PLUGIN + r"(?!/modules/[^/]+$)"
+    own = _asked(upstream, f"{api}/plugins/{files}{pin}", "$plugin_private")
+    locations = _ASKED_PREFIX.substitute(prefix=f"{upstream.api}/plugins/", asked=own)
+    if upstream.has_signed:
+        pattern = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/{PLUGIN}{pin}"
+        signed = _asked(upstream, pattern, "$plugin_public")
+        locations += _ASKED_PREFIX.substitute(prefix=f"{upstream.api}/signed/", asked=signed)
+    return locations + _PERMISSION.substitute(
+        identity_header=upstream.identity_header,
+        user="$plugin_named_user" if upstream.proxy_identifies else '""',
+        user_in_key="$plugin_named_user " if upstream.proxy_identifies else "",
+    )
+
+
+def _accel_locations(upstream: Upstream) -> str:
+    """Where the files are that the gateway names."""
+    vary = '"Accept-Encoding, Origin"' if upstream.origins else "$upstream_http_vary"
+    fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if upstream.origins else "")
+    return _ACCEL.substitute(
+        folders="".join(
+            _ACCEL_FOLDER.substitute(
+                prefix=upstream.accel_prefix,
+                plugins=upstream.plugins,
+                name=name,
+                fields=textwrap.indent(fields, " " * 8),
+            )
+            for name in ("shared", "cache/encoded")
+        )
+    )
+
+
+def _asked(upstream: Upstream, pattern: str, cache_control: str) -> str:
+    return _ASKED.substitute(
+        pattern=pattern,
+        ending=upstream.ending,
+        pinned=upstream.pinned,
+        fields=_fields(upstream, cache_control),
+    )
+
+
+def _fields(upstream: Upstream, cache_control: str) -> str:
+    cors = _CORS_FIELDS + "add_header Vary Origin;\n" if upstream.origins else ""
     sent = _SENT_FIELDS.substitute(cache_control=cache_control, cors=cors)
     return textwrap.indent(sent, " " * 12)
