@@ -39,7 +39,7 @@ class Inside:
         return self._folder_of(resolution.key)
 
     async def look_up_waiting(self, scope: Any) -> Path:
-        """The same on the long way."""
+        """The same on the cold path."""
         resolve, below = self.gateway.own_assets.resolve, self.below(scope)
         resolution = await Basis().settled(resolve, scope, joined_headers(scope), below)
         return self._folder_of(resolution.key)

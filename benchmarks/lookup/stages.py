@@ -220,7 +220,7 @@ async def _later(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
 async def _warm_send(
     inside: Inside, requests: Sequence[Request]
 ) -> Callable[[dict[str, object]], Awaitable[None]]:
-    """The long way of a request, once everything is in memory."""
+    """The cold path of a request, once everything is in memory."""
     statuses: set[object] = set()
 
     async def discard(message: Any) -> None:

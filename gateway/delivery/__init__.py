@@ -1,6 +1,6 @@
 """How the bytes of a file leave. An open set: one mode, one file; modes.py says which are used.
 
-Which file the caller gets is decided before. A mode decides where the bytes come from, chooses the
+Which file the caller gets is decided already. A mode decides where the bytes come from, chooses a
 variant that it can send, and answers conditions and ranges, or leaves ranges to a proxy.
 """
 

@@ -21,7 +21,7 @@ from gateway.http.representation import Representation, Variant
 from gateway.identity import Headers
 from gateway.names import AssetKey
 
-# Where an encoded file was deleted, the proxy finds nothing for this long at the most.
+# If an encoded file is deleted, the proxy finds nothing for at most this long.
 _SEEN_S = 0.5
 _MAX_SEEN = 10_000
 # The proxy sets these for the bytes that it sends.

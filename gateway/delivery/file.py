@@ -26,7 +26,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class FromFile:
-    """Reads the file again for each answer. It holds the content uncoded."""
+    """Reads the file again for each answer. The file holds the content in identity."""
 
     def __init__(self, storage: PluginStorage) -> None:
         self._storage = storage
@@ -47,7 +47,7 @@ class FromFile:
         cache_control: bytes,
         request: FileRequest,
     ) -> bool:
-        """False, with nothing sent, where the file has changed since it was read."""
+        """False, with nothing sent: the file has changed since it was read."""
         variant = representation.identity
         plan = plan_answer(request.method, request.headers, variant, cache_control)
         if not plan.parts:

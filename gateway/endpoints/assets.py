@@ -29,7 +29,7 @@ _ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*
 
 
 class AssetRoute:
-    """One way of asking for files."""
+    """One URL space of files. The decision of a subclass is its `resolve`."""
 
     audience: ClassVar[Audience]
 

@@ -105,15 +105,15 @@ class Front:
         if route is None:
             return None
         try:
-            found = route.answer_from_memory(AT_HAND, scope, headers, below)
+            ready = route.answer_from_memory(AT_HAND, scope, headers, below)
         except (Pending, RequestError):
             return None
         except Exception:  # a bug of ours: raised here, it would close the connection unanswered
             logger.exception("not answered at once: %s", scope["raw_path"])
             return None
-        if found is None:
+        if ready is None:
             return None
-        head, body = found
+        head, body = ready
         self.answered_at_once[head.status] += 1
         return Answer(head, body, *self._cors.sent(headers.get(b"origin")))
 
@@ -191,7 +191,7 @@ class Front:
         if route is None:
             return None
         try:
-            found = await Basis().settled(route.answer_from_memory, scope, headers, below)
+            ready = await Basis().settled(route.answer_from_memory, scope, headers, below)
         except SourceUnavailable:
             raise
         except RequestError:  # the route decides which error this caller sees
@@ -199,7 +199,7 @@ class Front:
         except Exception:  # a bug of ours: the route meets it again, and answers it
             logger.exception("not answered from memory: %s", scope["raw_path"])
             return None
-        return None if found is None else Answer(*found, *self._cors.sent(headers.get(b"origin")))
+        return None if ready is None else Answer(*ready, *self._cors.sent(headers.get(b"origin")))
 
     async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["method"] in ("GET", "HEAD")

@@ -31,7 +31,7 @@ class Room:
         """Connections that had their last answer, and wait for the client to close its side."""
 
     def add_idle(self, connection: Occupant) -> None:
-        """A connection that is there already keeps its place."""
+        """A connection that is idle already keeps its place."""
         self._idle[connection] = None
 
     def renew_idle(self, connection: Occupant) -> None:
@@ -43,7 +43,7 @@ class Room:
         self._idle.pop(connection, None)
 
     def make(self, connections: int) -> None:
-        """Ends the connection that waits longest, where there are more `connections` than fit."""
+        """Ends the connection that waits longest, if there are more `connections` than fit."""
         if connections > self._max_connections:
             longest, _ = self._idle.popitem(last=False)
             longest.transport.abort()

@@ -54,7 +54,7 @@ _ANYTHING_LEFT = re.compile(r"[^ \t,]")
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """The conditional fields of a request; None where absent."""
+    """The conditional fields of a request; None: absent."""
 
     if_match: str | None = None
     if_none_match: str | None = None

@@ -66,7 +66,7 @@ class CorsPolicy:
         )
 
     def sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
-        """The fields, and their lines as they are sent. Both are empty where CORS is off."""
+        """The fields, and their lines as they are sent. Both are empty if CORS is off."""
         if not self.enabled:
             return (), b""
         return self._sent(origin if origin is not None and self.allows(origin) else None)

@@ -10,21 +10,21 @@ _MEMBER = re.compile(
     r"(?P<coding>[!#$%&'*+\-.^_`|~0-9A-Za-z]+)"
     r"(?:[ \t]*;[ \t]*[qQ]=(?P<weight>0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
 )
-# Identity that nobody mentions is acceptable (§12.5.3), but after all that was asked for.
+# An identity that the field does not mention is acceptable (§12.5.3), after all that it mentions.
 _UNMENTIONED_IDENTITY = 0.0001
 _X_ALIASES = {"x-gzip": "gzip"}  # §8.4.1.3
-# Browsers send 23 bytes. Reading 40 KiB of members takes 20 ms, and anybody may send them.
-_LONGEST_FIELD = 256
+# Browsers send 23 bytes. Anybody may send 40 KiB of members, which take 20 ms to parse.
+_MAX_FIELD_BYTES = 256
 
 
 def parse_accept_encoding(field: str | None) -> Mapping[str, float]:
-    """Weight of each coding named, `*` included. Malformed members are passed over.
+    """The weights of the codings in the field, `*` included. Malformed members are ignored.
 
-    An absent field accepts anything; identity is then what no client misreads. A field that is
-    longer than any client needs counts as absent.
+    Empty: the field is absent, or longer than any client needs. That accepts anything (§12.5.3),
+    and identity is what every client can read.
     """
     weights: dict[str, float] = {}
-    if field is None or len(field) > _LONGEST_FIELD:
+    if field is None or len(field) > _MAX_FIELD_BYTES:
         return weights
     for member in field.split(","):
         match = _MEMBER.fullmatch(member.strip(" \t"))
@@ -35,7 +35,7 @@ def parse_accept_encoding(field: str | None) -> Mapping[str, float]:
 
 
 def weight_of(coding: str, weights: Mapping[str, float]) -> float:
-    """0: not acceptable."""
+    """From 0, not acceptable, to 1."""
     if coding in weights:
         return weights[coding]
     if coding != IDENTITY:
@@ -44,9 +44,9 @@ def weight_of(coding: str, weights: Mapping[str, float]) -> float:
 
 
 def choose(available: Iterable[str], weights: Mapping[str, float]) -> str:
-    """The available coding with the highest weight; of equals the first.
+    """The available coding with the highest weight; the first of several.
 
-    Identity where none is acceptable: §12.5.3 allows it, and it serves more than a 406.
+    Identity, if none is acceptable: §12.5.3 allows that, and it is of more use than a 406.
     """
     best, best_weight = IDENTITY, weight_of(IDENTITY, weights)
     for coding in available:
@@ -57,13 +57,13 @@ def choose(available: Iterable[str], weights: Mapping[str, float]) -> str:
 
 
 def choose_for(available: tuple[str, ...], field: bytes | None) -> str:
-    """As `choose`, for an Accept-Encoding as it came. Browsers send few different ones."""
-    if field is None or len(field) > _LONGEST_FIELD or not available:
+    """As `choose`, for an Accept-Encoding as received. Browsers send few different ones."""
+    if field is None or len(field) > _MAX_FIELD_BYTES or not available:
         return IDENTITY
     return _choose_for(available, field)
 
 
-@lru_cache(maxsize=1024)  # half a KiB each
+@lru_cache(maxsize=1024)  # half a KiB an entry
 def _choose_for(available: tuple[str, ...], field: bytes) -> str:
     weights = parse_accept_encoding(field.decode("latin-1"))
     return choose(available, weights) if weights else IDENTITY

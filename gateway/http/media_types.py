@@ -1,7 +1,6 @@
 """The media type of each suffix: our own table, the same on every host.
 
-`mimetypes` reads the host's files and disagrees between systems. Compressible says whether
-an encoded variant is worth making: formats that are compressed already do not shrink.
+`mimetypes` reads files of the host, and differs between hosts.
 """
 
 from typing import NamedTuple
@@ -9,15 +8,17 @@ from typing import NamedTuple
 from gateway.names import AssetPath, suffix
 
 SANDBOX = "default-src 'none'; font-src data:; img-src data:; style-src 'unsafe-inline'; sandbox"
-"""Content-Security-Policy of documents that can hold scripts. Opened by its URL, such a document
-has an opaque origin and runs nothing; in a page, as an image, it looks as it did."""
+"""Content-Security-Policy of documents that can hold scripts. A document with this policy runs no
+script and has an opaque origin when it is opened by its URL. As an image in a page it looks the
+same."""
 
 
 class MediaType(NamedTuple):
     content_type: str
     compressible: bool
+    """Whether encoded variants are worth making; compressed formats do not shrink."""
     policy: str = ""
-    """Content-Security-Policy; empty: none is needed."""
+    """Content-Security-Policy; empty: not needed."""
 
 
 _TABLE = {

@@ -66,7 +66,7 @@ def content_range(start: int, stop: int, size: int) -> bytes:
 def part_heads(
     ranges: Sequence[ByteRange], size: int, content_type: bytes, boundary: bytes
 ) -> list[bytes]:
-    """What precedes each part of a multipart/byteranges body, and what ends it (§14.6)."""
+    """What precedes the parts of a multipart/byteranges body, and what ends it (§14.6)."""
     heads = [
         b"\r\n--%b\r\nContent-Type: %b\r\nContent-Range: %b\r\n\r\n"
         % (boundary, content_type, content_range(start, stop, size))

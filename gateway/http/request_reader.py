@@ -1,15 +1,15 @@
-"""Bytes in, requests out: HTTP/1.1 as RFC 9112 has it, without a socket or a clock.
+"""Bytes in, requests out: HTTP/1.1 according to RFC 9112, without a socket or a clock.
 
-httptools (llhttp, strict) parses; this module decides what it is given and what is accepted.
+httptools (llhttp, strict) parses. This module decides what the parser gets, and what is accepted.
 
-Rule 1. The parser gets one message at a time. A head ends with an empty line, and so does a
-chunked body, whose trailers come before that line; a body with a length ends by count. So
-bytes are cut there, and what follows a message is looked at when its answer is finished.
-Rule 2. What can be read in two ways is refused, and nothing after it is read. A message with
-`Upgrade` is the last one of its connection: other software may take what follows it for
-something else than requests.
+Rule 1. The parser gets one message at a time. A head ends with an empty line. A chunked body ends
+with an empty line too, after its trailers; a body with a length ends by count. So the bytes are cut
+there, and those of the next message are parsed when this one is answered.
+Rule 2. A message that can be read in two ways is refused, and nothing after it is read. A message
+with `Upgrade` is the last one of its connection: other software may read what follows it as
+something other than requests.
 
-It holds at most one unfinished message, which `Limits` bounds, and what arrived with it.
+The reader holds at most one unfinished message, which `Limits` bounds, and what arrived with it.
 """
 
 import re
@@ -30,7 +30,7 @@ from gateway.errors import (
 Fields = list[tuple[bytes, bytes]]
 
 MAX_BODY_BYTES = 16 * 1024
-"""No request of the gateway's has a larger body."""
+"""No endpoint of the gateway takes a larger body."""
 # Apache allows 100 fields, HAProxy 101; browsers send some 20.
 _MAX_FIELDS = 100
 _EMPTY_LINE = b"\r\n\r\n"
@@ -59,7 +59,7 @@ class Request:
     fields: Fields
     """Names in lower case, in the order they came. Trailers are not among them."""
     headers: dict[bytes, bytes]
-    """The same; of a repeated field the last."""
+    """`fields` by name; the last value of a repeated field."""
     keeps_alive: bool
     """Whether the client may send another request on this connection."""
     has_body: bool
@@ -90,7 +90,7 @@ class RequestReader:
         self._limits = limits
         self._fields: Fields = []
         """Fields of the message that is being read, trailers too."""
-        # A closure: the parser calls it for each field, and a method would cost half as much more.
+        # A closure: the parser calls it for each field, and a method would cost half as much again.
         append = self._fields.append
         self.on_header = lambda name, value: append((name.lower(), value))
         self._parser = httptools.HttpRequestParser(self)
@@ -104,7 +104,7 @@ class RequestReader:
         self._forget()
 
     def _forget(self) -> None:
-        """What belongs to one message."""
+        """Ends one message, and prepares for the next."""
         self._url = b""
         self._fields.clear()
         self._request: Request | None = None
@@ -115,11 +115,11 @@ class RequestReader:
         """Bytes of a body whose length is known; None: it ends with an empty line."""
         self._is_complete = False
         self._refusal: RequestError | None = None
-        """Why a call of the parser's to us stopped it."""
+        """Why one of the methods that the parser calls has stopped it."""
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes are there that no request was made of."""
+        """Whether there are bytes that belong to no request yet."""
         return self._start < len(self._data)
 
     @property
@@ -150,12 +150,12 @@ class RequestReader:
         self._start = 0
 
     def next_request(self) -> Request | None:
-        """The next whole request; None, where more bytes are needed.
+        """The next whole request; None: more bytes are needed.
 
         Raises: BadRequest, HeadTooLarge, ContentTooLarge, TransferCodingUnknown.
         """
         if self._start == len(self._data) and self._request is None:
-            return None  # nothing has come
+            return None  # no byte of it has arrived
         while not self._is_complete:
             stop = self._end_of_part()
             if stop is None:
@@ -172,7 +172,7 @@ class RequestReader:
         return request
 
     def _end_of_part(self) -> int | None:
-        """Where the next bytes for the parser end; None, where they have not arrived.
+        """Where the next bytes for the parser end; None: they have not arrived.
 
         Raises: HeadTooLarge, ContentTooLarge.
         """
@@ -182,15 +182,15 @@ class RequestReader:
             stop = min(len(self._data), self._start + self._missing)
             return stop if stop > self._start else None
         # An empty line may begin in what was searched already.
-        found = self._data.find(_EMPTY_LINE, max(self._start, self._searched - 3))
-        stop = len(self._data) if found < 0 else found + len(_EMPTY_LINE)
+        start = self._data.find(_EMPTY_LINE, max(self._start, self._searched - 3))
+        stop = len(self._data) if start < 0 else start + len(_EMPTY_LINE)
         if stop - self._start > self._limits.head_bytes:
             raise HeadTooLarge if self._request is None else ContentTooLarge
         self._searched = stop
-        return None if found < 0 else stop
+        return None if start < 0 else stop
 
     def _require_a_beginning(self) -> None:
-        """Refuses at its first byte what is no HTTP/1.1, such as the beginning of TLS.
+        """Refuses what is not HTTP/1.1 at its first byte, such as the beginning of TLS.
 
         One empty line before a request is ignored (RFC 9112 §2.2). Raises: BadRequest.
         """
@@ -200,7 +200,7 @@ class RequestReader:
                 self._start += 2
                 self._has_skipped_line = True
             elif data[self._start :] == b"\r":
-                return  # half of one
+                return  # half of an empty line
         first = data[self._start : self._start + 1]
         if first and not first.isalpha():
             raise BadRequest("The request line is malformed")
@@ -277,18 +277,18 @@ class RequestReader:
 
     def on_headers_complete(self) -> None:
         try:
-            self._request = self._head_read()
+            self._request = self._build_request()
         except BadRequest as refusal:
             self._refusal = refusal
             raise
 
-    def _head_read(self) -> Request:
+    def _build_request(self) -> Request:
         """Raises: BadRequest."""
-        # Copied: trailers that follow a body are no headers (RFC 9110 §6.5.1).
+        # Copied: trailers that follow a body are not header fields (RFC 9110 §6.5.1).
         parser, fields = self._parser, self._fields.copy()
         method, version = parser.get_method(), _version(parser.get_http_version())
         raw_path, query_string, authority = _split_target(self._url, method)
-        if authority is not None:  # what Host says does not count then (RFC 9112 §3.2.2)
+        if authority is not None:  # it replaces the field Host (RFC 9112 §3.2.2)
             fields = [(name, authority if name == b"host" else value) for name, value in fields]
         headers = dict(fields)
         self._upgrades = parser.should_upgrade()
@@ -321,7 +321,7 @@ def _version(text: str) -> str:
 
 
 def _split_target(target: bytes, method: bytes) -> tuple[bytes, bytes, bytes | None]:
-    """(path, query, authority where the target names one): RFC 9112 §3.2.
+    """(path, query, authority; None: the target names none), RFC 9112 §3.2.
 
     Raises: BadRequest.
     """

@@ -1,7 +1,7 @@
 """Caddy's configuration, for each mode. Tests run a real Caddy (tests/proxies).
 
-As in nginx.py: Caddy's own part takes plain paths alone, judged as they were sent, and sends
-files of the pinned trees alone.
+The rules of nginx.py hold: Caddy itself answers only plain paths, judged as they were sent, and
+sends only files of the pinned trees.
 """
 
 from gateway.http.cache_policy import Lifetimes
@@ -203,7 +203,7 @@ def configuration(upstream: Upstream, *, listen: str, server_name: str) -> str:
 
 
 def _files(upstream: Upstream) -> str:
-    """What Caddy sends by itself, or asks about."""
+    """Paths that Caddy answers itself: with a pin, or with a permission of the gateway."""
     if upstream.mode == "proxy":
         return ""
     path = rf"{_SEGMENTS}\.({'|'.join(upstream.suffixes)})"
@@ -231,7 +231,7 @@ def _files(upstream: Upstream) -> str:
 
 
 def _asked(upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes) -> str:
-    """What Caddy asks the gateway about: the files of one route, with a pin and without."""
+    """Paths of one route that need a permission: those with a pin, and those without."""
     pin = r"/@[A-Za-z0-9_.+~-]+"
     return "".join(
         _ASKED.substitute(

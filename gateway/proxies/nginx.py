@@ -1,9 +1,9 @@
 """nginx's configuration, for each mode. Tests run a real nginx (tests/proxies).
 
-Two rules keep nginx from serving what the gateway would refuse. Its own locations match plain
-paths with an allowed suffix only; a request whose path as sent differs from the path as nginx
-reads it is handed on as it was sent, and so is all but a plain GET or HEAD. And it sends files
-from one place only, the trees of disk/pinned_trees.py, which hold only what may be served.
+Two rules keep nginx from serving what the gateway would refuse. First, nginx itself answers only
+a plain GET or HEAD of a plain path with an allowed suffix; a path that nginx reads differently
+from how it was sent is handed on as it was sent. Second, nginx sends files from one place only,
+the trees of disk/pinned_trees.py, which hold only what may be served.
 """
 
 import textwrap
@@ -276,7 +276,7 @@ def configuration(
     brotli: bool,
     complete: bool,
 ) -> str:
-    """`complete` False: without what stands around http {}."""
+    """`complete` False: only what belongs inside http {}."""
     head = _HEAD.substitute(mode=upstream.mode)
     body = _HTTP.substitute(
         types=_types(upstream),
@@ -361,8 +361,7 @@ def _locations(upstream: Upstream, *, brotli: bool) -> str:
 
 
 def _public_location(upstream: Upstream, *, asked: bool) -> str:
-    """`asked`: the gateway is asked about a path without a pin."""
-    # A path with a pin needs no permission.
+    """`asked`: paths without a pin need a permission. Paths with a pin never do."""
     pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
     unpinned = "\n" + _asked(upstream, pattern, "$plugin_public") if asked else ""
     return _PINNED_PUBLIC.substitute(
@@ -377,7 +376,7 @@ def _public_location(upstream: Upstream, *, asked: bool) -> str:
 
 
 def _asked_locations(upstream: Upstream) -> str:
-    """Where the gateway is asked for a permission, and how."""
+    """Paths that need a permission of the gateway, and how nginx asks for it."""
     api, pin = upstream.api_pattern, r"(?:/(?<plugin_pin>@[^/]+))?+"
     # The gateway's JSON: {plugin}/modules/{module} and by-slug/{slug}, whatever their suffix.
     files = r"(?!by-slug/[^/]+$)" + PLUGIN + r"(?!/modules/[^/]+$)"
@@ -395,7 +394,7 @@ def _asked_locations(upstream: Upstream) -> str:
 
 
 def _accel_locations(upstream: Upstream) -> str:
-    """Where the files are that the gateway names."""
+    """The folders of the files that the gateway names."""
     vary = '"Accept-Encoding, Origin"' if upstream.origins else "$upstream_http_vary"
     fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if upstream.origins else "")
     return _ACCEL.substitute(

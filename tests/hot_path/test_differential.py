@@ -1,4 +1,4 @@
-"""A request is answered the same at once and the long way.
+"""A request is answered the same on the hot path and on the cold one.
 
 Also the fate of the connection is the same, and so it is however the bytes arrive.
 """
@@ -58,7 +58,7 @@ def running(site: Site) -> Iterator[Running]:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(requests(), min_size=1, max_size=3))
-def test_at_once_and_the_long_way_are_the_same(running: Running, asked: list[bytes]) -> None:
+def test_the_hot_and_the_cold_path_answer_the_same(running: Running, asked: list[bytes]) -> None:
     sent = b"".join(asked) + LAST
     long = running.ask("long", sent)
     assert running.ask("ours", sent) == long

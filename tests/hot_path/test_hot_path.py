@@ -199,7 +199,7 @@ def test_an_answer_is_one_users_alone(site: Site) -> None:
     with_gateway(site, scenario)
 
 
-def test_after_a_change_of_a_user_their_next_request_takes_the_long_way(site: Site) -> None:
+def test_after_a_change_of_a_user_their_next_request_takes_the_cold_path(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY)
         gateway.core.invalidation.apply(Change(user=UserId(ADA)))
@@ -222,7 +222,7 @@ def test_after_a_change_of_a_user_their_next_request_takes_the_long_way(site: Si
         ((b"if-modified-since", b"Thu, 01 Jan 2099 00:00:00 GMT"), 304),
     ],
 )
-def test_ranges_and_rarer_conditions_take_the_long_way(
+def test_ranges_and_rarer_conditions_take_the_cold_path(
     site: Site, field: tuple[bytes, bytes], expected: int
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
@@ -351,7 +351,7 @@ def test_a_hard_purge_of_everything_forgets_tokens(
     with_gateway(site, scenario)
 
 
-def test_a_mistake_of_ours_at_the_hot_path_costs_the_long_way_and_is_logged(
+def test_a_mistake_of_ours_at_the_hot_path_costs_the_cold_path_and_is_logged(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Raised in a connection, it would close it without an answer."""
