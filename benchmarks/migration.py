@@ -12,7 +12,8 @@ from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.processes import usage_of
 from benchmarks.record import Figure, Table
 from benchmarks.sites import Population, Site
-from gateway.disk.storage import PluginStorage, write_atomically
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import write_atomically
 from gateway.names import Slug
 
 COMMANDS = (
@@ -98,8 +99,8 @@ def migration(run: Run, users: int | None) -> None:
 def _replace_files(site: Site) -> Measured:
     """What the disk and the system ask for."""
     storage = PluginStorage(site.plugins)
-    users = islice(storage.users_with_folder(), _SAMPLE)
-    files = [storage.installations_file(user) for user in users]
+    users = islice(storage.users.ids(), _SAMPLE)
+    files = [storage.users.file(user) for user in users]
     content = files[0].read_bytes()
     started, cpu_started = time.perf_counter(), time.process_time()
     for file in files:

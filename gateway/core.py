@@ -54,7 +54,7 @@ class Core:
         self._follows_changes = False
         asset_cache = _asset_cache(settings)
         self.storage = storage = PluginStorage(settings.plugins_dir)
-        self.encoder = None if settings.dev.enabled else Encoder(storage.cache / "encoded")
+        self.encoder = None if settings.dev.enabled else Encoder(storage.cache.encoded)
         self.pinned_trees = _pinned_trees(settings, storage, self.encoder)
         self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
         self.lookups = Lookups(storage, self.database, settings.cache, settings.access)
@@ -154,8 +154,8 @@ class Core:
     def required_folders(self) -> list[Path]:
         """Folders of the site without which nobody can be served."""
         if self.settings.access.missing_installations == "allow":
-            return [self.storage.shared]
-        return [self.storage.shared, self.storage.users]
+            return [self.storage.shared.path]
+        return [self.storage.shared.path, self.storage.users.path]
 
     @property
     def caches(self) -> dict[str, TTLCache[Any, Any]]:

@@ -33,12 +33,12 @@ _THREADS = 8
 
 @asynccontextmanager
 async def entered_in_thread(
-    context: AbstractContextManager[None], limiter: CapacityLimiter | None = None
-) -> AsyncIterator[None]:
+    context: AbstractContextManager[T], limiter: CapacityLimiter | None = None
+) -> AsyncIterator[T]:
     """Enters a lock in a thread, because it may wait for another process."""
-    await run_sync(context.__enter__, limiter=limiter)
+    entered = await run_sync(context.__enter__, limiter=limiter)
     try:
-        yield
+        yield entered
     finally:
         context.__exit__(None, None, None)
 

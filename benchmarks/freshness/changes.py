@@ -19,7 +19,8 @@ import anyio
 from benchmarks.sites import SLUG, SmallSite
 from gateway.changes import Change as Told
 from gateway.database.connections import execute_in_transaction
-from gateway.disk.storage import PluginStorage, write_atomically
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import write_atomically
 from gateway.freshness.change_log import ChangeLog
 from gateway.lifecycle.rows import insert_statement, plugin_row
 from gateway.names import Version
@@ -78,7 +79,7 @@ def _sqlite(site: SmallSite, journal_mode: str) -> Iterator[Prepared]:
 
 @contextmanager
 def _json_replaced(site: SmallSite) -> Iterator[Prepared]:
-    file = PluginStorage(site.plugins).installations_file(site.user)
+    file = PluginStorage(site.plugins).users.file(site.user)
     with_plugin = json.loads(file.read_bytes())
     without_plugin = {slug: entry for slug, entry in with_plugin.items() if slug != SLUG}
 

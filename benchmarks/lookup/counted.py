@@ -40,7 +40,7 @@ async def concurrent_misses(subjects: Subjects) -> Counted:
     counted = Counted()
     async with gateway_inside(Subjects(subjects.settings, subjects.chosen[:1])) as inside:
         (request,) = inside.requests
-        file = inside.gateway.core.storage.installations_file(subjects.chosen[0].user)
+        file = inside.gateway.core.storage.users.file(subjects.chosen[0].user)
         sys.addaudithook(_counting_opens(file, counted))
         _count_queries(inside.gateway, counted)
         scopes = [request.scope for _ in range(CONCURRENT)]

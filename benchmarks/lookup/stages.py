@@ -112,7 +112,7 @@ def _users(requests: Sequence[Request]) -> list[UserId]:
 
 async def _json_read(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     storage = inside.gateway.core.storage
-    return timed(storage.read_installations, _users(requests))
+    return timed(storage.users.read_installations, _users(requests))
 
 
 async def _json_through_thread(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
@@ -169,7 +169,7 @@ async def _query_and_read(inside: Inside, requests: Sequence[Request]) -> Nanose
 
         async def ask(request: Request) -> None:
             await connection.execute_fetchall(_QUERY, {"user": request.user})
-            path = storage.installations_file(UserId(request.user))
+            path = storage.users.file(UserId(request.user))
             try:
                 orjson.loads(path.read_bytes())
             except FileNotFoundError:

@@ -14,7 +14,8 @@ from benchmarks.open_loop import NO_ANSWER, shuffled, zipf
 from benchmarks.processes import HOST
 from benchmarks.sites import VERSIONS, Site
 from benchmarks.subjects import Subjects
-from gateway.disk.storage import PluginStorage, write_atomically
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import write_atomically
 from gateway.names import Slug, UserId
 
 BIG_PATH = "dist/big.js"
@@ -139,7 +140,7 @@ async def keep_changing(
 
 
 def _toggle(storage: PluginStorage, user: UserId, slug: Slug) -> None:
-    file = storage.installations_file(user)
+    file = storage.users.file(user)
     content = json.loads(file.read_bytes())
     if slug in content:
         del content[slug]

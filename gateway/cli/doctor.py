@@ -63,7 +63,7 @@ async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
 
 async def _count(storage: PluginStorage, database: PluginDatabase) -> dict[str, int]:
     return {
-        "folders": sum(1 for _ in storage.user_folders()),
+        "folders": sum(1 for _ in storage.users.folder_names()),
         "users": await database.count_users(),
         "versions": sum(1 for _ in shared_folders(storage)),
     }

@@ -67,7 +67,7 @@ async def _records(
 
 def _is_published(storage: PluginStorage, record: PluginRecord) -> bool:
     version = record.version
-    return version is not None and storage.is_published(record.slug, version)
+    return version is not None and storage.shared.is_published(record.slug, version)
 
 
 def _yes(value: bool) -> str:

@@ -173,7 +173,7 @@ async def _migrate(
                 prefer_database=prefer_database,
                 announce=announce,
             )
-            count = 1 if only else sum(1 for _ in storage.users_with_folder())
+            count = 1 if only else sum(1 for _ in storage.users.ids())
             files = migration.minimise_files(with_folders(storage, only))
             await report_all("comparing", count, files, report.add)
             if write_missing:

@@ -12,7 +12,9 @@ from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.delivery import FileRequest
-from gateway.disk.storage import OpenedAsset, PluginStorage, fingerprint
+from gateway.disk.reading import fingerprint
+from gateway.disk.shared_folder import OpenedAsset
+from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
 from gateway.http.heads import Head
 from gateway.http.messages import send_answer
@@ -65,7 +67,7 @@ class FromFile:
         """Raises: NotServed, SourceUnavailable."""
         try:
             return await anyio.to_thread.run_sync(
-                self._storage.open_asset, key.slug, key.version, key.path
+                self._storage.shared.open_asset, key.slug, key.version, key.path
             )
         except OSError as error:
             raise SourceUnavailable(reason=f"{key}: {error}") from error

@@ -10,7 +10,8 @@ import anyio
 
 from gateway.database.connections import execute_in_transaction
 from gateway.disk.metadata import read_metadata
-from gateway.disk.storage import PluginStorage, write_atomically
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import write_atomically
 from gateway.errors import ConfigurationError
 from gateway.lifecycle.rows import database_id, insert_statement, module_rows, plugin_row
 from gateway.names import Slug, UserId, Version

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from gateway.disk.storage import ITSELF, PluginStorage, is_real_folder
+from gateway.disk.reading import ITSELF, is_real_folder
+from gateway.disk.storage import PluginStorage
 from gateway.names import MAX_PATH_BYTES, Build, Slug, Version
 
 _NEVER_SERVED = (".py", ".pyc", ".pyo")
@@ -56,7 +57,7 @@ def look_at_version(
     storage: PluginStorage, slug: Slug, version: Version, known: FolderState | None = None
 ) -> FolderState | None:
     """The same of a published version. Blocking. Raises: OSError."""
-    if not storage.is_published(slug, version):
+    if not storage.shared.is_published(slug, version):
         return None
     return look_at(storage.construct_shared_path(slug, version), known)
 

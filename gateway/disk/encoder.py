@@ -17,7 +17,8 @@ import anyio.to_thread
 import brotli
 import zstandard
 
-from gateway.disk.storage import read_regular, remove_temporary, write_atomically
+from gateway.disk.reading import read_regular
+from gateway.disk.writing import remove_temporary, write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from filelock import FileLock, Timeout
 
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import MIN_BYTES, SUFFIXES, Encoder
-from gateway.disk.storage import PluginStorage, sync_folder
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import sync_folder
 from gateway.errors import AssetNotFound, NotServed
 from gateway.http.media_types import media_type
 from gateway.names import (
@@ -59,7 +60,7 @@ class PinnedTrees:
         max_encoded_bytes: int,
     ) -> None:
         """Larger files than `max_encoded_bytes` get no variants."""
-        self.folder = storage.cache / "pinned"
+        self.folder = storage.cache.pinned_trees
         self._storage = storage
         self._encoder = encoder
         self._suffixes = pinnable_suffixes(allowed_suffixes)
@@ -99,7 +100,7 @@ class PinnedTrees:
 
         Raises: OSError, if the disk fails; what was kept is right, and stays.
         """
-        self._storage.require_shared()
+        self._storage.shared.require()
         looks = {}
         for slug, version in self._kept():
             known = self._looks.get((slug, version))
@@ -129,7 +130,7 @@ class PinnedTrees:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._storage.cache / "pinned.lock", timeout=0):
+            with FileLock(self._storage.cache.pinned_trees_lock, timeout=0):
                 for unfinished in self.folder.glob(f"{_UNFINISHED}*"):
                     shutil.rmtree(unfinished, ignore_errors=True)
                 for tree in retired:
@@ -183,7 +184,7 @@ class PinnedTrees:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         copied = hashlib.sha256()
-        opened = self._storage.open_asset(slug, version, path)
+        opened = self._storage.shared.open_asset(slug, version, path)
         with opened.file, target.open("wb") as file:
             while chunk := opened.file.read(_CHUNK_BYTES):
                 copied.update(chunk)

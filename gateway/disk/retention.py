@@ -16,7 +16,8 @@ import os
 import time
 from pathlib import Path
 
-from gateway.disk.storage import ITSELF
+from gateway.disk.cache_folder import CacheFolder
+from gateway.disk.reading import ITSELF
 from gateway.names import Slug, Version
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ _USE_NOTED_EVERY_S = 60.0
 class Retention:
     """The notes below one `plugins/cache/`; moments are seconds since the epoch."""
 
-    def __init__(self, cache: Path) -> None:
-        self._folder = cache / "versions"
+    def __init__(self, cache: CacheFolder) -> None:
+        self._cache = cache
 
     def note_reference(self, slug: Slug, version: Version) -> None:
         """A row refers to the version."""
@@ -60,7 +61,7 @@ class Retention:
             _remove(self._note(slug, version, what))
 
     def _note(self, slug: Slug, version: Version, what: str) -> Path:
-        return self._folder / slug / f"v{version}.{what}"
+        return self._cache.version_note(slug, version, what)
 
 
 def _touch(note: Path, moment: float) -> None:

@@ -15,14 +15,12 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
-from gateway.disk.storage import ITSELF
-
-LOG_NAME = "changes.log"
+from gateway.disk.cache_folder import CacheFolder
+from gateway.disk.reading import ITSELF
 
 _MAGIC = b"gwchg\x00\x00\x01"
 _HEADER = struct.Struct("<8sQ")
@@ -43,8 +41,8 @@ _LOCK_POLL_S = 0.001
 class ChangeLog:
     """The log file, opened at its first use. One object for each process."""
 
-    def __init__(self, cache: Path) -> None:
-        self._path = cache / LOG_NAME
+    def __init__(self, cache: CacheFolder) -> None:
+        self._path = cache.change_log
         self._lock = FileLock(
             f"{self._path}.lock", timeout=_LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S
         )

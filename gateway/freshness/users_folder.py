@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from gateway.changes import Change
-from gateway.disk.storage import Facts
+from gateway.disk.reading import Fingerprint
 from gateway.freshness import Ready, Tell, next_turn
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
@@ -40,7 +40,7 @@ class UsersFolderSource:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._threads = KeyedThreads[UserId, Facts](
+        self._threads = KeyedThreads[UserId, Fingerprint | None](
             lookups.file_reader.look, _MOST_HANGING + 1, _PATIENCE_S
         )
         self._due: dict[UserId, None] = {}
@@ -75,7 +75,7 @@ class UsersFolderSource:
                 # Soft: a user who is cached is served even if the changed file cannot be read.
                 tell(Change(user=user, hard=False))
 
-    async def _look(self, users: Sequence[UserId]) -> dict[UserId, Facts]:
+    async def _look(self, users: Sequence[UserId]) -> dict[UserId, Fingerprint | None]:
         """The facts of these users' files, without files that hang or cannot be looked at."""
         hanging = self._threads.running
         looks = await self._threads.call_many(user for user in users if user not in hanging)

@@ -23,7 +23,8 @@ from gateway.database.connections import Transaction, transaction
 from gateway.disk.builds import look_at
 from gateway.disk.encoder import Encoder
 from gateway.disk.retention import IN_USE_S, Retention
-from gateway.disk.storage import PluginStorage, sync_folder
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import sync_folder
 from gateway.errors import StorageError
 from gateway.lifecycle.publishing import only_publisher
 from gateway.names import Slug, Version
@@ -71,14 +72,14 @@ class Collector:
         self._now = now
         self._retention = Retention(storage.cache)
         self._retention_s = settings.lifecycle.retention_days * DAY_S
-        self._trash = storage.cache / "trash"
+        self._trash = storage.cache.trash
 
     def candidates(self, referred: Collection[tuple[str, str]]) -> Iterator[Candidate]:
         """All published versions, by slug; notes which are referred to, and changes nothing else.
 
         `referred`: slugs and versions that rows name. Blocking. Raises: OSError.
         """
-        for slug, version in self._storage.published():
+        for slug, version in self._storage.shared.versions():
             yield self._candidate(slug, version, is_referred=(slug, version) in referred)
 
     async def collect(self, candidates: Collection[Candidate]) -> AsyncIterator[Candidate]:
@@ -97,7 +98,7 @@ class Collector:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        path = self._storage.cache / "gc.lock"
+        path = self._storage.cache.collector_lock
         lock = FileLock(path, timeout=0, thread_local=False)
         try:
             lock.acquire()
@@ -146,7 +147,7 @@ class Collector:
     def _move_to_trash(self, candidate: Candidate) -> Path | None:
         """None: another run did."""
         with only_publisher(self._storage, candidate.slug, candidate.version):
-            if not self._storage.is_published(candidate.slug, candidate.version):
+            if not self._storage.shared.is_published(candidate.slug, candidate.version):
                 return None
             self._trash.mkdir(parents=True, exist_ok=True)
             target = Path(
@@ -161,7 +162,7 @@ class Collector:
         """Removes what was moved there, what is noted about it, and the encoded variants of its
         files: those that another version shares are made again when they are asked for.
         """
-        encoder = Encoder(self._storage.cache / "encoded")
+        encoder = Encoder(self._storage.cache.encoded)
         for folder in self._trash.glob("*/*/v*"):
             self._retention.forget(Slug(folder.parent.name), Version(folder.name[1:]))
             state = look_at(folder, None)

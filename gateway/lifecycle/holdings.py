@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from gateway.database.connections import Transaction
-from gateway.disk.metadata import Metadata
 from gateway.lifecycle.rows import (
     Row,
     insert_statement,
@@ -21,7 +20,8 @@ from gateway.lifecycle.rows import (
     plugin_row,
     update_statement,
 )
-from gateway.names import Slug, UserId, Version
+from gateway.lifecycle.targets import Target
+from gateway.names import Slug, UserId
 
 Configurations = dict[str, str]
 """The text of `config_fields` by module name."""
@@ -31,6 +31,7 @@ Configurations = dict[str, str]
 class Holding:
     """Rows as they are."""
 
+    user: UserId
     plugin: Row
     modules: Mapping[str, Row] = field(default_factory=dict)
     """By name."""
@@ -47,74 +48,76 @@ class Holding:
 async def read_holding(rows: Transaction, user: UserId, plugin: str) -> Holding | None:
     """The user's row, by slug or database id, and its modules."""
     configuration = await _configuration(rows, "plugin")
-    found = await rows.fetch(
+    candidates = await rows.fetch(
         f"SELECT id, plugin_slug, version, enabled, {configuration} FROM plugin"  # noqa: S608
         " WHERE user_id = :user AND (plugin_slug = :plugin OR id = :plugin)",
         {"user": user, "plugin": plugin},
     )
-    if not found:
+    if not candidates:
         return None
-    row = next((row for row in found if row["plugin_slug"] == plugin), found[0])
+    row = next((row for row in candidates if row["plugin_slug"] == plugin), candidates[0])
     configuration = await _configuration(rows, "module")
     modules = await rows.fetch(
         f"SELECT id, plugin_id, name, {configuration} FROM module WHERE plugin_id = :id",  # noqa: S608
         {"id": row["id"]},
     )
-    return Holding(row, {str(module["name"]): module for module in modules})
+    return Holding(user, row, {str(module["name"]): module for module in modules})
 
 
 async def insert_holding(
-    rows: Transaction,
-    user: UserId,
-    slug: Slug,
-    version: Version,
-    metadata: Metadata,
-    now: datetime,
+    rows: Transaction, user: UserId, slug: Slug, target: Target, now: datetime
 ) -> Holding:
     """New rows, made from the version's metadata."""
-    row = plugin_row(metadata, user, slug, version, now)
+    row = plugin_row(target.metadata, user, slug, target.version, now)
     await _insert(rows, "plugin", row)
-    for module in module_rows(metadata, user, row["id"], now):
+    for module in module_rows(target.metadata, user, row["id"], now):
         await _insert(rows, "module", module)
-    return Holding(row)
+    return Holding(user, row)
 
 
 async def change_version(
-    rows: Transaction,
-    holding: Holding,
-    user: UserId,
-    version: Version,
-    metadata: Metadata,
-    kept: Configurations,
-    now: datetime,
+    rows: Transaction, holding: Holding, target: Target, kept: Configurations, now: datetime
 ) -> Configurations:
-    """Makes the rows those of another version; returns the configuration of modules that it
-    does not have, for `kept` of a later change that brings them back.
+    """Makes the rows those of another version.
+
+    `kept`: configurations for modules that the version brings back. Returns the configurations
+    of modules that it does not have, to be kept for a later change.
     """
-    changes = plugin_changes(metadata, version, now)
+    changes = plugin_changes(target.metadata, target.version, now)
     _keep_configuration(changes, holding.plugin)
     await _update(rows, "plugin", changes, {"id": holding.id})
-    if metadata.get("modules") is None:  # it says nothing of modules: they stay
+    modules = target.metadata.get("modules")
+    if modules is None:  # the metadata says nothing of modules: they stay
         return {}
-    stated = {module["name"]: module for module in metadata["modules"]}
-    for row in module_rows(metadata, user, holding.id, now):
+    stated = {module["name"]: module for module in modules}
+    for row in module_rows(target.metadata, holding.user, holding.id, now):
         name = row["name"]
-        there = holding.modules.get(name)
-        if there is None:
+        if (present := holding.modules.get(name)) is not None:
+            await _update_module(rows, present, module_changes(stated[name], now))
+        else:
             _keep_configuration(row, {"config_fields": kept.get(name)})
             await _insert(rows, "module", row)
-        else:
-            changes = module_changes(stated[name], now)
-            _keep_configuration(changes, there)
-            key = {"id": there["id"], "plugin_id": there["plugin_id"]}
-            await _update(rows, "module", changes, key)
-    gone = [row for name, row in holding.modules.items() if name not in stated]
-    for row in gone:
+    return await _delete_modules(
+        rows, [row for name, row in holding.modules.items() if name not in stated]
+    )
+
+
+async def _update_module(rows: Transaction, present: Row, changes: Row) -> None:
+    _keep_configuration(changes, present)
+    await _update(rows, "module", changes, _module_key(present))
+
+
+async def _delete_modules(rows: Transaction, modules: list[Row]) -> Configurations:
+    """Returns their configurations."""
+    for row in modules:
         await rows.execute(
-            "DELETE FROM module WHERE id = :id AND plugin_id = :plugin_id",
-            {"id": row["id"], "plugin_id": row["plugin_id"]},
+            "DELETE FROM module WHERE id = :id AND plugin_id = :plugin_id", _module_key(row)
         )
-    return {str(row["name"]): row["config_fields"] for row in gone if row["config_fields"]}
+    return {str(row["name"]): row["config_fields"] for row in modules if row["config_fields"]}
+
+
+def _module_key(row: Row) -> Row:
+    return {"id": row["id"], "plugin_id": row["plugin_id"]}
 
 
 async def change_enabled(
@@ -129,26 +132,26 @@ async def delete_holding(rows: Transaction, holding: Holding) -> None:
     await rows.execute("DELETE FROM plugin WHERE id = :id", {"id": holding.id})
 
 
-def _keep_configuration(changes: Row, there: Mapping[str, Any]) -> None:
+def _keep_configuration(changes: Row, present: Mapping[str, Any]) -> None:
     """The user's values win over those of the version; new fields of the version are added.
 
-    Text that no field joins, or that is no JSON object, stays as it is.
+    A text that gets no new field, or that is no JSON object, stays as it is.
     """
-    present = there.get("config_fields")
-    if not present:
+    text = present.get("config_fields")
+    if not text:
         return
-    stated, held = _value(changes.get("config_fields")), _value(present)
-    changes["config_fields"] = present
-    if isinstance(stated, dict) and isinstance(held, dict):
-        merged = {**stated, **{name: _merged(stated.get(name), held[name]) for name in held}}
-        if merged != held:
+    stated, own = _value(changes.get("config_fields")), _value(text)
+    changes["config_fields"] = text
+    if isinstance(stated, dict) and isinstance(own, dict):
+        merged = {**stated, **{name: _merged(stated.get(name), own[name]) for name in own}}
+        if merged != own:
             # Not orjson: the user's numbers may have more than 64 bits.
             changes["config_fields"] = json.dumps(merged, separators=(",", ":"))
 
 
-def _merged(stated: Any, held: Any) -> Any:
-    """One field: a description that the version has added joins what the user has."""
-    return {**stated, **held} if isinstance(stated, dict) and isinstance(held, dict) else held
+def _merged(stated: Any, own: Any) -> Any:
+    """One field: keys that the version adds to its description join the user's."""
+    return {**stated, **own} if isinstance(stated, dict) and isinstance(own, dict) else own
 
 
 def _value(text: Any) -> Any:
@@ -160,7 +163,7 @@ def _value(text: Any) -> Any:
 
 
 async def _configuration(rows: Transaction, table: str) -> str:
-    """The column, or NULL where an older migration of the application lacks it."""
+    """The column; NULL if an older migration of the application lacks it."""
     present = "config_fields" in await rows.columns(table)
     return "config_fields" if present else "NULL AS config_fields"
 

@@ -21,8 +21,10 @@ from filelock import FileLock, Timeout
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import MIN_BYTES, Encoder
 from gateway.disk.metadata import DEFAULT_ENTRY, read_metadata
+from gateway.disk.reading import read_regular
 from gateway.disk.retention import Retention
-from gateway.disk.storage import PluginStorage, read_regular, sync_folder
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import sync_folder
 from gateway.errors import PublishingError
 from gateway.http.media_types import media_type
 from gateway.lifecycle.unpacking import Progress, unpack
@@ -101,7 +103,7 @@ def publish(
             Retention(storage.cache).forget(slug, version)  # of one that was removed by hand
             staging.rename(target)
             sync_folder(target.parent)
-            sync_folder(storage.shared)
+            sync_folder(storage.shared.path)
     return Published(slug, version, state.build, len(state.digests), target, is_new=True)
 
 
@@ -187,7 +189,7 @@ def _encode(
     storage: PluginStorage, folder: Path, state: FolderState, most: int, progress: Progress
 ) -> None:
     """Makes the encoded variants now, so that the first request finds them."""
-    encoder = Encoder(storage.cache / "encoded")
+    encoder = Encoder(storage.cache.encoded)
     for number, (name, digest) in enumerate(state.digests.items()):
         progress("encoding", number, len(state.digests))
         if media_type(AssetPath(name)).compressible and MIN_BYTES <= state.sizes[name] <= most:
@@ -215,10 +217,10 @@ def _make_durable(folder: Path, progress: Progress) -> None:
 @contextmanager
 def _staging(storage: PluginStorage) -> Iterator[Path]:
     """A folder on the same file system, removed whatever happens; so are abandoned ones."""
-    parent = storage.cache / "staging"
+    parent = storage.cache.staging
     parent.mkdir(parents=True, exist_ok=True)
     # Held only while folders and their locks are made or swept, so that none is seen half made.
-    with FileLock(storage.cache / "staging.lock"):
+    with FileLock(storage.cache.staging_lock):
         _abandoned(parent, remove=True)
         folder = Path(tempfile.mkdtemp(dir=parent))
         lock = FileLock(f"{folder}.lock")
@@ -234,10 +236,10 @@ def _staging(storage: PluginStorage) -> Iterator[Path]:
 
 def abandoned_staging(storage: PluginStorage, *, remove: bool) -> list[Path]:
     """Staging folders of publishers that were killed. Raises: OSError."""
-    parent = storage.cache / "staging"
+    parent = storage.cache.staging
     if not parent.is_dir():
         return []
-    with FileLock(storage.cache / "staging.lock"):
+    with FileLock(storage.cache.staging_lock):
         return _abandoned(parent, remove=remove)
 
 
@@ -261,10 +263,10 @@ def _abandoned(parent: Path, *, remove: bool) -> list[Path]:
 @contextmanager
 def only_publisher(storage: PluginStorage, slug: Slug, version: Version) -> Iterator[None]:
     """Excludes whoever else publishes or removes the version. Raises: PublishingError."""
-    locks = storage.cache / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
+    path = storage.cache.publisher_lock(slug, version)
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(locks / f"publish_{slug}_v{version}.lock", timeout=0):
+        with FileLock(path, timeout=0):
             yield
     except Timeout:
         raise PublishingError(f"{slug} {version} is being published by another process") from None

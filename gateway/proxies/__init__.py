@@ -6,10 +6,12 @@ proxy's own words. Text in, text out: nothing here asks the proxy or looks at th
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from string import Template
 from typing import Literal
 
 from gateway.disk.pinned_trees import pinnable_suffixes
+from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.http.cache_policy import Audience, Lifetimes, asset_lifetimes
 from gateway.http.media_types import MediaType, media_type
@@ -93,7 +95,7 @@ class Upstream:
 
     @property
     def pinned(self) -> str:
-        return f"{self.plugins}/cache/pinned"
+        return PluginStorage(Path(self.plugins)).cache.pinned_trees.as_posix()
 
     @property
     def ending(self) -> str:

@@ -18,7 +18,9 @@ from gateway.caching.basis import AtHand
 from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.encoder import MIN_BYTES, Encoder
-from gateway.disk.storage import OpenedAsset, PluginStorage, fingerprint
+from gateway.disk.reading import fingerprint
+from gateway.disk.shared_folder import OpenedAsset
+from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable
 from gateway.http.media_types import media_type
 from gateway.http.representation import Representation, build_representation
@@ -115,7 +117,7 @@ class AssetStore:
     def _read(self, key: AssetKey, cached: Representation | None) -> Representation:
         """Blocking. Reads again if the file changed meanwhile: bytes and metadata agree."""
         for _ in range(_TORN_READ_RETRIES):
-            opened = self._storage.open_asset(key.slug, key.version, key.path)
+            opened = self._storage.shared.open_asset(key.slug, key.version, key.path)
             with opened.file:
                 before = fingerprint(opened.stat)
                 if cached is not None and cached.fingerprint == before:

@@ -9,7 +9,7 @@ import anyio.to_thread
 from gateway.caching.basis import Basis
 from gateway.database.tables import ModuleDetails, PluginDatabase, PluginDetails
 from gateway.disk.metadata import DEFAULT_ENTRY
-from gateway.disk.storage import InstallationMetadata
+from gateway.disk.user_files import InstallationMetadata
 from gateway.errors import SourceUnavailable, UnknownPlugin
 from gateway.names import UserId, parse_slug, parse_version
 from gateway.serving.formats import (

@@ -11,14 +11,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.disk.storage import (
-    BrokenInstallations,
-    Document,
-    Facts,
-    InstallationMetadata,
-    PluginStorage,
-    metadata_of,
-)
+from gateway.disk.reading import Fingerprint
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import BrokenInstallations, Document, InstallationMetadata, metadata_of
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId
 from gateway.settings import AccessSettings, LookupCacheSettings
@@ -40,7 +35,7 @@ _SETTLED_NS = 3 * 10**9
 _SHARED_INSTALLATIONS = 4_096
 
 R = TypeVar("R")
-_Content = tuple[Document | None, Facts]
+_Content = tuple[Document | None, Fingerprint | None]
 """A user's JSON and the file's fingerprint; None and None where there is no file."""
 
 
@@ -62,7 +57,7 @@ class UserFile:
     """What a user's file said when it was read, and its fingerprint at that moment."""
 
     installations: Installations
-    fingerprint: Facts
+    fingerprint: Fingerprint | None
     """None where there is no file."""
     vouched_until: float = field(compare=False)
     """Until this moment of the clock, a file that still has the fingerprint says the same. After
@@ -92,7 +87,7 @@ class _Start(NamedTuple):
     def now(cls, clock: Callable[[], float]) -> "_Start":
         return cls(clock(), time.time_ns())
 
-    def vouched_until(self, fingerprint: Facts, vouched_s: float) -> float:
+    def vouched_until(self, fingerprint: Fingerprint | None, vouched_s: float) -> float:
         """A young file is not vouched for at all."""
         # The moments of the last write, and of the last change or, on Windows, of the creation.
         is_young = fingerprint is not None and max(fingerprint[-2:]) >= self.wall_ns - _SETTLED_NS
@@ -119,12 +114,12 @@ class UserFileReader:
         self._late: set[asyncio.Task[Any]] = set()
         """Tasks that wait for files that hang or are broken."""
 
-    def look(self, user: UserId) -> Facts:
+    def look(self, user: UserId) -> Fingerprint | None:
         """Blocking. The fingerprint of the user's file; None where there is none.
 
         Raises: StorageError, if it cannot be looked at.
         """
-        fingerprint = self._storage.installations_facts(user)
+        fingerprint = self._storage.users.fingerprint(user)
         if fingerprint is None:
             self._require_folder()
         return fingerprint
@@ -189,7 +184,9 @@ class UserFileReader:
         task.add_done_callback(mark_seen)
         return task
 
-    async def _look_late(self, user: UserId, file: UserFile, look: Awaitable[Facts]) -> UserFile:
+    async def _look_late(
+        self, user: UserId, file: UserFile, look: Awaitable[Fingerprint | None]
+    ) -> UserFile:
         if await self._in_time(user, look) == file.fingerprint:
             return file
         return (await self._read_one(user)).file
@@ -201,12 +198,12 @@ class UserFileReader:
         self, user: UserId, reading: Awaitable[_Content], start: _Start
     ) -> UserDocument:
         """A broken file is read again, since its writer may not have finished."""
-        fingerprint: Facts = None
+        fingerprint: Fingerprint | None = None
         for attempt in range(_BROKEN_RETRIES + 1):
             try:
                 return self._document(await self._in_time(user, reading), start)
             except BrokenInstallations as error:
-                fingerprint = error.facts
+                fingerprint = error.fingerprint
                 if attempt < _BROKEN_RETRIES:
                     await asyncio.sleep(_BROKEN_PAUSE_S)
                     start, reading = _Start.now(self._clock), self._reading.call(user)
@@ -222,7 +219,7 @@ class UserFileReader:
         except StorageError as error:
             raise SourceUnavailable(reason=str(error)) from error
         except TimeoutError:
-            path = self._storage.installations_file(user)
+            path = self._storage.users.file(user)
             raise SourceUnavailable(reason=f"{path}: not read within {_READ_TIMEOUT_S} s") from None
 
     def _document(self, content: _Content, start: _Start) -> UserDocument:
@@ -238,7 +235,7 @@ class UserFileReader:
 
     def _read(self, user: UserId) -> _Content:
         """Blocking."""
-        document, fingerprint = self._storage.read_document_and_facts(user)
+        document, fingerprint = self._storage.users.read_with_fingerprint(user)
         if document is None:
             self._require_folder()
         return document, fingerprint
@@ -252,5 +249,5 @@ class UserFileReader:
 
     def _require_folder(self) -> None:
         """Blocking; called when one file is missing. Raises: StorageError, if all of them are."""
-        if not self._allow_missing and not self._storage.users.is_dir():
-            raise StorageError(f"{self._storage.users}: the folder of all users is gone")
+        if not self._allow_missing and not self._storage.users.path.is_dir():
+            raise StorageError(f"{self._storage.users.path}: the folder of all users is gone")

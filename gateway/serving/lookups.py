@@ -187,9 +187,9 @@ class Lookups:
 
     async def _load_published(self, _key: None) -> frozenset[str]:
         try:
-            names = await run_sync(self._storage.published_slugs)
+            names = await run_sync(self._storage.shared.names)
         except OSError as error:
-            raise SourceUnavailable(reason=f"{self._storage.shared}: {error}") from error
+            raise SourceUnavailable(reason=f"{self._storage.shared.path}: {error}") from error
         return frozenset(name.casefold() for name in names)
 
 

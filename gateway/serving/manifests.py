@@ -19,7 +19,8 @@ from gateway.database.tables import (
     module_of,
     plugin_of,
 )
-from gateway.disk.storage import Facts, InstallationMetadata
+from gateway.disk.reading import Fingerprint
+from gateway.disk.user_files import InstallationMetadata
 from gateway.errors import RequestError
 from gateway.names import (
     Build,
@@ -143,7 +144,9 @@ class Manifest:
 
     __slots__ = ("_own", "fingerprint", "parts")
 
-    def __init__(self, fingerprint: Facts, parts: Sequence[Part], own: Sequence[bytes]) -> None:
+    def __init__(
+        self, fingerprint: Fingerprint | None, parts: Sequence[Part], own: Sequence[bytes]
+    ) -> None:
         """`own`: the texts before the first part, and after each part."""
         self.fingerprint = fingerprint
         self.parts = tuple(parts)
@@ -184,7 +187,7 @@ class Parts:
         plugins: Sequence[Row],
         modules: Mapping[str, Sequence[Row]] | None,
         metadata: Metadata | None,
-        fingerprint: Facts,
+        fingerprint: Fingerprint | None,
     ) -> Manifest:
         """The enabled plugins that pass the installation rule, in the order of the rows.
 
@@ -239,7 +242,9 @@ class Parts:
             return ModulePart(plugin, ids, shared)
 
 
-def _joined(fingerprint: Facts, entries: Sequence[Sequence[tuple[Part, bytes]]]) -> Manifest:
+def _joined(
+    fingerprint: Fingerprint | None, entries: Sequence[Sequence[tuple[Part, bytes]]]
+) -> Manifest:
     pairs = [pair for entry in entries for pair in entry]
     if not pairs:
         return Manifest(fingerprint, (), (b"{}",))

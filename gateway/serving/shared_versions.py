@@ -20,8 +20,9 @@ from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import Encoder
 from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
+from gateway.disk.reading import read_regular
 from gateway.disk.retention import IN_USE_S, Retention
-from gateway.disk.storage import PluginStorage, read_regular
+from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable
 from gateway.names import Build, Slug, Version
 
@@ -191,7 +192,7 @@ class SharedVersions:
         """Blocking. Returns the same object if nothing has changed."""
         state = look_at_version(self._storage, slug, version, cached.state if cached else None)
         if state is None:
-            self._storage.require_shared()
+            self._storage.shared.require()
             return None
         self._retention.note_use(slug, version)
         if cached is not None and cached.state is state:

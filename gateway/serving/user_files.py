@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from gateway.caching.ttl_cache import TTLCache
-from gateway.disk.storage import Facts
+from gateway.disk.reading import Fingerprint
 from gateway.names import UserId
 from gateway.serving.file_reader import UserDocument, UserFile, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache
@@ -66,7 +66,7 @@ class UserFiles:
             self.cache.expire(user)
         return document
 
-    def confirm(self, user: UserId, fingerprint: Facts, at: float) -> bool:
+    def confirm(self, user: UserId, fingerprint: Fingerprint | None, at: float) -> bool:
         """The user's file had this fingerprint when it was looked at, at the moment `at` or later.
 
         Returns whether the cache is right: its entry was read from the file as it was then, or

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import orjson
 
-from gateway.disk.storage import PluginStorage, sync_folder
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import LockedFile
+from gateway.disk.writing import sync_folder
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_user_id
 
@@ -100,24 +102,24 @@ def count_originals(path: Path) -> int:
 def restore(storage: PluginStorage, original: Original, *, apply: bool) -> RestoredFile:
     """Restores one original, if its file still is what the command wrote."""
     try:
-        with storage.locked(original.user) if apply else nullcontext():
-            content = storage.read_content(original.user)
+        with storage.users.locked(original.user) if apply else nullcontext() as file:
+            content = storage.users.read_content(original.user)
             if content == original.before:
                 return RestoredFile(original.user, RestoreState.AS_BEFORE)
             if content is None or _digest(content) != original.after:
                 return RestoredFile(original.user, RestoreState.CHANGED_SINCE)
-            if apply:
-                _put_back(storage, original)
+            if file is not None:
+                _put_back(file, original)
     except StorageError as error:
         return RestoredFile(original.user, RestoreState.FAILED, str(error))
     return RestoredFile(original.user, RestoreState.RESTORED)
 
 
-def _put_back(storage: PluginStorage, original: Original) -> None:
+def _put_back(file: LockedFile, original: Original) -> None:
     if original.before is None:
-        storage.remove_document(original.user)
+        file.remove()
     else:
-        storage.write_document(original.user, original.before)
+        file.write(original.before)
 
 
 def _encode(original: Original) -> bytes:

@@ -101,11 +101,13 @@ async def _check_sources(core: Core) -> AsyncIterator[CheckResult]:
     if core.settings.access.public:
         async for result in _missing_index(core.database):
             yield result
-    if not storage.shared.is_dir():
-        yield CheckResult(Severity.ERROR, "storage", f"no folder {storage.shared}", "gateway init")
+    if not storage.shared.path.is_dir():
+        yield CheckResult(
+            Severity.ERROR, "storage", f"no folder {storage.shared.path}", "gateway init"
+        )
         return
-    published = sum(1 for _ in storage.published())
-    text = f"{published} published versions in {storage.shared}"
+    published = sum(1 for _ in storage.shared.versions())
+    text = f"{published} published versions in {storage.shared.path}"
     yield CheckResult(Severity.NOTE, "storage", text)
     for result in _unusable_versions(rows.records, storage):
         yield result
@@ -145,7 +147,7 @@ def _unusable_versions(
         yield CheckResult(Severity.WARNING, "database", text)
     versions = {(record.slug, record.version) for record in enabled if record.version is not None}
     for slug, version in sorted(versions):
-        if not storage.is_published(slug, version):
+        if not storage.shared.is_published(slug, version):
             text = f"{slug} {version} has enabled rows but no folder"
             hint = f"expected {storage.construct_shared_path(slug, version)}"
             yield CheckResult(Severity.WARNING, "storage", text, hint)
@@ -154,7 +156,7 @@ def _unusable_versions(
 def _missing_files(
     users: set[UserId], storage: PluginStorage, *, missing_is_denied: bool
 ) -> Iterator[CheckResult]:
-    without = sum(1 for user in users if not storage.installations_file(user).is_file())
+    without = sum(1 for user in users if not storage.users.file(user).is_file())
     if not without:
         return
     text = f"{without} of {len(users)} users have rows but no installed_plugins.json"

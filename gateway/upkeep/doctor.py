@@ -14,7 +14,8 @@ import anyio.to_thread
 
 from gateway.changes import Change
 from gateway.database.tables import PluginDatabase, PluginRow
-from gateway.disk.storage import Document, PluginStorage, encoded, user_of
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import Document, LockedFile, encoded, user_of
 from gateway.errors import StorageError
 from gateway.lifecycle.publishing import abandoned_staging
 from gateway.names import UserId
@@ -67,7 +68,7 @@ class Doctor:
     async def examine_files(self) -> AsyncGenerator[Examined[Finding], None]:
         """The JSON files, each against its user's rows."""
         async with threads() as in_threads:
-            for names in chunks_of(self._storage.user_folders()):
+            for names in chunks_of(self._storage.users.folder_names()):
                 users = {name: user_of(name) for name in sorted(names)}
                 findings = [self._foreign(name) for name, user in users.items() if user is None]
                 with_folder = [user for user in users.values() if user is not None]
@@ -77,7 +78,7 @@ class Doctor:
                 yield Examined(len(names), findings)
 
     def _foreign(self, name: str) -> Finding:
-        path = self._storage.users / name
+        path = self._storage.users.path / name
         return new_finding(Code.FOREIGN_NAME, f"{path} is no user's folder", path=path)
 
     async def _cases(self, users: Sequence[UserId], in_threads: InThreads) -> list[_Case]:
@@ -90,13 +91,13 @@ class Doctor:
 
     def _read(self, user: UserId) -> _Case:
         content, document, findings = None, None, []
-        path = self._storage.installations_file(user)
+        path = self._storage.users.file(user)
         try:
-            content = self._storage.read_content(user)
-            document = None if content is None else self._storage.parse_content(user, content)
+            content = self._storage.users.read_content(user)
+            document = None if content is None else self._storage.users.parse(user, content)
         except StorageError as error:
             findings = [new_finding(Code.BROKEN_INSTALLATIONS, str(error), user=user, path=path)]
-        temporary = self._storage.temporary_files(user)
+        temporary = self._storage.users.temporary_files(user)
         for path in temporary:
             text = f"{path} was left by a killed writer"
             findings.append(new_finding(Code.TEMPORARY_FILE, text, user=user, path=path))
@@ -118,19 +119,19 @@ class Doctor:
         Raises: StorageError, if it cannot be mended.
         """
         try:
-            async with entered_in_thread(self._storage.locked(case.user)):
+            async with entered_in_thread(self._storage.users.locked(case.user)) as file:
                 (case,) = await self._cases([case.user], in_threads)
                 if self._backup is not None and case.may_pass:
-                    return await anyio.to_thread.run_sync(self._mend, case, self._backup)
+                    return await anyio.to_thread.run_sync(self._mend, case, file, self._backup)
         except StorageError:
             if self._backup is not None:
                 raise
         return case
 
-    def _mend(self, case: _Case, backup: Backup) -> _Case:
-        """The caller holds the user's lock. Raises: StorageError."""
+    def _mend(self, case: _Case, file: LockedFile, backup: Backup) -> _Case:
+        """Raises: StorageError."""
         mended = {Code.TEMPORARY_FILE}
-        self._storage.remove_temporary_files(case.user)
+        file.remove_temporary_files()
         surplus = {
             finding.slug for finding in case.findings if finding.code is Code.ENTRY_WITHOUT_ROW
         }
@@ -139,7 +140,7 @@ class Doctor:
                 {slug: entry for slug, entry in case.document.items() if slug not in surplus}
             )
             backup.add([Original.of(case.user, case.content, content)])
-            self._storage.write_document(case.user, content)
+            file.write(content)
             self._announce(Change(user=case.user))
             mended.add(Code.ENTRY_WITHOUT_ROW)
         return replace(
@@ -181,7 +182,7 @@ class Doctor:
         try:
             abandoned = await anyio.to_thread.run_sync(look)
         except OSError as error:
-            raise StorageError(f"{self._storage.cache}: cannot be used: {error}") from error
+            raise StorageError(f"{self._storage.cache.path}: cannot be used: {error}") from error
         for path in abandoned:
             text = f"{path} was left by a killed publisher"
             finding = new_finding(Code.ABANDONED_STAGING, text, path=path)

@@ -15,7 +15,8 @@ import anyio.to_thread
 
 from gateway.changes import Change
 from gateway.database.tables import PluginDatabase, PluginRow
-from gateway.disk.storage import Document, PluginStorage, encoded
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import Document, encoded
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_or_none, parse_slug
 from gateway.threads import InThreads, threads
@@ -141,10 +142,10 @@ class Migration:
 
     def _read(self, user: UserId) -> "_ReadFile | MigratedFile | None":
         try:
-            content = self._storage.read_content(user)
+            content = self._storage.users.read_content(user)
             if content is None:
                 return None
-            return _ReadFile(user, content, self._storage.parse_content(user, content))
+            return _ReadFile(user, content, self._storage.users.parse(user, content))
         except StorageError as error:
             return MigratedFile(user, FileState.LEFT_ALONE, reason=str(error))
 
@@ -170,7 +171,7 @@ class Migration:
     async def _compose(
         self, users: Sequence[UserId], in_threads: InThreads
     ) -> "list[MigratedFile | _Proposal]":
-        facts = await in_threads(self._storage.installations_facts, users)
+        facts = await in_threads(self._storage.users.fingerprint, users)
         without = [user for user, fact in zip(users, facts, strict=True) if fact is None]
         rows = await self._database.read_rows(without)
         documents = {user: document_of(rows[user]) for user in without}
@@ -204,12 +205,12 @@ class Migration:
     def _replace_file(self, proposal: "_Proposal") -> MigratedFile:
         user = proposal.file.user
         try:
-            with self._storage.locked(user):
-                if self._storage.read_content(user) != proposal.before:
+            with self._storage.users.locked(user) as file:
+                if self._storage.users.read_content(user) != proposal.before:
                     return MigratedFile(
                         user, FileState.CHANGED_MEANWHILE, reason="it is being changed"
                     )
-                self._storage.write_document(user, proposal.after)
+                file.write(proposal.after)
         except StorageError as error:
             return MigratedFile(user, FileState.LEFT_ALONE, reason=str(error))
         return proposal.file

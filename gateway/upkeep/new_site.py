@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.database.connections import connect, execute_in_transaction
 from gateway.database.schema import CREATE_TABLES
 from gateway.database.triggers import trigger_statements
-from gateway.disk.storage import write_atomically
+from gateway.disk.writing import write_atomically
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings, load_settings
 

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gateway.database.tables import PluginRow
-from gateway.disk.storage import Document
+from gateway.disk.user_files import Document
 
 METADATA = "installation_metadata"
 _COPIES = frozenset({"version", "shared_path", "enabled", "user_config"})

@@ -35,7 +35,7 @@ def chunks_of(items: Iterable[T]) -> Iterator[list[T]]:
 async def with_folders(
     storage: PluginStorage, only: UserId | None = None
 ) -> AsyncIterator[list[UserId]]:
-    for chunk in [[only]] if only else chunks_of(storage.users_with_folder()):
+    for chunk in [[only]] if only else chunks_of(storage.users.ids()):
         yield sorted(chunk)
 
 

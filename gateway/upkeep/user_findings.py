@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gateway.database.tables import PluginRow, StrayModule
-from gateway.disk.storage import Document, PluginStorage
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import Document
 from gateway.names import (
     Slug,
     UserId,
@@ -79,7 +80,7 @@ class RowExaminer:
             text = f"the table has rows of user {user_id!r}"
             yield new_finding(Code.UNUSABLE_USER, text, user=user_id)
             return
-        if self._storage.installations_facts(user) is None:
+        if self._storage.users.fingerprint(user) is None:
             yield self._missing_file(user)
         slugs = set()
         for row in rows:
@@ -96,7 +97,7 @@ class RowExaminer:
             f"user {user} has rows but no installed_plugins.json: {effect}",
             severity=None if self._missing_is_denied else Severity.NOTE,
             user=user,
-            path=self._storage.installations_file(user),
+            path=self._storage.users.file(user),
         )
 
     def _row_findings(self, row: PluginRow) -> Iterator[Finding]:
@@ -123,5 +124,5 @@ class RowExaminer:
     def _is_published(self, slug: Slug, version: Version) -> bool:
         key = slug, version
         if key not in self._has_folder:
-            self._has_folder[key] = self._storage.is_published(*key)
+            self._has_folder[key] = self._storage.shared.is_published(*key)
         return self._has_folder[key]

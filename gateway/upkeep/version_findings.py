@@ -6,7 +6,8 @@ from typing import Any
 
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.metadata import read_metadata
-from gateway.disk.storage import PluginStorage, is_real_folder
+from gateway.disk.reading import is_real_folder
+from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
 from gateway.lifecycle.publishing import entry_file, read_record
 from gateway.names import parse_or_none, parse_slug, parse_version
@@ -18,7 +19,7 @@ _MOST_NAMES = 5
 def shared_folders(storage: PluginStorage) -> Iterator[Path]:
     """Every path where a version's folder is expected, and everything in `shared/` that is not
     a plugin's folder."""
-    for folder in sorted(storage.shared.iterdir()) if storage.shared.is_dir() else ():
+    for folder in sorted(storage.shared.path.iterdir()) if storage.shared.path.is_dir() else ():
         if is_real_folder(folder) and parse_or_none(parse_slug, folder.name) is not None:
             yield from sorted(folder.iterdir())
         else:

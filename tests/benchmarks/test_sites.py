@@ -40,7 +40,7 @@ def test_a_population_has_the_users_and_plugins_that_it_says(site: Site) -> None
     assert users == POPULATION.users
     assert set(counts) <= {3, 4, 5, 6}
     assert counts[3] > counts[6]
-    assert len(list(storage.shared.glob("*/v*"))) == PUBLISHED_VERSIONS
+    assert len(list(storage.shared.path.glob("*/v*"))) == PUBLISHED_VERSIONS
 
 
 def test_a_site_is_made_once_and_again_where_it_was_not_made_whole(

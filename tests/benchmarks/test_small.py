@@ -137,6 +137,6 @@ def test_shared_versions_take_less_than_one_for_each_user(tmp_path: Path) -> Non
     assert (len(published), len(copies)) == (15, 4 * 10)
     assert allocated_bytes(tmp_path / "copies") > allocated_bytes(site.shared)
     users = {user for user, _, _ in holders.holdings()}
-    assert set(PluginStorage(site.plugins).users_with_folder()) == users
+    assert set(PluginStorage(site.plugins).users.ids()) == users
     for_all, for_each = (run_in_loop(count(site.plugins, 4)) for count in (shared_bytes, own_bytes))
     assert 0 < for_all < for_each

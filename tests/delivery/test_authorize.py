@@ -118,7 +118,7 @@ def trees(tmp_path: Path) -> tuple[Site, PinnedTrees]:
     site = Site(tmp_path / "site")
     site.publish("Review", "1.0.0", {"dist/a.js": b"a" * 1000, "dist/b.css": b"b", "x.html": b"x"})
     storage = PluginStorage(site.plugins)
-    encoder = Encoder(storage.cache / "encoded")
+    encoder = Encoder(storage.cache.encoded)
     return site, PinnedTrees(storage, encoder, DEFAULT_SUFFIXES, 2**20)
 
 

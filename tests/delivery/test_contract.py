@@ -55,7 +55,7 @@ def storage(site: Site) -> PluginStorage:
 
 @pytest.fixture
 def encoder(storage: PluginStorage) -> Encoder:
-    return Encoder(storage.cache / "encoded")
+    return Encoder(storage.cache.encoded)
 
 
 @pytest.fixture(params=MODES)

@@ -57,7 +57,7 @@ sys.addaudithook(_audit)  # for good: Python has no way of taking one away
 
 @pytest.fixture
 def opened(storage: PluginStorage) -> Iterator[OpenedBelow]:
-    listener = OpenedBelow(storage.shared)
+    listener = OpenedBelow(storage.shared.path)
     _listeners.append(listener)
     yield listener
     _listeners.remove(listener)
@@ -362,7 +362,7 @@ def test_between_two_looks_the_disk_is_left_alone_unless_a_purge_says_otherwise(
 
 
 def test_a_version_without_a_folder_has_no_build(storage: PluginStorage) -> None:
-    storage.shared.mkdir(parents=True)  # without it the disk would be away
+    storage.shared.path.mkdir(parents=True)  # without it the disk would be away
 
     async def main() -> None:
         index = Looks(storage).index

@@ -8,10 +8,11 @@ import pytest
 
 from gateway.changes import Change
 from gateway.disk.builds import look_at_version
+from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import AssetNotFound, PublishingError, StorageError, VersionNotPublished
-from gateway.freshness.change_log import LOG_NAME, ChangeLog
+from gateway.freshness.change_log import ChangeLog
 from gateway.lifecycle.publishing import publish
 from gateway.names import AssetPath, Slug, UserId, Version
 from tests.support.commands import run
@@ -56,22 +57,22 @@ server = server_of()
 def test_a_linked_folder_is_no_version(
     storage: PluginStorage, slug: Slug, version: Version
 ) -> None:
-    assert not storage.is_published(slug, version)
-    assert version not in storage.published_versions(slug)
-    assert (slug, version) not in list(storage.published())
+    assert not storage.shared.is_published(slug, version)
+    assert version not in storage.shared.versions_of(slug)
+    assert (slug, version) not in list(storage.shared.versions())
     assert storage.get_user_plugin_path(UserId(CLEO), slug, version) is None
     assert look_at_version(storage, slug, version) is None
     with pytest.raises(VersionNotPublished):
-        storage.open_asset(slug, version, AssetPath(ENTRY))
+        storage.shared.open_asset(slug, version, AssetPath(ENTRY))
 
 
 @each_link
 def test_a_folder_that_became_a_link_since_it_was_looked_at_is_not_followed(
     storage: PluginStorage, slug: Slug, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "is_published", lambda *_: True)
+    monkeypatch.setattr(storage.shared, "is_published", lambda *_: True)
     with pytest.raises(AssetNotFound):
-        storage.open_asset(slug, version, AssetPath(ENTRY))
+        storage.shared.open_asset(slug, version, AssetPath(ENTRY))
 
 
 @each_link
@@ -139,7 +140,7 @@ def test_the_folder_of_all_versions_may_be_a_link(tmp_path: Path) -> None:
     shared.rename(tmp_path / "elsewhere")
     shared.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     storage = PluginStorage(site.plugins)
-    assert len(list(storage.published())) == 3
+    assert len(list(storage.shared.versions())) == 3
     with serving(site.environment) as server:
         assert server.get(own("Review"), bearer(ADA)).status == 200
 
@@ -159,39 +160,40 @@ def is_untouched(path: Path) -> bool:
     return (path.read_bytes(), path.stat().st_mtime) == (b"as it was", 1)
 
 
-@pytest.mark.parametrize("name", [LOG_NAME, f"{LOG_NAME}.lock"])
+@pytest.mark.parametrize("name", ["changes.log", "changes.log.lock"])
 def test_a_link_in_the_place_of_the_log_is_not_written_through(tmp_path: Path, name: str) -> None:
     path, cache = victim(tmp_path), tmp_path / "cache"
     cache.mkdir()
     (cache / name).symlink_to(path)
-    log = ChangeLog(cache)
+    log = ChangeLog(CacheFolder(cache))
     with pytest.raises(OSError, match="symbolic links"):
         log.append(Change(slug=Slug("Review")))
     assert is_untouched(path)
 
 
 def test_a_log_that_became_a_link_is_noticed(tmp_path: Path) -> None:
-    log = ChangeLog(tmp_path)
+    cache = CacheFolder(tmp_path)
+    log = ChangeLog(cache)
     log.open()
-    (tmp_path / LOG_NAME).rename(tmp_path / "moved")
-    (tmp_path / LOG_NAME).symlink_to(tmp_path / "moved")
+    cache.change_log.rename(tmp_path / "moved")
+    cache.change_log.symlink_to(tmp_path / "moved")
     with pytest.raises(OSError, match="symbolic links"):
         log.reopen_if_replaced()
 
 
 def test_a_link_in_the_place_of_a_users_lock_is_not_written_through(tmp_path: Path) -> None:
     storage, path = PluginStorage(tmp_path / "plugins"), victim(tmp_path)
-    locks = storage.cache / "locks"
+    locks = storage.cache.path / "locks"
     locks.mkdir(parents=True)
     (locks / f"user_{ADA}.lock").symlink_to(path)
-    with pytest.raises(StorageError, match="cannot be locked"), storage.locked(UserId(ADA)):
+    with pytest.raises(StorageError, match="cannot be locked"), storage.users.locked(UserId(ADA)):
         pass
     assert is_untouched(path)
 
 
 @pytest.mark.slow
 def test_a_link_in_the_place_of_a_note_is_not_written_through(tmp_path: Path) -> None:
-    retention, path = Retention(tmp_path), victim(tmp_path)
+    retention, path = Retention(CacheFolder(tmp_path)), victim(tmp_path)
     notes = tmp_path / "versions" / "Review"
     notes.mkdir(parents=True)
     for what in ("unreferred", "used"):

@@ -405,7 +405,7 @@ def test_changes_of_one_user_hold_up_nobody_else_and_too_many_are_refused(site: 
     site.give(CLEO, "Review", "1.0.0")
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(serving({**site.environment, **ENVIRONMENT}))
-        with PluginStorage(site.plugins).locked(UserId(ADA)):
+        with PluginStorage(site.plugins).users.locked(UserId(ADA)):
             changes = waiting_changes(stack, server, [ADA], 1 + MAX_WAITING + 20)
             waiting = eventually(
                 partial(unanswered, changes), lambda left: len(left) == 1 + MAX_WAITING
@@ -429,7 +429,7 @@ def test_changes_of_many_users_do_not_hold_up_those_who_load_files(site: Site) -
         server = stack.enter_context(serving({**site.environment, **ENVIRONMENT}))
         with contextlib.ExitStack() as locks:
             for user in users:
-                locks.enter_context(PluginStorage(site.plugins).locked(UserId(user)))
+                locks.enter_context(PluginStorage(site.plugins).users.locked(UserId(user)))
             changes = waiting_changes(stack, server, users, 1)
             for path in (own("Review"), MANIFEST, own("Review", "plugin.json")):
                 assert server.get(path, bearer(BEN)).status == 200

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import load_settings
 from gateway.changes import Change
+from gateway.disk.cache_folder import CacheFolder
 from gateway.freshness.announcing import Announcer
 from gateway.freshness.change_log import ChangeLog
 from gateway.freshness.postgres import PostgresSource
@@ -32,7 +33,7 @@ def postgres_site(postgres: Postgres, tmp_path: Path) -> PostgresSite:
 def heard(site: PostgresSite, *commands: tuple[str, ...]) -> tuple[list[Change], list[Change]]:
     """What this host and another node hear while the commands run."""
     settings = load_settings(environ=site.environment)
-    log = ChangeLog(site.plugins / "cache")
+    log = ChangeLog(CacheFolder(site.plugins / "cache"))
     payloads: list[str] = []
 
     async def main() -> None:
@@ -144,7 +145,9 @@ def test_other_nodes_are_told_although_this_host_cannot_be(tmp_path: Path) -> No
         raise error
 
     nodes = Nodes()
-    announcer = Announcer(ChangeLog(tmp_path / "no" / "folder"), nodes, on_failure=fail)
+    announcer = Announcer(
+        ChangeLog(CacheFolder(tmp_path / "no" / "folder")), nodes, on_failure=fail
+    )
     with pytest.raises(FileNotFoundError):
         announcer.announce(OF_ADA)
     assert nodes.announced == [OF_ADA]

@@ -23,12 +23,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.changes import ANYTHING, Change
+from gateway.disk.cache_folder import CacheFolder
 from gateway.freshness import following
-from gateway.freshness.change_log import LOG_NAME, ChangeLog
+from gateway.freshness.change_log import ChangeLog
 from gateway.freshness.workers import WorkersSource
 from gateway.names import Slug, UserId, Version
 from tests.support.waiting import eventually, until
 
+LOG_NAME = "changes.log"
 # The layout of the file; gateway/freshness/change_log.py draws it.
 HEADER_BYTES, RECORD_BYTES, RECORDS = 64, 248, 4096
 
@@ -47,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[ChangeLog]:
-    log = ChangeLog(folder)
+    log = ChangeLog(CacheFolder(folder))
     log.open()
     try:
         yield log
@@ -104,7 +106,10 @@ def test_threads_of_one_process_may_write_to_a_log_that_is_not_open_yet(folder: 
     changes = [of(number) for number in range(4)]
     for attempt in range(40):
         with opened(folder / str(attempt)) as reader, ThreadPoolExecutor(len(changes)) as pool:
-            log, together = ChangeLog(folder / str(attempt)), threading.Barrier(len(changes))
+            log, together = (
+                ChangeLog(CacheFolder(folder / str(attempt))),
+                threading.Barrier(len(changes)),
+            )
 
             def write(
                 change: Change, log: ChangeLog = log, together: threading.Barrier = together
@@ -359,11 +364,12 @@ _SURVIVOR = """
 import sys, os
 from pathlib import Path
 from gateway.changes import Change
-from gateway.freshness.change_log import LOG_NAME, ChangeLog
+from gateway.disk.cache_folder import CacheFolder
+from gateway.freshness.change_log import ChangeLog
 folder = Path(sys.argv[1])
-log = ChangeLog(folder)
+log = ChangeLog(CacheFolder(folder))
 log.open()
-os.truncate(folder / LOG_NAME, int(sys.argv[2]))
+os.truncate(CacheFolder(folder).change_log, int(sys.argv[2]))
 list(log.read_new())
 log.append(Change())
 log.reopen_if_replaced()

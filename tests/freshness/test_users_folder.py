@@ -18,7 +18,9 @@ from gateway import Gateway
 from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.tables import PluginDatabase
-from gateway.disk.storage import Facts, PluginStorage
+from gateway.disk import user_files
+from gateway.disk.reading import Fingerprint
+from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.freshness import following
 from gateway.freshness.users_folder import UsersFolderSource
@@ -420,15 +422,15 @@ def test_a_file_that_cannot_be_looked_at_is_not_confirmed(
     async def scenario(swept: Swept) -> None:
         for user in (ADA, BEN):
             await swept.load(user)
-        look = PluginStorage.installations_facts
+        look = user_files.UserFiles.fingerprint
 
-        def failing(storage: PluginStorage, user: UserId) -> Facts:
+        def failing(files: user_files.UserFiles, user: UserId) -> Fingerprint | None:
             if user == ADA:
                 swept.looked_at.append(user)
                 raise StorageError("the disk failed")
-            return look(storage, user)
+            return look(files, user)
 
-        monkeypatch.setattr(PluginStorage, "installations_facts", failing)
+        monkeypatch.setattr(user_files.UserFiles, "fingerprint", failing)
         swept.now_s += 6
         assert swept.use(ADA)
         await swept.confirmed(BEN)  # in the same sweep, or a later one

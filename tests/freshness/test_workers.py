@@ -10,6 +10,7 @@ import pytest
 
 from gateway import Gateway
 from gateway.changes import Change
+from gateway.disk.cache_folder import CacheFolder
 from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId, Version
 from tests.support.asgi import ENTRY, Client, status, with_gateway
@@ -59,7 +60,7 @@ def versions(workers: list[Worker], user: str = ADA) -> set[str]:
 @contextmanager
 def telling(site: Site) -> Iterator[ChangeLog]:
     """As a command, or another worker, tells: from this process."""
-    log = ChangeLog(site.plugins / "cache")
+    log = ChangeLog(CacheFolder(site.plugins / "cache"))
     log.open()
     try:
         yield log

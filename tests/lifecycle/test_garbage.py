@@ -4,11 +4,13 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.changes import Change
 from gateway.disk.retention import IN_USE_S, Retention
+from gateway.disk.user_files import LockedFile
 from gateway.errors import PublishingError, StorageError
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
 from gateway.lifecycle.publishing import only_publisher, publish
@@ -133,7 +135,7 @@ def test_no_retention_collects_at_once(gc: Collecting) -> None:
 def test_a_version_in_use_stays_until_nobody_asks_for_it(gc: Collecting) -> None:
     gc.look(0)
     gc.retention.note_use(REVIEW, OLD)
-    note = gc.storage.cache / "versions" / "Review" / "v1.0.0.used"
+    note = gc.storage.cache.path / "versions" / "Review" / "v1.0.0.used"
     used = gc._began + 8 * DAY_S
     os.utime(note, (used, used))
     still = 8 + (IN_USE_S - 1) / DAY_S
@@ -144,13 +146,13 @@ def test_a_version_in_use_stays_until_nobody_asks_for_it(gc: Collecting) -> None
 
 def test_notes_that_are_deleted_keep_a_version_longer(gc: Collecting) -> None:
     gc.look(0)
-    for note in (gc.storage.cache / "versions" / "Review").iterdir():
+    for note in (gc.storage.cache.path / "versions" / "Review").iterdir():
         note.unlink()
     assert gc.look(8)["Review 1.0.0"].fate is Fate.RETAINED
 
 
 def test_where_nothing_can_be_noted_nothing_goes(gc: Collecting) -> None:
-    (gc.storage.cache / "versions").write_text("a file in the way")
+    (gc.storage.cache.path / "versions").write_text("a file in the way")
     for day in (0, 8, 80):
         assert gc.look(day)["Review 1.0.0"].fate is Fate.RETAINED
 
@@ -175,13 +177,13 @@ def test_folders_that_are_no_versions_are_left_alone(gc: Collecting) -> None:
         ".git/v1.0.0",
         "con/v1",
     ):
-        (gc.storage.shared / name).mkdir(parents=True)
-    (gc.storage.shared / "README").write_text("a file")
-    (gc.storage.shared / "Review" / "v3").write_text("a file")
+        (gc.storage.shared.path / name).mkdir(parents=True)
+    (gc.storage.shared.path / "README").write_text("a file")
+    (gc.storage.shared.path / "Review" / "v3").write_text("a file")
     assert set(gc.look(0, days=0)) == {"Review 1.0.0", "Review 1.0.1"}
     assert gc.collect(0, days=0) == ["Review 1.0.0"]
     for name in ("Review/latest", "Review/v", "Review/v..", ".git/v1.0.0", "con/v1", "README"):
-        assert (gc.storage.shared / name).exists()
+        assert (gc.storage.shared.path / name).exists()
 
 
 def test_a_row_that_appears_meanwhile_keeps_its_version(gc: Collecting) -> None:
@@ -196,7 +198,7 @@ def test_a_run_that_was_overtaken_by_another_finds_nothing_to_do(gc: Collecting)
     collector, found = gc._collector(8, 0)
     assert gc.collect(8, days=0) == ["Review 1.0.0"]
     assert gc.collected(collector, found) == []
-    assert not (gc.storage.cache / "trash").exists()
+    assert not (gc.storage.cache.trash).exists()
 
 
 def test_a_second_run_at_the_same_time_says_so(gc: Collecting) -> None:
@@ -227,7 +229,7 @@ def test_variants_of_its_files_go_too_and_those_shared_are_made_again(
         publish(Life(empty_site).storage, source)
     empty_site.give(ADA, "Review", "1.0.1")
     gc = Collecting(empty_site)
-    encoded = gc.storage.cache / "encoded"
+    encoded = gc.storage.cache.encoded
 
     def variants() -> list[Path]:
         return [path for path in encoded.rglob("*") if path.is_file()]
@@ -272,7 +274,7 @@ def test_pins_of_a_collected_version_answer_410_at_once(gc: Collecting) -> None:
 
 
 def test_on_postgresql_an_installation_keeps_its_version(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its row is not committed yet, so gc cannot see it: it waits."""
     url = request.getfixturevalue("postgres").new_database()
@@ -281,21 +283,21 @@ def test_on_postgresql_an_installation_keeps_its_version(
     gc = Collecting(site)
     collector, found = gc._collector(8, 0)
     assert [one.fate for one in found] == [Fate.COLLECTABLE]
-    write = gc.life.storage.change_document
+    register = LockedFile.register
 
     async def both() -> list[str]:
         loop = asyncio.get_running_loop()
         at_its_end = asyncio.Event()
         collecting: list[asyncio.Task[list[str]]] = []
 
-        def change_document(*arguments: object) -> bool:  # the last step before the commit
+        def slow_register(*arguments: Any) -> None:  # the last step before the commit
             loop.call_soon_threadsafe(at_its_end.set)
             end = time.monotonic() + 0.3
             while time.monotonic() < end and not any(task.done() for task in collecting):
                 time.sleep(0.01)
-            return write(*arguments)  # type: ignore[arg-type]
+            register(*arguments)
 
-        gc.storage.change_document = change_document  # type: ignore[assignment, method-assign]
+        monkeypatch.setattr(LockedFile, "register", slow_register)
 
         async def collect() -> list[str]:
             return [one.version async for one in collector.collect(found)]

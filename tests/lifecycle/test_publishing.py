@@ -40,7 +40,7 @@ FILES = {
 @pytest.fixture
 def storage(tmp_path: Path) -> PluginStorage:
     storage = PluginStorage(tmp_path / "plugins")
-    for folder in (storage.shared, storage.users, storage.cache):
+    for folder in (storage.shared.path, storage.users.path, storage.cache.path):
         folder.mkdir(parents=True)
     return storage
 
@@ -79,7 +79,7 @@ FORMS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
 
 def remains(storage: PluginStorage) -> list[Path]:
     """What publishing left in its staging folder."""
-    staging = storage.cache / "staging"
+    staging = storage.cache.staging
     return list(staging.iterdir()) if staging.exists() else []
 
 
@@ -96,7 +96,7 @@ def test_each_form_of_a_plugin_becomes_the_same_version(
 ) -> None:
     published = publish(storage, FORMS[form](tmp_path, FILES))
     assert (published.slug, published.version, published.is_new) == ("Review", "1.0.0", True)
-    assert published.folder == storage.shared / "Review" / "v1.0.0"
+    assert published.folder == storage.shared.path / "Review" / "v1.0.0"
     assert published_files(published.folder) == FILES
     record = read_record(published.folder)
     assert record is not None
@@ -134,7 +134,7 @@ def test_variants_are_made_and_found_by_the_first_request(
     storage: PluginStorage, tmp_path: Path
 ) -> None:
     publish(storage, as_folder(tmp_path, FILES))
-    encoder = Encoder(storage.cache / "encoded")
+    encoder = Encoder(storage.cache.encoded)
     assert set(encoder.load(ENTRY, hashlib.sha256(ENTRY).digest())) == {"br", "zstd", "gzip"}
 
 
@@ -172,7 +172,7 @@ def test_a_name_that_is_not_a_file_everywhere_is_refused(
 ) -> None:
     with pytest.raises(PublishingError):
         publish(storage, FORMS[form](tmp_path, {**FILES, name: b"hostile"}))
-    assert not list(storage.shared.iterdir())
+    assert not list(storage.shared.path.iterdir())
     assert not remains(storage)
     assert not list(tmp_path.rglob("outside.js"))
 
@@ -317,7 +317,7 @@ def test_what_is_missing_is_named(
 def test_options_name_what_the_metadata_does_not(storage: PluginStorage, tmp_path: Path) -> None:
     source = as_folder(tmp_path, {"dist/remoteEntry.js": ENTRY})
     published = publish(storage, source, slug=Slug("Other"), version=Version("2.0"))
-    assert published.folder == storage.shared / "Other" / "v2.0"
+    assert published.folder == storage.shared.path / "Other" / "v2.0"
 
 
 def test_a_version_that_contradicts_the_metadata_is_refused(
@@ -336,7 +336,7 @@ def test_a_full_disk_leaves_nothing(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         publish(storage, as_folder(tmp_path, FILES))
-    assert not list(storage.shared.iterdir())
+    assert not list(storage.shared.path.iterdir())
     assert not remains(storage)
 
 
@@ -358,7 +358,7 @@ def test_two_publishers_at_once_make_one_version(storage: PluginStorage, tmp_pat
         assert any(
             word in output for word in ("published Review", "there already", "by another process")
         )
-    assert published_files(storage.shared / "Review" / "v1.0.0") == FILES
+    assert published_files(storage.shared.path / "Review" / "v1.0.0") == FILES
 
 
 @pytest.mark.slow

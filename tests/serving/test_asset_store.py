@@ -12,7 +12,8 @@ import pytest
 from gateway.caching.basis import Basis
 from gateway.caching.entries import ORDER_WITHIN_S
 from gateway.disk.encoder import Encoder
-from gateway.disk.storage import OpenedAsset, PluginStorage
+from gateway.disk.shared_folder import OpenedAsset, SharedFolder
+from gateway.disk.storage import PluginStorage
 from gateway.errors import AssetNotFound, VersionNotPublished
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, AssetPath, Slug, Version
@@ -40,7 +41,7 @@ def run(
 
     async def main() -> None:
         storage = PluginStorage(site.plugins)
-        encoder = Encoder(storage.cache / "encoded") if encode else None
+        encoder = Encoder(storage.cache.encoded) if encode else None
         cache = AssetCacheSettings.model_validate({"revalidate": 0.0, **settings})
         store = AssetStore(storage, cache, encoder, clock)
         try:
@@ -122,7 +123,7 @@ def test_a_torn_read_is_never_served(published: Site, monkeypatch: pytest.Monkey
     """A writer strikes between the look at the facts and the read of the bytes, twice."""
     path = entry_of(published)
     strikes = [b"torn", b"whole"]
-    original = PluginStorage.open_asset
+    original = SharedFolder.open_asset
 
     def open_then_write(*arguments: object) -> OpenedAsset:
         opened = original(*arguments)  # type: ignore[arg-type]
@@ -130,7 +131,7 @@ def test_a_torn_read_is_never_served(published: Site, monkeypatch: pytest.Monkey
             path.write_bytes(strikes.pop(0) + b"!" * len(strikes))
         return opened
 
-    monkeypatch.setattr(PluginStorage, "open_asset", open_then_write)
+    monkeypatch.setattr(SharedFolder, "open_asset", open_then_write)
 
     async def scenario(store: AssetStore) -> None:
         found = await get(store)

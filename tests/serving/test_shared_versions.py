@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.caching.basis import Basis
+from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.encoder import Encoder
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
@@ -78,7 +79,7 @@ def test_one_that_nobody_asks_for_is_dropped(site: Site) -> None:
 
 
 def test_a_use_is_noted_for_the_collector(site: Site) -> None:
-    retention = Retention(site.plugins / "cache")
+    retention = Retention(CacheFolder(site.plugins / "cache"))
 
     async def main() -> None:
         versions = SharedVersions(PluginStorage(site.plugins), None, 2.0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from gateway.disk.storage import PluginStorage
+from gateway.disk import user_files
 from gateway.names import UserId
 from tests.support.waiting import until
 
@@ -65,8 +65,8 @@ class UserFiles:
         """How many calls had to wait."""
         self._hanging: str | None = None
         self._released = threading.Event()
-        self._watch(monkeypatch, "read_document_and_facts", self.read)
-        self._watch(monkeypatch, "installations_facts", self.looked_at)
+        self._watch(monkeypatch, "read_with_fingerprint", self.read)
+        self._watch(monkeypatch, "fingerprint", self.looked_at)
 
     def hang(self, user: str) -> None:
         """From now on whatever is asked of this user's file waits for `release`."""
@@ -78,13 +78,13 @@ class UserFiles:
         self._released.set()
 
     def _watch(self, monkeypatch: pytest.MonkeyPatch, name: str, users: list[str]) -> None:
-        call = getattr(PluginStorage, name)
+        call = getattr(user_files.UserFiles, name)
 
-        def watched(storage: PluginStorage, user: UserId) -> Any:
+        def watched(files: user_files.UserFiles, user: UserId) -> Any:
             users.append(user)
             if user == self._hanging:
                 self.hung += 1
                 self._released.wait()
-            return call(storage, user)
+            return call(files, user)
 
-        monkeypatch.setattr(PluginStorage, name, watched)
+        monkeypatch.setattr(user_files.UserFiles, name, watched)

@@ -14,7 +14,9 @@ from filelock import FileLock
 
 from gateway.changes import Change
 from gateway.disk.builds import look_at
+from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import LockedFile, UserFiles
 from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId
 from gateway.upkeep.findings import KINDS, Code, Severity
@@ -410,18 +412,18 @@ def test_an_install_that_is_under_way_is_no_finding(
 ) -> None:
     """JSON first, then the commit, under the user's lock: between them it looks like a leftover."""
     storage = PluginStorage(site.plugins)
-    locked = PluginStorage.locked
+    locked = UserFiles.locked
     asked = threading.Event()
     results: list[Result] = []
 
-    def locked_and_told(self: PluginStorage, user: UserId) -> AbstractContextManager[None]:
+    def locked_and_told(self: UserFiles, user: UserId) -> AbstractContextManager[LockedFile]:
         asked.set()
         return locked(self, user)
 
     record(site.publish("New", "1.0.0"))
-    with storage.locked(UserId(ADA)):
+    with storage.users.locked(UserId(ADA)):
         site.install(ADA, "Review", "Eyes", "New")
-        monkeypatch.setattr(PluginStorage, "locked", locked_and_told)
+        monkeypatch.setattr(UserFiles, "locked", locked_and_told)
         thread = threading.Thread(target=lambda: results.append(doctor(site, "--fix")))
         thread.start()
         assert asked.wait(10)
@@ -509,7 +511,7 @@ def test_a_publisher_that_is_at_work_keeps_its_staging_folder(site: Site) -> Non
 
 def test_the_workers_of_the_host_hear_of_what_was_mended(site: Site) -> None:
     site.install(BEN, "Review", "Ghost")
-    log = ChangeLog(site.plugins / "cache")
+    log = ChangeLog(CacheFolder(site.plugins / "cache"))
     log.open()
     try:
         doctor(site)

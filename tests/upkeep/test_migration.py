@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 
 from gateway.changes import Change
+from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.storage import PluginStorage
 from gateway.errors import StorageError
 from gateway.freshness.change_log import ChangeLog
@@ -287,7 +288,7 @@ def test_a_change_between_comparison_and_write_is_not_lost(
 
     monkeypatch.setattr(Backup, "add", add_while_others_install)
     assert migrate(site, "--apply", "--user", ADA).exit_code == 0
-    entry = {"installation_type": "production", "installed_at": "now"}
+    entry = {"installation_type": "production", "installed_by": "gateway", "installed_at": "now"}
     assert written(site, ADA) == {
         **minimal("Review", "Eyes"),
         "New": {"installation_metadata": entry},
@@ -303,7 +304,7 @@ def test_installs_of_other_programs_during_a_migration_are_all_there_afterwards(
 ) -> None:
     site = many_users(tmp_path / "site", 60)
     storage = PluginStorage(site.plugins)
-    users = sorted(storage.users_with_folder())
+    users = sorted(storage.users.ids())
     failures: list[StorageError] = []
 
     def install_for_all() -> None:
@@ -463,7 +464,7 @@ def test_users_are_all_reached_whatever_the_size_of_a_chunk(
 
 
 def test_the_workers_of_the_host_hear_of_each_user(site: Site) -> None:
-    log = ChangeLog(site.plugins / "cache")
+    log = ChangeLog(CacheFolder(site.plugins / "cache"))
     log.open()
     try:
         migrate(site, "--apply")

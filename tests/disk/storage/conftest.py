@@ -19,5 +19,5 @@ def published(
 ) -> Path:
     """The folder of a version, to be opened in the way of POSIX and in that of Windows."""
     if request.param == "resolved paths":
-        monkeypatch.setattr("gateway.disk.storage._HAS_DIR_FD", False)
+        monkeypatch.setattr("gateway.disk.reading._HAS_DIR_FD", False)
     return publish(storage)

@@ -53,14 +53,14 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="POSIX file types")
 
 def write(storage: PluginStorage, content: object, user: UserId = ADA) -> Path:
     """The user's file with `content` as JSON; bytes are written as they are."""
-    path = storage.installations_file(user)
+    path = storage.users.file(user)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     return path
 
 
 def written(storage: PluginStorage, user: UserId = ADA) -> Any:
-    return json.loads(storage.installations_file(user).read_bytes())
+    return json.loads(storage.users.file(user).read_bytes())
 
 
 def publish(storage: PluginStorage, version: Version = V1) -> Path:

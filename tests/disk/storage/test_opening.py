@@ -30,12 +30,12 @@ def assert_not_found(storage: PluginStorage, path: str) -> None:
     """`path` is refused as absent, and no descriptor stays open."""
     before = open_files()
     with pytest.raises(AssetNotFound):
-        storage.open_asset(REVIEW, V1, AssetPath(path))
+        storage.shared.open_asset(REVIEW, V1, AssetPath(path))
     assert open_files() == before
 
 
 def test_an_asset_is_opened_with_its_facts(storage: PluginStorage, published: Path) -> None:
-    opened = storage.open_asset(REVIEW, V1, SCRIPT)
+    opened = storage.shared.open_asset(REVIEW, V1, SCRIPT)
     with opened.file:
         assert opened.file.read() == b"/* 1.0.0 */"
     assert opened.path == published / "dist" / "remoteEntry.js"
@@ -45,7 +45,7 @@ def test_an_asset_is_opened_with_its_facts(storage: PluginStorage, published: Pa
 def test_an_open_asset_is_not_inherited_by_other_programs(
     storage: PluginStorage, published: Path
 ) -> None:
-    with storage.open_asset(REVIEW, V1, SCRIPT).file as file:
+    with storage.shared.open_asset(REVIEW, V1, SCRIPT).file as file:
         assert not os.get_inheritable(file.fileno())
 
 
@@ -79,9 +79,9 @@ def test_a_version_without_a_folder_is_told_from_a_missing_file(
     storage: PluginStorage, published: Path, how: str
 ) -> None:
     if how == "file":
-        (storage.shared / REVIEW / "v2.0.0").write_text("")
+        (storage.shared.path / REVIEW / "v2.0.0").write_text("")
     with pytest.raises(VersionNotPublished):
-        storage.open_asset(REVIEW, Version("2.0.0"), SCRIPT)
+        storage.shared.open_asset(REVIEW, Version("2.0.0"), SCRIPT)
 
 
 def test_versions_that_share_a_prefix_have_files_of_their_own(
@@ -90,7 +90,7 @@ def test_versions_that_share_a_prefix_have_files_of_their_own(
     publish(storage, Version("1.0"))
     publish(storage, Version("1.0.1"))
     for version in ("1.0", "1.0.1", "1.0.0"):
-        with storage.open_asset(REVIEW, Version(version), SCRIPT).file as file:
+        with storage.shared.open_asset(REVIEW, Version(version), SCRIPT).file as file:
             assert file.read() == f"/* {version} */".encode()
 
 
@@ -215,14 +215,14 @@ def test_a_failing_disk_is_no_missing_file(
 
     monkeypatch.setattr(os, "open", fail)
     with pytest.raises(OSError, match="Input/output error"):
-        storage.open_asset(REVIEW, V1, SCRIPT)
+        storage.shared.open_asset(REVIEW, V1, SCRIPT)
 
 
 def test_a_file_that_comes_in_pieces_is_read_to_its_end(
     storage: PluginStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.register_user_plugin(ADA, REVIEW)
-    whole = storage.installations_file(ADA).read_bytes()
+    whole = storage.users.file(ADA).read_bytes()
     read = os.read
     monkeypatch.setattr(os, "read", lambda descriptor, size: read(descriptor, min(size, 7)))
-    assert storage.read_content(ADA) == whole
+    assert storage.users.read_content(ADA) == whole

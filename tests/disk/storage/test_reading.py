@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.disk.storage import BrokenInstallations, PluginStorage
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import BrokenInstallations
 from gateway.errors import StorageError
-from gateway.names import Version
+from gateway.names import UserId, Version
 from tests.disk.storage.files import (
     ADA,
     BROKEN,
@@ -30,7 +31,7 @@ from tests.disk.storage.files import (
 def test_paths_are_constructed_from_names(tmp_path: Path) -> None:
     storage = PluginStorage(tmp_path)
     assert storage.construct_shared_path(REVIEW, V1) == tmp_path / "shared" / "Review" / "v1.0.0"
-    assert storage.installations_file(ADA) == (
+    assert storage.users.file(ADA) == (
         tmp_path / "users" / f"user_{ADA}" / "installed_plugins.json"
     )
 
@@ -64,7 +65,7 @@ def test_the_keys_of_the_file_are_what_is_installed(
     storage: PluginStorage, document: object, expected: dict[str, Any]
 ) -> None:
     write(storage, document)
-    assert storage.read_installations(ADA) == expected
+    assert storage.users.read_installations(ADA) == expected
     assert storage.get_all_user_plugins(ADA) == expected
     for slug in (REVIEW, EYES):
         assert storage.plugin_exists_for_user(ADA, slug) is (slug in expected)
@@ -75,15 +76,15 @@ def test_the_keys_of_the_file_are_what_is_installed(
 def test_a_user_without_a_file_has_nothing_and_that_is_no_error(
     storage: PluginStorage, missing: str
 ) -> None:
-    folder = storage.installations_file(ADA).parent
+    folder = storage.users.file(ADA).parent
     if missing == "file":
         folder.mkdir(parents=True)
     elif missing == "folder":
-        storage.users.mkdir(parents=True)
+        storage.users.path.mkdir(parents=True)
     elif missing == "folder is a file":
-        storage.users.mkdir(parents=True)
+        storage.users.path.mkdir(parents=True)
         folder.write_text("")
-    assert storage.read_installations(ADA) is None
+    assert storage.users.read_installations(ADA) is None
     assert storage.get_all_user_plugins(ADA) == {}
     assert not storage.plugin_exists_for_user(ADA, REVIEW)
     assert storage.get_user_plugin_metadata(ADA, REVIEW) is None
@@ -95,7 +96,7 @@ def test_a_broken_file_is_told_from_a_missing_one_and_installs_nothing(
 ) -> None:
     path = write(storage, content)
     with pytest.raises(BrokenInstallations) as caught:
-        storage.read_installations(ADA)
+        storage.users.read_installations(ADA)
     assert str(path) in str(caught.value)
     assert storage.get_all_user_plugins(ADA) == {}
     assert not storage.plugin_exists_for_user(ADA, REVIEW)
@@ -103,9 +104,9 @@ def test_a_broken_file_is_told_from_a_missing_one_and_installs_nothing(
 
 
 def test_a_folder_in_the_files_place_is_a_storage_error(storage: PluginStorage) -> None:
-    storage.installations_file(ADA).mkdir(parents=True)
+    storage.users.file(ADA).mkdir(parents=True)
     with pytest.raises(StorageError, match="cannot be read") as caught:
-        storage.read_installations(ADA)
+        storage.users.read_installations(ADA)
     assert not isinstance(caught.value, BrokenInstallations)
     with pytest.raises(StorageError, match="cannot be read"):
         storage.get_all_user_plugins(ADA)
@@ -116,10 +117,16 @@ def test_a_folder_in_the_files_place_is_a_storage_error(storage: PluginStorage) 
 def test_a_special_file_in_the_files_place_is_a_storage_error(
     storage: PluginStorage, make: Callable[[Path], None]
 ) -> None:
-    path = storage.installations_file(ADA)
+    path = storage.users.file(ADA)
     path.parent.mkdir(parents=True)
     make(path)
-    for read in (storage.read_installations, storage.read_content, storage.restorer):
+    files = storage.users
+
+    def restorer(user: UserId) -> None:
+        with files.locked(user) as file:
+            file.restorer()
+
+    for read in (files.read_installations, files.read_content, restorer):
         with pytest.raises(StorageError, match="not a regular file") as caught:
             read(ADA)
         assert not isinstance(caught.value, BrokenInstallations)
@@ -127,13 +134,13 @@ def test_a_special_file_in_the_files_place_is_a_storage_error(
 
 @posix_only
 def test_a_file_that_cannot_be_looked_at_is_no_missing_one(storage: PluginStorage) -> None:
-    path = storage.installations_file(ADA)
-    assert storage.installations_facts(ADA) is None
+    path = storage.users.file(ADA)
+    assert storage.users.fingerprint(ADA) is None
     path.parent.mkdir(parents=True)
-    assert storage.installations_facts(ADA) is None
+    assert storage.users.fingerprint(ADA) is None
     path.symlink_to(path.name)
     with pytest.raises(StorageError, match="cannot be looked at"):
-        storage.installations_facts(ADA)
+        storage.users.fingerprint(ADA)
 
 
 @posix_only
@@ -143,7 +150,7 @@ def test_an_unreadable_file_is_a_storage_error_and_not_an_empty_one(
     path = write(storage, MINIMAL)
     path.chmod(0)
     with without_privileges(), pytest.raises(StorageError, match="cannot be read") as caught:
-        storage.read_installations(ADA)
+        storage.users.read_installations(ADA)
     assert not isinstance(caught.value, BrokenInstallations)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.disk.storage import BrokenInstallations, PluginStorage
+from gateway.disk.storage import PluginStorage
+from gateway.disk.user_files import BrokenInstallations
 from gateway.errors import StorageError
 from gateway.names import Slug, UserId
 from tests.disk.storage.files import (
@@ -48,7 +49,7 @@ def test_registering_dates_the_installation(storage: PluginStorage) -> None:
 def test_given_metadata_wins_over_the_defaults(storage: PluginStorage) -> None:
     given = {"installation_type": "local", "installed_at": "2025-06-10T07:30:00Z"}
     storage.register_user_plugin(ADA, REVIEW, given)
-    assert storage.get_user_plugin_metadata(ADA, REVIEW) == given
+    assert storage.get_user_plugin_metadata(ADA, REVIEW) == {"installed_by": "gateway", **given}
 
 
 def test_registering_leaves_other_plugins_as_they_are(storage: PluginStorage) -> None:
@@ -60,15 +61,18 @@ def test_registering_leaves_other_plugins_as_they_are(storage: PluginStorage) ->
     assert document["Odd"] is None
 
 
-def test_registering_again_replaces_the_old_format(storage: PluginStorage) -> None:
+def test_registering_again_drops_what_the_table_decides(storage: PluginStorage) -> None:
     write(storage, OLD)
     storage.register_user_plugin(ADA, REVIEW)
-    assert list(written(storage)["Review"]) == ["installation_metadata"]
+    entry = written(storage)["Review"]
+    assert list(entry) == ["installed_at", "user_config", "installation_metadata"]
+    assert entry["user_config"] == OLD["Review"]["user_config"]
+    assert entry["installation_metadata"]["installation_type"] == "production"
 
 
 def test_registering_is_for_one_user(storage: PluginStorage) -> None:
     storage.register_user_plugin(ADA, REVIEW)
-    assert storage.read_installations(BEN) is None
+    assert storage.users.read_installations(BEN) is None
 
 
 BAD_USERS = ["../../evil", "a/../../evil", "..", "", "/etc", "a\0b", "a\nb", None, 7]
@@ -85,8 +89,8 @@ def test_no_call_leaves_the_folder_of_a_user(storage: PluginStorage, user: Any) 
         lambda: storage.get_user_plugin_metadata(user, REVIEW),
         lambda: storage.plugin_exists_for_user(user, REVIEW),
         lambda: storage.get_user_plugin_path(user, REVIEW, V1),
-        lambda: storage.installations_file(user),
-        lambda: storage.locked(user).__enter__(),
+        lambda: storage.users.file(user),
+        lambda: storage.users.locked(user).__enter__(),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="not a user id"):
@@ -109,9 +113,9 @@ def test_no_path_leaves_the_folder_of_all_versions(
 ) -> None:
     for call in (
         lambda: storage.construct_shared_path(slug, version),
-        lambda: storage.is_published(slug, version),
+        lambda: storage.shared.is_published(slug, version),
         lambda: storage.get_user_plugin_path(ADA, slug, version),
-        lambda: storage.open_asset(slug, version, SCRIPT),
+        lambda: storage.shared.open_asset(slug, version, SCRIPT),
     ):
         with pytest.raises(ValueError, match=r"not a (plugin slug|version)"):
             call()
@@ -120,7 +124,7 @@ def test_no_path_leaves_the_folder_of_all_versions(
 def test_a_slug_that_names_no_folder_is_not_registered(storage: PluginStorage) -> None:
     with pytest.raises(ValueError, match="not a plugin slug"):
         storage.register_user_plugin(ADA, Slug("../../evil"))
-    assert storage.read_installations(ADA) is None
+    assert storage.users.read_installations(ADA) is None
 
 
 def test_a_users_id_with_dashes_is_the_same_user(storage: PluginStorage) -> None:
@@ -151,7 +155,7 @@ def test_unregistering_takes_the_plugin_out(storage: PluginStorage, inner: objec
 def test_unregistering_the_last_plugin_leaves_an_empty_object(storage: PluginStorage) -> None:
     write(storage, MINIMAL)
     storage.unregister_user_plugin(ADA, REVIEW)
-    assert storage.read_installations(ADA) == {}
+    assert storage.users.read_installations(ADA) == {}
 
 
 def test_unregistering_what_is_not_there_writes_nothing(storage: PluginStorage) -> None:
@@ -161,7 +165,7 @@ def test_unregistering_what_is_not_there_writes_nothing(storage: PluginStorage) 
     assert storage.unregister_user_plugin(BEN, EYES) is False
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert not storage.installations_file(BEN).parent.exists()
+    assert not storage.users.file(BEN).parent.exists()
 
 
 @pytest.mark.parametrize("content", BROKEN)
@@ -176,7 +180,7 @@ def test_a_broken_file_is_never_written_over(storage: PluginStorage, content: by
 
 
 def test_a_folder_in_the_files_place_is_not_written_over(storage: PluginStorage) -> None:
-    path = storage.installations_file(ADA)
+    path = storage.users.file(ADA)
     path.mkdir(parents=True)
     with pytest.raises(StorageError):
         storage.register_user_plugin(ADA, EYES)
@@ -186,6 +190,6 @@ def test_a_folder_in_the_files_place_is_not_written_over(storage: PluginStorage)
 
 def test_the_cache_folder_may_vanish_between_two_writes(storage: PluginStorage) -> None:
     storage.register_user_plugin(ADA, REVIEW)
-    rmtree(storage.cache)
+    rmtree(storage.cache.path)
     storage.register_user_plugin(ADA, EYES)
     assert list(written(storage)) == ["Review", "Eyes"]

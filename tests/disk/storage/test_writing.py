@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from gateway.disk.storage import PluginStorage, write_atomically
+from gateway.disk.storage import PluginStorage
+from gateway.disk.writing import write_atomically
 from gateway.errors import StorageError
 from gateway.names import Slug
 from tests.disk.storage.files import (
@@ -144,7 +145,7 @@ def test_registrations_by_several_processes_lose_nothing_and_readers_see_whole_f
     go.set()
     reads = 0
     while any(process.is_alive() for process in processes):
-        seen = storage.read_installations(ADA)  # BrokenInstallations, if ever half written
+        seen = storage.users.read_installations(ADA)  # BrokenInstallations, if ever half written
         assert seen is not None
         assert "Kept" in seen
         reads += 1
@@ -154,7 +155,7 @@ def test_registrations_by_several_processes_lose_nothing_and_readers_see_whole_f
     expected = {f"P{number}-{count}" for number in range(_PROCESSES) for count in range(_EACH)}
     assert set(written(storage)) == expected | {"Kept"}
     assert reads > _PROCESSES
-    assert names_in(storage.installations_file(ADA).parent) == ["installed_plugins.json"]
+    assert names_in(storage.users.file(ADA).parent) == ["installed_plugins.json"]
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_a_commit_that_fails_leaves_everything_as_it_was(
     settled: Life, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = settled.everything()
-    monkeypatch.setattr("gateway.database.connections._WRITER_WAITS_S", 0.1)
+    monkeypatch.setattr("gateway.database.transactions._WRITER_WAITS_S", 0.1)
     with commits_refused(settled.site), pytest.raises(SourceUnavailable):
         COMMANDS[command](settled)
     assert settled.everything() == before
@@ -82,7 +82,7 @@ def commits_refused(site: Site) -> Iterator[None]:
 def test_a_database_that_is_locked_or_read_only_changes_nothing(
     empty_site: Site, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.database.connections._WRITER_WAITS_S", 0.1)
+    monkeypatch.setattr("gateway.database.transactions._WRITER_WAITS_S", 0.1)
     life = Life(empty_site)
     for version in ("1.0.0", "1.0.1", "1.0.2"):
         publish(life.site, version)
@@ -137,7 +137,7 @@ def test_a_json_that_cannot_be_written_leaves_the_rows(
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gateway.disk.storage.os.fsync", full)
+    monkeypatch.setattr("gateway.disk.writing.os.fsync", full)
     with pytest.raises(StorageError, match=r"installed_plugins.json.*No space left"):
         COMMANDS[command](settled)
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_an_entry_that_cannot_be_removed_is_told_after_the_rows_are_gone(
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gateway.disk.storage.os.fsync", full)
+    monkeypatch.setattr("gateway.disk.writing.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         settled.uninstall()
     monkeypatch.undo()

@@ -1,0 +1,112 @@
+"""Reads of files that another program may have replaced by a link, a FIFO or something huge.
+
+No link is followed, nobody waits for a FIFO, and a read ends at a bound. Blocking.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+_O_BINARY = getattr(os, "O_BINARY", 0)
+# Without O_NONBLOCK, opening a FIFO waits for its writer.
+READ_FLAGS = os.O_RDONLY | _O_BINARY | getattr(os, "O_NONBLOCK", 0)
+"""Flags of `os.open` to read a file that may be a link."""
+ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+"""Flags of `os.open` for the file of that name itself: no link is followed, no FIFO waited for."""
+# Windows has neither: `_open_resolved` compares resolved paths there.
+_HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+
+Fingerprint = tuple[int, ...]
+"""Device, inode, size and times of a file: another content has another fingerprint."""
+
+
+def fingerprint(facts: os.stat_result) -> Fingerprint:
+    return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+
+def is_real_folder(path: Path) -> bool:
+    """Whether the path is a folder; a link to a folder is none. Raises: OSError."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def read_regular(path: Path, max_bytes: int) -> bytes | None:
+    """The content of a regular file; None if there is none. A link is none.
+
+    Raises: ValueError, if the file is larger than `max_bytes`; OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _O_BINARY | ITSELF)
+    except OSError as error:
+        if names_no_file(error):
+            return None
+        raise
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            return None
+        content = read_up_to(max_bytes + 1, descriptor, facts.st_size)
+    finally:
+        os.close(descriptor)
+    if len(content) > max_bytes:
+        raise ValueError(f"{path.name}: larger than {max_bytes} bytes")
+    return content
+
+
+def read_up_to(max_bytes: int, descriptor: int, expected_bytes: int) -> bytes:
+    """The content of the file, with one system call if it has the expected size."""
+    content = os.read(descriptor, min(expected_bytes, max_bytes) + 1)
+    if len(content) != expected_bytes:  # it grew or shrank, or the file system reads in pieces
+        while len(content) < max_bytes and (more := os.read(descriptor, max_bytes - len(content))):
+            content += more
+    return content
+
+
+def open_below(folder: Path, path: str) -> int:
+    """A descriptor of `folder / path`; no part of `path` may be a link. `folder` may be one.
+
+    Raises: OSError.
+    """
+    if not _HAS_DIR_FD:
+        return _open_resolved(folder, path)
+    *parents, name = path.split("/")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for parent in parents:
+            inner = os.open(
+                parent,
+                os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC,
+                dir_fd=descriptor,
+            )
+            os.close(descriptor)
+            descriptor = inner
+        return os.open(name, os.O_RDONLY | ITSELF, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_resolved(folder: Path, path: str) -> int:
+    try:
+        resolved = (folder / path).resolve()
+    except RuntimeError:  # a loop of links, before Python 3.13
+        raise FileNotFoundError(errno.ENOENT, "a loop of links", path) from None
+    if resolved != folder.resolve() / path:  # a link, or the name in another case
+        raise FileNotFoundError(errno.ENOENT, "a link", path)
+    return os.open(resolved, os.O_RDONLY | _O_BINARY)
+
+
+def names_no_file(error: OSError) -> bool:
+    """Whether the path caused the error, not the disk: no such name, a link, a socket."""
+    return error.errno in {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.EMLINK,  # FreeBSD's error for O_NOFOLLOW on a link
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EISDIR,
+        errno.ENXIO,
+    }
