@@ -18,7 +18,7 @@ import anyio
 
 from benchmarks.sites import SLUG, SmallSite
 from gateway.changes import Change as Told
-from gateway.database.connections import execute_in_transaction
+from gateway.database.transactions import execute_in_transaction
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import write_atomically
 from gateway.freshness.change_log import ChangeLog
@@ -151,9 +151,7 @@ def _copy_to_postgres(site: SmallSite, url: str) -> Mapping[str, str]:
 
     async def make() -> None:
         await make_tables(settings)
-        await execute_in_transaction(
-            settings, [(insert_statement("plugin", row), row) for row in rows]
-        )
+        await execute_in_transaction(settings, [insert_statement("plugin", row) for row in rows])
         await install_triggers(settings)
 
     anyio.run(make)

@@ -1,12 +1,13 @@
-"""How the database is reached: one held SQLite connection, or a PostgreSQL pool.
+"""How the database is read: one held SQLite connection, or a PostgreSQL pool.
 
-`databases` opens and owns the connections; queries run on the raw driver below it, since its
-own row and statement layers cost more than the query (on a held SQLite connection 250 to
-310 µs with them, 65 to 250 µs without).
-`databases` is no longer maintained, so this is the one file that imports it.
+`databases` opens and owns the connections. Statements run on the driver below it, because the
+row and statement layers of `databases` cost more than the query (on a held SQLite connection
+250 to 310 µs with them, 65 to 250 µs without). `databases` is no longer maintained, so only
+this module and transactions.py import it.
 
-Statements are written with `$1`, `$2`, …: asyncpg's form, and to SQLite parameters named
-"1", "2", …. `= ANY($1)` is PostgreSQL's way to ask for one of many values.
+All statements are written with `$1`, `$2`, …, asyncpg's form. For SQLite these are parameters
+with the names "1", "2", …: `numbered` makes them. `= ANY($1)` is PostgreSQL's way to ask for one
+of many values, which `fetch_among` translates for SQLite.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ import json
 import logging
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -32,9 +33,7 @@ logger = logging.getLogger(__name__)
 Row = Sequence[Any]
 FileIdentity = tuple[int, int]
 
-# A writer waits for another, and for readers at its commit, at most this long.
-_WRITER_WAITS_S = 10.0
-_COLUMNS = {
+COLUMNS = {
     "sqlite": "SELECT name FROM pragma_table_info($1) UNION ALL SELECT 'rowid' FROM sqlite_master"
     " WHERE name = $1 AND type = 'table' AND instr(upper(sql), 'WITHOUT ROWID') = 0",
     "postgresql": "SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1)"
@@ -97,6 +96,16 @@ def connect_one(settings: Settings) -> DatabaseConnection:
     return PostgresConnection(settings, min_size=0, max_size=1)
 
 
+def parameters(values: Collection[object]) -> str:
+    """`$1, $2, …`, one for each value."""
+    return ", ".join(f"${number}" for number in range(1, len(values) + 1))
+
+
+def numbered(values: Sequence[Any]) -> dict[str, Any]:
+    """The values of `$1`, `$2`, … as SQLite takes them: by the names "1", "2", …."""
+    return {str(number): value for number, value in enumerate(values, 1)}
+
+
 def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
@@ -107,107 +116,7 @@ def file_identity(file: Path) -> FileIdentity:
     return facts.st_dev, facts.st_ino
 
 
-class Transaction:
-    """Statements with `:name` parameters that take effect together, or not at all."""
-
-    def __init__(self, connection: Connection, dialect: str) -> None:
-        self._connection = connection
-        self._dialect = dialect
-
-    async def execute(self, statement: str, values: Mapping[str, Any]) -> None:
-        await self._connection.execute(statement, dict(values))
-
-    async def fetch(self, statement: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Rows by column name."""
-        rows = await self._connection.fetch_all(statement, dict(values))
-        return [dict(row._mapping) for row in rows]
-
-    async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch(_COLUMNS[self._dialect].replace("$1", ":name"), {"name": table})
-        return frozenset(row["name"] for row in rows)
-
-    async def exclude_others(self, name: str) -> None:
-        """Waits for, and then keeps out, other transactions that ask for the same name."""
-        if self._dialect == "postgresql":  # SQLite has one writer at a time anyway
-            await self.execute("SELECT pg_advisory_xact_lock(hashtext(:name))", {"name": name})
-
-
-@asynccontextmanager
-async def transaction(
-    settings: Settings, *, may_create: bool = False
-) -> AsyncIterator[Transaction]:
-    """A transaction that can write, on a connection of its own; committed when the block ends.
-
-    On SQLite it is the only writer from its beginning: what it reads is true until it commits.
-    `may_create`: makes the SQLite file where there is none.
-
-    Raises: SourceUnavailable, if the database cannot be reached, fails or refuses a statement.
-    """
-    dialect = settings.database_dialect
-    if dialect == "sqlite":
-        errors: tuple[type[Exception], ...] = (sqlite3.Error,)
-        name = str(settings.sqlite_file)
-        # Not left to the driver: its thread would still speak to the loop when that is closed.
-        if not may_create and not settings.sqlite_file.is_file():
-            raise SourceUnavailable(reason=f"no database file {name}")
-        mode = "rwc" if may_create else "rw"
-        database = Database(
-            f"sqlite:///file:{quote(quote(name))}?mode={mode}", uri=True, timeout=_WRITER_WAITS_S
-        )
-        begun: Callable[[Connection], AbstractAsyncContextManager[object]] = _immediate
-    else:
-        errors = _postgres_errors()
-        database = Database(settings.database.url, min_size=1, max_size=1)
-        name = database.url.obscure_password
-        begun = _asyncpg
-    try:
-        async with database, database.connection() as connection, begun(connection):
-            yield Transaction(connection, dialect)
-    except errors as error:
-        raise SourceUnavailable(reason=f"{name}: {error}") from error
-
-
-@asynccontextmanager
-async def _immediate(connection: Connection) -> AsyncIterator[None]:
-    """A transaction of SQLite that begins as a writer. `databases` begins as a reader, and a
-    reader that turns writer after another's commit is refused at once, without waiting."""
-    raw: Any = connection.raw_connection
-    await raw.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:  # cancelled too: what was begun is undone
-        if raw.in_transaction:  # a full disk has rolled back already
-            await raw.execute("ROLLBACK")
-        raise
-    await raw.execute("COMMIT")
-
-
-@asynccontextmanager
-async def _asyncpg(connection: Connection) -> AsyncIterator[None]:
-    """A transaction of asyncpg. That of `databases` does not give the connection back when its
-    commit fails, and the pool waits for it for ever."""
-    raw: Any = connection.raw_connection
-    async with raw.transaction():
-        yield
-
-
-async def execute_in_transaction(
-    settings: Settings, statements: Sequence[tuple[str, Mapping[str, Any]]]
-) -> None:
-    """Runs statements (with `:name` parameters) in one transaction.
-
-    Makes the SQLite file where there is none. Raises: ConfigurationError, if the database
-    cannot be reached or refuses a statement.
-    """
-    try:
-        async with transaction(settings, may_create=True) as running:
-            for statement, values in statements:
-                await running.execute(statement, values)
-    except SourceUnavailable as error:
-        raise ConfigurationError(f"database.url: {error.reason}") from None
-
-
-def _postgres_errors() -> tuple[type[Exception], ...]:
+def postgres_errors() -> tuple[type[Exception], ...]:
     """Raises: ConfigurationError, without asyncpg."""
     try:
         import asyncpg  # noqa: PLC0415 (an extra)
@@ -279,10 +188,9 @@ class SqliteConnection:
         threading.Thread(target=stop, daemon=True, name="close-database-at-exit").start()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        named = {str(number): value for number, value in enumerate(values, 1)}
         try:
             async with asyncio.timeout(self._query_timeout_s), self._turn:
-                return await self._executed(statement, named)
+                return await self._executed(statement, numbered(values))
         except TimeoutError:
             if self._connection is not None:  # leaving the wait does not end the statement
                 await self._connection.raw_connection.interrupt()
@@ -296,7 +204,7 @@ class SqliteConnection:
         return await self.fetch(statement.replace("= ANY($1)", _AMONG), json.dumps(values))
 
     async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch(_COLUMNS["sqlite"], table)
+        rows = await self.fetch(COLUMNS["sqlite"], table)
         return frozenset(row[0] for row in rows)
 
     async def has_index(self, table: str, column: str) -> bool:
@@ -372,7 +280,7 @@ class PostgresConnection:
     """A pool of read-only sessions."""
 
     def __init__(self, settings: Settings, min_size: int, max_size: int) -> None:
-        self._errors = _postgres_errors()
+        self._errors = postgres_errors()
         self._query_timeout_s = settings.database.query_timeout
         self._database = Database(
             settings.database.url,
@@ -413,7 +321,7 @@ class PostgresConnection:
         return await self.fetch(statement, values)
 
     async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch(_COLUMNS["postgresql"], table)
+        rows = await self.fetch(COLUMNS["postgresql"], table)
         return frozenset(row[0] for row in rows)
 
     async def has_index(self, table: str, column: str) -> bool:

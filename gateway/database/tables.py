@@ -4,14 +4,14 @@ The tables belong to the application: they are read as they are, and columns tha
 migrations lack read as NULL. Returns dataclasses, never rows. It knows no HTTP and no disk.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from numbers import Number
 from typing import Any, TypeVar
 
 from gateway.caching.breaker import CircuitBreaker
-from gateway.database.connections import DatabaseConnection, Row
+from gateway.database.connections import DatabaseConnection, Row, parameters
 from gateway.errors import ConfigurationError
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
 
@@ -483,11 +483,6 @@ class PluginDatabase:
             field.name if field.name in present else f"NULL AS {field.name}"
             for field in fields(details)
         )
-
-
-def parameters(values: Collection[object]) -> str:
-    """`$1, $2, …`, one for each value."""
-    return ", ".join(f"${number}" for number in range(1, len(values) + 1))
 
 
 def _read(details: type[_Details], row: Row) -> _Details:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from gateway.database.connections import execute_in_transaction
+from gateway.database.transactions import execute_in_transaction
 from gateway.disk.metadata import read_metadata
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import write_atomically
@@ -106,9 +106,9 @@ class DemoSite:
             for slug, version in user.versions.items():
                 metadata = read_metadata(storage.construct_shared_path(slug, version))
                 row = plugin_row(metadata, user.id, slug, version, now)
-                statements.append((insert_statement("plugin", row), row))
+                statements.append(insert_statement("plugin", row))
                 statements += [
-                    (insert_statement("module", module), module)
+                    insert_statement("module", module)
                     for module in module_rows(metadata, user.id, database_id(user.id, slug), now)
                 ]
         await execute_in_transaction(settings, statements)

@@ -44,8 +44,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gateway.changes import ANYTHING, Change
-from gateway.database.connections import Row, SqliteConnection, file_identity
-from gateway.database.tables import RECORD_COLUMNS, parameters
+from gateway.database.connections import Row, SqliteConnection, file_identity, parameters
+from gateway.database.tables import RECORD_COLUMNS
 from gateway.freshness import Ready, Tell
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups

@@ -19,7 +19,7 @@ from anyio.to_thread import run_sync
 from filelock import FileLock, Timeout
 
 from gateway.changes import Change
-from gateway.database.connections import Transaction, transaction
+from gateway.database.transactions import Transaction, begin
 from gateway.disk.builds import look_at
 from gateway.disk.encoder import Encoder
 from gateway.disk.retention import IN_USE_S, Retention
@@ -131,15 +131,15 @@ class Collector:
 
     async def _retire(self, candidate: Candidate) -> bool:
         """Whether the version was moved away; not if a row refers to it by now."""
-        async with transaction(self._settings) as rows:
-            await rows.exclude_others(candidate.slug)  # installations by the gateway
-            if await _is_referred(rows, candidate):
+        async with begin(self._settings) as transaction:
+            await transaction.exclude_others(candidate.slug)  # installations by the gateway
+            if await _is_referred(transaction, candidate):
                 return False
             moved = await run_sync(self._move_to_trash, candidate)
             if moved is None:
                 return False
             # PostgreSQL has other writers meanwhile: their installation gets its files back.
-            if await _is_referred(rows, candidate):
+            if await _is_referred(transaction, candidate):
                 await run_sync(moved.rename, candidate.folder)
                 return False
         return True
@@ -171,12 +171,13 @@ class Collector:
         shutil.rmtree(self._trash, ignore_errors=True)
 
 
-async def _is_referred(rows: Transaction, candidate: Candidate) -> bool:
-    found = await rows.fetch(
-        "SELECT 1 FROM plugin WHERE plugin_slug = :slug AND version = :version LIMIT 1",
-        {"slug": candidate.slug, "version": candidate.version},
+async def _is_referred(transaction: Transaction, candidate: Candidate) -> bool:
+    rows = await transaction.fetch(
+        "SELECT 1 FROM plugin WHERE plugin_slug = $1 AND version = $2 LIMIT 1",
+        candidate.slug,
+        candidate.version,
     )
-    return bool(found)
+    return bool(rows)
 
 
 def _size(folder: Path) -> int:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from gateway.database.connections import Transaction
+from gateway.database.transactions import Transaction
 from gateway.lifecycle.rows import (
-    Row,
+    Columns,
     insert_statement,
     module_changes,
     module_rows,
@@ -32,8 +32,8 @@ class Holding:
     """Rows as they are."""
 
     user: UserId
-    plugin: Row
-    modules: Mapping[str, Row] = field(default_factory=dict)
+    plugin: Columns
+    modules: Mapping[str, Columns] = field(default_factory=dict)
     """By name."""
 
     @property
@@ -45,38 +45,39 @@ class Holding:
         return str(self.plugin["version"])
 
 
-async def read_holding(rows: Transaction, user: UserId, plugin: str) -> Holding | None:
+async def read_holding(transaction: Transaction, user: UserId, plugin: str) -> Holding | None:
     """The user's row, by slug or database id, and its modules."""
-    configuration = await _configuration(rows, "plugin")
-    candidates = await rows.fetch(
+    configuration = await _configuration(transaction, "plugin")
+    candidates = await transaction.fetch(
         f"SELECT id, plugin_slug, version, enabled, {configuration} FROM plugin"  # noqa: S608
-        " WHERE user_id = :user AND (plugin_slug = :plugin OR id = :plugin)",
-        {"user": user, "plugin": plugin},
+        " WHERE user_id = $1 AND (plugin_slug = $2 OR id = $2)",
+        user,
+        plugin,
     )
     if not candidates:
         return None
     row = next((row for row in candidates if row["plugin_slug"] == plugin), candidates[0])
-    configuration = await _configuration(rows, "module")
-    modules = await rows.fetch(
-        f"SELECT id, plugin_id, name, {configuration} FROM module WHERE plugin_id = :id",  # noqa: S608
-        {"id": row["id"]},
+    configuration = await _configuration(transaction, "module")
+    modules = await transaction.fetch(
+        f"SELECT id, plugin_id, name, {configuration} FROM module WHERE plugin_id = $1",  # noqa: S608
+        row["id"],
     )
     return Holding(user, row, {str(module["name"]): module for module in modules})
 
 
 async def insert_holding(
-    rows: Transaction, user: UserId, slug: Slug, target: Target, now: datetime
+    transaction: Transaction, user: UserId, slug: Slug, target: Target, now: datetime
 ) -> Holding:
     """New rows, made from the version's metadata."""
     row = plugin_row(target.metadata, user, slug, target.version, now)
-    await _insert(rows, "plugin", row)
+    await _insert(transaction, "plugin", row)
     for module in module_rows(target.metadata, user, row["id"], now):
-        await _insert(rows, "module", module)
+        await _insert(transaction, "module", module)
     return Holding(user, row)
 
 
 async def change_version(
-    rows: Transaction, holding: Holding, target: Target, kept: Configurations, now: datetime
+    transaction: Transaction, holding: Holding, target: Target, kept: Configurations, now: datetime
 ) -> Configurations:
     """Makes the rows those of another version.
 
@@ -85,7 +86,7 @@ async def change_version(
     """
     changes = plugin_changes(target.metadata, target.version, now)
     _keep_configuration(changes, holding.plugin)
-    await _update(rows, "plugin", changes, {"id": holding.id})
+    await _update(transaction, "plugin", changes, {"id": holding.id})
     modules = target.metadata.get("modules")
     if modules is None:  # the metadata says nothing of modules: they stay
         return {}
@@ -93,46 +94,43 @@ async def change_version(
     for row in module_rows(target.metadata, holding.user, holding.id, now):
         name = row["name"]
         if (present := holding.modules.get(name)) is not None:
-            await _update_module(rows, present, module_changes(stated[name], now))
+            await _update_module(transaction, present, module_changes(stated[name], now))
         else:
             _keep_configuration(row, {"config_fields": kept.get(name)})
-            await _insert(rows, "module", row)
+            await _insert(transaction, "module", row)
     return await _delete_modules(
-        rows, [row for name, row in holding.modules.items() if name not in stated]
+        transaction, [row for name, row in holding.modules.items() if name not in stated]
     )
 
 
-async def _update_module(rows: Transaction, present: Row, changes: Row) -> None:
+async def _update_module(transaction: Transaction, present: Columns, changes: Columns) -> None:
     _keep_configuration(changes, present)
-    await _update(rows, "module", changes, _module_key(present))
+    key = {"id": present["id"], "plugin_id": present["plugin_id"]}
+    await _update(transaction, "module", changes, key)
 
 
-async def _delete_modules(rows: Transaction, modules: list[Row]) -> Configurations:
+async def _delete_modules(transaction: Transaction, modules: list[Columns]) -> Configurations:
     """Returns their configurations."""
     for row in modules:
-        await rows.execute(
-            "DELETE FROM module WHERE id = :id AND plugin_id = :plugin_id", _module_key(row)
+        await transaction.execute(
+            "DELETE FROM module WHERE id = $1 AND plugin_id = $2", row["id"], row["plugin_id"]
         )
     return {str(row["name"]): row["config_fields"] for row in modules if row["config_fields"]}
 
 
-def _module_key(row: Row) -> Row:
-    return {"id": row["id"], "plugin_id": row["plugin_id"]}
-
-
 async def change_enabled(
-    rows: Transaction, holding: Holding, *, enabled: bool, now: datetime
+    transaction: Transaction, holding: Holding, *, enabled: bool, now: datetime
 ) -> None:
     changes = {"enabled": enabled, "updated_at": now.strftime("%Y-%m-%d %H:%M:%S")}
-    await _update(rows, "plugin", changes, {"id": holding.id})
+    await _update(transaction, "plugin", changes, {"id": holding.id})
 
 
-async def delete_holding(rows: Transaction, holding: Holding) -> None:
-    await rows.execute("DELETE FROM module WHERE plugin_id = :id", {"id": holding.id})
-    await rows.execute("DELETE FROM plugin WHERE id = :id", {"id": holding.id})
+async def delete_holding(transaction: Transaction, holding: Holding) -> None:
+    await transaction.execute("DELETE FROM module WHERE plugin_id = $1", holding.id)
+    await transaction.execute("DELETE FROM plugin WHERE id = $1", holding.id)
 
 
-def _keep_configuration(changes: Row, present: Mapping[str, Any]) -> None:
+def _keep_configuration(changes: Columns, present: Mapping[str, Any]) -> None:
     """The user's values win over those of the version; new fields of the version are added.
 
     A text that gets no new field, or that is no JSON object, stays as it is.
@@ -162,24 +160,25 @@ def _value(text: Any) -> Any:
         return None
 
 
-async def _configuration(rows: Transaction, table: str) -> str:
+async def _configuration(transaction: Transaction, table: str) -> str:
     """The column; NULL if an older migration of the application lacks it."""
-    present = "config_fields" in await rows.columns(table)
+    present = "config_fields" in await transaction.columns(table)
     return "config_fields" if present else "NULL AS config_fields"
 
 
-async def _insert(rows: Transaction, table: str, row: Row) -> None:
-    row = _present(row, await rows.columns(table))
-    await rows.execute(insert_statement(table, row), row)
+async def _insert(transaction: Transaction, table: str, row: Columns) -> None:
+    row = _present(row, await transaction.columns(table))
+    statement, values = insert_statement(table, row)
+    await transaction.execute(statement, *values)
 
 
-async def _update(rows: Transaction, table: str, changes: Row, key: Mapping[str, Any]) -> None:
-    changes = _present(changes, await rows.columns(table))
-    if not changes:
-        return
-    await rows.execute(update_statement(table, changes), {**changes, **key})
+async def _update(transaction: Transaction, table: str, changes: Columns, key: Columns) -> None:
+    changes = _present(changes, await transaction.columns(table))
+    if changes:
+        statement, values = update_statement(table, changes, key)
+        await transaction.execute(statement, *values)
 
 
-def _present(row: Row, columns: frozenset[str]) -> Row:
+def _present(row: Columns, columns: frozenset[str]) -> Columns:
     """Without the columns that older migrations of the application lack."""
     return {name: value for name, value in row.items() if name in columns}

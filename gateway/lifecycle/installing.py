@@ -24,8 +24,8 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from gateway.changes import Change
-from gateway.database.connections import Transaction, transaction
 from gateway.database.tables import is_true
+from gateway.database.transactions import Transaction, begin
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.disk.user_files import LockedFile
@@ -78,7 +78,7 @@ class _Change:
 
     user: UserId
     slug: Slug
-    rows: Transaction
+    transaction: Transaction
     holding: Holding | None
     entry: Entry
     now: datetime
@@ -190,7 +190,9 @@ class Lifecycle:
                 return change.outcome(holding, holding.version, changed=False)
             if holding is None:
                 target = await self._target(change, version, is_new=True)
-                holding = await insert_holding(change.rows, user, change.slug, target, change.now)
+                holding = await insert_holding(
+                    change.transaction, user, change.slug, target, change.now
+                )
             elif version not in (None, holding.version):
                 await self._move(change, holding, await self._target(change, version))
             await self._in_thread(change.entry.write_new, installation_metadata)
@@ -229,14 +231,14 @@ class Lifecycle:
                 raise UnknownPlugin(owned=True, reason=f"no row of {user} for {plugin}")
             changed = is_true(holding.plugin["enabled"]) is not enabled
             if changed:
-                await change_enabled(change.rows, holding, enabled=enabled, now=change.now)
+                await change_enabled(change.transaction, holding, enabled=enabled, now=change.now)
         return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
 
     async def _uninstall(self, user: UserId, plugin: str) -> Outcome:
         async with self._change(user, plugin, removes=True) as change:
             holding = change.holding
             if holding is not None:
-                await delete_holding(change.rows, holding)
+                await delete_holding(change.transaction, holding)
                 await self._note_left(change.slug, holding.version)
             elif not change.entry.is_listed:
                 raise NotInstalled(
@@ -276,9 +278,9 @@ class Lifecycle:
         user = file.user
         read = self._storage.users.read_document
         document = await self._in_thread(read, user) if needs_json else None
-        async with transaction(self._settings) as rows:
-            await rows.exclude_others(user)
-            holding = await read_holding(rows, user, plugin)
+        async with begin(self._settings) as transaction:
+            await transaction.exclude_others(user)
+            holding = await read_holding(transaction, user, plugin)
             slug = _slug(user, holding, plugin)
             entry = Entry(
                 file,
@@ -287,12 +289,12 @@ class Lifecycle:
                 has_row=holding is not None,
                 missing_is_allowed=self._allow_missing,
             )
-            yield _Change(user, slug, rows, holding, entry, datetime.now(UTC))
+            yield _Change(user, slug, transaction, holding, entry, datetime.now(UTC))
 
     async def _move(self, change: _Change, holding: Holding, target: Target) -> None:
         """Makes the rows those of another version, and notes in the entry what they lose."""
         kept = change.entry.kept_configurations
-        removed = await change_version(change.rows, holding, target, kept, change.now)
+        removed = await change_version(change.transaction, holding, target, kept, change.now)
         await self._note_left(change.slug, holding.version)
         change.entry.note_move(holding, removed)
 
@@ -300,7 +302,7 @@ class Lifecycle:
         self, change: _Change, version: Version | None, *, is_new: bool = False
     ) -> Target:
         """A version that nobody collects before the change is committed."""
-        await change.rows.exclude_others(change.slug)
+        await change.transaction.exclude_others(change.slug)
 
         def read_and_note() -> Target:
             target = read_target(self._storage, change.slug, version, is_new=is_new)

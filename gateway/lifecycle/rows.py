@@ -6,10 +6,13 @@ from typing import Any
 
 import orjson
 
+from gateway.database.connections import parameters
+from gateway.database.transactions import Statement
 from gateway.disk.metadata import MODULE_TEXTS, PLUGIN_TEXTS
 from gateway.names import Slug, UserId, Version
 
-Row = dict[str, Any]
+Columns = dict[str, Any]
+"""A row, or a part of one, by column name."""
 
 _PLUGIN_JSON = (
     "permissions", "config_fields", "messages", "dependencies", "required_services_runtime",
@@ -27,7 +30,7 @@ def database_id(user: UserId, slug: Slug) -> str:
 
 def plugin_row(
     metadata: Mapping[str, Any], user: UserId, slug: Slug, version: Version, now: datetime
-) -> Row:
+) -> Columns:
     """A row of `plugin` from the metadata of a version (metadata.py)."""
     return {
         "id": database_id(user, slug),
@@ -48,7 +51,7 @@ def plugin_row(
     }
 
 
-def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime) -> Row:
+def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime) -> Columns:
     """What another version changes in the row: all that its metadata states."""
     return {
         "version": version,
@@ -61,7 +64,7 @@ def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime)
 
 def module_rows(
     metadata: Mapping[str, Any], user: UserId, plugin_id: str, now: datetime
-) -> list[Row]:
+) -> list[Columns]:
     """Rows of `module` from the `modules` of the same metadata."""
     return [
         {
@@ -77,7 +80,7 @@ def module_rows(
     ]
 
 
-def module_changes(module: Mapping[str, Any], now: datetime) -> Row:
+def module_changes(module: Mapping[str, Any], now: datetime) -> Columns:
     """What another version changes in a module's row: all that its metadata states."""
     return {
         "updated_at": _moment(now),
@@ -85,8 +88,8 @@ def module_changes(module: Mapping[str, Any], now: datetime) -> Row:
     }
 
 
-def _stated(stated: Mapping[str, Any], texts: Iterable[str], json_texts: Iterable[str]) -> Row:
-    row: Row = {name: stated[name] for name in texts if stated.get(name) is not None}
+def _stated(stated: Mapping[str, Any], texts: Iterable[str], json_texts: Iterable[str]) -> Columns:
+    row: Columns = {name: stated[name] for name in texts if stated.get(name) is not None}
     row |= {name: json_text(stated[name]) for name in json_texts if stated.get(name) is not None}
     return row
 
@@ -96,18 +99,17 @@ def _moment(now: datetime) -> str:
     return now.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def insert_statement(table: str, row: Row) -> str:
-    """INSERT with a `:name` parameter for each column of `row`."""
-    columns = ", ".join(row)
-    parameters = ", ".join(f":{name}" for name in row)
-    return f"INSERT INTO {table} ({columns}) VALUES ({parameters})"  # noqa: S608 (our own names)
+def insert_statement(table: str, row: Columns) -> Statement:
+    text = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({parameters(row)})"  # noqa: S608 (our own names)
+    return text, tuple(row.values())
 
 
-def update_statement(table: str, changes: Row) -> str:
-    """UPDATE of the row with `:id` and, in `module`, `:plugin_id`."""
-    assignments = ", ".join(f"{name} = :{name}" for name in changes)
-    key = "id = :id" if table == "plugin" else "id = :id AND plugin_id = :plugin_id"
-    return f"UPDATE {table} SET {assignments} WHERE {key}"  # noqa: S608 (our own names)
+def update_statement(table: str, changes: Columns, key: Columns) -> Statement:
+    """UPDATE of the row that has the values of `key`."""
+    names = [f"{name} = ${number}" for number, name in enumerate((*changes, *key), 1)]
+    assignments, conditions = names[: len(changes)], names[len(changes) :]
+    text = f"UPDATE {table} SET {', '.join(assignments)} WHERE {' AND '.join(conditions)}"  # noqa: S608 (our own names)
+    return text, (*changes.values(), *key.values())
 
 
 def json_text(value: Any) -> str:

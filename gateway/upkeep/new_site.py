@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from gateway.database.connections import connect, execute_in_transaction
+from gateway.database.connections import connect
 from gateway.database.schema import CREATE_TABLES
+from gateway.database.transactions import execute_in_transaction
 from gateway.database.triggers import trigger_statements
 from gateway.disk.writing import write_atomically
 from gateway.errors import ConfigurationError
@@ -58,7 +59,7 @@ async def make_tables(settings: Settings) -> bool:
             "database.url: the database has other tables, but not both 'plugin' and 'module':"
             " expected an application's database, or an empty one"
         )
-    await execute_in_transaction(settings, [(statement, {}) for statement in CREATE_TABLES])
+    await execute_in_transaction(settings, CREATE_TABLES)
     return True
 
 
@@ -85,8 +86,7 @@ async def install_triggers(settings: Settings) -> None:
         raise ConfigurationError(
             "database.url: only PostgreSQL needs triggers; the gateway notices commits to SQLite"
         )
-    statements = trigger_statements(settings.freshness.postgres_channel)
-    await execute_in_transaction(settings, [(statement, {}) for statement in statements])
+    await execute_in_transaction(settings, trigger_statements(settings.freshness.postgres_channel))
 
 
 async def _tables(settings: Settings) -> set[str]:

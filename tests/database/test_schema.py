@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from gateway.database.connections import numbered
 from gateway.database.schema import CREATE_TABLES
 from gateway.database.tables import REQUIRED_COLUMNS, ModuleDetails, PluginDetails
-from gateway.lifecycle.rows import Row, database_id, insert_statement, module_rows, plugin_row
+from gateway.lifecycle.rows import Columns, database_id, insert_statement, module_rows, plugin_row
 from gateway.names import Slug, UserId, Version
 
 SHARED = Path(__file__).parents[2] / "plugins" / "shared"
@@ -33,14 +34,15 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def inserted(database: sqlite3.Connection, table: str, row: Row) -> dict[str, Any]:
+def inserted(database: sqlite3.Connection, table: str, row: Columns) -> dict[str, Any]:
     """The row as the database gives it back."""
-    database.execute(insert_statement(table, row), row)
+    statement, values = insert_statement(table, row)
+    database.execute(statement, numbered(values))
     found = database.execute(f"SELECT * FROM {table} WHERE id = ?", (row["id"],)).fetchone()
     return dict(found)
 
 
-def plugin(**metadata: Any) -> Row:
+def plugin(**metadata: Any) -> Columns:
     return plugin_row(metadata, USER, SLUG, VERSION, NOW)
 
 

@@ -145,9 +145,8 @@ def test_other_nodes_are_told_although_this_host_cannot_be(tmp_path: Path) -> No
         raise error
 
     nodes = Nodes()
-    announcer = Announcer(
-        ChangeLog(CacheFolder(tmp_path / "no" / "folder")), nodes, on_failure=fail
-    )
+    log = ChangeLog(CacheFolder(tmp_path / "no" / "folder"))
+    announcer = Announcer(log, nodes, on_failure=fail)
     with pytest.raises(FileNotFoundError):
         announcer.announce(OF_ADA)
     assert nodes.announced == [OF_ADA]

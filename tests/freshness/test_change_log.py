@@ -106,10 +106,8 @@ def test_threads_of_one_process_may_write_to_a_log_that_is_not_open_yet(folder: 
     changes = [of(number) for number in range(4)]
     for attempt in range(40):
         with opened(folder / str(attempt)) as reader, ThreadPoolExecutor(len(changes)) as pool:
-            log, together = (
-                ChangeLog(CacheFolder(folder / str(attempt))),
-                threading.Barrier(len(changes)),
-            )
+            log = ChangeLog(CacheFolder(folder / str(attempt)))
+            together = threading.Barrier(len(changes))
 
             def write(
                 change: Change, log: ChangeLog = log, together: threading.Barrier = together

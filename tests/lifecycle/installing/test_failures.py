@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.changes import Change
-from gateway.database.connections import Transaction
+from gateway.database.transactions import SqliteTransaction
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import Slug, Version
 from tests.support.lives import Life, module, publish
@@ -114,13 +114,13 @@ def test_a_full_database_changes_nothing_and_is_named(
     publish(life.site, "1.0.0", slug="Eyes", description=long)
     life.install("1.0.1")
     before = life.everything()
-    original = Transaction.execute
+    original = SqliteTransaction.execute
 
-    async def execute(self: Transaction, statement: str, values: Any) -> None:
-        await original(self, "PRAGMA max_page_count = 1", {})  # no more than there are
-        await original(self, statement, values)
+    async def execute(self: SqliteTransaction, statement: str, *values: Any) -> None:
+        await original(self, "PRAGMA max_page_count = 1")  # no more than there are
+        await original(self, statement, *values)
 
-    monkeypatch.setattr(Transaction, "execute", execute)
+    monkeypatch.setattr(SqliteTransaction, "execute", execute)
     with pytest.raises(SourceUnavailable, match="full"):
         COMMANDS[command](life)
     monkeypatch.undo()
