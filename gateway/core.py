@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import connect, connect_one
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees

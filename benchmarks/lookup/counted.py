@@ -57,7 +57,7 @@ def _counting_opens(file: Path, counted: Counted) -> Any:
 
 
 def _count_queries(gateway: Gateway, counted: Counted) -> None:
-    connection: Any = gateway.core.database._connection  # the one way to any database
+    connection: Any = gateway.core.database.tables.connection  # the one way to any database
     fetch = connection.fetch
 
     async def counting(statement: str, *values: Any) -> Any:

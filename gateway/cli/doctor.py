@@ -13,7 +13,7 @@ from rich.markup import escape
 from gateway.cli.opening import opened_site
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json, plural, report_all
-from gateway.database.tables import PluginDatabase
+from gateway.database.survey import Survey
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
@@ -61,7 +61,7 @@ async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
         report.backup = None if backup is None else backup.written_path
 
 
-async def _count(storage: PluginStorage, database: PluginDatabase) -> dict[str, int]:
+async def _count(storage: PluginStorage, database: Survey) -> dict[str, int]:
     return {
         "folders": sum(1 for _ in storage.users.folder_names()),
         "users": await database.count_users(),

@@ -9,7 +9,8 @@ import click
 from gateway.cli.parameters import pass_settings, user_option
 from gateway.cli.tables import Columns
 from gateway.core import Core
-from gateway.database.tables import PluginRecord
+from gateway.database.records import PluginRecord
+from gateway.database.survey import Survey
 from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
 from gateway.settings import Settings
@@ -57,7 +58,7 @@ async def _records(
     core: Core, only: UserId | None
 ) -> AsyncIterator[list[tuple[UserId, PluginRecord]]]:
     if only is None:
-        async for pairs in core.database.read_all_records():
+        async for pairs in Survey(core.database.tables).read_all_records():
             yield pairs
     else:
         records = (await core.database.read_records([only]))[only].by_slug

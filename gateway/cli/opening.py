@@ -4,25 +4,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.database.connections import connect
-from gateway.database.tables import PluginDatabase
+from gateway.database.survey import Survey
+from gateway.database.tables import Tables
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[PluginDatabase]:
+async def opened_database(settings: Settings) -> AsyncIterator[Survey]:
     """Raises: ConfigurationError, if the database or a table is not what it should be."""
-    database = PluginDatabase(connect(settings))
-    await database.open()
+    tables = Tables(connect(settings))
+    await tables.open()
     try:
-        yield database
+        yield Survey(tables)
     finally:
-        await database.close()
+        await tables.close()
 
 
 @asynccontextmanager
-async def opened_site(settings: Settings) -> AsyncIterator[tuple[PluginStorage, PluginDatabase]]:
+async def opened_site(settings: Settings) -> AsyncIterator[tuple[PluginStorage, Survey]]:
     """Raises: ConfigurationError, if a folder, the database or a table is not what it should be."""
     storage = PluginStorage(settings.plugins_dir)
     if not storage.root.is_dir():

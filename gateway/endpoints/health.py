@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.errors import SourceUnavailable
 from gateway.http.answers import plain_json
 

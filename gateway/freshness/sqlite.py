@@ -45,7 +45,7 @@ from urllib.parse import quote
 
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import Row, SqliteConnection, file_identity, parameters
-from gateway.database.tables import RECORD_COLUMNS
+from gateway.database.records import RECORD_COLUMNS
 from gateway.freshness import Ready, Tell
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups

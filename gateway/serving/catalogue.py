@@ -7,7 +7,8 @@ from typing import Any
 import anyio.to_thread
 
 from gateway.caching.basis import Basis
-from gateway.database.tables import ModuleDetails, PluginDatabase, PluginDetails
+from gateway.database.details import ModuleDetails, PluginDetails
+from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.metadata import DEFAULT_ENTRY
 from gateway.disk.user_files import InstallationMetadata
 from gateway.errors import SourceUnavailable, UnknownPlugin

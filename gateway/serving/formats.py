@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from gateway.database.tables import ModuleDetails, PluginDetails, is_true
+from gateway.database.details import ModuleDetails, PluginDetails
+from gateway.database.tables import is_true
 
 JsonObject = dict[str, Any]
 

@@ -25,7 +25,8 @@ from anyio.to_thread import run_sync
 from gateway.caching.basis import AtHand, Pending
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import Row
-from gateway.database.tables import PluginDatabase, PluginRecord, UserRecords
+from gateway.database.plugin_database import PluginDatabase
+from gateway.database.records import PluginRecord, UserRecords
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId, Version, parse_user_id
@@ -160,7 +161,7 @@ class Lookups:
     def confirm_rows(self, rows: Mapping[UserId, Sequence[Row]]) -> None:
         """The database holds these rows, with the RECORD_COLUMNS: entries that agree are right."""
         self.records.landings.confirm(
-            {user: self._database.user_records(user, of_user) for user, of_user in rows.items()}
+            {user: self._database.records.of_user(user, of_user) for user, of_user in rows.items()}
         )
 
     def expire_read_since(self, moment: float) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from gateway.caching.basis import AtHand, Pending
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import Row
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.names import UserId
 from gateway.serving.file_reader import UserDocument
 from gateway.serving.lookup_cache import build_lookup_cache

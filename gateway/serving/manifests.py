@@ -13,12 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from gateway.database.connections import Row
-from gateway.database.tables import (
-    OWN_MODULE_COLUMNS,
-    OWN_PLUGIN_COLUMNS,
-    module_of,
-    plugin_of,
-)
+from gateway.database.details import OWN_MODULE_COLUMNS, OWN_PLUGIN_COLUMNS, module_of, plugin_of
 from gateway.disk.reading import Fingerprint
 from gateway.disk.user_files import InstallationMetadata
 from gateway.errors import RequestError

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.caching.basis import AtHand
-from gateway.database.tables import PluginRecord
+from gateway.database.records import PluginRecord
 from gateway.disk.builds import FolderState
 from gateway.errors import (
     AmbiguousVersion,

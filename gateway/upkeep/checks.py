@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from gateway.core import Core
-from gateway.database.tables import PluginDatabase, PluginRecord
+from gateway.database.records import PluginRecord
+from gateway.database.survey import Survey
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.names import UserId
@@ -95,11 +96,12 @@ def _weak_secrets(settings: Settings) -> Iterator[CheckResult]:
 
 async def _check_sources(core: Core) -> AsyncIterator[CheckResult]:
     """The database and the plugins folder."""
-    storage, rows = core.storage, await _read_rows(core.database)
+    survey = Survey(core.database.tables)
+    storage, rows = core.storage, await _read_rows(survey)
     count = rows.records.total()
     yield CheckResult(Severity.NOTE, "database", f"{count} plugin rows of {len(rows.users)} users")
     if core.settings.access.public:
-        async for result in _missing_index(core.database):
+        async for result in _missing_index(survey):
             yield result
     if not storage.shared.path.is_dir():
         yield CheckResult(
@@ -116,16 +118,16 @@ async def _check_sources(core: Core) -> AsyncIterator[CheckResult]:
         yield result
 
 
-async def _read_rows(database: PluginDatabase) -> _Rows:
+async def _read_rows(survey: Survey) -> _Rows:
     rows = _Rows()
-    async for pairs in database.read_all_records():
+    async for pairs in survey.read_all_records():
         rows.users.update(user for user, _ in pairs)
         rows.records.update(record for _, record in pairs)
     return rows
 
 
-async def _missing_index(database: PluginDatabase) -> AsyncIterator[CheckResult]:
-    if await database.has_slug_index() or (count := await database.count_rows()) < _MANY_ROWS:
+async def _missing_index(survey: Survey) -> AsyncIterator[CheckResult]:
+    if await survey.has_slug_index() or (count := await survey.count_rows()) < _MANY_ROWS:
         return
     yield CheckResult(
         Severity.WARNING,

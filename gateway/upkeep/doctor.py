@@ -13,7 +13,7 @@ from functools import partial
 import anyio.to_thread
 
 from gateway.changes import Change
-from gateway.database.tables import PluginDatabase, PluginRow
+from gateway.database.survey import PluginRow, Survey
 from gateway.disk.storage import PluginStorage
 from gateway.disk.user_files import Document, LockedFile, encoded, user_of
 from gateway.errors import StorageError
@@ -52,7 +52,7 @@ class Doctor:
     def __init__(
         self,
         storage: PluginStorage,
-        database: PluginDatabase,
+        database: Survey,
         *,
         missing_is_denied: bool,
         backup: Backup | None = None,

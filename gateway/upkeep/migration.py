@@ -14,7 +14,7 @@ from enum import StrEnum
 import anyio.to_thread
 
 from gateway.changes import Change
-from gateway.database.tables import PluginDatabase, PluginRow
+from gateway.database.survey import PluginRow, Survey
 from gateway.disk.storage import PluginStorage
 from gateway.disk.user_files import Document, encoded
 from gateway.errors import StorageError
@@ -77,7 +77,7 @@ class Migration:
     def __init__(
         self,
         storage: PluginStorage,
-        database: PluginDatabase,
+        database: Survey,
         *,
         backup: Backup | None = None,
         prefer_database: bool = False,

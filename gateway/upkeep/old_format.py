@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from gateway.database.tables import PluginRow
+from gateway.database.survey import PluginRow
 from gateway.disk.user_files import Document
 
 METADATA = "installation_metadata"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from gateway.database.tables import PluginDatabase, StrayModule
+from gateway.database.survey import StrayModule, Survey
 from gateway.disk.storage import PluginStorage
 from gateway.names import UserId, parse_user_id
 
@@ -39,7 +39,7 @@ async def with_folders(
         yield sorted(chunk)
 
 
-async def with_rows(database: PluginDatabase) -> AsyncIterator[list[str]]:
+async def with_rows(database: Survey) -> AsyncIterator[list[str]]:
     """The ids as the column has them: not each is the id of a user who can be served."""
     after: str | None = None
     while chunk := await database.read_user_ids(after, CHUNK):
@@ -47,7 +47,7 @@ async def with_rows(database: PluginDatabase) -> AsyncIterator[list[str]]:
         after = chunk[-1]
 
 
-async def stray_modules(database: PluginDatabase) -> AsyncIterator[list[StrayModule]]:
+async def stray_modules(database: Survey) -> AsyncIterator[list[StrayModule]]:
     after: StrayModule | None = None
     while chunk := await database.read_stray_modules(after, CHUNK):
         yield chunk
@@ -55,7 +55,7 @@ async def stray_modules(database: PluginDatabase) -> AsyncIterator[list[StrayMod
 
 
 async def users_with_rows(
-    database: PluginDatabase, only: UserId | None = None
+    database: Survey, only: UserId | None = None
 ) -> AsyncIterator[list[UserId]]:
     """The users with rows who can be served."""
     if only:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gateway.database.tables import PluginRow, StrayModule
+from gateway.database.survey import PluginRow, StrayModule
 from gateway.disk.storage import PluginStorage
 from gateway.disk.user_files import Document
 from gateway.names import (

@@ -14,7 +14,7 @@ import pytest
 from gateway import Gateway
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import connect
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.database.triggers import TABLES, trigger_statements
 from gateway.disk.storage import PluginStorage
 from gateway.freshness import FreshnessSource, following
@@ -100,7 +100,7 @@ def test_manifest_status_and_info_are_those_of_sqlite(
 def test_the_gateway_cannot_write(site: PostgresSite) -> None:
     async def scenario(gateway: Gateway, _client: Client) -> None:
         with pytest.raises(Exception, match="read-only"):
-            await gateway.core.database._fetch("UPDATE plugin SET version = '9' RETURNING id")
+            await gateway.core.database.tables.fetch("UPDATE plugin SET version = '9' RETURNING id")
 
     with_gateway(site, scenario)
 

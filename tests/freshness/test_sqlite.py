@@ -20,7 +20,7 @@ import pytest
 from gateway import Gateway, create_app
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import SqliteConnection, connect
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.storage import PluginStorage
 from gateway.freshness import FreshnessSource, following
 from gateway.freshness.sqlite import SqliteSource, _Counter

@@ -17,7 +17,7 @@ import pytest
 from gateway import Gateway
 from gateway.changes import Change
 from gateway.database.connections import connect
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.disk import user_files
 from gateway.disk.reading import Fingerprint
 from gateway.disk.storage import PluginStorage

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.database.tables import ModuleDetails, PluginDetails, is_true
+from gateway.database.details import ModuleDetails, PluginDetails
+from gateway.database.tables import is_true
 from gateway.serving.formats import (
     bare_plugin,
     module_objects,

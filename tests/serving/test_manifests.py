@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.database.connections import Row
-from gateway.database.tables import ModuleDetails, PluginDetails, module_of, plugin_of
+from gateway.database.details import ModuleDetails, PluginDetails, module_of, plugin_of
 from gateway.names import Build, UserId
 from gateway.serving.formats import bare_plugin, module_objects
 from gateway.serving.manifests import Manifest, Parts, PluginPart

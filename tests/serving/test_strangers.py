@@ -32,9 +32,9 @@ class Asked:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
         database = gateway.core.database
-        assert database._strangers is not database._connection
+        assert database.strangers.connection is not database.tables.connection
         self.for_users = Queries(monkeypatch, gateway).statements
-        self.for_strangers = Queries(monkeypatch, gateway, database._strangers).statements
+        self.for_strangers = Queries(monkeypatch, gateway, database.strangers.connection).statements
 
 
 Scenario = Callable[[Gateway, Client, Asked], Awaitable[None]]
@@ -120,9 +120,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
 
     async def scenario(gateway: Gateway, client: Client, _asked: Asked) -> None:
         database = gateway.core.database
-        slow = [
-            asyncio.create_task(database._fetch_for_stranger(ENDLESS)) for _ in range(THRESHOLD)
-        ]
+        slow = [asyncio.create_task(database.strangers.fetch(ENDLESS)) for _ in range(THRESHOLD)]
         await asyncio.sleep(0)
         for user in (ADA, BEN):
             assert status(await client.request(ENTRY, user)) == 200
@@ -131,7 +129,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
         assert {type(error) for error in ended} == {SourceUnavailable}
         # Their circuit is open now, and that of users is not.
         with pytest.raises(SourceUnavailable, match="a moment ago"):
-            await database._fetch_for_stranger("SELECT 1")
+            await database.strangers.fetch("SELECT 1")
         assert status(await client.request(public("Eyes"), None)) == 503
         assert database.failing_for_s is None
         gateway.core.lookups.purge_all()

@@ -8,7 +8,10 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.database.connections import connect
-from gateway.database.tables import PluginDatabase, UserRecords, module_of, plugin_of
+from gateway.database.details import module_of, plugin_of
+from gateway.database.plugin_database import PluginDatabase
+from gateway.database.records import UserRecords
+from gateway.database.survey import Survey
 from gateway.names import UserId, Version
 from gateway.settings import load_settings
 from tests.support.postgres import Postgres, PostgresSite
@@ -144,12 +147,12 @@ def test_whole_rows_of_many_users_are_one_query_for_each_table(either_site: Site
 def test_all_rows_are_read_some_users_at_a_time(
     site: Site, monkeypatch: pytest.MonkeyPatch, users_at_once: int
 ) -> None:
-    monkeypatch.setattr("gateway.database.tables._USERS_AT_ONCE", users_at_once)
+    monkeypatch.setattr("gateway.database.survey._USERS_AT_ONCE", users_at_once)
 
     async def everything(database: PluginDatabase) -> list[tuple[str, str, Version | None]]:
         return [
             (user, record.slug, record.version)
-            async for pairs in database.read_all_records()
+            async for pairs in Survey(database.tables).read_all_records()
             for user, record in pairs
         ]
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from gateway.changes import Change
-from gateway.database.tables import PluginDatabase
+from gateway.database.plugin_database import PluginDatabase
 from gateway.freshness import FreshnessSource, following
 from gateway.serving.lookups import Lookups
 

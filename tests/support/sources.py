@@ -30,7 +30,7 @@ class Queries:
         self.may_return.set()
         self.error: Exception | None = None
         """Raised instead of an answer."""
-        connection = connection or gateway.core.database._connection
+        connection = connection or gateway.core.database.tables.connection
         monkeypatch.setattr(connection, "fetch", self._watched(connection.fetch))
 
     @property

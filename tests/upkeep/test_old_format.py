@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.database.tables import PluginRow
+from gateway.database.survey import PluginRow
 from gateway.upkeep.old_format import Contradiction, minimise
 from tests.support.site import ADA
 
