@@ -1,7 +1,7 @@
 """The storage API over one `plugins/` folder: what a user has installed, and where its files are.
 
     plugins/shared/<slug>/v<version>/…                 shared_folder.py
-    plugins/users/user_<id>/installed_plugins.json     user_files.py
+    plugins/users/user_<id>/installed_plugins.json     users_folder.py
     plugins/cache/                                     cache_folder.py: locks, other runtime state
     plugins/backups/                                   originals of files that commands changed
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.shared_folder import SharedFolder
-from gateway.disk.user_files import BrokenInstallations, InstallationMetadata, UserFiles
+from gateway.disk.users_folder import BrokenInstallations, InstallationMetadata, UsersFolder
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id
 
 
@@ -24,7 +24,7 @@ class PluginStorage:
         self.root = root
         self.shared = SharedFolder(root / "shared")
         self.cache = CacheFolder(root / "cache")
-        self.users = UserFiles(root / "users", self.cache)
+        self.users = UsersFolder(root / "users", self.cache)
         self.backups = root / "backups"
 
     def register_user_plugin(

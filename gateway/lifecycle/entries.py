@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.disk.user_files import Document, InstallationMetadata, LockedFile, metadata_of
+from gateway.disk.users_folder import Document, InstallationMetadata, LockedFile, metadata_of
 from gateway.errors import StorageError
 from gateway.lifecycle.holdings import Configurations, Holding
 from gateway.names import Slug, Version, parse_version

@@ -28,7 +28,7 @@ from gateway.database.tables import is_true
 from gateway.database.transactions import Transaction, begin
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import LockedFile
+from gateway.disk.users_folder import LockedFile
 from gateway.errors import AlreadyInstalled, NoEarlierVersion, NotInstalled, UnknownPlugin
 from gateway.lifecycle.entries import Entry
 from gateway.lifecycle.holdings import (

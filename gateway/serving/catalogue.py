@@ -10,7 +10,7 @@ from gateway.caching.basis import Basis
 from gateway.database.details import ModuleDetails, PluginDetails
 from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.metadata import DEFAULT_ENTRY
-from gateway.disk.user_files import InstallationMetadata
+from gateway.disk.users_folder import InstallationMetadata
 from gateway.errors import SourceUnavailable, UnknownPlugin
 from gateway.names import UserId, parse_slug, parse_version
 from gateway.serving.formats import (

@@ -13,7 +13,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from gateway.disk.reading import Fingerprint
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import BrokenInstallations, Document, InstallationMetadata, metadata_of
+from gateway.disk.users_folder import (
+    BrokenInstallations,
+    Document,
+    InstallationMetadata,
+    metadata_of,
+)
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId
 from gateway.settings import AccessSettings, LookupCacheSettings

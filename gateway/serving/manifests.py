@@ -15,7 +15,7 @@ from itertools import accumulate
 from gateway.database.connections import Row
 from gateway.database.details import OWN_MODULE_COLUMNS, OWN_PLUGIN_COLUMNS, module_of, plugin_of
 from gateway.disk.reading import Fingerprint
-from gateway.disk.user_files import InstallationMetadata
+from gateway.disk.users_folder import InstallationMetadata
 from gateway.errors import RequestError
 from gateway.names import (
     Build,

@@ -18,7 +18,7 @@ from pathlib import Path
 import orjson
 
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import LockedFile
+from gateway.disk.users_folder import LockedFile
 from gateway.disk.writing import sync_folder
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_user_id

@@ -15,7 +15,7 @@ import anyio.to_thread
 from gateway.changes import Change
 from gateway.database.survey import PluginRow, Survey
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import Document, LockedFile, encoded, user_of
+from gateway.disk.users_folder import Document, LockedFile, encoded, user_of
 from gateway.errors import StorageError
 from gateway.lifecycle.publishing import abandoned_staging
 from gateway.names import UserId

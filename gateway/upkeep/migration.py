@@ -16,7 +16,7 @@ import anyio.to_thread
 from gateway.changes import Change
 from gateway.database.survey import PluginRow, Survey
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import Document, encoded
+from gateway.disk.users_folder import Document, encoded
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_or_none, parse_slug
 from gateway.threads import InThreads, threads

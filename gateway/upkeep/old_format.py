@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from gateway.database.survey import PluginRow
-from gateway.disk.user_files import Document
+from gateway.disk.users_folder import Document
 
 METADATA = "installation_metadata"
 _COPIES = frozenset({"version", "shared_path", "enabled", "user_config"})

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.database.survey import PluginRow, StrayModule
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import Document
+from gateway.disk.users_folder import Document
 from gateway.names import (
     Slug,
     UserId,

@@ -18,7 +18,7 @@ from gateway import Gateway
 from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.plugin_database import PluginDatabase
-from gateway.disk import user_files
+from gateway.disk import users_folder
 from gateway.disk.reading import Fingerprint
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable, StorageError
@@ -422,15 +422,15 @@ def test_a_file_that_cannot_be_looked_at_is_not_confirmed(
     async def scenario(swept: Swept) -> None:
         for user in (ADA, BEN):
             await swept.load(user)
-        look = user_files.UserFiles.fingerprint
+        look = users_folder.UsersFolder.fingerprint
 
-        def failing(files: user_files.UserFiles, user: UserId) -> Fingerprint | None:
+        def failing(files: users_folder.UsersFolder, user: UserId) -> Fingerprint | None:
             if user == ADA:
                 swept.looked_at.append(user)
                 raise StorageError("the disk failed")
             return look(files, user)
 
-        monkeypatch.setattr(user_files.UserFiles, "fingerprint", failing)
+        monkeypatch.setattr(users_folder.UsersFolder, "fingerprint", failing)
         swept.now_s += 6
         assert swept.use(ADA)
         await swept.confirmed(BEN)  # in the same sweep, or a later one

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.changes import Change
 from gateway.disk.retention import IN_USE_S, Retention
-from gateway.disk.user_files import LockedFile
+from gateway.disk.users_folder import LockedFile
 from gateway.errors import PublishingError, StorageError
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
 from gateway.lifecycle.publishing import only_publisher, publish

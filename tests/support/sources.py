@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from gateway.disk import user_files
+from gateway.disk import users_folder
 from gateway.names import UserId
 from tests.support.waiting import until
 
@@ -78,13 +78,13 @@ class UserFiles:
         self._released.set()
 
     def _watch(self, monkeypatch: pytest.MonkeyPatch, name: str, users: list[str]) -> None:
-        call = getattr(user_files.UserFiles, name)
+        call = getattr(users_folder.UsersFolder, name)
 
-        def watched(files: user_files.UserFiles, user: UserId) -> Any:
+        def watched(files: users_folder.UsersFolder, user: UserId) -> Any:
             users.append(user)
             if user == self._hanging:
                 self.hung += 1
                 self._released.wait()
             return call(files, user)
 
-        monkeypatch.setattr(user_files.UserFiles, name, watched)
+        monkeypatch.setattr(users_folder.UsersFolder, name, watched)

@@ -16,7 +16,7 @@ from gateway.changes import Change
 from gateway.disk.builds import look_at
 from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import LockedFile, UserFiles
+from gateway.disk.users_folder import LockedFile, UsersFolder
 from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId
 from gateway.upkeep.findings import KINDS, Code, Severity
@@ -412,18 +412,18 @@ def test_an_install_that_is_under_way_is_no_finding(
 ) -> None:
     """JSON first, then the commit, under the user's lock: between them it looks like a leftover."""
     storage = PluginStorage(site.plugins)
-    locked = UserFiles.locked
+    locked = UsersFolder.locked
     asked = threading.Event()
     results: list[Result] = []
 
-    def locked_and_told(self: UserFiles, user: UserId) -> AbstractContextManager[LockedFile]:
+    def locked_and_told(self: UsersFolder, user: UserId) -> AbstractContextManager[LockedFile]:
         asked.set()
         return locked(self, user)
 
     record(site.publish("New", "1.0.0"))
     with storage.users.locked(UserId(ADA)):
         site.install(ADA, "Review", "Eyes", "New")
-        monkeypatch.setattr(UserFiles, "locked", locked_and_told)
+        monkeypatch.setattr(UsersFolder, "locked", locked_and_told)
         thread = threading.Thread(target=lambda: results.append(doctor(site, "--fix")))
         thread.start()
         assert asked.wait(10)

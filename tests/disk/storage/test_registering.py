@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.disk.storage import PluginStorage
-from gateway.disk.user_files import BrokenInstallations
+from gateway.disk.users_folder import BrokenInstallations
 from gateway.errors import StorageError
 from gateway.names import Slug, UserId
 from tests.disk.storage.files import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.disk.user_files import BrokenInstallations
+from gateway.disk.users_folder import BrokenInstallations
 from gateway.errors import NoEarlierVersion, StorageError
 from tests.support.lives import Life, publish
 from tests.support.site import ADA

@@ -48,8 +48,8 @@ class BrokenInstallations(StorageError):
         """Of the file that was read; None if not known."""
 
 
-class UserFiles:
-    """The files of all users. `user` is a parsed id unless a method raises ValueError."""
+class UsersFolder:
+    """`user` is a parsed id, unless a method raises ValueError."""
 
     def __init__(self, path: Path, cache: CacheFolder) -> None:
         self.path = path
@@ -194,10 +194,10 @@ class UserFiles:
 class LockedFile:
     """One user's file, for the holder of the user's lock: everything that changes the file."""
 
-    def __init__(self, files: UserFiles, user: UserId) -> None:
-        self._files = files
+    def __init__(self, folder: UsersFolder, user: UserId) -> None:
+        self._folder = folder
         self.user = user
-        self._path = files.file(user)
+        self._path = folder.file(user)
 
     def register(self, slug: Slug, installation_metadata: Mapping[str, Any]) -> None:
         """Writes an entry for a plugin; the defaults stand for what the metadata lacks.
@@ -233,7 +233,7 @@ class LockedFile:
         return True
 
     def _document(self) -> Document:
-        return self._files.read_document(self.user) or {}
+        return self._folder.read_document(self.user) or {}
 
     def write(self, content: bytes) -> None:
         """Replaces the file, and removes what killed writers left. Raises: StorageError."""
@@ -254,7 +254,7 @@ class LockedFile:
 
     def remove_temporary_files(self) -> None:
         """Raises: StorageError."""
-        for path in self._files.temporary_files(self.user):
+        for path in self._folder.temporary_files(self.user):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -265,7 +265,7 @@ class LockedFile:
 
         Raises: BrokenInstallations, StorageError, as `read_content`.
         """
-        content = self._files.read_content(self.user)
+        content = self._folder.read_content(self.user)
         if content is None:
             return lambda: self._path.unlink(missing_ok=True)
         return lambda: self.write(content)
