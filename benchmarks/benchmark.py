@@ -131,7 +131,8 @@ class Run:
 
     def show(self, text: str, total: int | None = None) -> None:
         """Says what is done now, in so many steps."""
-        self._progress.reset(self._task, total=total, description=f"{text[:70]:<44}")
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(f"{text[:70]:<44}", total=total)
 
     def tell(self, done: int, total: int) -> None:
         self._progress.update(self._task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks migration`: commands that look at everybody, on an old site."""
+"""`python -m benchmarks migration`: commands that look at all users, on an old site."""
 
 import time
 from dataclasses import asdict, dataclass

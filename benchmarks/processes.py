@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,6 +98,20 @@ def running(
         yield Running(process.pid, port)
     finally:
         _end(process)
+
+
+class Servers(ExitStack):
+    """Starts servers on one core, or on others; they end with its block."""
+
+    def __init__(self, core: int, folder: Path) -> None:
+        super().__init__()
+        self._core = core
+        self.folder = folder
+
+    def start(self, make_command: MakeCommand, *cores: int) -> Running:
+        """Raises: ServerFailed."""
+        server = running(make_command, core=cores or self._core, folder=self.folder)
+        return self.enter_context(server)
 
 
 @dataclass(frozen=True, slots=True)

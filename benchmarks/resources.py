@@ -44,7 +44,7 @@ Holding = tuple[UserId, Slug, Version]
 
 
 class Holders(Population):
-    """Everybody has every plugin; every second plugin is in use at two versions."""
+    """All users have all plugins; every second plugin is in use at two versions."""
 
     def __init__(self, users: int) -> None:
         super().__init__(users, PLUGINS, PLUGINS, plugins=PLUGINS)
@@ -162,7 +162,7 @@ async def shared_bytes(plugins: Path, users: int) -> int:
     storage, holdings = PluginStorage(plugins), Holders(users).holdings
     versions = SharedVersions(storage, None, _NEVER_AGAIN_S)
     loaded: list[SharedVersion | None] = [None] * sum(1 for _ in holdings())
-    # Threads and modules of the first use belong to the process, whoever has objects in it.
+    # Threads and modules of the first use belong to the process, not to the objects.
     _, slug, version = next(holdings())
     await Basis().settled(SharedVersions(storage, None, 0.0).get, slug, version)
     with _Allocated() as allocated:

@@ -84,7 +84,7 @@ Tell = Callable[[int, int], None]
 
 
 def tell_nobody(_done: int, _total: int) -> None:
-    """Where nobody waits."""
+    """Tells nothing."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks storm`: everybody at once, everybody once a minute, and nobody."""
+"""`python -m benchmarks storm`: all users at once, all once a minute, and no requests."""
 
 import time
 from collections import Counter
@@ -87,7 +87,7 @@ class _Measuring:
         self._lists = 0
 
     def storms(self) -> None:
-        """One own file of each user; nobody and nothing is in memory."""
+        """One own file of each user; neither users nor files are in memory."""
         users = self._effort.users
         lists = self._listed(self._urls, _one_file_each(self._visitors, range(users)))
         measured = {connections: self._storm(lists, connections) for connections in _CONNECTIONS}

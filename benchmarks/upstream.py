@@ -7,7 +7,6 @@ behind it share the server's core, so a figure is what one core gives for both.
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,11 +16,10 @@ from benchmarks.client import Answer, ask, browser_headers
 from benchmarks.processes import (
     HOST,
     Command,
-    MakeCommand,
     Running,
     ServerFailed,
+    Servers,
     inherited_environment,
-    running,
 )
 from benchmarks.serve.command import chosen_effort, measure_all, measuring_options
 from benchmarks.serve.contestants import (
@@ -82,16 +80,19 @@ def upstream(run: Run, **options: Any) -> None:
     effort = chosen_effort(quick=run.quick, **options)
     effort = replace(effort, cells=[cell for cell in effort.cells if cell.size_bytes])
     run.describe(**effort.facts, cores_of_workers=list(run.cores.all_servers))
-    with ExitStack() as stack:
+    with Servers(run.cores.server, run.folder) as servers:
         site = SmallSite(run.folder, {cell.size_bytes for cell in effort.cells})
         run.show("starting the servers")
-        fronts = _Starter(stack, run, site).start_all(() if run.quick else _WORKERS)
+        fronts = _Starter(servers, site).start_all(
+            () if run.quick else _WORKERS, run.cores.all_servers
+        )
         entries = Entries()
         for cell in effort.cells:
             for front in fronts:
                 tried = try_entry(
                     *(front.name, front.running, front.path(cell.size_bytes), cell, site),
-                    deadline_s=READY_DEADLINE_S,
+                    # nginx alone has nothing to make first.
+                    deadline_s=0 if front.name == STATIC else READY_DEADLINE_S,
                     object_too=partial(_wrong_sender, front),
                 )
                 entries.add(front.name, cell, tried)
@@ -102,18 +103,16 @@ def upstream(run: Run, **options: Any) -> None:
 
 
 class _Starter:
-    """Starts the servers; the exit stack ends them. Raises: ServerFailed."""
+    """Starts the servers. Raises: ServerFailed."""
 
-    def __init__(self, stack: ExitStack, run: Run, site: SmallSite) -> None:
-        self._stack = stack
-        self._cores = run.cores
+    def __init__(self, servers: Servers, site: SmallSite) -> None:
+        self._start = servers.start
         self._site = site
 
-    def start_all(self, numbers_of_workers: Sequence[int]) -> list[Front]:
+    def start_all(self, numbers_of_workers: Sequence[int], all_cores: Sequence[int]) -> list[Front]:
         """nginx alone, nginx in each mode with its gateway, the gateway with workers."""
         site = self._site
-        served = Served(site.folder, site.plugins, site.shared, site.database, site.secret)
-        static = self._start(partial(NGINX.command, served))
+        static = self._start(partial(NGINX.command, Served.of(site)))
         fronts = [Front(STATIC, static, lambda size: folder_path(SLUG, VERSION, asset_path(size)))]
         for mode, delivery in ((AUTHORIZE, AUTHORIZE), (ACCEL, ACCEL), (PROXY, "direct")):
             settings = {"GATEWAY__DELIVERY__MODE": delivery}
@@ -128,14 +127,10 @@ class _Starter:
             options = ("--workers", str(number))
             workers = self._start(
                 lambda port, options=options: site.serve_command(port, *options),  # type: ignore[misc]
-                self._cores.all_servers,
+                *all_cores,
             )
             fronts.append(Front(f"{number} workers", workers, _own_path))
         return fronts
-
-    def _start(self, command: MakeCommand, cores: Sequence[int] = ()) -> Running:
-        core = cores or (self._cores.server,)
-        return self._stack.enter_context(running(command, core=core, folder=self._site.folder))
 
     def _pinned_prefix(self, gateway: Running) -> str:
         """The beginning of a pinned URL by database id, once the gateway has made its tree."""

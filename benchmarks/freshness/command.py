@@ -19,7 +19,7 @@ from benchmarks.client import Connection, Request
 from benchmarks.figures import Spread
 from benchmarks.freshness.changes import CHANGES, Change, Make, NotInstalled
 from benchmarks.open_loop import steady_load
-from benchmarks.processes import Running, ServerFailed, running
+from benchmarks.processes import Running, ServerFailed, Servers
 from benchmarks.promises import PROMISES
 from benchmarks.record import Figure, Record, Table
 from benchmarks.serve.contestants import own_path
@@ -118,13 +118,8 @@ def _measured(
         site = SmallSite(Path(folder))
         prepared = stack.enter_context(change.prepare(site))
         command = partial(site.serve_command, settings={**LASTING, **prepared.settings})
-        server = stack.enter_context(
-            running(
-                lambda port: command(port, "--workers", str(workers)),
-                core=run.cores.server,
-                folder=site.folder,
-            )
-        )
+        servers = stack.enter_context(Servers(run.cores.server, site.folder))
+        server = servers.start(lambda port: command(port, "--workers", str(workers)))
         probes = stack.enter_context(_one_to_each(server, workers))
         headers = {"Authorization": f"Bearer {site.bearer}", "Accept-Encoding": "identity"}
         load = Request(own_path(OTHER_SLUG, VERSION, ENTRY), headers).raw

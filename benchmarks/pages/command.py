@@ -1,6 +1,6 @@
 """`python -m benchmarks pages`: page loads of users who are known, and of users never seen."""
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import click
@@ -10,7 +10,7 @@ from benchmarks.figures import spread_of
 from benchmarks.pages.cases import FILES, Case, Effort, judge_cases, make_cases
 from benchmarks.pages.servers import Arena, Contender, gateway_answers, serving
 from benchmarks.pages.visits import GatewayPaths, Urls, Visitors, Wanted
-from benchmarks.processes import Running
+from benchmarks.processes import Running, Servers
 from benchmarks.record import Table
 from benchmarks.serve.contestants import ABOUT, BARE, GATEWAY
 from benchmarks.serve.rounds import Failure, Measurement, Measurements, in_turn, measure
@@ -54,8 +54,8 @@ def pages(run: Run, rounds: int | None) -> None:
     effort = replace(effort, rounds=rounds or effort.rounds)
     run.describe(rounds=effort.rounds, duration_s=effort.duration_s, file_bytes=FILE_BYTES)
     visitors = Visitors(run.kept_site(QUICK_SITE if run.quick else SITE))
-    with ExitStack() as stack:
-        measuring = _Measuring(stack, run, visitors, effort)
+    with Servers(run.cores.server, run.folder) as servers:
+        measuring = _Measuring(servers, run, visitors, effort)
         measuring.start()
         measuring.measure_all()
     measuring.note()
@@ -64,8 +64,8 @@ def pages(run: Run, rounds: int | None) -> None:
 class _Measuring:
     """One run, round by round."""
 
-    def __init__(self, stack: ExitStack, run: Run, visitors: Visitors, effort: Effort) -> None:
-        self._stack = stack
+    def __init__(self, servers: Servers, run: Run, visitors: Visitors, effort: Effort) -> None:
+        self._servers = servers
         self._run = run
         self._visitors = visitors
         self._effort = effort
@@ -90,8 +90,7 @@ class _Measuring:
             for user in {manifest.user for manifest in manifests}:
                 gateway.urls.ask(server.port, Wanted(user, None))
         gateway.lengths = {kind: len(answer.content) for kind, answer in answers.items()}
-        core = run.cores.server
-        arena = Arena(self._stack, self._visitors, run.folder, core, self._cases)
+        arena = Arena(self._servers, self._visitors, self._cases)
         self._contenders = [arena.enter_bare(gateway, answers), gateway]
         if not run.quick:
             self._contenders += arena.enter_rivals(answers[Wanted(0, None).kind].content)

@@ -3,8 +3,8 @@
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from benchmarks.apps import bare_pages_command
 from benchmarks.client import Answer
 from benchmarks.pages.cases import Case
 from benchmarks.pages.visits import GatewayPaths, Kind, Urls, Visitors, Wanted, rival_path
-from benchmarks.processes import MakeCommand, Running, ServerFailed, running
+from benchmarks.processes import Running, ServerFailed, Servers, running
 from benchmarks.serve.contestants import BARE, Contestant, Served, folder_path
 from benchmarks.sites import Site
 
@@ -78,14 +78,11 @@ def gateway_answers(port: int, urls: Urls, wanted: Iterable[Wanted]) -> dict[Kin
 
 
 class Arena:
-    """All servers but the gateway, which each round starts anew; the exit stack ends them."""
+    """All servers but the gateway, which each round starts anew."""
 
-    def __init__(
-        self, stack: ExitStack, visitors: Visitors, folder: Path, core: int, cases: Sequence[Case]
-    ) -> None:
-        self._stack = stack
-        self._folder = folder
-        self._core = core
+    def __init__(self, servers: Servers, visitors: Visitors, cases: Sequence[Case]) -> None:
+        self._servers = servers
+        self._folder = servers.folder
         self._visitors = visitors
         self._files = visitors.every_file()
         self._cases = cases
@@ -102,7 +99,7 @@ class Arena:
                 if case.revalidates is (status == 304)
                 for wanted in case.wanted
             }
-            twin.servers[status] = self._start(
+            twin.servers[status] = self._servers.start(
                 lambda port, by_path=by_path: bare_pages_command(by_path, port, self._folder)  # type: ignore[misc]
             )
         return twin
@@ -116,7 +113,7 @@ class Arena:
             if rival.missing:
                 self.absent.append(f"{rival.name}: {rival.missing}")
                 continue
-            server = self._start(partial(rival.command, served))
+            server = self._servers.start(partial(rival.command, served))
             contenders.append(self._tried(rival, server))
         return contenders
 
@@ -146,9 +143,4 @@ class Arena:
                 coded = brotli.compress(file.read_bytes(), quality=11)
                 file.with_name(f"{file.name}.br").write_bytes(coded)
         (shared / _MANIFEST_NAME).write_bytes(manifest)
-        # Absolute: servers run in another folder.
-        plugins, database = site.plugins.absolute(), site.database.absolute()
-        return Served(self._folder, plugins, shared, database, site.secret)
-
-    def _start(self, command: MakeCommand) -> Running:
-        return self._stack.enter_context(running(command, core=self._core, folder=self._folder))
+        return replace(Served.of(site), folder=self._folder, shared=shared)

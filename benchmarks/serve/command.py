@@ -3,7 +3,6 @@
 import http.client
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ import click
 
 from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.figures import Spread
+from benchmarks.processes import Servers
 from benchmarks.serve.cells import CASES, KIB, MANIFEST, SIZES_BYTES, Cell, objection
 from benchmarks.serve.contestants import BARE, GATEWAY, RIVALS
 from benchmarks.serve.entries import Entries, Entry, Starter
@@ -146,22 +146,23 @@ def measuring_options(command: Callable[..., None]) -> Callable[..., None]:
 @measuring_options
 @click.option(
     "--servers",
+    "server_names",
     metavar="NAME,…",
     callback=_listed(str, _SERVERS),
     help=f"{','.join(_SERVERS)}; all, quick {','.join(_QUICK_SERVERS)}. The gateway always.",
 )
-def serve(run: Run, servers: Sequence[str] | None, **options: Any) -> None:
+def serve(run: Run, server_names: Sequence[str] | None, **options: Any) -> None:
     """Requests/s of one core: the gateway against a bare ASGI application and file servers.
 
     The full run takes about eight minutes. Leave the machine alone meanwhile.
     """
     effort = chosen_effort(quick=run.quick, **options)
-    chosen = servers or (_QUICK_SERVERS if run.quick else _SERVERS)
+    chosen = server_names or (_QUICK_SERVERS if run.quick else _SERVERS)
     run.describe(**effort.facts)
-    with ExitStack() as stack:
+    with Servers(run.cores.server, run.folder) as servers:
         site = SmallSite(run.folder, {cell.size_bytes for cell in effort.cells if cell.size_bytes})
         run.show("starting the servers")
-        starter = Starter(stack, site, run.cores.server, effort.cells)
+        starter = Starter(servers, site, effort.cells)
         starter.enter_gateway(with_bare=BARE in chosen)
         starter.enter_rivals(rival for rival in RIVALS if rival.name in chosen)
         measurements = measure_all(run, effort, site, starter.entries)

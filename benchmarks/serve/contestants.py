@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.apps import app_command, plain_app_command
 from benchmarks.processes import HOST, Command
+from benchmarks.sites import Site
 from gateway.names import Slug, Version
 
 GATEWAY, BARE = "gateway", "bare"
@@ -78,6 +79,12 @@ class Served:
     """The published files, with brotli variants beside them."""
     database: Path
     secret: str
+
+    @classmethod
+    def of(cls, site: Site) -> "Served":
+        """With absolute paths: servers run in another folder."""
+        folder, plugins = site.folder.absolute(), site.plugins.absolute()
+        return cls(folder, plugins, plugins / "shared", site.database.absolute(), site.secret)
 
 
 @dataclass(frozen=True, slots=True)

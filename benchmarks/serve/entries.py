@@ -3,12 +3,12 @@
 import http.client
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from benchmarks.apps import bare_command
 from benchmarks.client import Answer, Request, ask, browser_headers
-from benchmarks.processes import MakeCommand, Running, ServerFailed, running
+from benchmarks.processes import Running, ServerFailed, Servers
 from benchmarks.serve.cells import MANIFEST, Cell, objection, size_text
 from benchmarks.serve.contestants import BARE, GATEWAY, Contestant, FilePath, Served, own_path
 from benchmarks.sites import SLUG, VERSION, SmallSite, asset_path
@@ -95,12 +95,11 @@ def try_entry(
 
 
 class Starter:
-    """Starts servers and tries them; the exit stack ends them."""
+    """Starts servers and tries them."""
 
-    def __init__(self, stack: ExitStack, site: SmallSite, core: int, cells: Sequence[Cell]) -> None:
-        self._stack = stack
+    def __init__(self, servers: Servers, site: SmallSite, cells: Sequence[Cell]) -> None:
+        self._servers = servers
         self._site = site
-        self._core = core
         self._cells = cells
         self.entries = Entries({cell: [] for cell in cells})
 
@@ -109,7 +108,7 @@ class Starter:
 
         Raises: ServerFailed, also if the gateway's answer is not what it should be.
         """
-        server = self._start(self._site.serve_command)
+        server = self._servers.start(self._site.serve_command)
         for cell in self._cells:
             path = MANIFEST_PATH if cell.case == MANIFEST else _path(own_path, cell)
             entry = try_entry(GATEWAY, server, path, cell, self._site, deadline_s=READY_DEADLINE_S)
@@ -121,14 +120,13 @@ class Starter:
 
     def enter_rivals(self, rivals: Iterable[Contestant]) -> None:
         """Each in the cells of files that it can answer."""
-        site = self._site
-        served = Served(site.folder, site.plugins, site.shared, site.database, site.secret)
+        site, served = self._site, Served.of(self._site)
         for rival in rivals:
             if rival.missing:
                 self.entries.absent.append(f"{rival.name}: {rival.missing}")
                 continue
             try:
-                server = self._start(lambda port, rival=rival: rival.command(served, port))  # type: ignore[misc]
+                server = self._servers.start(partial(rival.command, served))
             except ServerFailed as error:
                 self.entries.absent.append(f"{rival.name}: did not start: {error}")
                 continue
@@ -137,13 +135,9 @@ class Starter:
                     tried = try_entry(rival.name, server, _path(rival.path, cell), cell, site)
                     self.entries.add(rival.name, cell, tried)
 
-    def _start(self, command: MakeCommand) -> Running:
-        folder = self._site.folder
-        return self._stack.enter_context(running(command, core=self._core, folder=folder))
-
     def _bare_twin(self, entry: Entry) -> Entry:
         answer = entry.ask()
-        server = self._start(lambda port: bare_command(answer, port, self._site.folder))
+        server = self._servers.start(lambda port: bare_command(answer, port, self._site.folder))
         twin = replace(entry, server=BARE, running=server)
         if _without_date(twin.ask()) != _without_date(answer):
             raise ServerFailed(f"{BARE}, {entry.cell}: not the gateway's answer")
