@@ -13,7 +13,7 @@ from benchmarks.machine import cpu_seconds
 from benchmarks.open_loop import Arrival, open_loop
 from benchmarks.pages.command import QUICK_SITE, SITE
 from benchmarks.pages.servers import gateway_answers, serving
-from benchmarks.pages.visits import GatewayPaths, Urls, Visitors, Wanted
+from benchmarks.pages.visits import GatewayPaths, PageRequest, Urls, Visitors
 from benchmarks.processes import Running, run_in_loop
 from benchmarks.record import Figure, Table
 from benchmarks.sites import Population
@@ -179,7 +179,7 @@ class _Measuring:
     def _views(self, viewers: int) -> Iterator[Sequence[bytes]]:
         for number in range(viewers):
             page = self._visitors.page(number, is_public=True)[: 1 + _FILES_OF_A_VIEW]
-            yield [self._urls.raw(wanted) for wanted in page]
+            yield [self._urls.raw(page_request) for page_request in page]
 
     def _idle(self, key: str, server: Running, users: int) -> None:
         time.sleep(_SETTLING_S)
@@ -196,18 +196,18 @@ class _Measuring:
         self._record.judge(key, {f"{users:,} users": figure.spread}, doubt=self._doubt)
 
     def _send_pages(self, server: Running, users: Iterable[int]) -> None:
-        wanted = (each for user in users for each in self._visitors.page(user, is_public=True))
-        lists = self._listed(self._urls, wanted)
+        requests = (each for user in users for each in self._visitors.page(user, is_public=True))
+        lists = self._listed(self._urls, requests)
         lists.send(server.port, Until.LAST_ANSWER, _PAGES_AT_ONCE)
         time.sleep(_SETTLING_S)
 
-    def _listed(self, urls: Urls, wanted: Iterable[Wanted]) -> RequestLists:
+    def _listed(self, urls: Urls, requests: Iterable[PageRequest]) -> RequestLists:
         self._lists += 1
-        return RequestLists(self._run.folder / f"lists-{self._lists}", [map(urls.raw, wanted)])
+        return RequestLists(self._run.folder / f"lists-{self._lists}", [map(urls.raw, requests)])
 
 
-def _one_file_each(visitors: Visitors, users: Iterable[int]) -> Iterator[Wanted]:
-    return (Wanted(number, visitors.files(number)[0]) for number in users)
+def _one_file_each(visitors: Visitors, users: Iterable[int]) -> Iterator[PageRequest]:
+    return (PageRequest(number, visitors.files(number)[0]) for number in users)
 
 
 def spread_out(

@@ -17,7 +17,7 @@ from functools import partial
 import anyio
 
 from benchmarks.sites import SLUG, SmallSite
-from gateway.changes import Change as Told
+from gateway.changes import Change as NoticedChange
 from gateway.database.transactions import execute_in_transaction
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import write_atomically
@@ -100,7 +100,7 @@ def _told_by_a_worker(site: SmallSite) -> Iterator[Prepared]:
         def make(version: Version | None) -> float:
             commit(version)
             started = time.perf_counter()
-            log.append(Told(user=site.user))
+            log.append(NoticedChange(user=site.user))
             return started
 
         yield Prepared(_UNWATCHED, make)

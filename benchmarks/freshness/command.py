@@ -218,8 +218,8 @@ def _holder(server: Running, connection: Connection) -> int:
     own = connection.sock.getsockname()[1]
     process = psutil.Process(server.pid)
     for member in (process, *process.children(recursive=True)):
-        for held in member.net_connections("tcp"):
-            if held.raddr and held.raddr.port == own and held.laddr.port == server.port:
+        for other in member.net_connections("tcp"):
+            if other.raddr and other.raddr.port == own and other.laddr.port == server.port:
                 return int(member.pid)
     raise ServerFailed("no worker holds the connection")
 

@@ -10,7 +10,7 @@ from itertools import count, islice
 
 from benchmarks.figures import spread_of
 from benchmarks.open_loop import Choose, shuffled, uniform, zipf
-from benchmarks.pages.visits import Visitors, Wanted
+from benchmarks.pages.visits import PageRequest, Visitors
 from benchmarks.record import Record
 from benchmarks.serve.contestants import (
     BARE,
@@ -44,10 +44,10 @@ class Effort:
 @dataclass(frozen=True, slots=True)
 class Case:
     name: str
-    visits: Sequence[Sequence[Wanted]] = field(hash=False)
+    visits: Sequence[Sequence[PageRequest]] = field(hash=False)
     until: Until = Until.FIRST_LIST_SENT
     """A user who was never seen is not asked for twice; time ends the other cases."""
-    before: Sequence[Wanted] = field(default=(), hash=False)
+    before: Sequence[PageRequest] = field(default=(), hash=False)
     """Asked before the measurement, of the gateway alone."""
     rivals: Sequence[Contestant] = field(default=(), hash=False)
     """Who takes part beside the gateway and the bare application."""
@@ -68,15 +68,15 @@ class Case:
         return _PAGES_AT_ONCE if self.is_pages else _REQUESTS_AT_ONCE
 
     @property
-    def wanted(self) -> Iterable[Wanted]:
-        return (wanted for visit in self.visits for wanted in visit)
+    def requests(self) -> Iterable[PageRequest]:
+        return (page_request for visit in self.visits for page_request in visit)
 
     @property
-    def lists(self) -> list[list[Wanted]]:
+    def lists(self) -> list[list[PageRequest]]:
         """For pages a list for each connection, which sends a page in its order."""
         number = min(_PAGES_AT_ONCE, len(self.visits)) if self.is_pages else 1
         return [
-            [wanted for visit in self.visits[place::number] for wanted in visit]
+            [page_request for visit in self.visits[place::number] for page_request in visit]
             for place in range(number)
         ]
 
@@ -129,7 +129,7 @@ def _first_cases(visitors: Visitors, users: Sequence[int]) -> list[Case]:
     """Every user and file once; the users are known by their last file."""
     half, last = FILES // 2, FILES - 1
 
-    def first(places: range, *, revalidates: bool = False) -> list[list[Wanted]]:
+    def first(places: range, *, revalidates: bool = False) -> list[list[PageRequest]]:
         return shuffled(
             [_own(visitors, user, place, revalidates=revalidates)]
             for place in places
@@ -147,7 +147,7 @@ def _first_cases(visitors: Visitors, users: Sequence[int]) -> list[Case]:
 def _known_cases(visitors: Visitors, users: Sequence[int]) -> list[Case]:
     """Users who have loaded the page before, by own and by pinned URLs."""
     pages = [*map(visitors.page, users), *_pinned(visitors, users)]
-    before = [wanted for page in pages for wanted in page]
+    before = [page_request for page in pages for page_request in page]
     evenly, again = (_drawn(law(len(users)), users) for law in (uniform, zipf))
     revalidated = [visitors.page(user, revalidates=True) for user in again]
     return [
@@ -156,11 +156,11 @@ def _known_cases(visitors: Visitors, users: Sequence[int]) -> list[Case]:
     ]
 
 
-def _own(visitors: Visitors, user: int, place: int, *, revalidates: bool = False) -> Wanted:
-    return Wanted(user, visitors.files(user)[place], revalidates=revalidates)
+def _own(visitors: Visitors, user: int, place: int, *, revalidates: bool = False) -> PageRequest:
+    return PageRequest(user, visitors.files(user)[place], revalidates=revalidates)
 
 
-def _pinned(visitors: Visitors, users: Sequence[int]) -> list[list[Wanted]]:
+def _pinned(visitors: Visitors, users: Sequence[int]) -> list[list[PageRequest]]:
     return [visitors.page(user, is_public=True) for user in users]
 
 

@@ -9,7 +9,7 @@ from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.figures import spread_of
 from benchmarks.pages.cases import FILES, Case, Effort, judge_cases, make_cases
 from benchmarks.pages.servers import Arena, Contender, gateway_answers, serving
-from benchmarks.pages.visits import GatewayPaths, Urls, Visitors, Wanted
+from benchmarks.pages.visits import GatewayPaths, PageRequest, Urls, Visitors
 from benchmarks.processes import Running, Servers
 from benchmarks.record import Table
 from benchmarks.serve.contestants import ABOUT, BARE, GATEWAY
@@ -88,12 +88,12 @@ class _Measuring:
             again = [case.visits for case in self._cases if case.revalidates]
             manifests = {visit[0] for visits in again for visit in visits if visit[0].file is None}
             for user in {manifest.user for manifest in manifests}:
-                gateway.urls.ask(server.port, Wanted(user, None))
+                gateway.urls.ask(server.port, PageRequest(user, None))
         gateway.lengths = {kind: len(answer.content) for kind, answer in answers.items()}
         arena = Arena(self._servers, self._visitors, self._cases)
         self._contenders = [arena.enter_bare(gateway, answers), gateway]
         if not run.quick:
-            self._contenders += arena.enter_rivals(answers[Wanted(0, None).kind].content)
+            self._contenders += arena.enter_rivals(answers[PageRequest(0, None).kind].content)
         for line in arena.absent:
             run.record.remark(f"skipped: {line}")
         self._write_lists()
@@ -104,9 +104,9 @@ class _Measuring:
             for contender in self._taking_part(case):
                 owner = _owner(contender)
                 if (case.name, owner) not in self._lists:
-                    lists = [map(contender.urls.raw, wanted) for wanted in case.lists]
-                    requests = RequestLists(folder / f"requests-{place}-{owner}", lists)
-                    self._lists[case.name, owner] = requests
+                    lists = [map(contender.urls.raw, requests) for requests in case.lists]
+                    files = RequestLists(folder / f"requests-{place}-{owner}", lists)
+                    self._lists[case.name, owner] = files
             if case.before:
                 raw = map(self._gateway.urls.raw, case.before)
                 self._before[case.name] = RequestLists(folder / f"before-{place}", [raw])

@@ -13,7 +13,7 @@ import brotli
 from benchmarks.apps import bare_pages_command
 from benchmarks.client import Answer
 from benchmarks.pages.cases import Case
-from benchmarks.pages.visits import GatewayPaths, Kind, Urls, Visitors, Wanted, rival_path
+from benchmarks.pages.visits import GatewayPaths, Kind, PageRequest, Urls, Visitors, rival_path
 from benchmarks.processes import Running, ServerFailed, Servers, running
 from benchmarks.serve.contestants import BARE, Contestant, Served, folder_path
 from benchmarks.sites import Site
@@ -39,7 +39,7 @@ class Contender:
         return self.servers[304 if case.revalidates else 200]
 
     def mean_bytes(self, case: Case) -> float:
-        lengths = [self.lengths[wanted.kind] for wanted in case.wanted]
+        lengths = [self.lengths[page_request.kind] for page_request in case.requests]
         return sum(lengths) / len(lengths)
 
 
@@ -50,27 +50,27 @@ def serving(
     return running(partial(site.serve_command, settings=settings), core=core, folder=folder)
 
 
-def gateway_answers(port: int, urls: Urls, wanted: Iterable[Wanted]) -> dict[Kind, Answer]:
+def gateway_answers(port: int, urls: Urls, requests: Iterable[PageRequest]) -> dict[Kind, Answer]:
     """The answers to these and to their public pinned twins, by kind, 200 and 304; files in br.
 
     Asks the manifests first, for their pins. Raises: ServerFailed.
     """
-    files, answers = list(wanted), {}
+    files, answers = list(requests), {}
     for user in {file.user for file in files}:
-        manifest = Wanted(user, None)
+        manifest = PageRequest(user, None)
         answer = answers[manifest.kind] = urls.ask(port, manifest)
         if isinstance(urls.path, GatewayPaths):
             urls.path.learn(answer.content)
     until = time.monotonic() + _READY_DEADLINE_S
     for file in files:
-        for twin in (file, Wanted(file.user, file.file, is_public=True)):
+        for twin in (file, PageRequest(file.user, file.file, is_public=True)):
             while (answer := urls.ask(port, twin)).coding != "br":
                 if answer.status != 200 or time.monotonic() > until:
                     raise ServerFailed(f"gateway: {answer.status} in {answer.coding}: {twin}")
                 time.sleep(_POLL_S)
             answers[twin.kind] = answer
-    for known in (*files, Wanted(files[0].user, None)):
-        again = Wanted(known.user, known.file, revalidates=True)
+    for known in (*files, PageRequest(files[0].user, None)):
+        again = PageRequest(known.user, known.file, revalidates=True)
         answer = answers[again.kind] = urls.ask(port, again)
         if answer.status != 304:
             raise ServerFailed(f"gateway: {answer.status} instead of 304: {again}")
@@ -94,10 +94,10 @@ class Arena:
         twin = Contender(BARE, gateway.urls, gateway.lengths)
         for status in (200, 304):
             by_path = {
-                gateway.urls.path(wanted): answers[wanted.kind]
+                gateway.urls.path(page_request): answers[page_request.kind]
                 for case in self._cases
                 if case.revalidates is (status == 304)
-                for wanted in case.wanted
+                for page_request in case.requests
             }
             twin.servers[status] = self._servers.start(
                 lambda port, by_path=by_path: bare_pages_command(by_path, port, self._folder)  # type: ignore[misc]
@@ -122,14 +122,14 @@ class Arena:
         urls = Urls(self._visitors, rival_path(rival.path, f"/{_MANIFEST_NAME}"))
         lengths: dict[Kind, int] = {}
         has_manifest = rival.path is folder_path
-        manifest = [Wanted(self._files[0].user, None)] if has_manifest else []
-        for wanted in (*self._files, *manifest):
-            public = Wanted(wanted.user, wanted.file, is_public=True)
-            again = Wanted(wanted.user, wanted.file, revalidates=True)
-            answer = urls.ask(server.port, wanted)
+        manifest = [PageRequest(self._files[0].user, None)] if has_manifest else []
+        for page_request in (*self._files, *manifest):
+            public = PageRequest(page_request.user, page_request.file, is_public=True)
+            again = PageRequest(page_request.user, page_request.file, revalidates=True)
+            answer = urls.ask(server.port, page_request)
             if answer.status != 200:
-                raise ServerFailed(f"{rival.name} answers {answer.status} to {wanted}")
-            lengths |= {wanted.kind: len(answer.content), public.kind: len(answer.content)}
+                raise ServerFailed(f"{rival.name} answers {answer.status} to {page_request}")
+            lengths |= {page_request.kind: len(answer.content), public.kind: len(answer.content)}
             lengths[again.kind] = 0
         return Contender(rival.name, urls, lengths, {200: server, 304: server})
 
@@ -137,9 +137,9 @@ class Arena:
         """The site's files with brotli variants and a manifest: the kept site is not changed."""
         site, shared = self._visitors.site, self._folder / "shared"
         shutil.copytree(site.shared, shared)
-        for wanted in self._files:
-            if wanted.file is not None:
-                file = shared / wanted.file.path
+        for page_request in self._files:
+            if page_request.file is not None:
+                file = shared / page_request.file.path
                 coded = brotli.compress(file.read_bytes(), quality=11)
                 file.with_name(f"{file.name}.br").write_bytes(coded)
         (shared / _MANIFEST_NAME).write_bytes(manifest)

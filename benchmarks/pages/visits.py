@@ -31,7 +31,7 @@ Kind = tuple[File | None, bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PageRequest:
     """One request of a user, by the user's number."""
 
     user: int
@@ -60,24 +60,24 @@ class Visitors:
 
     def page(
         self, number: int, *, is_public: bool = False, revalidates: bool = False
-    ) -> list[Wanted]:
+    ) -> list[PageRequest]:
         """The manifest comes first. What is pinned is never revalidated."""
         files = (
-            Wanted(number, file, is_public=is_public, revalidates=revalidates)
+            PageRequest(number, file, is_public=is_public, revalidates=revalidates)
             for file in self.files(number)
         )
-        return [Wanted(number, None, revalidates=revalidates), *files]
+        return [PageRequest(number, None, revalidates=revalidates), *files]
 
-    def every_file(self) -> list[Wanted]:
+    def every_file(self) -> list[PageRequest]:
         """Each file once by its own URL, asked by the last users who have it."""
-        wanted: dict[File, Wanted] = {}
+        by_file: dict[File, PageRequest] = {}
         population = self.site.population
         number = population.users
-        while len(wanted) < 4 * population.plugins:
+        while len(by_file) < 4 * population.plugins:
             number -= 1
             for file in self.files(number):
-                wanted.setdefault(file, Wanted(number, file))
-        return list(wanted.values())
+                by_file.setdefault(file, PageRequest(number, file))
+        return list(by_file.values())
 
     def token(self, number: int) -> str:
         if number not in self._tokens:
@@ -88,37 +88,37 @@ class Visitors:
 class Urls:
     """What one server is asked: its paths, and the ETags that it gave."""
 
-    def __init__(self, visitors: Visitors, path: Callable[[Wanted], str]) -> None:
+    def __init__(self, visitors: Visitors, path: Callable[[PageRequest], str]) -> None:
         self.visitors = visitors
         self.path = path
         self._etags: dict[tuple[int | None, File | None], str] = {}
         """By user for a manifest, or by file."""
 
-    def request(self, wanted: Wanted) -> Request:
+    def request(self, page_request: PageRequest) -> Request:
         """As a browser sends it; to a public URL it sends no token.
 
         Raises: KeyError, for a revalidation of what was never asked for.
         """
-        token = "" if wanted.is_public else self.visitors.token(wanted.user)
+        token = "" if page_request.is_public else self.visitors.token(page_request.user)
         fields = browser_headers(token)
-        if wanted.revalidates:
-            fields["If-None-Match"] = self._etags[_subject(wanted)]
-        return Request(self.path(wanted), fields)
+        if page_request.revalidates:
+            fields["If-None-Match"] = self._etags[_subject(page_request)]
+        return Request(self.path(page_request), fields)
 
-    def raw(self, wanted: Wanted) -> bytes:
-        return self.request(wanted).raw
+    def raw(self, page_request: PageRequest) -> bytes:
+        return self.request(page_request).raw
 
-    def ask(self, port: int, wanted: Wanted) -> Answer:
+    def ask(self, port: int, page_request: PageRequest) -> Answer:
         """Keeps the ETag. Raises: OSError, http.client.HTTPException; KeyError, as `request`."""
-        request = self.request(wanted)
+        request = self.request(page_request)
         answer = ask(port, request.path, request.headers)
         if (etag := answer.field("etag")) is not None:
-            self._etags[_subject(wanted)] = etag
+            self._etags[_subject(page_request)] = etag
         return answer
 
 
-def _subject(wanted: Wanted) -> tuple[int | None, File | None]:
-    return (None if wanted.file else wanted.user), wanted.file
+def _subject(page_request: PageRequest) -> tuple[int | None, File | None]:
+    return (None if page_request.file else page_request.user), page_request.file
 
 
 class GatewayPaths:
@@ -133,22 +133,22 @@ class GatewayPaths:
             version = plugin["version"]
             self._pins[slug, version], _, _ = plugin["bundlelocation"].partition("/")
 
-    def __call__(self, wanted: Wanted) -> str:
-        file = wanted.file
+    def __call__(self, page_request: PageRequest) -> str:
+        file = page_request.file
         if file is None:
             return "/api/v1/plugins/manifest"
-        if not wanted.is_public:
+        if not page_request.is_public:
             return own_path(file.slug, file.version, file.name)
-        user = self._population.user(wanted.user)
+        user = self._population.user(page_request.user)
         pin = self._pins[file.slug, file.version]
         return f"/api/v1/public/plugins/{user}_{file.slug}/{pin}/{file.name}"
 
 
-def rival_path(path: FilePath, manifest: str) -> Callable[[Wanted], str]:
+def rival_path(path: FilePath, manifest: str) -> Callable[[PageRequest], str]:
     """The URLs of another server, which has the manifest as a file."""
 
-    def of(wanted: Wanted) -> str:
-        file = wanted.file
+    def of(page_request: PageRequest) -> str:
+        file = page_request.file
         return path(file.slug, file.version, file.name) if file else manifest
 
     return of

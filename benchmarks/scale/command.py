@@ -157,9 +157,9 @@ class _Measuring:
         self._sizes.add(population, COMMIT_CPU, [spent / 1000 for spent in measured.cpu_us])
         if measured.failed:
             self._record.remark(f"foreign commit, {people(population)}: {measured.failed}")
-        if measured.told_anything:
+        if measured.anything_changed:
             self._record.remark(
-                f"foreign commit, {people(population)}: {measured.told_anything} of"
+                f"foreign commit, {people(population)}: {measured.anything_changed} of"
                 f" {len(measured.delays_us)} commits to another table made the gateway ask again"
                 " for all that it knows"
             )

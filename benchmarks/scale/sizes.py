@@ -136,7 +136,7 @@ class Commits:
     """Until the gateway has heard."""
     cpu_us: list[float] = field(default_factory=list)
     """Of this process, from the commit until half a second later."""
-    told_anything: int = 0
+    anything_changed: int = 0
     """Times that the gateway heard "anything may have changed"."""
     failed: str = ""
 
@@ -145,7 +145,7 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
     """What one foreign commit costs, to a table `audit_logs` that is made for it and dropped."""
     site = Site(folder, population)
     settings = site.settings()
-    told: asyncio.Queue[Change] = asyncio.Queue()
+    changes: asyncio.Queue[Change] = asyncio.Queue()
     measured = Commits()
     source = SqliteSource(
         settings.sqlite_file,
@@ -155,11 +155,11 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
     )
     with closing(sqlite3.connect(site.database, isolation_level=None, timeout=30)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")
-        listening = asyncio.create_task(source.run(told.put_nowait, lambda: None))
+        listening = asyncio.create_task(source.run(changes.put_nowait, lambda: None))
         try:
-            await _next_news(told, listening)
+            await _next_change(changes, listening)
             for _ in range(commits):
-                await _one_commit(connection, told, listening, measured)
+                await _one_commit(connection, changes, listening, measured)
         except (TimeoutError, SourceEnded) as error:
             measured.failed = str(error) or f"nothing was heard for {_COMMIT_DEADLINE_S:g} s"
         finally:
@@ -175,29 +175,29 @@ class SourceEnded(Exception):
 
 async def _one_commit(
     connection: sqlite3.Connection,
-    told: "asyncio.Queue[Change]",
+    changes: "asyncio.Queue[Change]",
     listening: "asyncio.Task[None]",
     measured: Commits,
 ) -> None:
     await asyncio.sleep(_COMMIT_PAUSE_S)
     connection.execute("INSERT INTO audit_logs DEFAULT VALUES")
     committed_ns, spent_ns = perf_counter_ns(), process_time_ns()
-    change = await _next_news(told, listening)
+    change = await _next_change(changes, listening)
     measured.delays_us.append((perf_counter_ns() - committed_ns) / 1000)
-    measured.told_anything += change == ANYTHING
+    measured.anything_changed += change == ANYTHING
     await asyncio.sleep(_COMMIT_PAUSE_S)
     measured.cpu_us.append((process_time_ns() - spent_ns) / 1000)
 
 
-async def _next_news(told: "asyncio.Queue[Change]", listening: "asyncio.Task[None]") -> Change:
+async def _next_change(changes: "asyncio.Queue[Change]", listening: "asyncio.Task[None]") -> Change:
     """Raises: TimeoutError, SourceEnded."""
-    news = asyncio.create_task(told.get())
+    change = asyncio.create_task(changes.get())
     done, _ = await asyncio.wait(
-        {news, listening}, timeout=_COMMIT_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
+        {change, listening}, timeout=_COMMIT_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
     )
-    if news in done:
-        return news.result()
-    news.cancel()
+    if change in done:
+        return change.result()
+    change.cancel()
     if listening in done:
         raise SourceEnded(f"the source ended: {listening.exception()!r}")
     raise TimeoutError

@@ -19,8 +19,10 @@ from tests.conftest import require_program
 
 pytestmark = pytest.mark.slow
 
-# Options that leave some of the repetitions out, to save time.
+# Options that leave some of the repetitions out: all runs together take a minute and a half.
 OPTIONS = {
+    "scale": ("--users", "2000"),
+    "freshness": ("--repetitions", "4"),
     "serve": ("--cases", "identity,manifest", "--servers", "bare,minimal,uncached"),
     "upstream": ("--cases", "identity"),
 }
