@@ -220,7 +220,7 @@ def finish(site: Site, action: Action, *, is_done: bool) -> None:
 
 
 def the_users(state: State) -> tuple[Any, ...]:
-    """What of a state reaches the user: his rows, if they are listed, and where a rollback goes."""
+    """The part of a state that the user sees: listed rows, and where a rollback goes."""
     document = json.loads(state.document)
     rows = [row for row in state.rows if any(f"'{slug}'" in row for slug in document)]
     listed = []

@@ -137,7 +137,7 @@ DATABASE_OUTAGES: list[Outage] = [
 
 
 class Visitor:
-    """Asks the same again and again from a thread of his own, and notes what he got."""
+    """Asks the same again and again from a thread of its own, and notes the answers."""
 
     def __init__(self, server: Server, *paths: str, user: str = ADA) -> None:
         self._server, self._paths, self._user = server, paths, user
@@ -292,7 +292,7 @@ def test_a_folder_that_is_gone_as_a_whole_is_an_outage_and_no_answer(
 ) -> None:
     """A disk that is not mounted has not said that everybody lost everything."""
     site, server = disturbed
-    newcomer = gone.encode().hex().ljust(32, "0")  # never here, nor was anybody at his version
+    newcomer = gone.encode().hex().ljust(32, "0")  # never here, nor was anybody at their version
     site.publish("Review", f"2.0.{gone}")
     site.give(newcomer, "Review", f"2.0.{gone}")
     paths = (own("Review"), own("Review", "dist/1.js"))

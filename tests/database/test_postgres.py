@@ -68,7 +68,7 @@ server = server_of(AN_HOUR)
 # Serving
 
 
-def test_each_user_gets_his_file(server: Server) -> None:
+def test_each_user_gets_their_file(server: Server) -> None:
     for user, version in ((ADA, b"1.0.0"), (BEN, b"1.0.1")):
         answer = server.get(own("Review"), bearer(user))
         assert (answer.status, answer.body.split()[2]) == (200, version)

@@ -1,4 +1,4 @@
-"""The demo in a real browser: every user's plugins run, at his versions, from the right URLs."""
+"""The demo in a real browser: every user's plugins run, at their versions, from the right URLs."""
 
 import re
 import shutil
@@ -144,7 +144,7 @@ def address_of(user: DemoUser, slug: str) -> str:
 
 
 @each_user
-def test_a_user_sees_exactly_his_plugins_running_at_his_versions(
+def test_users_see_exactly_their_plugins_running_at_their_versions(
     page: Page, demo: Server, user: DemoUser
 ) -> None:
     open_user(page, demo, user)
@@ -153,7 +153,7 @@ def test_a_user_sees_exactly_his_plugins_running_at_his_versions(
         expect_running(page, slug, version)
 
 
-def test_choosing_another_user_shows_his_plugins(page: Page, demo: Server) -> None:
+def test_choosing_another_user_shows_their_plugins(page: Page, demo: Server) -> None:
     open_user(page, demo, ADA)
     expect(page.get_by_test_id(f"user-{ADA.key}")).to_have_attribute("aria-current", "page")
     page.get_by_test_id(f"user-{LIN.key}").click()

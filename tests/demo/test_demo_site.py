@@ -64,7 +64,7 @@ def test_modules_of_a_plugin_have_different_names(folder: Path) -> None:
 
 
 @each_user
-def test_a_users_json_holds_exactly_his_plugins_and_only_metadata(user: DemoUser) -> None:
+def test_a_users_json_holds_exactly_their_plugins_and_only_metadata(user: DemoUser) -> None:
     held = read_json(ROOT / "plugins" / "users" / f"user_{user.id}" / "installed_plugins.json")
     assert set(held) == set(user.versions)
     for entry in held.values():

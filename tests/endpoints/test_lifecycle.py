@@ -76,7 +76,7 @@ def ask(
     return server.request(method, path, bearer(ADA) if headers is None else headers, content)
 
 
-def test_a_user_changes_what_he_has(server: Server, site: Site) -> None:
+def test_users_change_what_they_have(server: Server, site: Site) -> None:
     def done(method: str, action: str, body: Any = b"") -> dict[str, Any]:
         answer = ask(server, method, url("Review", action), body)
         assert (answer.status, answer.json["status"]) == (200, "success"), answer.body

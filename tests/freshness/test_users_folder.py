@@ -178,7 +178,9 @@ def test_a_file_that_is_damaged_installs_nothing_and_one_that_cannot_be_read_cha
     eventually(ada, lambda seen: seen == 200)
 
 
-def test_a_first_file_of_a_user_shows_though_he_was_just_denied(site: Site, server: Server) -> None:
+def test_a_first_file_of_a_user_shows_though_they_were_just_denied(
+    site: Site, server: Server
+) -> None:
     def nobody() -> str:
         return server.get(own("Review"), bearer(NOBODY)).code
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.listeners import CREDENTIALS, ENTRY_URL, Running, three_listeners
 from tests.support.site import ADA, BEN, Site
 from tests.support.sockets import LAST
 from tests.support.urls import MANIFEST, own, public
-from tests.support.ways import CREDENTIALS, ENTRY_URL, Running, two_ways
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def running(site: Site) -> Iterator[Running]:
-    with two_ways(site, GATEWAY__HTTP__CORS_ORIGINS=ORIGIN) as both:
+    with three_listeners(site, GATEWAY__HTTP__CORS_ORIGINS=ORIGIN) as both:
         yield both
 
 

@@ -6,11 +6,11 @@ import struct
 
 import pytest
 
+from tests.support.listeners import ENTRY_URL, user_request
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site
 from tests.support.sockets import LAST, converse, request, statuses
 from tests.support.urls import MANIFEST, own
-from tests.support.ways import ENTRY_URL, user_request
 
 LIVE = "/-/live"
 PROXY_CHAIN = {"GATEWAY__IDENTITY__CHAIN": "proxy"}

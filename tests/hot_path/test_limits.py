@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.listeners import user_request
 from tests.support.memory import MIB, memory_bytes
 from tests.support.server import Server, serving
 from tests.support.site import Site, populated
 from tests.support.sockets import converse, statuses
 from tests.support.urls import own
 from tests.support.waiting import eventually
-from tests.support.ways import user_request
 from tests.support.workers import children
 
 pytestmark = pytest.mark.slow

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.listeners import CREDENTIALS, ENTRY_URL, Running, three_listeners, user_request
 from tests.support.site import BEN, Site
 from tests.support.sockets import LAST
 from tests.support.urls import MANIFEST, own
-from tests.support.ways import CREDENTIALS, ENTRY_URL, Running, two_ways, user_request
 
 DEADLINE_S = 10.0
 
 
 @pytest.fixture(scope="module")
 def running(site: Site) -> Iterator[Running]:
-    with two_ways(site) as both:
+    with three_listeners(site) as both:
         yield both
 
 
@@ -178,14 +178,14 @@ def test_an_idle_connection_is_closed_after_an_answer_at_once_too(running: Runni
 def test_what_is_logged_or_explained_is_left_to_the_application(
     site: Site, environment: dict[str, str]
 ) -> None:
-    with two_ways(site, **environment) as running:
+    with three_listeners(site, **environment) as running:
         for _ in range(3):
             running.ask("ours", user_request(), LAST)
         assert running.app.calls == 6
 
 
 def test_a_limit_of_connections_refuses_what_is_in_memory_too(site: Site) -> None:
-    with two_ways(site, GATEWAY__SERVER__LIMIT_CONCURRENCY="2") as running:
+    with three_listeners(site, GATEWAY__SERVER__LIMIT_CONCURRENCY="2") as running:
         running.warm(user_request())
         address = running.sockets["ours"].getsockname()
         with socket.create_connection(address) as other:

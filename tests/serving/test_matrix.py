@@ -94,7 +94,7 @@ def assert_serves_only(answer: Answer, slug: str, version: str | None) -> None:
 
 @every_user
 @every_plugin
-def test_by_slug_a_user_gets_his_own_version_or_nothing(
+def test_by_slug_users_get_their_own_version_or_nothing(
     server: Server, caller: str, slug: str
 ) -> None:
     user = USERS[caller]
@@ -105,7 +105,7 @@ def test_by_slug_a_user_gets_his_own_version_or_nothing(
 @every_user
 @every_plugin
 @pytest.mark.parametrize("holder", USERS)
-def test_by_database_id_a_user_gets_only_what_his_own_row_names(
+def test_by_database_id_users_get_only_what_their_own_row_names(
     server: Server, caller: str, holder: str, slug: str
 ) -> None:
     user = USERS[caller]
@@ -146,7 +146,7 @@ def test_a_pin_gives_exactly_its_bytes_to_those_who_have_the_plugin(
     user = USERS[caller]
     path = f"{pins[slug, version]}/{ENTRY}"
     has_it = slug in ALLOWED[user]
-    # A row whose version has no folder is still his plugin, so the pin's bytes are his.
+    # A row whose version has no folder is still the user's plugin: they may have the pin's bytes.
     has_it |= user == EMIL and slug == NO_FOLDER
     for plugin in (slug, f"{user}_{slug}"):
         answer = server.get(own(plugin, path), bearer(user))

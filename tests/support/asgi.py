@@ -1,4 +1,4 @@
-"""An ASGI application called directly, as a server would call it."""
+"""Calls an ASGI application in this process, as a server would."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,12 +18,12 @@ HANGS_AFTER_S = 120.0
 
 
 class Client:
-    """Calls an ASGI application directly, as a server would."""
+    """Sends GET requests to one application."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.messages: list[Message] = []
-        """What the last request has got, also where the application failed."""
+        """What the application sent for the last request, also if it raised."""
 
     async def request(
         self,

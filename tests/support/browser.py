@@ -1,4 +1,4 @@
-"""A real Chromium."""
+"""Starts a real Chromium."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _ARGUMENTS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Skips the test, or fails it in CI, where there is none."""
+    """A running browser. Without Chromium the test is skipped; in CI it fails."""
     program = require_program("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)

@@ -1,4 +1,4 @@
-"""Commands in this process: starting Python and its modules is most of a command's time."""
+"""Runs `gateway …` in this process: most of a command's time is the start of Python."""
 
 import os
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def refuse_to_serve(environment: Mapping[str, str], *arguments: str) -> str:
 
 
 def line_of(result: Result) -> str:
-    """What a command that refused said: exit code 2 and one line. Another exception fails."""
+    """The one line of a command that refused with exit code 2. Raises any other exception."""
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert (result.exit_code, result.stdout) == (2, ""), result.output

@@ -1,4 +1,4 @@
-"""Runs one change source over lookups, for tests of what the source tells and confirms."""
+"""Runs one change source over lookups, for tests of what it tells and confirms."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ from gateway.serving.lookups import Lookups
 
 
 class Followed(Protocol):
-    """A source, who hears it, and what it confirms."""
+    """A source, the lookups that it confirms, and a function that hears its changes."""
 
     database: PluginDatabase
     lookups: Lookups

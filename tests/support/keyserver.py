@@ -10,7 +10,7 @@ from typing import Any
 
 
 class KeyServer:
-    """What it answers can be changed while it runs."""
+    """Tests may change its answers while it runs."""
 
     def __init__(self) -> None:
         self.document: bytes | None = b""
@@ -46,7 +46,7 @@ class KeyServer:
                 if keys.document is None:
                     self.close_connection = True
                     return
-                with contextlib.suppress(OSError):  # who asked has given up
+                with contextlib.suppress(OSError):  # the client has given up
                     self.send_response(keys.status)
                     self.send_header("Content-Length", str(len(keys.document)))
                     self.end_headers()

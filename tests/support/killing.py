@@ -1,4 +1,4 @@
-"""A process killed (SIGKILL) at any step of what it does, and how many steps that has.
+"""Kills a process (SIGKILL) at any step of an action, and counts the steps.
 
 The action runs in a forked child: modules are loaded already, and what it changes in memory
 is gone with it. A step is a line of the package `gateway`, in any thread, or an open, rename

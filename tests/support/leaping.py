@@ -1,4 +1,4 @@
-"""`gateway …` whose clocks leap a minute ahead at SIGUSR1: pauses and lifetimes, without waiting.
+"""`gateway …` with clocks that leap a minute ahead at SIGUSR1, so that no test waits that long.
 
 Run as `python -m tests.support.leaping serve …`; it prints `leapt` when a worker has,
 after the supervisor.

@@ -1,4 +1,4 @@
-"""What one user has, changed by the lifecycle and looked at by another program."""
+"""The plugins of one user: the lifecycle changes them, and another program looks at them."""
 
 import asyncio
 import json
@@ -14,15 +14,15 @@ from tests.support.site import ADA, Site
 ENTRY_BYTES = b"window.Review = {};"
 
 
-def publish(site: Site, version: str, slug: str = "Review", **stated: Any) -> None:
-    """A version whose plugin.json states these keys."""
-    metadata = {"slug": slug, "version": version, **stated}
+def publish(site: Site, version: str, slug: str = "Review", **keys: Any) -> None:
+    """Publishes a version whose plugin.json has these keys."""
+    metadata = {"slug": slug, "version": version, **keys}
     files = {"plugin.json": json.dumps(metadata).encode(), "dist/remoteEntry.js": ENTRY_BYTES}
     site.publish(slug, version, files)
 
 
 def forget_use(site: Site, version: str, slug: str = "Review") -> None:
-    """As if nobody had asked for the version's files for long."""
+    """Makes the version look as if nobody had asked for its files for long."""
     (site.plugins / "cache" / "versions" / slug / f"v{version}.used").unlink()
 
 
@@ -43,16 +43,16 @@ class Life:
         self.lifecycle = Lifecycle(self.settings, self.storage, self.told.append)
 
     def install(self, version: str | None = None, slug: str = "Review", **facts: Any) -> Outcome:
-        wanted = None if version is None else Version(version)
-        return asyncio.run(self.lifecycle.install(self.user, Slug(slug), wanted, facts))
+        parsed = None if version is None else Version(version)
+        return asyncio.run(self.lifecycle.install(self.user, Slug(slug), parsed, facts))
 
     def update(self, version: str | None = None, plugin: str = "Review") -> Outcome:
-        wanted = None if version is None else Version(version)
-        return asyncio.run(self.lifecycle.update(self.user, plugin, wanted))
+        parsed = None if version is None else Version(version)
+        return asyncio.run(self.lifecycle.update(self.user, plugin, parsed))
 
     def rollback(self, version: str | None = None, plugin: str = "Review") -> Outcome:
-        wanted = None if version is None else Version(version)
-        return asyncio.run(self.lifecycle.rollback(self.user, plugin, wanted))
+        parsed = None if version is None else Version(version)
+        return asyncio.run(self.lifecycle.rollback(self.user, plugin, parsed))
 
     def enable(self, plugin: str = "Review", *, enabled: bool = True) -> Outcome:
         return asyncio.run(self.lifecycle.set_enabled(self.user, plugin, enabled=enabled))
@@ -78,7 +78,7 @@ class Life:
         return json.loads(self.modules(slug)[name]["config_fields"])
 
     def configure(self, name: str, value: object, slug: str = "Review") -> None:
-        """As the application writes a user's configuration; text is written as it is."""
+        """Writes a module's configuration as the application does. Text is written as it is."""
         text = value if isinstance(value, str | None) else json.dumps(value)
         self.site.execute(
             "UPDATE module SET config_fields = ? WHERE name = ? AND plugin_id = ?",
@@ -92,15 +92,15 @@ class Life:
     def entry(self, slug: str = "Review") -> dict[str, Any]:
         document = self.document()
         assert document is not None
-        found: dict[str, Any] = document[slug]
-        return found
+        entry: dict[str, Any] = document[slug]
+        return entry
 
     def metadata(self, slug: str = "Review") -> dict[str, Any]:
-        found: dict[str, Any] = self.entry(slug)["installation_metadata"]
-        return found
+        metadata: dict[str, Any] = self.entry(slug)["installation_metadata"]
+        return metadata
 
     def everything(self) -> tuple[Any, ...]:
-        """All rows of all users, and this user's file: equal before and after means untouched."""
+        """All rows of all users and this user's file, to see that nothing was touched."""
         file = self.site.installations_file(self.user)
         return (
             sorted(map(repr, self.site.query("SELECT * FROM plugin"))),

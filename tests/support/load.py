@@ -1,4 +1,4 @@
-"""Clients that ask without a pause while something happens to the server."""
+"""Clients that send requests all the time while a test does something to the server."""
 
 import contextlib
 import http.client
@@ -15,27 +15,27 @@ Connect = Callable[[], http.client.HTTPConnection]
 
 @dataclass(slots=True)
 class Load:
-    """What the clients got; a request that got no whole answer is a failure."""
+    """The answers that the clients got. A request without a whole answer is a failure."""
 
     answers: Counter[bytes] = field(default_factory=Counter)
-    """By body; by status, where it is not 200."""
+    """How many answers had each body; answers other than 200 count by their status."""
     failures: list[str] = field(default_factory=list)
     closes: int = 0
-    """Answers that ended their connection."""
+    """How many answers ended their connection."""
 
     @property
     def total(self) -> int:
         return self.answers.total()
 
     def goes_on(self, requests: int = 50) -> None:
-        """Waits until so many more have been answered."""
+        """Waits until this many more requests have been answered."""
         enough = self.total + requests
         eventually(lambda: self.total, lambda total: total >= enough)
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One kind of client; `pause_s` between requests."""
+    """One client. It waits `pause_s` after each request."""
 
     connect: Connect
     path: str

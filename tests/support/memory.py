@@ -1,4 +1,4 @@
-"""The memory of a running server."""
+"""Measures the memory of a running server (Linux)."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ MIB = 2**20
 
 
 def memory_bytes(server: Server) -> int:
-    """Resident, of the supervisor and its workers; Linux."""
+    """Resident memory of the supervisor and its workers."""
     return sum(_resident(pid) for pid in (server.process.pid, *children(server.process.pid)))
 
 

@@ -1,4 +1,4 @@
-"""Applications of somebody else, with the gateway mounted in them; for `uvicorn --factory`."""
+"""Applications that have the gateway mounted in them, as factories for `uvicorn --factory`."""
 
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -13,7 +13,7 @@ from gateway import Gateway, create_app, load_settings
 from tests.support.server import Server, listening
 
 PREFIX = "/assets/of plugins"
-"""Holds a space: a prefix is text in one place and percent-encoded in another."""
+"""It has a space, because a prefix is text in some places and percent-encoded in others."""
 URL_PREFIX = "/assets/of%20plugins"
 _SECOND = "SECOND_"
 
@@ -33,12 +33,12 @@ def serving_mounted(
 
 
 def with_running() -> Starlette:
-    """Runs the gateway in its own lifespan, as the gateway asks for."""
+    """An application whose lifespan runs the gateway, as the documentation asks."""
     return _host({PREFIX: create_app(load_settings())}, run=True)
 
 
 def without_running() -> Starlette:
-    """Has forgotten to."""
+    """An application that forgets to run the gateway."""
     return _host({PREFIX: create_app(load_settings())}, run=False)
 
 

@@ -1,4 +1,4 @@
-"""For tests of who tells of changes: which of the others are silent."""
+"""Settings that silence sources of changes, so that a test sees one of them alone."""
 
 from collections.abc import Callable
 
@@ -11,15 +11,15 @@ AN_HOUR = {
     for cache in ("INSTALLATIONS", "VERSIONS")
     for setting in ("TTL", "NEGATIVE_TTL")
 }
-"""No lookup ends by its lifetime, on however slow a machine: only by news."""
+"""Lookups are stale only after a change is told: no lifetime ends, on however slow a machine."""
 UNWATCHED = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
-"""Nobody notices what other programs change."""
+"""No source looks for changes by other programs."""
 QUIET = {**AN_HOUR, **UNWATCHED, "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600"}
-"""Nothing that is cached ends, except by what the test itself tells."""
+"""A cached value ends only if the test itself tells of a change."""
 
 
 def version_for(server: Server, user: str, slug: str = "Review") -> Callable[[], str]:
-    """Asks for the version that the user gets; the code of the refusal, if they get none."""
+    """A function that returns the version the user gets, or the code of the refusal."""
 
     def ask() -> str:
         answer = server.get(own(slug), bearer(user))

@@ -1,4 +1,4 @@
-"""A real nginx in front of a running gateway, on a free port."""
+"""Starts a real nginx in front of a running gateway, on a free port."""
 
 import grp
 import os
@@ -53,7 +53,7 @@ def nginx_before(
 def nginx_with(
     nginx: str, folder: Path, content: str, port: int
 ) -> "Iterator[subprocess.Popen[str]]":
-    """`content`: of the block http, with a server on `port`."""
+    """`content` goes into the block http; it has a server on `port`."""
     folder.mkdir(parents=True)
     config = folder / "nginx.conf"
     # Another user could not read pytest's folders, which are private.

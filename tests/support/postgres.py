@@ -1,4 +1,4 @@
-"""A real PostgreSQL in a temporary folder, on a free port, and sites whose tables are in it."""
+"""Starts a real PostgreSQL on a free port, and makes sites whose tables are in it."""
 
 import asyncio
 import itertools
@@ -36,12 +36,12 @@ def find_binaries() -> Path | None:
     on_path = shutil.which("initdb")
     if on_path is not None:
         return Path(on_path).resolve().parent
-    found = [path.parent for path in _DEBIAN.glob("*/bin/initdb")]
-    return max(found, key=lambda path: int(path.parent.name), default=None)
+    folders = [path.parent for path in _DEBIAN.glob("*/bin/initdb")]
+    return max(folders, key=lambda path: int(path.parent.name), default=None)
 
 
 class Postgres:
-    """A server of our own."""
+    """A server that this test run owns."""
 
     def __init__(self, binaries: Path, folder: Path) -> None:
         self._binaries = binaries
@@ -59,14 +59,14 @@ class Postgres:
                   f"--log={self._log}")  # fmt: skip
 
     def stop(self) -> None:
-        """At once: open connections are broken."""
+        """Stops at once, and breaks open connections."""
         self._run("pg_ctl", "stop", "--wait", "--silent", "--mode=fast", f"--pgdata={self._folder}")
 
     def url(self, database: str) -> str:
         return f"postgresql://{_ROLE}@127.0.0.1:{self._port}/{database}"
 
     def new_database(self) -> str:
-        """Its URL; empty."""
+        """The URL of a new, empty database."""
         name = next(self._names)
         execute(self.url("postgres"), f"CREATE DATABASE {name}")
         return self.url(name)
@@ -106,7 +106,7 @@ def running_postgres(binaries: Path) -> Iterator[Postgres]:
 
 
 def execute(url: str, *statements: str) -> list[Any]:
-    """Each on its own, in a session of another program; rows of the last."""
+    """Runs the statements one by one in another session. Returns the rows of the last."""
 
     async def run() -> list[Any]:
         connection = await asyncpg.connect(url)
@@ -122,7 +122,7 @@ def execute(url: str, *statements: str) -> list[Any]:
 
 
 class PostgresSite(Site):
-    """The folders as ever, the application's tables in PostgreSQL."""
+    """A site whose tables are in PostgreSQL."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.url = url

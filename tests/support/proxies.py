@@ -1,4 +1,4 @@
-"""Real reverse proxies in front of a gateway, configured by `gateway proxy-config`."""
+"""Starts real reverse proxies, configured by `gateway proxy-config`, in front of a gateway."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.nginx import free_port, nginx_with, wait_until_listening
 from tests.support.server import Server
 
 DELIVERY = {"proxy": "direct", "accel": "accel", "authorize": "authorize"}
-"""The `delivery.mode` that each mode of a proxy wants."""
+"""The `delivery.mode` that each mode of a proxy needs."""
 
 
 def printed(environment: Mapping[str, str], proxy: str, mode: str, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""The gateway as a user runs it: a subprocess, spoken to over sockets that tidy nothing up."""
+"""Runs `gateway` as a subprocess, as operators do, and sends it HTTP requests."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The machine word of an error."""
+        """The machine word of a refusal."""
         return str(self.json["code"])
 
 
@@ -62,13 +62,13 @@ class Server:
         self.output = output
 
     def connection(self) -> http.client.HTTPConnection:
-        """To be closed by who asked for it."""
+        """A new connection, which the caller closes."""
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
-        """`path` goes out exactly as given, on a connection of its own."""
+        """Sends `path` exactly as given, on a new connection."""
         connection = self.connection()
         try:
             connection.request(method, path, body or None, dict(headers or {}))
@@ -160,7 +160,7 @@ def server_of(
 def listening(
     environment: Mapping[str, str], *arguments: str, descriptors: int | str | None = None
 ) -> Iterator[Server]:
-    """`python …`, which says on which port it listens, until the block ends."""
+    """Runs `python …`, which prints the port that it listens on, until the block ends."""
     limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
     process = subprocess.Popen(
         [*limited, sys.executable, *_STRICT, *arguments],
@@ -187,7 +187,7 @@ def listening(
 def run_cli(
     environment: Mapping[str, str], *arguments: str, cwd: Any = None
 ) -> "subprocess.CompletedProcess[str]":
-    """`gateway …` to its end; one that does not end has exit code -9."""
+    """Runs `gateway …` to its end. It is killed after 30 s, and then has exit code -9."""
     command = ["timeout", "-s", "KILL", "30", sys.executable, "-m", "gateway", *arguments]
     return subprocess.run(
         command,
@@ -200,7 +200,7 @@ def run_cli(
 
 
 def the_line_of(result: "subprocess.CompletedProcess[str]") -> str:
-    """What a command that refused to go on said: exit code 2 and one line, no traceback."""
+    """The one line of a command that refused with exit code 2, without a traceback."""
     said = f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}"
     assert result.returncode == 2, said
     assert result.stdout == "", said
@@ -215,7 +215,7 @@ def clean_environment() -> dict[str, str]:
 
 def _wait_for_port(process: "subprocess.Popen[str]", output: list[str]) -> int:
     """Reads the server's lines in a thread, for as long as it runs, until it names its port."""
-    found = threading.Event()
+    is_known = threading.Event()
     ports: list[int] = []
 
     def read() -> None:
@@ -225,12 +225,12 @@ def _wait_for_port(process: "subprocess.Popen[str]", output: list[str]) -> int:
                 output.append(line)
                 if not ports and (match := _LISTENING.search(line)):
                     ports.append(int(match[1] or match[2] or 0))
-                    found.set()
+                    is_known.set()
         except ValueError:  # closed at the end of the test
             pass
-        found.set()
+        is_known.set()
 
     threading.Thread(target=read, daemon=True).start()
-    if not found.wait(START_DEADLINE_S) or not ports:
+    if not is_known.wait(START_DEADLINE_S) or not ports:
         raise AssertionError("the server did not start:\n" + "".join(output))
     return ports[0]

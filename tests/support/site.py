@@ -1,4 +1,4 @@
-"""A site on disk as BrainDrive-Core makes it: its tables, its folders, its JSON files."""
+"""Makes sites as BrainDrive-Core does: tables, folders and JSON files."""
 
 import json
 import sqlite3
@@ -91,7 +91,7 @@ class Site:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else can read the database, as while the application commits."""
+        """Locks the database against all readers, as the application does while it commits."""
         with closing(sqlite3.connect(self.database)) as connection:
             connection.execute("BEGIN EXCLUSIVE")
             yield
@@ -100,7 +100,7 @@ class Site:
     def publish(
         self, slug: str, version: str, files: Mapping[str, str | bytes] | None = None
     ) -> Path:
-        """Files of a version; by default an entry that names slug and version."""
+        """Writes the files of a version; by default they name its slug and version."""
         folder = self.version_folder(slug, version)
         if files is None:
             files = {

@@ -1,4 +1,4 @@
-"""What a client of raw bytes sees: no library that tidies up what it sends or receives."""
+"""A client of raw bytes: no library tidies up what it sends or receives."""
 
 import re
 import socket
@@ -34,15 +34,15 @@ def converse(
 
 
 def statuses(received: bytes) -> list[int]:
-    """Of the answers, in order; to requests other than HEAD."""
-    found = []
+    """The status of each answer, in order. No answer may be to a HEAD request."""
+    numbers = []
     while received:
         head, _, rest = received.partition(b"\r\n\r\n")
         line, *fields = head.split(b"\r\n")
-        found.append(int(line.split(b" ")[1]))
+        numbers.append(int(line.split(b" ")[1]))
         lengths = [int(field.partition(b":")[2]) for field in fields if field.startswith(_LENGTH)]
         received = rest[sum(lengths) :]
-    return found
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The sources of a gateway in this process: what it asks of them is written down, and can wait."""
+"""Watches what a gateway in this process asks of its sources, and can make it wait."""
 
 import asyncio
 import threading

@@ -34,7 +34,7 @@ class Recorder:
 
 
 def _request(connection: socket.socket) -> bytes:
-    """Head, body and trailers, or as much as came before the deadline."""
+    """The head, the body and the trailers, or what came of them before the deadline."""
     received = b""
     with contextlib.suppress(TimeoutError):
         while not is_whole(received) and (chunk := connection.recv(65536)):

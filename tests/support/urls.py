@@ -44,7 +44,7 @@ def pin_of(server: Server, user: str, slug: str) -> str:
 
 
 class Question(NamedTuple):
-    """What a request for a file consists of."""
+    """The URL and the headers of a request for a file."""
 
     url: str
     headers: dict[str, str]

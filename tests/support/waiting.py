@@ -1,4 +1,4 @@
-"""Waiting for what must come to pass: a condition and a deadline, never a fixed sleep.
+"""Waits for a condition until a deadline, so that no test sleeps for a fixed time.
 
 The deadline only ends a test that hangs. It is long, because a busy machine is no reason to fail;
 how soon something happens is measured by the benchmarks.
@@ -35,7 +35,7 @@ def for_a_while(duration_s: float) -> Iterator[None]:
 
 
 async def until_answer(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
-    """The same in an event loop, which goes on meanwhile."""
+    """The same for a coroutine; the event loop goes on meanwhile."""
     end = time.monotonic() + DEADLINE_S
     while not holds(answer := await ask()):
         assert time.monotonic() < end, f"not within {DEADLINE_S} s; the last answer was {answer}"

@@ -1,4 +1,4 @@
-"""The workers of one server, each on a connection of its own (Linux's /proc)."""
+"""Speaks to each worker of a server on a connection of its own (Linux: reads /proc)."""
 
 import contextlib
 import http.client
@@ -54,16 +54,16 @@ def each_worker(server: Server, count: int) -> Iterator[list[Worker]]:
     """Connections are made until every one of `count` workers has accepted one."""
     eventually(lambda: server.output.count(_STARTED), lambda started: started == count)
     with contextlib.ExitStack() as stack:
-        found: dict[int, Worker] = {}
+        workers: dict[int, Worker] = {}
         for _ in range(_LISTEN_BACKLOG):
             for connection in [_connected(server.port) for _ in range(count)]:
                 worker = Worker(server, _accepted_by(connection, server), connection)
                 stack.callback(worker.close)
-                found.setdefault(worker.pid, worker)
-            if len(found) == count:
+                workers.setdefault(worker.pid, worker)
+            if len(workers) == count:
                 break
-        assert len(found) == count, f"only {len(found)} of {count} workers accept connections"
-        yield list(found.values())
+        assert len(workers) == count, f"only {len(workers)} of {count} workers accept connections"
+        yield list(workers.values())
 
 
 def _connected(port: int) -> http.client.HTTPConnection:

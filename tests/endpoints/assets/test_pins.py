@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_page_that_loaded_the_old_version_keeps_getting_it(server: Server) -> None:
-    """Ben is at 1.0.1; the pin is of the 1.0.0 that he had."""
+    """Ben is at 1.0.1; the pin is of the 1.0.0 that Ben had before."""
     old = f"{pin_of(server, ADA, 'Review')}/dist/1.js"
     for url, headers in (
         (own("Review", old), bearer(BEN)),

@@ -81,7 +81,7 @@ def test_an_untrusted_peer_is_not_believed_whatever_it_claims(
     assert_is(ask(distrustful, {**headers, **bearer(BEN)}), BEN)
 
 
-def test_in_development_the_caller_says_who_he_is(chained: Server) -> None:
+def test_in_development_callers_say_who_they_are(chained: Server) -> None:
     assert_is(ask(chained, {"X-Dev-User": BEN}), BEN)
     assert_is(ask(chained, query=f"?dev_user={BEN}"), BEN)
     assert_is(ask(chained, query=f"?v=1&dev_user={UUID(BEN)}"), BEN)

@@ -69,7 +69,7 @@ def test_rollback_to_a_version_by_name_forgets_those_after_it(life: Life) -> Non
         life.rollback()
 
 
-def test_rollback_to_a_version_he_never_had_needs_its_name_alone(life: Life) -> None:
+def test_rollback_to_a_version_the_user_never_had_needs_its_name_alone(life: Life) -> None:
     for version in ("0.9.0", "1.0.0"):
         publish(life.site, version)
     life.install("1.0.0")
@@ -129,7 +129,7 @@ def test_odd_earlier_versions_are_passed_over(life: Life, odd: Any) -> None:
 
 
 @pytest.mark.parametrize("command", ["update", "rollback"])
-def test_what_he_does_not_have_cannot_be_moved(both: Life, command: str) -> None:
+def test_a_plugin_that_the_user_does_not_have_cannot_be_moved(both: Life, command: str) -> None:
     publish(both.site, "1.0.0")
     with pytest.raises(UnknownPlugin):
         getattr(both, command)("1.0.0")

@@ -20,23 +20,18 @@ from gateway.hot_path.protocol import protocol_for
 from gateway.processes.server import uvicorn_options
 from gateway.settings import load_settings
 from tests.support import sockets
+from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sockets import LAST, converse
 from tests.support.urls import own
 from tests.support.waiting import eventually
 
-# Nothing but what a test does ends an answer.
-_LASTING = {
-    "GATEWAY__CACHE__INSTALLATIONS__TTL": "3600",
-    "GATEWAY__CACHE__VERSIONS__TTL": "3600",
-    "GATEWAY__CACHE__ASSETS__REVALIDATE": "3600",
-}
 ENTRY_URL = own("Review")
 CREDENTIALS = {user: bearer(user)["Authorization"] for user in (ADA, BEN)}
 
 
-class Called:
-    """The gateway, counting how often a server calls it as an application."""
+class Counted:
+    """The gateway; counts how often a server calls it as an application."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
@@ -47,8 +42,8 @@ class Called:
         await self.gateway(scope, receive, send)
 
 
-class LongWay:
-    """The gateway, answering nothing at once."""
+class AnswersLater:
+    """The gateway; nothing is answered at once."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -62,7 +57,7 @@ class LongWay:
 class Running:
     """The listeners' sockets, and what they share."""
 
-    app: Called
+    app: Counted
     ours: uvicorn.Server
     sockets: dict[str, socket.socket] = field(default_factory=dict)
 
@@ -86,10 +81,10 @@ class Running:
 
 
 @contextmanager
-def two_ways(site: Site, **environment: str) -> Iterator[Running]:
-    settings = load_settings(environ={**site.environment, **_LASTING, **environment})
+def three_listeners(site: Site, **environment: str) -> Iterator[Running]:
+    settings = load_settings(environ={**site.environment, **QUIET, **environment})
     gateway = create_app(settings)
-    app = Called(gateway)
+    app = Counted(gateway)
     options: dict[str, Any] = {
         **uvicorn_options(settings, "warning"),
         "lifespan": "off",
@@ -99,7 +94,7 @@ def two_ways(site: Site, **environment: str) -> Iterator[Running]:
     ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
     # Requests that are logged go to the application; the level keeps the lines back.
     logged = {**options, "access_log": True}
-    long = uvicorn.Server(uvicorn.Config(LongWay(gateway), http=protocol, **logged))
+    long = uvicorn.Server(uvicorn.Config(AnswersLater(gateway), http=protocol, **logged))
     theirs = uvicorn.Server(uvicorn.Config(app, http="httptools", **options))
     running = Running(app, ours)
     for name in ("ours", "long", "theirs"):
