@@ -254,12 +254,12 @@ def test_new_users_do_not_pile_up_before_a_source_that_does_not_answer(
             assert {status(answer) for answer in await ask_all(range(200))} == {503}
             # All of them waited together; one after the other, they would wait for a minute.
             assert time.monotonic() - began < 100 * QUERY_TIMEOUT_S
-            asked, began = database.asked, time.monotonic()
+            asked, began = database.count, time.monotonic()
             refused = await ask_all(range(200, 400))
             assert {status(answer) for answer in refused} == {503}
             assert {fields(answer)[b"retry-after"] for answer in refused} == {b"1"}
             # The circuit is open: one may ask after each pause.
-            assert database.asked - asked <= (time.monotonic() - began) / PAUSE_S + 1
+            assert database.count - asked <= (time.monotonic() - began) / PAUSE_S + 1
         await until_answer(lambda: ask_all(range(1)), lambda answers: status(answers[0]) == 404)
 
     with_gateway(site, scenario, **SETTINGS)
@@ -405,7 +405,7 @@ def test_a_slow_database_delays_only_those_who_were_never_here(
         while not is_out_of_date():
             assert status(await client.request(ENTRY)) == 200
             await asyncio.sleep(0.005)
-        assert database.asked == 2
+        assert database.count == 2
         cold = asyncio.create_task(client.request(ENTRY, BEN))
         for _ in range(20):
             assert status(await client.request(ENTRY)) == 200
@@ -477,11 +477,11 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
         with file_gone_:
             gateway.core.invalidation.apply(ANYTHING)
             assert await all_statuses() == {200}
-            asked = database.asked
+            asked = database.count
             began = time.monotonic()
             while (now := time.monotonic()) < began + 1.5:
                 assert await all_statuses() == {200}
-            assert database.asked - asked <= (now - began) / PAUSE_S + 2
+            assert database.count - asked <= (now - began) / PAUSE_S + 2
         while gateway.core.database.failing_for_s is not None:
             assert await all_statuses() == {200}
 
@@ -536,6 +536,6 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
                 assert await asyncio.gather(*asking) == [each] * connections
             server.should_exit = True
             await serve
-            assert (queries.asked, files.read) == (1, [ADA])
+            assert (queries.count, files.read) == (1, [ADA])
 
     asyncio.run(main())

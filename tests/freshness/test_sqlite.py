@@ -316,7 +316,7 @@ def test_polling_may_be_turned_off(site: Site, monkeypatch: pytest.MonkeyPatch) 
 # What is taken back before the next look
 
 
-class Held:
+class Gates:
     """The source's looks at the counter, and the users' queries: each goes on when it may."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
@@ -354,16 +354,16 @@ class Held:
         await self.until("looking")
 
 
-HeldScenario = Callable[[Gateway, Client, Held], Awaitable[None]]
+GatesScenario = Callable[[Gateway, Client, Gates], Awaitable[None]]
 
 
-def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: HeldScenario) -> None:
+def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: GatesScenario) -> None:
     async def prepared(gateway: Gateway, client: Client) -> None:
-        held = Held(monkeypatch, gateway)
-        await held.two_looks()
+        gates = Gates(monkeypatch, gateway)
+        await gates.two_looks()
         try:
-            await scenario(gateway, client, held)
-            await held.two_looks()
+            await scenario(gateway, client, gates)
+            await gates.two_looks()
             assert b"1.0.0" in body(await client.request(ENTRY))
             assert b"1.0.0" in body(await client.request(ENTRY))
         finally:
@@ -376,8 +376,8 @@ def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: HeldScena
 def test_what_was_read_and_landed_before_it_was_taken_back_is_read_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
-        await held.no_look()
+    async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
+        await gates.no_look()
         commit(site, "1.0.1")
         assert b"1.0.1" in body(await client.request(ENTRY))
         commit(site, "1.0.0")
@@ -390,14 +390,14 @@ def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
 ) -> None:
     """Its load is older than the last look at which nothing had changed."""
 
-    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
-        held.queries.may_run.clear()
+    async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
+        gates.queries.may_run.clear()
         asking = asyncio.create_task(client.request(ENTRY))
-        await until(lambda: held.queries.asked)
-        await held.two_looks()
-        await held.no_look()
+        await until(lambda: gates.queries.count)
+        await gates.two_looks()
+        await gates.no_look()
         commit(site, "1.0.1")
-        held.queries.may_run.set()
+        gates.queries.may_run.set()
         assert b"1.0.1" in body(await asking)
         commit(site, "1.0.0")
 
@@ -407,15 +407,15 @@ def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
 def test_what_was_read_before_it_was_taken_back_and_landed_after_the_look_is_not_kept(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
-        await held.no_look()
+    async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
+        await gates.no_look()
         commit(site, "1.0.1")
-        held.queries.may_return.clear()
+        gates.queries.may_return.clear()
         asking = asyncio.create_task(client.request(ENTRY))
-        await held.queries.until_answered(1)
+        await gates.queries.until_answered(1)
         commit(site, "1.0.0")
-        await held.two_looks()
-        held.queries.may_return.set()
+        await gates.two_looks()
+        gates.queries.may_return.set()
         assert b"1.0.1" in body(await asking)  # asked while that was the truth
 
     taking_back(monkeypatch, site, scenario)
@@ -426,14 +426,14 @@ def test_what_was_read_while_a_look_found_nothing_is_read_again(
 ) -> None:
     """The look read the counter before the commit, and hears of it afterwards."""
 
-    async def scenario(_gateway: Gateway, client: Client, held: Held) -> None:
-        held.counters_go_on.clear()
-        await held.until("looked")
+    async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
+        gates.counters_go_on.clear()
+        await gates.until("looked")
         commit(site, "1.0.1")
         assert b"1.0.1" in body(await client.request(ENTRY))
-        held.looks_go_on.clear()
-        held.counters_go_on.set()
-        await held.until("looking")
+        gates.looks_go_on.clear()
+        gates.counters_go_on.set()
+        await gates.until("looking")
         commit(site, "1.0.0")
 
     taking_back(monkeypatch, site, scenario)
@@ -442,12 +442,12 @@ def test_what_was_read_while_a_look_found_nothing_is_read_again(
 def test_what_was_read_between_two_looks_and_is_right_is_not_read_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, held: Held) -> None:
-        await held.no_look()
+    async def scenario(gateway: Gateway, client: Client, gates: Gates) -> None:
+        await gates.no_look()
         login(site, "somebody@example.org")
         assert b"1.0.0" in body(await client.request(ENTRY))
         loads = gateway.core.lookups.records.counters.loads
-        await held.two_looks()
+        await gates.two_looks()
         assert b"1.0.0" in body(await client.request(ENTRY))
         assert gateway.core.lookups.records.counters.loads == loads
 
@@ -457,13 +457,13 @@ def test_what_was_read_between_two_looks_and_is_right_is_not_read_again(
 def test_what_was_read_before_the_last_look_is_not_read_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, held: Held) -> None:
+    async def scenario(gateway: Gateway, client: Client, gates: Gates) -> None:
         assert b"1.0.0" in body(await client.request(ENTRY))
-        await held.two_looks()
-        await held.no_look()
+        await gates.two_looks()
+        await gates.no_look()
         commit(site, "1.0.1")
         commit(site, "1.0.0")
-        await held.two_looks()
+        await gates.two_looks()
         loads = gateway.core.lookups.records.counters.loads
         assert b"1.0.0" in body(await client.request(ENTRY))
         assert gateway.core.lookups.records.counters.loads == loads

@@ -270,7 +270,7 @@ def test_users_that_are_not_active_cost_nothing_at_the_start_or_later(tmp_path: 
 # The sweep alone, over real files, with a clock of the test's own
 
 
-class Swept:
+class Sweep:
     """Counts what is asked of the disk: `read` files, and files that were only `looked_at`."""
 
     def __init__(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,14 +318,14 @@ class Swept:
         return entry.confirmed_at
 
 
-SweptScenario = Callable[[Swept], Awaitable[None]]
+SweepScenario = Callable[[Sweep], Awaitable[None]]
 
 
-def sweeping(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: SweptScenario) -> None:
+def sweeping(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: SweepScenario) -> None:
     async def main() -> None:
-        swept = Swept(site, monkeypatch)
-        async with swept.running():
-            await scenario(swept)
+        sweep = Sweep(site, monkeypatch)
+        async with sweep.running():
+            await scenario(sweep)
 
     asyncio.run(main())
 
@@ -343,19 +343,19 @@ def test_whoever_is_active_is_confirmed_up_to_max_age_and_then_read_again(
 ) -> None:
     """Also a user who has no file."""
 
-    async def scenario(swept: Swept) -> None:
+    async def scenario(sweep: Sweep) -> None:
         if user == NOBODY:
-            swept.lookups.file_reader._allow_missing = True  # nothing is negative then
-        await swept.load(user)
+            sweep.lookups.file_reader._allow_missing = True  # nothing is negative then
+        await sweep.load(user)
         for _ in range(44):
-            swept.now_s += 6
-            await swept.confirmed(user)
-        assert swept.users.counters.loads == 1
-        swept.now_s += 36  # 300 since the load
-        assert not swept.use(user)
-        await swept.load(user)
-        assert swept.read == [user, user]
-        assert swept.told == []
+            sweep.now_s += 6
+            await sweep.confirmed(user)
+        assert sweep.users.counters.loads == 1
+        sweep.now_s += 36  # 300 since the load
+        assert not sweep.use(user)
+        await sweep.load(user)
+        assert sweep.read == [user, user]
+        assert sweep.told == []
 
     sweeping(site, monkeypatch, scenario)
 
@@ -364,18 +364,18 @@ def test_whoever_is_active_is_confirmed_up_to_max_age_and_then_read_again(
 def test_whoever_is_idle_costs_no_look_and_their_next_use_one_and_no_reading(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(swept: Swept) -> None:
+    async def scenario(sweep: Sweep) -> None:
         for user in (ADA, BEN):
-            await swept.load(user)
+            await sweep.load(user)
         for _ in range(3):  # three sweeps, for Ben alone
-            swept.now_s += 4
-            await swept.confirmed(BEN)
-        assert set(swept.looked_at) == {BEN}
-        assert not swept.use(ADA)
-        before = swept.users.peek(UserId(ADA))
+            sweep.now_s += 4
+            await sweep.confirmed(BEN)
+        assert set(sweep.looked_at) == {BEN}
+        assert not sweep.use(ADA)
+        before = sweep.users.peek(UserId(ADA))
         assert before is not None
-        assert await swept.load(ADA) is before.value
-        assert (swept.looked_at.count(ADA), swept.read.count(ADA)) == (1, 1)
+        assert await sweep.load(ADA) is before.value
+        assert (sweep.looked_at.count(ADA), sweep.read.count(ADA)) == (1, 1)
 
     sweeping(site, monkeypatch, scenario)
 
@@ -384,13 +384,13 @@ def test_whoever_is_idle_costs_no_look_and_their_next_use_one_and_no_reading(
 def test_whoever_is_idle_is_told_of_at_their_next_use_though_their_entry_was_fresh(
     site: Site, ada: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(swept: Swept) -> None:
-        await swept.load(ADA)
+    async def scenario(sweep: Sweep) -> None:
+        await sweep.load(ADA)
         ada.write_bytes(ONLY_EYES)
-        swept.now_s += 6
-        assert swept.use(ADA)
-        await until(lambda: swept.told == [ADA])
-        assert (await swept.load(ADA)).installations.slugs == ("Eyes",)
+        sweep.now_s += 6
+        assert sweep.use(ADA)
+        await until(lambda: sweep.told == [ADA])
+        assert (await sweep.load(ADA)).installations.slugs == ("Eyes",)
 
     sweeping(site, monkeypatch, scenario)
 
@@ -400,19 +400,19 @@ def test_a_file_that_is_young_when_it_is_read_is_not_confirmed_and_is_read_again
 ) -> None:
     """Its next writer may leave it with the same facts: clocks of file systems tick slowly."""
 
-    async def scenario(swept: Swept) -> None:
+    async def scenario(sweep: Sweep) -> None:
         ada.write_bytes(REVIEW_AND_EYES)
-        loaded = await swept.load(ADA)
-        swept.now_s += 6
-        assert swept.use(ADA)
-        await until(lambda: swept.looked_at == [ADA])
-        swept.now_s += 4
-        assert not swept.use(ADA)
+        loaded = await sweep.load(ADA)
+        sweep.now_s += 6
+        assert sweep.use(ADA)
+        await until(lambda: sweep.looked_at == [ADA])
+        sweep.now_s += 4
+        assert not sweep.use(ADA)
         monkeypatch.setattr("gateway.serving.file_reader._SETTLED_NS", 0)
-        assert await swept.load(ADA) is not loaded
-        assert swept.read == [ADA, ADA]
-        swept.now_s += 6
-        await swept.confirmed(ADA)
+        assert await sweep.load(ADA) is not loaded
+        assert sweep.read == [ADA, ADA]
+        sweep.now_s += 6
+        await sweep.confirmed(ADA)
 
     sweeping(site, monkeypatch, scenario)
 
@@ -421,27 +421,27 @@ def test_a_file_that_is_young_when_it_is_read_is_not_confirmed_and_is_read_again
 def test_a_file_that_cannot_be_looked_at_is_not_confirmed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(swept: Swept) -> None:
+    async def scenario(sweep: Sweep) -> None:
         for user in (ADA, BEN):
-            await swept.load(user)
+            await sweep.load(user)
         look = users_folder.UsersFolder.fingerprint
 
         def failing(files: users_folder.UsersFolder, user: UserId) -> Fingerprint | None:
             if user == ADA:
-                swept.looked_at.append(user)
+                sweep.looked_at.append(user)
                 raise StorageError("the disk failed")
             return look(files, user)
 
         monkeypatch.setattr(users_folder.UsersFolder, "fingerprint", failing)
-        swept.now_s += 6
-        assert swept.use(ADA)
-        await swept.confirmed(BEN)  # in the same sweep, or a later one
-        assert ADA in swept.looked_at
-        assert swept.confirmed_at(ADA) < swept.now_s
-        assert swept.told == []
-        swept.now_s += 4
-        assert not swept.use(ADA)
-        loaded = await swept.lookups.user_files._load([UserId(ADA)])
+        sweep.now_s += 6
+        assert sweep.use(ADA)
+        await sweep.confirmed(BEN)  # in the same sweep, or a later one
+        assert ADA in sweep.looked_at
+        assert sweep.confirmed_at(ADA) < sweep.now_s
+        assert sweep.told == []
+        sweep.now_s += 4
+        assert not sweep.use(ADA)
+        loaded = await sweep.lookups.user_files._load([UserId(ADA)])
         with pytest.raises(SourceUnavailable):
             await asyncio.wait_for(loaded[UserId(ADA)], DEADLINE_S)  # type: ignore[arg-type]
 
@@ -452,17 +452,17 @@ def test_a_file_that_cannot_be_looked_at_is_not_confirmed(
 def test_a_damaged_file_is_told_of_once_and_then_confirmed_as_it_is(
     site: Site, ada: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(swept: Swept) -> None:
-        await swept.load(ADA)
+    async def scenario(sweep: Sweep) -> None:
+        await sweep.load(ADA)
         ada.write_bytes(b"[]")
-        swept.now_s += 1
-        assert swept.use(ADA)
-        await until(lambda: swept.told)
-        assert (await swept.load(ADA)).installations == Installations(())
+        sweep.now_s += 1
+        assert sweep.use(ADA)
+        await until(lambda: sweep.told)
+        assert (await sweep.load(ADA)).installations == Installations(())
         for _ in range(3):
-            swept.now_s += 0.5
-            await swept.confirmed(ADA)
-        assert swept.told == [ADA]
+            sweep.now_s += 0.5
+            await sweep.confirmed(ADA)
+        assert sweep.told == [ADA]
 
     sweeping(site, monkeypatch, scenario)
 
@@ -473,13 +473,13 @@ def test_with_more_users_than_one_sweep_looks_at_the_others_are_looked_at_next(
 ) -> None:
     monkeypatch.setattr("gateway.freshness.users_folder._MOST_LOOKS", 2)
 
-    async def scenario(swept: Swept) -> None:
+    async def scenario(sweep: Sweep) -> None:
         users = [f"{number:032x}" for number in range(5)]
         for user in users:
             site.install(user, "Review")
-            await swept.load(user)
-        swept.now_s += 6
-        assert all(swept.use(user) for user in users)  # once, and no more
-        await until(lambda: {swept.confirmed_at(user) for user in users} == {swept.now_s})
+            await sweep.load(user)
+        sweep.now_s += 6
+        assert all(sweep.use(user) for user in users)  # once, and no more
+        await until(lambda: {sweep.confirmed_at(user) for user in users} == {sweep.now_s})
 
     sweeping(site, monkeypatch, scenario)

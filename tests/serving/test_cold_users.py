@@ -39,7 +39,7 @@ def test_whoever_leaves_takes_the_load_from_nobody(
         first.cancel()
         queries.may_return.set()
         assert status(await second) == 200
-        assert queries.asked == 1
+        assert queries.count == 1
         with pytest.raises(asyncio.CancelledError):
             await first
 
@@ -62,7 +62,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
             assert b"1.0.1" in body(await client.request(ENTRY))
         finally:
             site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
-        assert queries.asked == 2
+        assert queries.count == 2
 
     gated(site, monkeypatch, scenario)
 
@@ -74,7 +74,7 @@ def test_a_failing_database_is_asked_once_and_leaves_nobody_waiting(
         queries.error = SourceUnavailable(reason="for this test")
         answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(20)))
         assert {status(answer) for answer in answers} == {503}
-        assert queries.asked == 1
+        assert queries.count == 1
         queries.error = None
         assert status(await client.request(ENTRY)) == 200
 
@@ -94,7 +94,7 @@ def test_a_file_that_is_being_written_is_read_again(
         path.write_bytes(whole)
         queries.may_return.set()
         assert status(await asking) == 200
-        assert queries.asked == 1
+        assert queries.count == 1
 
     gated(site, monkeypatch, scenario)
 
@@ -106,10 +106,10 @@ def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
         await client.request(ENTRY)
         gateway.core.lookups.installations.purge(ADA_ID)
         assert status(await client.request(ENTRY)) == 200
-        assert queries.asked == 1
+        assert queries.count == 1
         gateway.core.lookups.records.purge(ADA_ID)
         assert status(await client.request(ENTRY)) == 200
-        assert queries.asked == 2
+        assert queries.count == 2
         assert gateway.core.lookups.installations.counters.loads == 2
 
     gated(site, monkeypatch, scenario)
@@ -162,10 +162,10 @@ def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_nex
             asking.append(asyncio.create_task(client.request(ENTRY, user)))
             await queries.until_answered(1)
             await asyncio.sleep(0)
-        assert queries.asked == 1
+        assert queries.count == 1
         queries.may_return.set()
         await asyncio.gather(*asking)
-        assert queries.asked == 2
+        assert queries.count == 2
 
     gated(site, monkeypatch, scenario)
 

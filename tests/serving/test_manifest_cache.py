@@ -62,8 +62,8 @@ def scenario_of(
     with_gateway(site, main, **{**QUIET, **environment})
 
 
-class Asked:
-    """Queries made, and users whose files were read, since it was made."""
+class Reads:
+    """What the gateway asked of its sources since this object was made."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
         self._database, self._before = gateway.core.database, gateway.core.database.queries
@@ -113,13 +113,13 @@ def test_users_who_come_together_are_one_query_for_each_table_and_a_file_each(
     users = many_users(empty_site, 20, 3)
 
     async def scenario(gateway: Gateway) -> None:
-        asked = Asked(monkeypatch, gateway)
+        reads = Reads(monkeypatch, gateway)
         found = await asyncio.gather(*(load(gateway, user, designer=designer) for user in users))
         assert [len(each) for each in found] == [3] * 20
         assert [each["Plugin1"]["userId"] for each in found] == users
         # The first is asked for at once, and those who come meanwhile together.
-        assert asked.queries <= 2 * (1 + designer)
-        assert sorted(asked.files) == users
+        assert reads.queries <= 2 * (1 + designer)
+        assert sorted(reads.files) == users
 
     scenario_of(empty_site, scenario)
 
@@ -129,10 +129,10 @@ def test_what_is_read_for_a_manifest_is_known_for_files_too(
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
         await load(gateway)
-        asked = Asked(monkeypatch, gateway)
+        reads = Reads(monkeypatch, gateway)
         file = await gateway.core.lookups.installations.get(ADA_ID)
         assert file.installations.slugs == ("Review", "Eyes")
-        assert (asked.queries, asked.files) == (0, [])
+        assert (reads.queries, reads.files) == (0, [])
 
     scenario_of(site, scenario)
 
@@ -143,9 +143,9 @@ def test_a_known_manifest_asks_nothing(site: Site, monkeypatch: pytest.MonkeyPat
             at_hand(gateway)
         for designer in (False, True):
             first = await load(gateway, designer=designer)
-            asked, threads = Asked(monkeypatch, gateway), threading.active_count()
+            reads, threads = Reads(monkeypatch, gateway), threading.active_count()
             assert at_hand(gateway, designer=designer) == first
-            assert (asked.queries, asked.files) == (0, [])
+            assert (reads.queries, reads.files) == (0, [])
             assert threading.active_count() == threads
 
     scenario_of(site, scenario)
@@ -242,9 +242,9 @@ def test_a_file_that_changed_before_installations_know_it_ends_them(
         site.install(ADA, "Review")
         assert list(await load(gateway)) == ["Review"]
         await load(gateway)
-        asked = Asked(monkeypatch, gateway)
+        reads = Reads(monkeypatch, gateway)
         assert list(at_hand(gateway)) == ["Review"]
-        assert (asked.queries, asked.files) == (0, [])
+        assert (reads.queries, reads.files) == (0, [])
 
     scenario_of(site, scenario)
 
@@ -362,10 +362,10 @@ def test_a_change_of_files_shows_in_every_manifest_without_a_query(
         (before,) = {str(pins(await load(gateway, user))) for user in users}
         rebuild(empty_site, "Plugin0")
         gateway.core.invalidation.apply(Change(slug="Plugin0"))  # type: ignore[arg-type]
-        asked = Asked(monkeypatch, gateway)
+        reads = Reads(monkeypatch, gateway)
         (after,) = {str(pins(await load(gateway, user))) for user in users}
         assert before != after
-        assert asked.queries == 0
+        assert reads.queries == 0
 
     scenario_of(empty_site, scenario)
 

@@ -164,14 +164,14 @@ def test_publicly_a_pin_gives_exactly_its_bytes(
 
 
 @pytest.mark.parametrize(
-    ("asked", "slug", "version"),
-    [(asked, *release) for asked, release in product(PUBLISHED, RELEASES) if asked != release[0]],
+    ("other", "slug", "version"),
+    [(other, *release) for other, release in product(PUBLISHED, RELEASES) if other != release[0]],
 )
 def test_a_pin_of_one_plugin_opens_no_other(
-    server: Server, pins: dict[tuple[str, str], str], asked: str, slug: str, version: str
+    server: Server, pins: dict[tuple[str, str], str], other: str, slug: str, version: str
 ) -> None:
     path = f"{pins[slug, version]}/{ENTRY}"
-    for user, url in product((ADA, CLEO), (own(asked, path), public(asked, path))):
+    for user, url in product((ADA, CLEO), (own(other, path), public(other, path))):
         answer = server.get(url, bearer(user))
         assert answer.status in (404, 410)
         assert MARK not in answer.body
@@ -179,16 +179,16 @@ def test_a_pin_of_one_plugin_opens_no_other(
 
 @every_user
 @every_plugin
-@pytest.mark.parametrize("asked", PUBLISHED)
+@pytest.mark.parametrize("other", PUBLISHED)
 def test_a_signed_url_gives_its_users_version_of_its_plugin_alone(
-    server: Server, caller: str, slug: str, asked: str
+    server: Server, caller: str, slug: str, other: str
 ) -> None:
     user = USERS[caller]
-    expected = ALLOWED[user].get(slug) if asked == slug else None
+    expected = ALLOWED[user].get(slug) if other == slug else None
     token = capability(user, slug)
-    assert_serves_only(server.get(signed(token, asked)), asked, expected)
+    assert_serves_only(server.get(signed(token, other)), other, expected)
     # A credential beside it changes nothing: the path is the credential.
-    assert_serves_only(server.get(signed(token, asked), bearer(ADA)), asked, expected)
+    assert_serves_only(server.get(signed(token, other), bearer(ADA)), other, expected)
 
 
 @every_user

@@ -27,7 +27,7 @@ QUIET = {
 }
 
 
-class Asked:
+class Statements:
     """Statements that reach the database, for users and for strangers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
@@ -37,12 +37,12 @@ class Asked:
         self.for_strangers = Queries(monkeypatch, gateway, database.strangers.connection).statements
 
 
-Scenario = Callable[[Gateway, Client, Asked], Awaitable[None]]
+Scenario = Callable[[Gateway, Client, Statements], Awaitable[None]]
 
 
 def listening(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -> None:
     async def main(gateway: Gateway, client: Client) -> None:
-        await scenario(gateway, client, Asked(monkeypatch, gateway))
+        await scenario(gateway, client, Statements(monkeypatch, gateway))
 
     with_gateway(site, main, **QUIET)
 
@@ -50,12 +50,12 @@ def listening(site: Site, monkeypatch: pytest.MonkeyPatch, scenario: Scenario) -
 def test_a_slug_that_is_not_published_is_looked_for_in_no_table(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, asked: Asked) -> None:
+    async def scenario(gateway: Gateway, client: Client, statements: Statements) -> None:
         for number in range(20):
             assert status(await client.request(public(f"Unknown{number}"), None)) == 404
-        assert asked.for_users == []
+        assert statements.for_users == []
         # Each might be the id of a row: one look into the primary key.
-        assert asked.for_strangers == ["SELECT user_id FROM plugin WHERE id = $1"] * 20
+        assert statements.for_strangers == ["SELECT user_id FROM plugin WHERE id = $1"] * 20
         assert gateway.core.lookups.published.counters.loads == 1
 
     listening(site, monkeypatch, scenario)
@@ -66,7 +66,7 @@ def test_a_slug_that_is_published_shows_within_the_lifetime_of_a_no(
 ) -> None:
     site = populated(tmp_path / "site")
 
-    async def scenario(_gateway: Gateway, client: Client, _asked: Asked) -> None:
+    async def scenario(_gateway: Gateway, client: Client, _statements: Statements) -> None:
         assert status(await client.request(public("New"), None)) == 404
         site.publish("New", "1.0.0")
         site.add_row(BEN, "New", "1.0.0")
@@ -82,9 +82,9 @@ def test_a_slug_that_is_published_in_another_case_is_looked_for(
 ) -> None:
     """Some disks make no difference."""
 
-    async def scenario(_gateway: Gateway, client: Client, asked: Asked) -> None:
+    async def scenario(_gateway: Gateway, client: Client, statements: Statements) -> None:
         await client.request(public("EYES"), None)
-        assert [text for text in asked.for_strangers if "plugin_slug = $1" in text]
+        assert [text for text in statements.for_strangers if "plugin_slug = $1" in text]
 
     listening(site, monkeypatch, scenario)
 
@@ -92,10 +92,10 @@ def test_a_slug_that_is_published_in_another_case_is_looked_for(
 def test_an_id_that_nobody_has_loads_the_rows_of_no_user(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(gateway: Gateway, client: Client, asked: Asked) -> None:
+    async def scenario(gateway: Gateway, client: Client, statements: Statements) -> None:
         for user in (NOBODY, "made-up"):
             assert status(await client.request(public(f"{user}_Review"), None)) == 404
-        assert asked.for_users == []
+        assert statements.for_users == []
         assert len(gateway.core.lookups.records) == 0
 
     listening(site, monkeypatch, scenario)
@@ -104,11 +104,11 @@ def test_an_id_that_nobody_has_loads_the_rows_of_no_user(
 def test_the_ids_of_a_user_who_is_known_are_asked_of_nobody(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(_gateway: Gateway, client: Client, asked: Asked) -> None:
+    async def scenario(_gateway: Gateway, client: Client, statements: Statements) -> None:
         assert status(await client.request(ENTRY)) == 200
         for slug in ("Review", "Eyes"):
             assert status(await client.request(public(f"{ADA}_{slug}"), None)) == 200
-        assert (len(asked.for_users), asked.for_strangers) == (1, [])
+        assert (len(statements.for_users), statements.for_strangers) == (1, [])
 
     listening(site, monkeypatch, scenario)
 
@@ -118,7 +118,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
 ) -> None:
     """One such question runs, others wait behind it; users are not in that line."""
 
-    async def scenario(gateway: Gateway, client: Client, _asked: Asked) -> None:
+    async def scenario(gateway: Gateway, client: Client, _statements: Statements) -> None:
         database = gateway.core.database
         slow = [asyncio.create_task(database.strangers.fetch(ENDLESS)) for _ in range(THRESHOLD)]
         await asyncio.sleep(0)

@@ -34,7 +34,7 @@ class Queries:
         monkeypatch.setattr(connection, "fetch", self._watched(connection.fetch))
 
     @property
-    def asked(self) -> int:
+    def count(self) -> int:
         return len(self.statements)
 
     async def until_answered(self, count: int) -> None:
