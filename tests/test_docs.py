@@ -224,10 +224,10 @@ def as_documented(route: Route) -> str:
     return route.path.replace("/api/v1", "{api}").replace(":path}", "}")
 
 
-def documented_urls(page: Path) -> set[str]:
-    """URLs in tables whose row begins with methods."""
+def documented_urls(page: Path) -> dict[str, set[str]]:
+    """URL → methods, of tables whose rows begin with methods."""
     return {
-        unquoted(cells[1])
+        unquoted(cells[1]): set(cells[0].split())
         for columns in (3, 4)
         for cells in rows(TEXT[page], columns)
         if cells[0].isupper()
@@ -238,10 +238,12 @@ def documented_urls(page: Path) -> set[str]:
 def test_every_url_is_described_and_every_described_url_exists(tmp_path: Path, page: Path) -> None:
     routes = all_routes(tmp_path)
     urls = documented_urls(page)
-    assert {as_documented(route) for route in routes} <= urls
-    for url in urls:
+    assert {as_documented(route) for route in routes} <= urls.keys()
+    for url, methods in urls.items():
         path = url.replace("{api}", "/api/v1")
-        assert any(route.path_regex.fullmatch(path) for route in routes), url
+        route = next((route for route in routes if route.path_regex.fullmatch(path)), None)
+        assert route is not None, url
+        assert methods <= (route.methods or {"GET", "HEAD"}), url
 
 
 # Commands
