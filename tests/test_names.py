@@ -281,7 +281,13 @@ def test_a_formatted_pin_parses_to_itself(pin: Pin) -> None:
     assert parse_pin(str(pin)) == pin
 
 
-@given(st.text() | st.text(f"@~{_HEX}.v", max_size=40))
+def changed_at(text: str, place: int, character: str) -> str:
+    return text[:place] + character + text[place + 1 :]
+
+
+@given(
+    st.builds(changed_at, pins.map(str), st.integers(0, 40), st.text(f"@~{_HEX}.vA", max_size=2))
+)
 def test_a_text_that_parses_as_a_pin_is_its_one_spelling(text: str) -> None:
     try:
         pin = parse_pin(text)

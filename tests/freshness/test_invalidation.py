@@ -56,10 +56,14 @@ def test_a_moment_of_this_process_is_told_to_no_other() -> None:
     assert Change.decode(Change(hard=False, read_since=1.0).encode()) == ANYTHING
 
 
-@given(st.binary(max_size=80) | st.recursive(
+_JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner),
-).map(orjson.dumps))  # fmt: skip
+)
+_FOUR = st.tuples(user_ids | _JSON, slugs | _JSON, versions | _JSON, _JSON)
+
+
+@given(st.binary(max_size=80) | (_JSON | _FOUR).map(orjson.dumps))
 def test_bytes_of_any_kind_are_a_change_that_is_spelt_so_or_refused(text: bytes) -> None:
     try:
         change = Change.decode(text)

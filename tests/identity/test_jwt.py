@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -118,9 +119,11 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=6,
 )
-CLAIMS = st.dictionaries(
-    st.sampled_from(["sub", "exp", "iat", "nbf", "aud", "iss", "jti", "crit"]), JSON
+ODD_CLAIMS = st.dictionaries(
+    st.sampled_from(["sub", "exp", "iat", "nbf", "aud", "iss", "jti", "crit"]), JSON, max_size=3
 )
+GOOD_CLAIMS = {"sub": str(UUID(ADA)), "exp": FAR, "iat": 1, "aud": "here", "iss": "there"}
+CLAIMS = ODD_CLAIMS | ODD_CLAIMS.map(lambda odd: {**GOOD_CLAIMS, **odd})
 HEADERS = st.dictionaries(
     st.sampled_from(["typ", "kid", "crit", "b64", "cty", "jwk", "x5c", "zip", "enc"]), JSON
 )
