@@ -118,7 +118,7 @@ class Gateway:
         if settings.observability.metrics:
             collector = GatewayCollector(self.front, core)
             routes.append(Metrics(collector, trusted, self._callers).route)
-        files, ttl_s = list(self._file_routes.values()), settings.delivery.authorize_ttl
+        files, ttl_s = self._file_routes, settings.delivery.authorize_ttl
         prefix = self._plugins_prefix
         return [
             *routes,
@@ -126,25 +126,21 @@ class Gateway:
             *Administration(core, self._callers, self._cors).routes,
             *PluginRoutes(prefix, core.catalogue, core.identity, self._manifest_routes).routes,
             *LifecycleRoutes(prefix, core.lifecycle, self._callers, self._cors).routes,
-            *(Route(path, route) for path, route in self._file_routes.items()),
+            *(Route(route.pattern, route) for route in files),
         ]
 
-    def _make_file_routes(self) -> dict[str, AssetRoute]:
-        """By the patterns of their paths."""
+    def _make_file_routes(self) -> list[AssetRoute]:
         core, settings = self.core, self.core.settings
         api = settings.http.api_prefix
         modes = delivery_modes(settings, core.storage, core.encoder)
         server = AssetServer(settings, core.assets, core.shared_versions, modes)
-        rest = "{plugin}/{path:path}"
         self.own_assets = OwnAssets(server, core.resolver, f"{api}/plugins/", core.identity)
-        routes: dict[str, AssetRoute] = {self.own_assets.prefix + rest: self.own_assets}
+        routes: list[AssetRoute] = [self.own_assets]
         if settings.access.public:
-            public = PublicAssets(server, core.resolver, f"{api}/public/plugins/")
-            routes[public.prefix + rest] = public
+            routes.append(PublicAssets(server, core.resolver, f"{api}/public/plugins/"))
         signed_paths = SignedPaths(settings.identity.signed)
         if signed_paths.enabled:
-            signed = SignedAssets(server, core.resolver, f"{api}/signed/", signed_paths)
-            routes[f"{signed.prefix}{{token}}/plugins/{rest}"] = signed
+            routes.append(SignedAssets(server, core.resolver, f"{api}/signed/", signed_paths))
         return routes
 
     def _hot_routes(
@@ -160,8 +156,7 @@ class Gateway:
             quote(self._plugins_prefix + path).encode(): route
             for path, route in self._manifest_routes.items()
         }
-        prefixes = [(quote(route.prefix).encode(), route) for route in self._file_routes.values()]
-        return exact, prefixes
+        return exact, [(route.raw_prefix, route) for route in self._file_routes]
 
 
 def create_app(settings: Settings | None = None) -> Gateway:

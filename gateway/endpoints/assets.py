@@ -29,17 +29,24 @@ _ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*
 
 
 class AssetRoute:
-    """One URL space of files. The decision of a subclass is its `resolve`."""
+    """The URLs of files that one kind of caller asks for.
+
+    Both routers ask the route which URLs these are: the front by `raw_prefix` and `takes`, and
+    Starlette, which gets what the front does not take, by `pattern`.
+    """
 
     audience: ClassVar[Audience]
+    _rest: ClassVar[str] = "{plugin}/{path:path}"
 
     def __init__(self, server: AssetServer, resolver: Resolver, prefix: str) -> None:
         """`prefix`: how the paths of this route begin."""
         self._server = server
         self._lifetimes = server.lifetimes(self.audience)
         self._resolver = resolver
-        self.prefix = prefix
-        self._quoted_prefix = quote(prefix).encode()
+        self._prefix = prefix
+        self.raw_prefix = quote(prefix).encode()
+        self.pattern = prefix + self._rest
+        """In the words of Starlette's router."""
 
     def takes(self, _below: bytes) -> bool:
         return True
@@ -68,7 +75,7 @@ class AssetRoute:
         """The path as received, without the prefix; empty: it does not begin with the prefix."""
         raw_path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         root_path = scope.get("root_path")
-        prefix = quote(root_path + self.prefix).encode() if root_path else self._quoted_prefix
+        prefix = quote(root_path + self._prefix).encode() if root_path else self.raw_prefix
         return raw_path[len(prefix) :] if raw_path.startswith(prefix) else b""
 
 
@@ -107,6 +114,7 @@ class SignedAssets(AssetRoute):
     """`{api}/signed/{token}/plugins/{plugin}/…`: the token in the path is the credential."""
 
     audience = Audience.PUBLIC
+    _rest = "{token}/plugins/{plugin}/{path:path}"
 
     def __init__(
         self, server: AssetServer, resolver: Resolver, prefix: str, signed: SignedPaths
