@@ -1,4 +1,4 @@
-"""The table of modes: which of them each value of `delivery.mode` uses."""
+"""The table of modes: which of them each value of `delivery.mode` (settings.py) uses."""
 
 from collections.abc import Sequence
 
