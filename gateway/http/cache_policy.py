@@ -19,31 +19,20 @@ class Audience(Enum):
     """A credential decided."""
 
 
-def asset_cache_control(
-    audience: Audience, *, pinned: bool, unpinned_max_age_s: int, dev: bool
-) -> str:
-    """The field value for a file.
-
-    Pinned bytes never change, so caches may keep them for a year; but not in development.
-    `no-cache` needs no audience: a cache that stored the answer asks again with the credential.
-    """
-    if pinned and not dev:
-        return f"{audience.value}, max-age={_ONE_YEAR_S}, immutable"
-    if unpinned_max_age_s and not dev:
-        return f"{audience.value}, max-age={unpinned_max_age_s}"
-    return "no-cache"
-
-
 class Lifetimes(NamedTuple):
-    """Field values for the files of one audience."""
+    """Values of Cache-Control for the files of one audience."""
 
     unpinned: str
     pinned: str
 
 
 def asset_lifetimes(audience: Audience, *, unpinned_max_age_s: int, dev: bool) -> Lifetimes:
-    unpinned, pinned = (
-        asset_cache_control(audience, pinned=pinned, unpinned_max_age_s=unpinned_max_age_s, dev=dev)
-        for pinned in (False, True)
-    )
-    return Lifetimes(unpinned, pinned)
+    """Pinned bytes never change, so caches may keep them for a year; but not in development.
+
+    `no-cache` needs no audience: a cache that stored the answer asks again with the credential.
+    """
+    if dev:
+        return Lifetimes("no-cache", "no-cache")
+    window = f"{audience.value}, max-age={unpinned_max_age_s}"
+    pinned = f"{audience.value}, max-age={_ONE_YEAR_S}, immutable"
+    return Lifetimes(window if unpinned_max_age_s else "no-cache", pinned)
