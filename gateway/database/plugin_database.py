@@ -11,9 +11,9 @@ from gateway.database.details import (
     plugin_of,
     sorted_by_slug,
 )
-from gateway.database.records import RECORD_COLUMNS, SharedRecords, UserRecords, usable_version
+from gateway.database.records import RECORD_COLUMNS, SharedRecords, UserRecords
 from gateway.database.tables import GuardedConnection, Tables, is_true
-from gateway.names import UserId, Version, parse_user_id
+from gateway.names import UserId, Version, parse_or_none, parse_user_id, parse_version
 
 _ROW_ORDERS = ("rowid", "ctid")
 """The column that tells a row's place in its table, of each dialect."""
@@ -98,10 +98,7 @@ class PluginDatabase:
         """The user whose row has this id: the column decides, not the id's prefix."""
         statement = "SELECT user_id FROM plugin WHERE id = $1"
         rows = await self.strangers.fetch(statement, database_id)
-        try:
-            return parse_user_id(rows[0][0]) if rows else None
-        except ValueError:
-            return None
+        return parse_or_none(parse_user_id, rows[0][0]) if rows else None
 
     async def read_enabled_versions(self, slug: str) -> frozenset[Version]:
         """Versions in the enabled rows of `slug`, of all users.
@@ -111,7 +108,9 @@ class PluginDatabase:
         rows = await self.strangers.fetch(
             "SELECT DISTINCT version, enabled FROM plugin WHERE plugin_slug = $1", slug
         )
-        versions = {usable_version(version) for version, enabled in rows if is_true(enabled)}
+        versions = {
+            parse_or_none(parse_version, version) for version, enabled in rows if is_true(enabled)
+        }
         return frozenset(version for version in versions if version is not None)
 
     async def read_plugins(self, user: UserId) -> list[PluginDetails]:
@@ -150,7 +149,4 @@ def _user_of_column(value: object) -> UserId | None:
 
     A column of type UUID has dashes, and one of type CHAR has spaces at the end.
     """
-    try:
-        return parse_user_id(str(value).rstrip())
-    except ValueError:
-        return None
+    return parse_or_none(parse_user_id, str(value).rstrip())

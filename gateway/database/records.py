@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.database.connections import Row
 from gateway.database.tables import is_true
-from gateway.names import Slug, UserId, Version, parse_slug, parse_version
+from gateway.names import Slug, UserId, Version, parse_or_none, parse_slug, parse_version
 
 # NULL unless the id differs from `<user_id>_<slug>`: users with the same plugins then have equal
 # rows, and share one object.
@@ -103,15 +103,7 @@ class SharedRecords:
 
 
 def _record(slug_text: object, version_text: object, enabled: object) -> PluginRecord | None:
-    try:
-        slug = parse_slug(slug_text)
-    except ValueError:  # NULL in old rows, or the empty string
+    slug = parse_or_none(parse_slug, slug_text)
+    if slug is None:  # NULL in old rows, or the empty string
         return None
-    return PluginRecord(slug, usable_version(version_text), is_true(enabled))
-
-
-def usable_version(text: object) -> Version | None:
-    try:
-        return parse_version(text)
-    except ValueError:
-        return None
+    return PluginRecord(slug, parse_or_none(parse_version, version_text), is_true(enabled))

@@ -8,7 +8,7 @@ from gateway.database.connections import Row, parameters
 from gateway.database.details import read_row
 from gateway.database.records import PluginRecord, SharedRecords
 from gateway.database.tables import Tables
-from gateway.names import UserId, parse_user_id
+from gateway.names import UserId, parse_or_none, parse_user_id
 
 _USERS_AT_ONCE = 1_000
 
@@ -140,8 +140,5 @@ class Survey:
 
     def _with_user(self, row: Row) -> tuple[UserId, PluginRecord] | None:
         *columns, user_text = row
-        record = self._records.record(*columns)
-        try:
-            return None if record is None else (parse_user_id(user_text), record)
-        except ValueError:
-            return None
+        record, user = self._records.record(*columns), parse_or_none(parse_user_id, user_text)
+        return None if record is None or user is None else (user, record)

@@ -1,8 +1,8 @@
-"""Which build of a version is on disk: a digest of the content of its folder, and of each file.
+"""Which build of a version is on disk: the digest of all its files.
 
-BrainDrive-Core's installers write a version's files again in place, so a version's name does
-not name bytes; its build does. Equal on every node: only relative names and content count.
-Files that are never served (dotfiles, Python, links) do not count either.
+BrainDrive-Core's installers write the files of a version again in place. So a version does not
+name bytes; its build does. Only relative names and content count, so a build is equal on every
+node. Files that are never served (dotfiles, Python, links) do not count.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _NEVER_SERVED = (".py", ".pyc", ".pyo")
 
 @dataclass(frozen=True, slots=True)
 class FolderState:
-    """What one look at a version's folder found."""
+    """What a version's folder held at one moment."""
 
     build: Build
     digests: Mapping[str, bytes]
@@ -29,13 +29,13 @@ class FolderState:
     sizes: Mapping[str, int]
     """Bytes of each file, by asset path."""
     fingerprint: bytes
-    """Changes when any file's name, size, inode or times do."""
+    """Changes when the name, size, inode or times of any file change."""
 
 
 def look_at(folder: Path, known: FolderState | None) -> FolderState | None:
-    """None where there is no folder. Content is read only where the fingerprint has changed.
+    """The state of a folder; None if there is none. Blocking. Raises: OSError.
 
-    Blocking. Raises: OSError.
+    Content is read only if the fingerprint differs from that of `known`.
     """
     if not is_real_folder(folder):
         return None
@@ -56,7 +56,7 @@ def look_at(folder: Path, known: FolderState | None) -> FolderState | None:
 def look_at_version(
     storage: PluginStorage, slug: Slug, version: Version, known: FolderState | None = None
 ) -> FolderState | None:
-    """The same of a published version. Blocking. Raises: OSError."""
+    """`look_at` for the folder of a published version."""
     if not storage.shared.is_published(slug, version):
         return None
     return look_at(storage.construct_shared_path(slug, version), known)
@@ -70,13 +70,13 @@ def _digest(path: Path) -> bytes:
 
 def _files(folder: Path) -> Iterator[tuple[str, str, int]]:
     """(relative name, facts, size) of each file below `folder` that could be served."""
-    prefixes = [""]
+    prefixes = [""]  # not by recursion: folders may be deeper than Python recurses
     while prefixes:
         prefix = prefixes.pop()
         with os.scandir(folder / prefix) as entries:
             for entry in entries:
                 name = prefix + entry.name
-                # Folders may be deeper than Python recurses, and than any URL reaches.
+                # No URL reaches a longer name.
                 if entry.name.startswith(".") or len(name) > MAX_PATH_BYTES:
                     continue
                 if entry.is_dir(follow_symlinks=False):

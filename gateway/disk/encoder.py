@@ -1,8 +1,8 @@
-"""Encoded variants: made once, off the loop, kept in `plugins/cache/encoded/`.
+"""Encoded variants: made once, outside the event loop, and kept in `plugins/cache/encoded/`.
 
-Files are named by the digest of the uncoded content, so they are equal for all slugs, versions
-and nodes, and never stale. Before one is used it is decoded and its digest compared: a damaged
-or forged file is made anew, never served.
+A variant is named by the digest of the uncoded content. So it serves all slugs, versions and
+nodes, and is never stale. Before it is used it is decoded and its digest compared: a damaged or
+forged variant is never served, but made anew.
 """
 
 import gzip
@@ -23,11 +23,11 @@ from gateway.disk.writing import remove_temporary, write_atomically
 logger = logging.getLogger(__name__)
 
 MIN_BYTES = 256
-"""Below this a coding saves less than its header fields cost."""
-# A variant must be worth the client's decoding.
+"""Of smaller content, a coding saves less than its header fields cost."""
+# A larger variant is not worth the client's decoding.
 _MAX_SHARE = 0.95
 # 1 MiB of JavaScript takes brotli 1.8 s at 11 and 0.07 s at 9, for 10 % fewer bytes; zstd 0.23 s
-# at 19 and 0.03 s at 12, for 4 % fewer. Above this the wait for the variant is too long.
+# at 19 and 0.03 s at 12, for 4 % fewer. For larger content the wait would be too long.
 _THOROUGH_BYTES = 2**20
 
 
@@ -36,7 +36,7 @@ class _Coding:
     suffix: str
     encode: Callable[[bytes], bytes]
     decode: Callable[[bytes, int], bytes]
-    """Coded content and the size it must decode to, for a bomb must not fill the memory."""
+    """(coded content, the size it must decode to): a bomb must not fill the memory."""
 
 
 def _encode_brotli(content: bytes) -> bytes:
@@ -48,12 +48,12 @@ def _decode_brotli(content: bytes, size: int) -> bytes:
     decoder = brotli.Decompressor()
     decoded: bytes = decoder.process(content, output_buffer_limit=size + 1)
     if not decoder.is_finished():
-        raise ValueError("larger than it should be, or cut off")
+        raise ValueError("larger than expected, or cut off")
     return decoded
 
 
 def _encode_zstd(content: bytes) -> bytes:
-    # RFC 9659 §3: clients need not take a window beyond 8 MiB; up to level 19 it stays below.
+    # RFC 9659 §3: clients need not accept a window beyond 8 MiB. Up to level 19 it is smaller.
     return zstandard.ZstdCompressor(level=19 if _is_short(content) else 12).compress(content)
 
 
@@ -79,25 +79,25 @@ _CODINGS = {
     "gzip": _Coding("gz", _encode_gzip, _decode_gzip),
 }
 SUFFIXES = {name: f".{coding.suffix}" for name, coding in _CODINGS.items()}
-"""What is appended to a file's name for its variant in each coding."""
+"""The suffix of a variant's file name, by coding."""
 _DECODING_ERRORS = (OSError, EOFError, ValueError, brotli.error, zstandard.ZstdError)
 
 
 class Encoder:
-    """Makes and keeps encoded variants."""
+    """Makes and keeps encoded variants. The methods block, except `make`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # One core keeps serving: encoding is never urgent.
+        # Encoding is never urgent: the other cores go on serving.
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     @staticmethod
-    def is_complete(kept: Mapping[str, bytes]) -> bool:
-        return len(kept) == len(_CODINGS)
+    def is_complete(variants: Mapping[str, bytes]) -> bool:
+        return len(variants) == len(_CODINGS)
 
     def load(self, content: bytes, digest: bytes) -> dict[str, bytes]:
-        """Variants kept earlier that decode to `content`, by coding. Blocking."""
-        kept = {}
+        """The variants on disk that decode to `content`, by coding."""
+        variants = {}
         for name, coding in _CODINGS.items():
             try:
                 encoded = read_regular(self.path(digest, name), len(content))
@@ -108,47 +108,47 @@ class Encoder:
                 logger.warning("damaged, will be made anew: %s (%s)", digest.hex(), error)
                 continue
             if hashlib.sha256(decoded).digest() == digest:
-                kept[name] = encoded
-        return kept
+                variants[name] = encoded
+        return variants
 
     async def make(self, content: bytes, digest: bytes) -> Mapping[str, bytes]:
-        """Variants in every coding that shrinks; those not kept yet are made and kept."""
+        """`make_now` in a thread, one at a time."""
         return await anyio.to_thread.run_sync(
             self.make_now, content, digest, limiter=self._one_at_a_time
         )
 
     def make_now(self, content: bytes, digest: bytes) -> Mapping[str, bytes]:
-        """The same, blocking."""
-        made = self.load(content, digest)
+        """The variants in every coding that makes `content` smaller, from disk or made and kept."""
+        variants = self.load(content, digest)
         for name, coding in _CODINGS.items():
-            if name in made:
+            if name in variants:
                 continue
             encoded = coding.encode(content)
             if len(encoded) > len(content) * _MAX_SHARE:
                 continue
-            made[name] = encoded
+            variants[name] = encoded
             path = self.path(digest, name)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                # Another process that makes the same one just now serves it without keeping it.
+                # Another process that makes the same variant at this moment fails to keep it.
                 remove_temporary(path)
                 write_atomically(path, encoded)
-            except OSError as error:  # a full or read-only disk: serve it, make it again later
+            except OSError as error:  # a full or read-only disk: the variant is served anyway
                 logger.warning("cannot keep %s: %s", path, error)
-        return made
+        return variants
 
     def kept(self, digest: bytes) -> tuple[str, ...]:
-        """Codings in which the content is kept, not looked at for damage. Blocking."""
+        """Codings that have a variant on disk, damaged or not."""
         return tuple(name for name in _CODINGS if self.path(digest, name).is_file())
 
     def forget(self, digest: bytes) -> None:
-        """Removes what is kept of the content. Blocking."""
+        """Removes the variants of the content."""
         for coding in _CODINGS:
             path = self.path(digest, coding)
             remove_temporary(path)
             path.unlink(missing_ok=True)
 
     def path(self, digest: bytes, coding: str) -> Path:
-        """Where the variant is kept, if it is."""
+        """The file of the variant, whether it exists or not."""
         name = digest.hex()
         return self._folder / name[:2] / f"{name}.{_CODINGS[coding].suffix}"

@@ -1,7 +1,7 @@
-"""What a version says of itself: plugin.json, and package.json where that is silent.
+"""The metadata of a version: its plugin.json, and its package.json for what that lacks.
 
-Read, never run: BrainDrive-Core's versions also bring a lifecycle_manager.py, which is left
-alone. Blocking.
+No code of a plugin is run: the lifecycle_manager.py of BrainDrive-Core's versions is ignored.
+Blocking.
 """
 
 from pathlib import Path
@@ -20,40 +20,40 @@ PLUGIN_TEXTS = (
 MODULE_TEXTS = ("name", "display_name", "description", "icon", "category")
 
 METADATA_FILES = ("package.json", "plugin.json")
-"""What the later says wins."""
+"""A value in a later file wins."""
 
 MAX_METADATA_BYTES = 1 << 20
-"""Of one of these files. BrainDrive's largest is some 20 KiB; parsed, a megabyte takes up to 30."""
+"""Of one file. BrainDrive's largest is 20 KiB; a megabyte of JSON takes up to 30 MB parsed."""
 
 DEFAULT_ENTRY = "dist/remoteEntry.js"
-"""The file that a page loads first, where the metadata names none."""
+"""The file that a page loads first, if the metadata names none."""
 
 Metadata = dict[str, Any]
 """Keys are columns of table `plugin`; `modules` is a list of objects with a `name`."""
 
 _LISTS = ("permissions", "dependencies", "required_services_runtime", "backend_dependencies")
 _OBJECTS = ("config_fields", "messages")
-# orjson writes 254 levels, and a manifest puts some around these.
+# orjson writes 254 levels, and a manifest adds some.
 _MAX_DEPTH = 100
 _MAX_INTEGER = 2**31 - 1  # PostgreSQL's INTEGER
 _NPM_WORDS = ("name", "description", "author")
-"""What package.json says to npm; a plugin that says nothing else is called so."""
+"""Keys of package.json that describe the package, and the plugin if nothing else does."""
 
 
 def read_metadata(folder: Path, *, npm_words: bool = True) -> Metadata:
-    """Empty where the folder has neither file.
+    """The merged metadata; empty if the folder has neither file.
 
-    `npm_words`: whether a package's name, description and author count as the plugin's.
+    `npm_words`: whether the package's name, description and author count as the plugin's.
 
     Raises: PublishingError, which names the file, the key and what was expected; OSError.
     """
     merged: Metadata = {}
     for name in METADATA_FILES:
-        stated = _read_object(folder, name)
-        if stated is not None:
+        metadata = _read_object(folder, name)
+        if metadata is not None:
             if name == "package.json":
-                stated = _without_npm(stated, () if npm_words else _NPM_WORDS)
-            merged |= _checked(name, stated)
+                metadata = _without_npm(metadata, () if npm_words else _NPM_WORDS)
+            merged |= _checked(name, metadata)
     return merged
 
 
@@ -62,20 +62,20 @@ def _read_object(folder: Path, name: str) -> Metadata | None:
         content = read_regular(folder / name, MAX_METADATA_BYTES)
         if content is None:
             return None
-        stated = orjson.loads(content)
+        metadata = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise PublishingError(f"{name}: not valid JSON: {error}") from None
     except ValueError as error:
         raise PublishingError(str(error)) from None
-    if not isinstance(stated, dict):
+    if not isinstance(metadata, dict):
         raise PublishingError(f"{name}: expected a JSON object")
-    if _depth(stated) > _MAX_DEPTH:
+    if _depth(metadata) > _MAX_DEPTH:
         raise PublishingError(f"{name}: nested in more than {_MAX_DEPTH} levels")
-    return stated
+    return metadata
 
 
 def _depth(value: Any) -> int:
-    """How many levels of lists and objects there are."""
+    """The number of levels of lists and objects."""
     depth, level = 0, [value]
     while level := [outer for outer in level if isinstance(outer, dict | list)]:
         depth += 1
@@ -87,26 +87,28 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _without_npm(stated: Metadata, words: tuple[str, ...]) -> Metadata:
-    """A package.json without what means something else to npm."""
-    stated = {key: value for key, value in stated.items() if key not in (*_LISTS, "type", *words)}
-    author = stated.get("author")
+def _without_npm(package: Metadata, words: tuple[str, ...]) -> Metadata:
+    """A package.json without the keys that mean something else to npm."""
+    metadata = {
+        key: value for key, value in package.items() if key not in (*_LISTS, "type", *words)
+    }
+    author = metadata.get("author")
     if isinstance(author, dict):
-        stated["author"] = author.get("name")
-    odd = [key for key in PLUGIN_TEXTS if not isinstance(stated.get(key), str | None)]
-    return {key: value for key, value in stated.items() if key not in odd}
+        metadata["author"] = author.get("name")
+    odd = [key for key in PLUGIN_TEXTS if not isinstance(metadata.get(key), str | None)]
+    return {key: value for key, value in metadata.items() if key not in odd}
 
 
-def _checked(name: str, stated: Metadata) -> Metadata:
+def _checked(name: str, metadata: Metadata) -> Metadata:
     for keys, kind, expected in ((_LISTS, list, "a list"), (_OBJECTS, dict, "an object")):
         for key in keys:
-            if not isinstance(stated.get(key), kind | None):
+            if not isinstance(metadata.get(key), kind | None):
                 raise PublishingError(f"{name}: {key}: expected {expected}")
-    _check_texts(f"{name}: ", stated, PLUGIN_TEXTS)
-    modules = stated.get("modules")
+    _check_texts(f"{name}: ", metadata, PLUGIN_TEXTS)
+    modules = metadata.get("modules")
     if modules is not None:
         _check_modules(name, modules)
-    return stated
+    return metadata
 
 
 def _check_modules(name: str, modules: Any) -> None:
@@ -129,9 +131,9 @@ def _check_modules(name: str, modules: Any) -> None:
         _check_texts(f"{where}.", module, MODULE_TEXTS)
 
 
-def _check_texts(where: str, stated: Metadata, keys: tuple[str, ...]) -> None:
+def _check_texts(where: str, metadata: Metadata, keys: tuple[str, ...]) -> None:
     for key in keys:
-        value = stated.get(key)
+        value = metadata.get(key)
         # PostgreSQL's text holds no NUL.
         if not isinstance(value, str | None) or "\0" in (value or ""):
             raise PublishingError(f"{where}{key}: expected text")

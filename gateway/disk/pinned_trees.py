@@ -1,11 +1,11 @@
-"""Copies of builds that a proxy may send by itself, without asking:
+"""Trees: copies of builds that a proxy may send without asking the gateway.
 
     plugins/cache/pinned/<slug>/@<version>~<build>/<path>      and .zst, .br, .gz beside it
 
-A tree holds nothing but what the public route would serve, and exactly the bytes of its build:
-each file is compared with the build's digest while it is copied, and the folder gets its name
-when it is complete. So a tree is never wrong, only there or not, and may be deleted at any time.
-Copies, because installers of the application write over the files of a version in place.
+A tree holds only files that the public route would serve, with exactly the bytes of its build:
+each file is compared with its digest while it is copied, and the folder gets its name when it is
+complete. So a tree is complete or missing, never wrong, and may be deleted at any time. Trees
+are copies because installers of the application overwrite the files of a version in place.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 # No slug begins with a dot, so no URL leads here.
 _UNFINISHED = ".making-"
 _CHUNK_BYTES = 2**20
-# A full disk is not tried again at every look.
+# After a failure, such as a full disk, no tree is made for this time.
 _FAILED_PAUSE_S = 60.0
 
 
@@ -59,28 +59,25 @@ class PinnedTrees:
         allowed_suffixes: Collection[str],
         max_encoded_bytes: int,
     ) -> None:
-        """Larger files than `max_encoded_bytes` get no variants."""
+        """Files larger than `max_encoded_bytes` get no variants."""
         self.folder = storage.cache.pinned_trees
         self._storage = storage
         self._encoder = encoder
         self._suffixes = pinnable_suffixes(allowed_suffixes)
         self._max_encoded_bytes = max_encoded_bytes
-        # One core keeps serving.
+        # The other cores go on serving.
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._tasks: dict[tuple[Slug, Version], asyncio.Task[None]] = {}
         self._paused_until = 0.0
-        self._looks: dict[tuple[Slug, Version], FolderState] = {}
+        self._states: dict[tuple[Slug, Version], FolderState] = {}
 
     def path(self, slug: Slug, pin: Pin) -> Path:
         return self.folder / tree_name(slug, pin)
 
     def keep_soon(self, slug: Slug, version: Version, state: FolderState | None) -> None:
-        """Sees to it, in the background, that of this version exactly the tree of `state` is there.
-
-        None: the version has no folder any more.
-        """
+        """`keep`, in the background."""
         if (slug, version) in self._tasks:
-            return  # its folder is looked at again before long
+            return  # the next look at the folder calls this again
 
         async def keep() -> None:
             await anyio.to_thread.run_sync(
@@ -92,41 +89,46 @@ class PinnedTrees:
         task.add_done_callback(lambda _task: self._tasks.pop((slug, version), None))
 
     async def close(self) -> None:
-        """A tree that is being made is finished: a thread cannot be interrupted."""
+        """Waits for trees that are being made: a thread cannot be interrupted."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def look_again(self) -> None:
-        """Looks at the folder of every version that has a tree. Blocking.
+        """Compares every tree with the folder of its version. Blocking.
 
-        Raises: OSError, if the disk fails; what was kept is right, and stays.
+        Raises: OSError, if the disk fails; the trees stay.
         """
         self._storage.shared.require()
-        looks = {}
-        for slug, version in self._kept():
-            known = self._looks.get((slug, version))
+        states = {}
+        for slug, version in self._versions():
+            known = self._states.get((slug, version))
             state = look_at_version(self._storage, slug, version, known)
             self.keep(slug, version, state)
             if state is not None:
-                looks[slug, version] = state
-        self._looks = looks
+                states[slug, version] = state
+        self._states = states
 
-    def _kept(self) -> list[tuple[Slug, Version]]:
-        found = set()
+    def _versions(self) -> list[tuple[Slug, Version]]:
+        """The versions that have a tree."""
+        versions = set()
         for folder in _entries(self.folder):
             for tree in _entries(folder):
                 try:
-                    found.add((parse_slug(folder.name), parse_pin(tree.name).version))
+                    versions.add((parse_slug(folder.name), parse_pin(tree.name).version))
                 except (ValueError, AssetNotFound):
                     continue
-        return sorted(found)
+        return sorted(versions)
 
     def keep(self, slug: Slug, version: Version, state: FolderState | None) -> None:
-        """The same, blocking. A disk that fails leaves it to a later look."""
-        wanted = None if state is None else self.path(slug, Pin(version, state.build))
-        retired = [tree for tree in self._trees_of(slug, version) if tree != wanted]
-        if wanted is not None and (wanted.is_dir() or time.monotonic() < self._paused_until):
-            wanted = None
-        if wanted is None and not retired:
+        """Makes the tree of `state`, and removes all other trees of the version. Blocking.
+
+        `state`: of the version's folder; None if it has none. If the disk fails, a later call does
+        what is left.
+        """
+        target = None if state is None else self.path(slug, Pin(version, state.build))
+        retired = [tree for tree in self._trees_of(slug, version) if tree != target]
+        if target is not None and (target.is_dir() or time.monotonic() < self._paused_until):
+            target = None
+        if target is None and not retired:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,14 +137,14 @@ class PinnedTrees:
                     shutil.rmtree(unfinished, ignore_errors=True)
                 for tree in retired:
                     self._remove(tree)
-                if wanted is not None and state is not None:
-                    self._make(slug, version, state.digests, wanted)
+                if target is not None and state is not None:
+                    self._make(slug, version, state.digests, target)
         except Timeout:
-            return  # another worker is at it
-        except (NotServed, FileNotFoundError) as error:  # written over, or the cache was deleted
-            logger.info("no tree %s yet: %s", wanted, error)
+            return  # another worker does it
+        except (NotServed, FileNotFoundError) as error:  # rewritten, or the cache was deleted
+            logger.info("no tree %s yet: %s", target, error)
         except OSError as error:
-            logger.warning("no tree %s for the proxy: %s", wanted, error)
+            logger.warning("no tree %s for the proxy: %s", target, error)
             self._paused_until = time.monotonic() + _FAILED_PAUSE_S
 
     def _trees_of(self, slug: Slug, version: Version) -> list[Path]:
@@ -153,7 +155,7 @@ class PinnedTrees:
         ]
 
     def _remove(self, tree: Path) -> None:
-        """Out of reach at once, then file by file."""
+        """One rename takes the whole tree away; then its files are removed."""
         grave = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
         tree.rename(grave / "tree")
         shutil.rmtree(grave, ignore_errors=True)
@@ -168,7 +170,7 @@ class PinnedTrees:
             for path in paths:
                 self._copy(slug, version, path, digests[path], unfinished)
             for path in paths:
-                (unfinished / path).stat()  # plugins/cache may have been deleted meanwhile
+                (unfinished / path).stat()  # raises if plugins/cache was deleted meanwhile
             for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
                 folder.chmod(0o755)  # mkdtemp makes it private; the proxy is another user
                 sync_folder(folder)
@@ -207,15 +209,15 @@ def tree_name(slug: Slug, pin: Pin) -> str:
 
 
 def pinnable_suffixes(allowed_suffixes: Collection[str]) -> list[str]:
-    """Those that a proxy may serve by itself: a file named as a variant is left to us."""
+    """The suffixes that a proxy may serve alone, without those that variants have."""
     variants = [name.removeprefix(".") for name in SUFFIXES.values()]
     return [ending for ending in allowed_suffixes if ending not in variants]
 
 
 def pinnable(names: Collection[str], suffixes: Collection[str]) -> Iterator[AssetPath]:
-    """Those that the public route would serve.
+    """The names that the public route would serve.
 
-    Less those below a folder that is named like a file: for such a folder nginx redirects.
+    A file below a folder that is named like a file is left out: nginx redirects for such a folder.
     """
     for name in names:
         try:
@@ -232,10 +234,10 @@ def _ending(name: str) -> str:
 
 
 def _finish(file: BufferedWriter, path: Path, digest: bytes) -> None:
-    """On the disk, readable, and with a time that is made from the content.
+    """Makes the file durable and readable, and its modification time a hash of the content.
 
-    nginx and Caddy make the ETag from time and size: so it is equal on every node, and another
-    for other bytes. 30 bits, which lie in the past; it is shown to nobody as a date.
+    nginx and Caddy make the ETag from time and size. So it is equal on every node, and differs
+    for other bytes. 30 bits give a moment in the past; nobody sees it as a date.
     """
     file.flush()
     os.fsync(file.fileno())

@@ -1,14 +1,10 @@
-"""Since when no row refers to a version, and when it was last asked for.
+"""Notes since when no row refers to a version, and when it was last requested.
 
 No table tells: the application deletes and rewrites its rows as it likes. So whoever sees a
-reference go, or a use, notes it, as the modification time of a small file; whoever sees a
-reference removes the note.
+reference disappear, or a request, makes a note: the modification time of a small file. Whoever
+sees a reference removes the note `unreferred`.
 
-    plugins/cache/versions/<slug>/v<version>.unreferred
-    plugins/cache/versions/<slug>/v<version>.used
-
-Where cache/ was deleted the clocks start anew: a version is kept longer, never shorter.
-Blocking.
+If cache/ is deleted the clocks start anew: a version is kept longer, never shorter. Blocking.
 """
 
 import logging
@@ -23,8 +19,8 @@ from gateway.names import Slug, Version
 logger = logging.getLogger(__name__)
 
 IN_USE_S = 15 * 60.0
-"""A page that is open asks for its next chunk within this, or it will be told to reload."""
-# A use is noted at most so often: one stat, and a write in a minute, for each version.
+"""An open page requests its next chunk within this time, or it is told to reload."""
+# A request costs a stat, and for each version one write in this time.
 _USE_NOTED_EVERY_S = 60.0
 
 
@@ -39,29 +35,29 @@ class Retention:
         _remove(self._note(slug, version, "unreferred"))
 
     def note_loss(self, slug: Slug, version: Version, now: float) -> None:
-        """A row did until now, or none is seen for the first time."""
+        """No row refers to the version from `now` on."""
         _touch(self._note(slug, version, "unreferred"), now)
 
     def note_use(self, slug: Slug, version: Version) -> None:
-        """Somebody asks for the version's files."""
+        """A file of the version is requested."""
         noted, now = self.last_use(slug, version), time.time()
         if noted is None or now - noted > _USE_NOTED_EVERY_S:
             _touch(self._note(slug, version, "used"), now)
 
     def unreferred_since(self, slug: Slug, version: Version) -> float | None:
-        """None: not known to be without a reference."""
+        """None: a row refers to the version, as far as is known."""
         return _moment(self._note(slug, version, "unreferred"))
 
     def last_use(self, slug: Slug, version: Version) -> float | None:
         return _moment(self._note(slug, version, "used"))
 
     def forget(self, slug: Slug, version: Version) -> None:
-        """The version is gone, or another one of its name came."""
-        for what in ("unreferred", "used"):
-            _remove(self._note(slug, version, what))
+        """The version was removed, or published again."""
+        for kind in ("unreferred", "used"):
+            _remove(self._note(slug, version, kind))
 
-    def _note(self, slug: Slug, version: Version, what: str) -> Path:
-        return self._cache.version_note(slug, version, what)
+    def _note(self, slug: Slug, version: Version, kind: str) -> Path:
+        return self._cache.version_note(slug, version, kind)
 
 
 def _touch(note: Path, moment: float) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gateway.disk.reading import is_real_folder, names_no_file, open_below
 from gateway.errors import AssetNotFound, VersionNotPublished
-from gateway.names import AssetPath, Slug, Version, parse_slug, parse_version
+from gateway.names import AssetPath, Slug, Version, parse_or_none, parse_slug, parse_version
 
 # Joining a path costs ten times as much as this cache; an entry takes about 300 bytes.
 _REMEMBERED_PATHS = 4096
@@ -56,12 +56,8 @@ class SharedFolder:
         """Every version that has a folder, sorted by slug and version. Raises: OSError."""
         self.require()
         for path in sorted(self.path.iterdir()):
-            try:
-                slug = parse_slug(path.name)
-            except ValueError:
-                continue
-            for version in sorted(self.versions_of(slug)):
-                yield slug, version
+            if (slug := parse_or_none(parse_slug, path.name)) is not None:
+                yield from ((slug, version) for version in sorted(self.versions_of(slug)))
 
     def versions_of(self, slug: Slug) -> list[Version]:
         """In no order; folders whose names are no version's are skipped. Raises: OSError."""
@@ -71,7 +67,10 @@ class SharedFolder:
             return []
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        return [version for name in names if (version := _version_named(name)) is not None]
+        versions = (
+            parse_or_none(parse_version, name[1:]) for name in names if name.startswith("v")
+        )
+        return [version for version in versions if version is not None]
 
     def is_published(self, slug: Slug, version: Version) -> bool:
         """Whether the version has a folder. Raises: OSError."""
@@ -102,10 +101,3 @@ class SharedFolder:
             os.close(descriptor)
             raise AssetNotFound(reason=f"{asset_path} in {folder} is no regular file")
         return OpenedAsset(FileIO(descriptor), folder / asset_path, facts)
-
-
-def _version_named(folder_name: str) -> Version | None:
-    try:
-        return parse_version(folder_name[1:]) if folder_name.startswith("v") else None
-    except ValueError:
-        return None

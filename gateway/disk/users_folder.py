@@ -20,7 +20,7 @@ from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.reading import READ_FLAGS, Fingerprint, fingerprint, read_up_to
 from gateway.disk.writing import sync_folder, write_atomically
 from gateway.errors import StorageError
-from gateway.names import Slug, UserId, parse_user_id
+from gateway.names import Slug, UserId, parse_or_none, parse_user_id
 
 Document = dict[str, Any]
 """An installed_plugins.json: what it says of each plugin, by slug."""
@@ -274,10 +274,7 @@ class LockedFile:
 def user_of(folder_name: str) -> UserId | None:
     """The user whose folder in `users/` has this name; None if no user's can."""
     prefix, _, text = folder_name.partition("_")
-    try:
-        user = parse_user_id(text)
-    except ValueError:
-        return None
+    user = parse_or_none(parse_user_id, text)
     # A UUID with dashes names the user without them, whose folder has another name.
     return user if (prefix, text) == ("user", user) else None
 

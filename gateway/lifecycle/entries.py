@@ -12,7 +12,7 @@ from typing import Any
 from gateway.disk.users_folder import Document, InstallationMetadata, LockedFile, metadata_of
 from gateway.errors import StorageError
 from gateway.lifecycle.holdings import Configurations, Holding
-from gateway.names import Slug, Version, parse_version
+from gateway.names import Slug, Version, parse_or_none, parse_version
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ class Entry:
     def previous_versions(self, current: str) -> list[Version]:
         """Versions that the user had before, the last one at the end."""
         stated = self.metadata.get(_PREVIOUS)
-        versions = [_version(text) for text in stated] if isinstance(stated, list) else []
+        texts = stated if isinstance(stated, list) else []
+        versions = (parse_or_none(parse_version, text) for text in texts)
         previous = [version for version in versions if version is not None]
         # The list ends in the current version after a rollback, and after an update that was
         # killed before its commit.
@@ -116,10 +117,3 @@ class Entry:
         """The first step after the commit."""
         if self.is_listed:
             self._file.unregister(self._slug)
-
-
-def _version(text: object) -> Version | None:
-    try:
-        return parse_version(text)
-    except ValueError:
-        return None

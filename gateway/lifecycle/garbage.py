@@ -26,7 +26,7 @@ from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import sync_folder
 from gateway.errors import StorageError
-from gateway.lifecycle.publishing import only_publisher
+from gateway.lifecycle.staging import only_publisher
 from gateway.names import Slug, Version
 from gateway.settings import Settings
 
@@ -146,7 +146,7 @@ class Collector:
 
     def _move_to_trash(self, candidate: Candidate) -> Path | None:
         """None: another run did."""
-        with only_publisher(self._storage, candidate.slug, candidate.version):
+        with only_publisher(self._storage.cache, candidate.slug, candidate.version):
             if not self._storage.shared.is_published(candidate.slug, candidate.version):
                 return None
             self._trash.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -41,18 +42,19 @@ from gateway.lifecycle.holdings import (
 )
 from gateway.lifecycle.targets import Target, read_target
 from gateway.lifecycle.turns import Turns
-from gateway.names import Slug, UserId, Version, parse_slug, parse_version
+from gateway.names import Slug, UserId, Version, parse_or_none, parse_slug, parse_version
 from gateway.settings import Settings
 from gateway.threads import entered_in_thread
 
 logger = logging.getLogger(__name__)
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 # Changes that run at once in this process. Each holds a thread while it reads, writes or waits
 # for a lock, and a connection to the database.
 _AT_ONCE = 8
-# Changes of one user that wait for their turn: a page may switch all plugins of its user at once.
+# Changes of one user that wait for their turn: a page may enable all plugins of a user at once.
 _MAX_WAITING = 32
 
 
@@ -116,11 +118,36 @@ class _Change:
         )
 
 
-class Lifecycle:
-    """The commands; `plugin` is a slug or a database id.
+def _to_its_end(
+    command: Callable[P, Coroutine[Any, Any, Outcome]],
+) -> Callable[P, Coroutine[Any, Any, Outcome]]:
+    """The command, protected from a cancellation of its caller: the caller waits for its end.
 
-    Beside what its docstring says, each raises TooManyChanges, StorageError and
-    SourceUnavailable. A command whose caller is cancelled runs to its end.
+    If nobody waited, the end of the event loop would stop the command, and release the lock
+    while a thread still writes.
+    """
+
+    @wraps(command)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> Outcome:
+        task = asyncio.ensure_future(command(*args, **kwargs))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            while not task.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.warning("a change whose caller had gone away failed: %s", error)
+            raise
+
+    return run
+
+
+class Lifecycle:
+    """The commands. `plugin` is a slug or a database id.
+
+    Beside what their docstrings say, all raise TooManyChanges, StorageError and
+    SourceUnavailable.
     """
 
     def __init__(
@@ -134,6 +161,7 @@ class Lifecycle:
         self._threads = CapacityLimiter(_AT_ONCE)
         self._allow_missing = settings.access.missing_installations == "allow"
 
+    @_to_its_end
     async def install(
         self,
         user: UserId,
@@ -145,41 +173,6 @@ class Lifecycle:
 
         Raises: VersionNotPublished, UnusableVersion; AlreadyInstalled at another version.
         """
-        return await _whole(self._install(user, slug, version, installation_metadata or {}))
-
-    async def update(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
-        """Moves the user to another version, the newest published if none is named.
-
-        Files of the version they leave stay: pages that are open go on loading them.
-        Raises: UnknownPlugin, NotInstalled, VersionNotPublished, UnusableVersion.
-        """
-        return await _whole(self._update(user, plugin, version))
-
-    async def rollback(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
-        """Moves the user back to the version they had before, or to the one named.
-
-        Raises: NoEarlierVersion, and what `update` does.
-        """
-        return await _whole(self._rollback(user, plugin, version))
-
-    async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
-        """Raises: UnknownPlugin."""
-        return await _whole(self._set_enabled(user, plugin, enabled=enabled))
-
-    async def uninstall(self, user: UserId, plugin: str) -> Outcome:
-        """Removes the rows and the JSON entry, and the user's configuration with them.
-
-        Raises: NotInstalled, if there is neither.
-        """
-        return await _whole(self._uninstall(user, plugin))
-
-    async def _install(
-        self,
-        user: UserId,
-        slug: Slug,
-        version: Version | None,
-        installation_metadata: Mapping[str, Any],
-    ) -> Outcome:
         async with self._change(user, slug) as change:
             holding = change.holding
             if holding is not None and change.entry.grants:
@@ -188,17 +181,17 @@ class Lifecycle:
                         reason=f"{user} has {slug} {holding.version}; gateway update moves it"
                     )
                 return change.outcome(holding, holding.version, changed=False)
-            if holding is None:
-                target = await self._target(change, version, is_new=True)
-                holding = await insert_holding(
-                    change.transaction, user, change.slug, target, change.now
-                )
-            elif version not in (None, holding.version):
-                await self._move(change, holding, await self._target(change, version))
-            await self._in_thread(change.entry.write_new, installation_metadata)
+            holding = await self._write_rows(change, version)
+            await self._in_thread(change.entry.write_new, installation_metadata or {})
         return change.outcome(holding, version or holding.version, changed=True)
 
-    async def _update(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
+    @_to_its_end
+    async def update(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
+        """Moves the user to another version, the newest published if none is named.
+
+        Files of the version they leave stay: pages that are open go on loading them.
+        Raises: UnknownPlugin, NotInstalled, VersionNotPublished, UnusableVersion.
+        """
         async with self._change(user, plugin) as change:
             holding = change.require_holding()
             target = await self._target(change, version)
@@ -208,7 +201,12 @@ class Lifecycle:
             await self._in_thread(change.entry.write)
         return change.outcome(holding, target.version, changed=True)
 
-    async def _rollback(self, user: UserId, plugin: str, version: Version | None) -> Outcome:
+    @_to_its_end
+    async def rollback(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
+        """Moves the user back to the version they had before, or to the one named.
+
+        Raises: NoEarlierVersion, and what `update` does.
+        """
         async with self._change(user, plugin) as change:
             holding = change.require_holding()
             previous = change.entry.previous_versions(holding.version)
@@ -224,7 +222,9 @@ class Lifecycle:
             await self._in_thread(change.entry.write)
         return change.outcome(holding, target.version, changed=True)
 
-    async def _set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
+    @_to_its_end
+    async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
+        """Raises: UnknownPlugin."""
         async with self._change(user, plugin, needs_json=False) as change:
             holding = change.holding
             if holding is None:
@@ -234,7 +234,12 @@ class Lifecycle:
                 await change_enabled(change.transaction, holding, enabled=enabled, now=change.now)
         return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
 
-    async def _uninstall(self, user: UserId, plugin: str) -> Outcome:
+    @_to_its_end
+    async def uninstall(self, user: UserId, plugin: str) -> Outcome:
+        """Removes the rows and the JSON entry, and the user's configuration with them.
+
+        Raises: NotInstalled, if there is neither.
+        """
         async with self._change(user, plugin, removes=True) as change:
             holding = change.holding
             if holding is not None:
@@ -291,6 +296,18 @@ class Lifecycle:
             )
             yield _Change(user, slug, transaction, holding, entry, datetime.now(UTC))
 
+    async def _write_rows(self, change: _Change, version: Version | None) -> Holding:
+        """New rows, or those that the user has, at the version."""
+        holding = change.holding
+        if holding is None:
+            target = await self._target(change, version, is_new=True)
+            return await insert_holding(
+                change.transaction, change.user, change.slug, target, change.now
+            )
+        if version not in (None, holding.version):
+            await self._move(change, holding, await self._target(change, version))
+        return holding
+
     async def _move(self, change: _Change, holding: Holding, target: Target) -> None:
         """Makes the rows those of another version, and notes in the entry what they lose."""
         kept = change.entry.kept_configurations
@@ -312,11 +329,9 @@ class Lifecycle:
         return await self._in_thread(read_and_note)
 
     async def _note_left(self, slug: Slug, version: str) -> None:
-        try:
-            left = parse_version(version)
-        except ValueError:  # it can have no folder
-            return
-        await self._in_thread(self._retention.note_loss, slug, left, time.time())
+        left = parse_or_none(parse_version, version)
+        if left is not None:  # otherwise it can have no folder
+            await self._in_thread(self._retention.note_loss, slug, left, time.time())
 
     async def _in_thread(self, function: Callable[..., R], *arguments: Any) -> R:
         return await run_sync(function, *arguments, limiter=self._threads)
@@ -330,21 +345,3 @@ def _slug(user: UserId, holding: Holding | None, plugin: str) -> Slug:
         )
     except ValueError as error:
         raise UnknownPlugin(reason=str(error)) from None
-
-
-async def _whole(change: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """Runs the change to its end, also if the caller is cancelled; then the caller waits for it.
-
-    The end of the event loop would cut off a change that nobody waits for, and release the lock
-    while a thread still writes.
-    """
-    task = asyncio.ensure_future(change)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("a change whose caller had gone away failed: %s", error)
-        raise

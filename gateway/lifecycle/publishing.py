@@ -1,22 +1,17 @@
 """Publishing: a plugin's files become `shared/<slug>/v<version>/`, whole or not at all.
 
-Unpacked and checked in a staging folder below `plugins/cache/`, made durable, then renamed
-into its place: whoever looks sees the version complete or does not see it. What is published
-is never changed; the same content again is nothing to do, other content is refused. Blocking.
+The files are unpacked and checked in a staging folder, made durable, and moved by one rename: the
+version is complete or not there. It is never changed. Publishing the same content again does
+nothing, and other content is refused. Blocking.
 """
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
-from filelock import FileLock, Timeout
 
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import MIN_BYTES, Encoder
@@ -24,9 +19,10 @@ from gateway.disk.metadata import DEFAULT_ENTRY, read_metadata
 from gateway.disk.reading import read_regular
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import sync_folder
+from gateway.disk.writing import sync_file, sync_folder
 from gateway.errors import PublishingError
 from gateway.http.media_types import media_type
+from gateway.lifecycle.staging import only_publisher, staging_folder
 from gateway.lifecycle.unpacking import Progress, unpack
 from gateway.names import (
     AssetPath,
@@ -41,7 +37,7 @@ from gateway.settings import AssetCacheSettings
 
 # A dotfile: never served, and no part of the build.
 RECORD_NAME = ".published.json"
-# As many files as may be published, with names as long as may be, take 5 MiB.
+# The most files that may be published, with the longest names, take 5 MiB.
 _MAX_RECORD_BYTES = 16 << 20
 
 
@@ -58,7 +54,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What `publish` did."""
+    """The version that `publish` was asked for."""
 
     slug: Slug
     version: Version
@@ -66,7 +62,7 @@ class Published:
     files: int
     folder: Path
     is_new: bool
-    """False: the version was there already, with the same content."""
+    """False: the version was published before, with the same content."""
 
 
 def publish(
@@ -78,39 +74,31 @@ def publish(
     max_encoded_bytes: int = AssetCacheSettings().max_file_bytes,
     progress: Progress = lambda _what, _done, _all: None,
 ) -> Published:
-    """Publishes a folder, .zip or .tar.gz; what its metadata does not say must be given.
+    """Publishes a folder, .zip or .tar.gz. Slug and version are needed if its metadata lacks them.
 
-    `max_encoded_bytes`: larger files get no encoded variants; they are streamed as they are.
-    Raises: PublishingError; OSError, if the disk is full or fails. Nothing is left behind.
+    `max_encoded_bytes`: larger files get no encoded variants, and are streamed as they are.
+    Raises: PublishingError; OSError, if the disk is full or fails. Then nothing is left.
     """
-    with _staging(storage) as staging:
+    with staging_folder(storage.cache) as staging:
         unpack(source, staging, progress)
-        metadata = read_metadata(staging)
-        slug, version = _names(source, metadata, slug, version)
-        _require_entry(source, staging, metadata)
-        state = look_at(staging, None)
-        if state is None:
-            raise PublishingError(f"{source}: holds no files")
+        slug, version, state = _checked(source, staging, slug, version)
         target = storage.construct_shared_path(slug, version)
-        with only_publisher(storage, slug, version):
+        with only_publisher(storage.cache, slug, version):
             _refuse_links(target.parent, target)
-            if target.is_dir():
-                return _compare(source, target, slug, version, state)
-            _encode(storage, staging, state, max_encoded_bytes, progress)
-            _write_record(staging, state)
-            _make_durable(staging, progress)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Retention(storage.cache).forget(slug, version)  # of one that was removed by hand
-            staging.rename(target)
-            sync_folder(target.parent)
-            sync_folder(storage.shared.path)
-    return Published(slug, version, state.build, len(state.digests), target, is_new=True)
+            if is_new := not target.is_dir():
+                _encode(storage, staging, state, max_encoded_bytes, progress)
+                _write_record(staging, state)
+                Retention(storage.cache).forget(slug, version)
+                _put_in_place(staging, target, progress)
+            else:
+                _require_same(source, target, state)
+    return Published(slug, version, state.build, len(state.digests), target, is_new)
 
 
 def read_record(folder: Path) -> Record | None:
-    """What was published into a version's folder; None where that was not done by `publish`.
+    """The record in a version's folder; None if `publish` did not make the folder.
 
-    Raises: OSError, if it cannot be read; ValueError, if it is damaged.
+    Raises: OSError, if the record cannot be read; ValueError, if it is damaged.
     """
     try:
         text = read_regular(folder / RECORD_NAME, _MAX_RECORD_BYTES)
@@ -127,6 +115,19 @@ def _write_record(folder: Path, state: FolderState) -> None:
     published_at = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"build": state.build, "published_at": published_at, "files": files}
     (folder / RECORD_NAME).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+def _checked(
+    source: Path, folder: Path, slug: Slug | None, version: Version | None
+) -> tuple[Slug, Version, FolderState]:
+    """The names and the content of the version in the folder. Raises: PublishingError."""
+    metadata = read_metadata(folder)
+    slug, version = _names(source, metadata, slug, version)
+    _require_entry(source, folder, metadata)
+    state = look_at(folder, None)
+    if state is None:
+        raise PublishingError(f"{source}: holds no files")
+    return slug, version, state
 
 
 def _names(
@@ -150,7 +151,7 @@ def _names(
 
 
 def entry_file(metadata: dict[str, Any]) -> str | None:
-    """The file that pages load first, as the metadata say; None: it is on another host."""
+    """The file that pages load first, according to the metadata; None: it is on another host."""
     entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
     return None if "://" in entry else entry.removeprefix("/")
 
@@ -172,101 +173,40 @@ def _refuse_links(*folders: Path) -> None:
             raise PublishingError(f"{folder}: is a symbolic link; expected a folder, or nothing")
 
 
-def _compare(
-    source: Path, target: Path, slug: Slug, version: Version, state: FolderState
-) -> Published:
-    there = look_at(target, None)
-    if there is None or there.build != state.build:
+def _require_same(source: Path, target: Path, state: FolderState) -> None:
+    """Raises: PublishingError, if `target` holds another build than `state`."""
+    published = look_at(target, None)
+    if published is None or published.build != state.build:
+        slug, version = target.parent.name, target.name.removeprefix("v")
+        build = published.build if published else "unknown"
         raise PublishingError(
             f"{slug} {version} is published already with other content:"
-            f" build {there.build if there else 'unknown'} there, build {state.build} in {source};"
+            f" build {build} there, build {state.build} in {source};"
             " a published version never changes, publish a new one"
         )
-    return Published(slug, version, state.build, len(state.digests), target, is_new=False)
 
 
 def _encode(
-    storage: PluginStorage, folder: Path, state: FolderState, most: int, progress: Progress
+    storage: PluginStorage, folder: Path, state: FolderState, max_bytes: int, progress: Progress
 ) -> None:
     """Makes the encoded variants now, so that the first request finds them."""
     encoder = Encoder(storage.cache.encoded)
     for number, (name, digest) in enumerate(state.digests.items()):
         progress("encoding", number, len(state.digests))
-        if media_type(AssetPath(name)).compressible and MIN_BYTES <= state.sizes[name] <= most:
+        if media_type(AssetPath(name)).compressible and MIN_BYTES <= state.sizes[name] <= max_bytes:
             encoder.make_now((folder / name).read_bytes(), digest)
     progress("encoding", len(state.digests), len(state.digests))
 
 
-def _make_durable(folder: Path, progress: Progress) -> None:
-    """fsync of every file and folder: after the rename, a power cut finds them whole."""
-    paths = list(folder.rglob("*"))
+def _put_in_place(staging: Path, target: Path, progress: Progress) -> None:
+    """Renames the folder after an fsync of all in it: a power cut leaves it whole or not there."""
+    paths = list(staging.rglob("*"))
     for number, path in enumerate(paths):
         progress("writing", number, len(paths))
-        if path.is_dir():
-            sync_folder(path)
-        else:
-            descriptor = os.open(path, os.O_RDWR)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    sync_folder(folder)
+        (sync_folder if path.is_dir() else sync_file)(path)
+    sync_folder(staging)
     progress("writing", len(paths), len(paths))
-
-
-@contextmanager
-def _staging(storage: PluginStorage) -> Iterator[Path]:
-    """A folder on the same file system, removed whatever happens; so are abandoned ones."""
-    parent = storage.cache.staging
-    parent.mkdir(parents=True, exist_ok=True)
-    # Held only while folders and their locks are made or swept, so that none is seen half made.
-    with FileLock(storage.cache.staging_lock):
-        _abandoned(parent, remove=True)
-        folder = Path(tempfile.mkdtemp(dir=parent))
-        lock = FileLock(f"{folder}.lock")
-        lock.acquire()
-    try:
-        folder.chmod(0o755)  # mkdtemp makes it private; it becomes the version's folder
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def abandoned_staging(storage: PluginStorage, *, remove: bool) -> list[Path]:
-    """Staging folders of publishers that were killed. Raises: OSError."""
-    parent = storage.cache.staging
-    if not parent.is_dir():
-        return []
-    with FileLock(storage.cache.staging_lock):
-        return _abandoned(parent, remove=remove)
-
-
-def _abandoned(parent: Path, *, remove: bool) -> list[Path]:
-    """Nobody holds their lock. For who holds the lock of all of them."""
-    abandoned = []
-    for folder in sorted({path.with_suffix("") for path in parent.iterdir()}):
-        lock = FileLock(f"{folder}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        abandoned.append(folder)
-        if remove:
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-    return abandoned
-
-
-@contextmanager
-def only_publisher(storage: PluginStorage, slug: Slug, version: Version) -> Iterator[None]:
-    """Excludes whoever else publishes or removes the version. Raises: PublishingError."""
-    path = storage.cache.publisher_lock(slug, version)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path, timeout=0):
-            yield
-    except Timeout:
-        raise PublishingError(f"{slug} {version} is being published by another process") from None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging.rename(target)
+    sync_folder(target.parent)
+    sync_folder(target.parent.parent)

@@ -17,7 +17,7 @@ from gateway.database.survey import PluginRow, Survey
 from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import Document, LockedFile, encoded, user_of
 from gateway.errors import StorageError
-from gateway.lifecycle.publishing import abandoned_staging
+from gateway.lifecycle.staging import abandoned_staging
 from gateway.names import UserId
 from gateway.threads import InThreads, entered_in_thread, threads
 from gateway.upkeep.backups import Backup, Original
@@ -178,7 +178,7 @@ class Doctor:
     async def examine_staging(self) -> AsyncGenerator[Examined[Finding], None]:
         """What killed publishers left. Raises: StorageError."""
         fix = self._backup is not None
-        look = partial(abandoned_staging, self._storage, remove=fix)
+        look = partial(abandoned_staging, self._storage.cache, remove=fix)
         try:
             abandoned = await anyio.to_thread.run_sync(look)
         except OSError as error:

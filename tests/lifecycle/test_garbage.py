@@ -13,7 +13,8 @@ from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.users_folder import LockedFile
 from gateway.errors import PublishingError, StorageError
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
-from gateway.lifecycle.publishing import only_publisher, publish
+from gateway.lifecycle.publishing import publish
+from gateway.lifecycle.staging import only_publisher
 from gateway.names import Slug, Version
 from tests.support.lives import Life, forget_use
 from tests.support.lives import publish as put
@@ -209,7 +210,10 @@ def test_a_second_run_at_the_same_time_says_so(gc: Collecting) -> None:
 
 
 def test_a_version_that_is_being_published_is_not_collected(gc: Collecting) -> None:
-    with only_publisher(gc.storage, REVIEW, OLD), pytest.raises(PublishingError, match="published"):
+    with (
+        only_publisher(gc.storage.cache, REVIEW, OLD),
+        pytest.raises(PublishingError, match="published"),
+    ):
         gc.collect(8, days=0)
     assert gc.is_there("1.0.0")
     assert gc.collect(8, days=0) == ["Review 1.0.0"]
