@@ -1,9 +1,9 @@
-"""What is answered at once, from memory; and the connection that asks for it. Read this first.
+"""Where a request is read, and answered at once if all it needs is in memory. Read this first.
 
 Theory of operation. A request for a file is decided by a sequence of questions:
 
     who asks?                                identity/        the credential, verified before
-    what have they installed?                lookups.py       their JSON file
+    what have they installed?                lookups.py       their JSON file (user_files.py)
     is it enabled, and at which version?     lookups.py       their rows in the table
     what is the build of that version?       shared_versions.py, only if the URL is pinned
     what are the bytes of the file?          asset_store.py   its representation
