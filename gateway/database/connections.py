@@ -39,8 +39,8 @@ COLUMNS = {
     "postgresql": "SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1)"
     " AND (attnum > 0 OR attname = 'ctid') AND NOT attisdropped",
 }
-"""Names of a table's columns, by dialect; of those that a table has without its makers' asking
-the one that tells its rows' places, `rowid` or `ctid`. A view has none."""
+"""Names of a table's columns, by dialect, and of the system column that tells the places of its
+rows: `rowid` or `ctid`. A view has no such column."""
 _INDEXES = {
     "sqlite": "SELECT 1 FROM pragma_index_list($1) AS list, pragma_index_info(list.name) AS info"
     " WHERE list.partial = 0 AND info.seqno = 0 AND info.name = $2",
@@ -49,16 +49,16 @@ _INDEXES = {
     " WHERE indrelid = to_regclass($1) AND attname = $2 AND indisvalid AND indpred IS NULL",
 }
 """A row for each index of a table that begins with a column, by dialect."""
-# As fast as a list of parameters, from 1 to 500 values; and no limit of their number.
+# As fast as a list of parameters from 1 to 500 values, and without a limit of their number.
 _AMONG = "IN (SELECT value FROM json_each($1))"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class DatabaseConnection(Protocol):
-    """What tables.py needs of a database, whichever it is."""
+    """What the tables are read through, whichever database it is."""
 
     async def open(self) -> None:
-        """Raises: ConfigurationError, if it cannot be reached at all."""
+        """Raises: ConfigurationError, if the database cannot be reached."""
 
     async def close(self) -> None: ...
 
@@ -66,22 +66,22 @@ class DatabaseConnection(Protocol):
         """Raises: SourceUnavailable, if the database fails or is too slow."""
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
-        """The same for a statement with `= ANY($1)`: a column is one of these texts. However many
-        there are, the statement is the same, and is prepared once."""
+        """`fetch` for a statement with `= ANY($1)`: a column is one of the values. The statement
+        is the same for any number of values, and is prepared once."""
 
     async def columns(self, table: str) -> frozenset[str]:
-        """Names of the table's columns, and `rowid` or `ctid` where its rows have a place; empty
-        where there is no such table."""
+        """Names of the table's columns, with `rowid` or `ctid` if its rows have a place; empty if
+        there is no such table."""
 
     async def has_index(self, table: str, column: str) -> bool:
         """Whether an index over all rows begins with the column."""
 
     def close_at_exit(self) -> None:
-        """Makes sure that the process can end although nobody will call `close`."""
+        """Lets the process end although nobody will call `close`."""
 
 
 def connect(settings: Settings) -> DatabaseConnection:
-    """A connection for serving, not opened yet: it can only read."""
+    """A connection that can only read, not opened yet."""
     section = settings.database
     if settings.database_dialect == "sqlite":
         return SqliteConnection(settings.sqlite_file, section.query_timeout)
@@ -89,7 +89,7 @@ def connect(settings: Settings) -> DatabaseConnection:
 
 
 def connect_one(settings: Settings) -> DatabaseConnection:
-    """The same for one query at a time; it takes up nothing before the first."""
+    """`connect` for one query at a time. It opens nothing before the first query."""
     if settings.database_dialect == "sqlite":
         timeout_s = settings.database.query_timeout
         return SqliteConnection(settings.sqlite_file, timeout_s, opens_late=True)
@@ -111,13 +111,13 @@ def _text(content: bytes) -> str:
 
 
 def file_identity(file: Path) -> FileIdentity:
-    """Device and inode: another file in the same place has another. Raises: OSError."""
+    """Device and inode: they change when another file takes the place. Raises: OSError."""
     facts = file.stat()
     return facts.st_dev, facts.st_ino
 
 
 def postgres_errors() -> tuple[type[Exception], ...]:
-    """Raises: ConfigurationError, without asyncpg."""
+    """What asyncpg raises. Raises: ConfigurationError, if asyncpg is not installed."""
     try:
         import asyncpg  # noqa: PLC0415 (an extra)
     except ImportError:
@@ -128,19 +128,18 @@ def postgres_errors() -> tuple[type[Exception], ...]:
 
 
 class SqliteConnection:
-    """One connection, held: opening one costs more than ten queries.
+    """One connection that stays open: opening one costs more than ten queries.
 
-    A file that was put in the place of the old one is noticed, and opened at the next query.
+    If another file takes the place of the file, the next query opens that.
     """
 
     def __init__(self, file: Path, query_timeout_s: float, *, opens_late: bool = False) -> None:
-        """`opens_late`: the file is opened, and looked at, at the first query."""
+        """`opens_late`: the first query opens the file, not `open`."""
         self._file = file
         self._opens_late = opens_late
         self._query_timeout_s = query_timeout_s
-        # Twice quoted: `databases` decodes the URL once, SQLite the file name again.
-        # mode=ro creates no file; the application that owns it holds short exclusive locks,
-        # which SQLite waits out for the time-out given here.
+        # Quoted twice: `databases` decodes the URL, and SQLite the file name. mode=ro makes no
+        # file. SQLite waits for the application's short exclusive locks until the time-out.
         self._database = Database(
             f"sqlite:///file:{quote(quote(str(file.resolve())))}?mode=ro",
             uri=True,
@@ -148,11 +147,11 @@ class SqliteConnection:
         )
         self._connection: Connection | None = None
         self._opened_file: FileIdentity | None = None
-        # Text that is not UTF-8, in whatever column, must not fail the whole query. Where there
-        # is none, the driver decodes by itself, which saves a fifth of the time of a query.
+        # A text that is not UTF-8 must not fail the whole query. Until the first such text the
+        # driver decodes by itself, which saves a fifth of the time of a query.
         self._text_factory: Callable[[bytes], str] = str
-        # One statement at a time, so that those who stop waiting leave none behind in the
-        # queue of aiosqlite's thread.
+        # One statement at a time: a caller that stops waiting must leave none in the queue of
+        # aiosqlite's thread.
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
@@ -177,8 +176,8 @@ class SqliteConnection:
         await self._database.disconnect()
 
     def close_at_exit(self) -> None:
-        # The interpreter joins aiosqlite's thread before it runs atexit functions; a daemon
-        # that waits for the main thread comes in between.
+        # The interpreter joins aiosqlite's thread before it runs atexit functions. A daemon
+        # thread that waits for the main thread runs before that.
         def stop() -> None:
             threading.main_thread().join()
             connection: Any = self._connection
@@ -192,7 +191,7 @@ class SqliteConnection:
             async with asyncio.timeout(self._query_timeout_s), self._turn:
                 return await self._executed(statement, numbered(values))
         except TimeoutError:
-            if self._connection is not None:  # leaving the wait does not end the statement
+            if self._connection is not None:  # the statement goes on without a waiter
                 await self._connection.raw_connection.interrupt()
             raise SourceUnavailable(reason="the database query timed out") from None
         except sqlite3.Error as error:
@@ -229,15 +228,15 @@ class SqliteConnection:
             rows: Sequence[Row] = await raw.execute_fetchall(statement, named)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", None) not in _BUSY:
-                # Not trusted again; and a statement that failed half-way would hold its lock. The
-                # traceback has the cursor, and is in a circle with aiosqlite's future.
+                # The connection may be damaged, and a statement that failed half-way would hold
+                # its lock. The traceback has the cursor, in a cycle with aiosqlite's future.
                 error.__traceback__ = None
                 await self._release()
             raise
         return rows
 
     async def _current(self) -> Any:
-        """The aiosqlite connection to the file that is there now."""
+        """The aiosqlite connection to the present file."""
         if not self._database.is_connected:
             raise ValueError("it was closed")
         if self._connection is None or file_identity(self._file) != self._opened_file:
@@ -247,8 +246,8 @@ class SqliteConnection:
 
     async def _acquired(self) -> Connection:
         self._opened_file = file_identity(self._file)
-        # A connect that is cancelled half-way leaves a thread behind that speaks to a closed
-        # loop: it is awaited, and undone.
+        # A connect that is cancelled half-way leaves a thread that speaks to a closed loop. So it
+        # is awaited, and undone.
         connecting = asyncio.ensure_future(self._database.connection().__aenter__())
         try:
             connection: Connection = await asyncio.shield(connecting)
@@ -260,15 +259,17 @@ class SqliteConnection:
         return connection
 
     async def _release(self) -> None:
-        # aiosqlite's thread is no daemon: a connection that is kept keeps the process alive.
+        # aiosqlite's thread is no daemon: an open connection keeps the process alive.
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.__aexit__()
 
 
 def _roll_back(file: Path, timeout_s: float) -> None:
-    """What a writer left that was killed in its commit: nobody can read before, and whoever only
-    reads cannot do it (sqlite.org/atomiccommit.html, "Hot Rollback Journals"). Blocking.
+    """Rolls back what a writer left that was killed in its commit. Blocking.
+
+    Nobody can read before that, and a connection that only reads cannot roll back
+    (sqlite.org/atomiccommit.html, "Hot Rollback Journals").
     """
     uri = f"file:{quote(str(file.resolve()))}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=timeout_s)) as connection:

@@ -1,6 +1,6 @@
 """The two tables as BrainDrive-Core makes them, for a database of our own.
 
-A site of the application brings its own tables, and this module is not used there.
+The database of an application has its own tables: this module is not used for it.
 """
 
 CREATE_TABLES = (
@@ -72,6 +72,6 @@ CREATE_TABLES = (
         PRIMARY KEY (id, plugin_id)
     )
     """,
-    # Which the application's table lacks: for public requests that name a slug and no user.
+    # The application's table lacks it. Public requests name a slug and no user.
     "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)",
 )

@@ -1,9 +1,9 @@
-"""Collecting versions that nobody needs: no row refers to them, their retention has passed,
-and no gateway was asked for them lately.
+"""Removes versions that nobody needs: no row refers to them, their retention has passed, and no
+gateway was asked for them lately.
 
-A version leaves `shared/` by one rename, so that it is there whole or gone; then pins of it
-answer 410. What is asked of the database is asked again inside the transaction that covers
-the rename, so an installation made meanwhile keeps its files. Blocking, but for the database.
+One rename takes a version from `shared/`, so it is complete or not there. Then its pins answer
+410. The database is asked again inside the transaction that covers the rename, so a plugin that
+was installed meanwhile keeps its files. Blocking, except for the database.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A published version, as a run found it."""
+    """A published version, and what a run decides about it."""
 
     slug: Slug
     version: Version
@@ -52,11 +52,11 @@ class Candidate:
     fate: Fate
     size_bytes: int
     retained_for_s: float = 0.0
-    """How long it still is, where its fate is RETAINED."""
+    """The rest of the retention, if the fate is RETAINED."""
 
 
 class Collector:
-    """Looks at what is published, and removes what nobody needs."""
+    """Judges the published versions, and removes those that nobody needs."""
 
     def __init__(
         self,
@@ -75,21 +75,21 @@ class Collector:
         self._trash = storage.cache.trash
 
     def candidates(self, referred: Collection[tuple[str, str]]) -> Iterator[Candidate]:
-        """All published versions, by slug; notes which are referred to, and changes nothing else.
+        """All published versions, by slug. Writes retention notes, and changes nothing else.
 
-        `referred`: slugs and versions that rows name. Blocking. Raises: OSError.
+        `referred`: slugs and versions that rows name. Raises: OSError.
         """
         for slug, version in self._storage.shared.versions():
             yield self._candidate(slug, version, is_referred=(slug, version) in referred)
 
     async def collect(self, candidates: Collection[Candidate]) -> AsyncIterator[Candidate]:
-        """Removes the collectable ones; yields each that is gone.
+        """Removes the collectable candidates, and yields each that was removed.
 
-        Raises: StorageError, where another run is at it; SourceUnavailable; PublishingError, if a
-        version is being published; OSError.
+        Raises: StorageError, if another run is removing versions; SourceUnavailable;
+        PublishingError, if a version is being published; OSError.
         """
         with self._alone():
-            await run_sync(self._empty_trash)  # what a run that was killed left
+            await run_sync(self._empty_trash)  # of a run that was killed
             for candidate in candidates:
                 if candidate.fate is Fate.COLLECTABLE and await self._retire(candidate):
                     self._announce(Change(slug=candidate.slug, version=candidate.version))
@@ -114,7 +114,7 @@ class Collector:
         since = self._retention.unreferred_since(slug, version)
         if is_referred:
             self._retention.note_reference(slug, version)
-        elif since is None:  # its clock begins now
+        elif since is None:  # the retention begins now
             self._retention.note_loss(slug, version, self._now())
         since = self._now() if since is None else since
         retained_for_s = max(0.0, since + self._retention_s - self._now())
@@ -130,7 +130,7 @@ class Collector:
         return Candidate(slug, version, folder, fate, _size(folder), retained_for_s)
 
     async def _retire(self, candidate: Candidate) -> bool:
-        """Whether the version was moved away; not if a row refers to it by now."""
+        """Whether the version was moved away; False if a row refers to it again."""
         async with begin(self._settings) as transaction:
             await transaction.exclude_others(candidate.slug)  # installations by the gateway
             if await _is_referred(transaction, candidate):
@@ -138,14 +138,14 @@ class Collector:
             moved = await run_sync(self._move_to_trash, candidate)
             if moved is None:
                 return False
-            # PostgreSQL has other writers meanwhile: their installation gets its files back.
+            # PostgreSQL has other writers meanwhile: a new installation gets its files back.
             if await _is_referred(transaction, candidate):
                 await run_sync(moved.rename, candidate.folder)
                 return False
         return True
 
     def _move_to_trash(self, candidate: Candidate) -> Path | None:
-        """None: another run did."""
+        """The version's folder in the trash; None if another run moved it."""
         with only_publisher(self._storage.cache, candidate.slug, candidate.version):
             if not self._storage.shared.is_published(candidate.slug, candidate.version):
                 return None
@@ -159,8 +159,9 @@ class Collector:
         return target
 
     def _empty_trash(self) -> None:
-        """Removes what was moved there, what is noted about it, and the encoded variants of its
-        files: those that another version shares are made again when they are asked for.
+        """Removes the versions in the trash, their notes, and the encoded variants of their files.
+
+        A variant that another version shares is made again at the next request.
         """
         encoder = Encoder(self._storage.cache.encoded)
         for folder in self._trash.glob("*/*/v*"):
@@ -183,7 +184,7 @@ async def _is_referred(transaction: Transaction, candidate: Candidate) -> bool:
 def _size(folder: Path) -> int:
     size = 0
     for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # the application writes and removes files
+        with contextlib.suppress(FileNotFoundError):  # the application may remove files
             facts = path.lstat()
             size += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
     return size

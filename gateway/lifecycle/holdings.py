@@ -1,7 +1,7 @@
-"""What a user holds of one plugin in the tables: its row and its modules' rows.
+"""A holding: a user's row of one plugin, and the rows of its modules.
 
-Changed inside a transaction that the caller commits. The user's configuration, the
-`config_fields` of rows that are there, survives every change but the removal.
+All changes run inside a transaction that the caller commits. The user's configuration, which is
+the `config_fields` of existing rows, survives every change except the removal.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from gateway.database.transactions import Transaction
 from gateway.lifecycle.rows import (
     Columns,
+    date_text,
     insert_statement,
     module_changes,
     module_rows,
@@ -29,7 +30,7 @@ Configurations = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Rows as they are."""
+    """Rows as they are in the tables."""
 
     user: UserId
     plugin: Columns
@@ -88,18 +89,18 @@ async def change_version(
     _keep_configuration(changes, holding.plugin)
     await _update(transaction, "plugin", changes, {"id": holding.id})
     modules = target.metadata.get("modules")
-    if modules is None:  # the metadata says nothing of modules: they stay
+    if modules is None:  # the metadata does not mention modules: the rows stay
         return {}
-    stated = {module["name"]: module for module in modules}
+    by_name = {module["name"]: module for module in modules}
     for row in module_rows(target.metadata, holding.user, holding.id, now):
         name = row["name"]
         if (present := holding.modules.get(name)) is not None:
-            await _update_module(transaction, present, module_changes(stated[name], now))
+            await _update_module(transaction, present, module_changes(by_name[name], now))
         else:
             _keep_configuration(row, {"config_fields": kept.get(name)})
             await _insert(transaction, "module", row)
     return await _delete_modules(
-        transaction, [row for name, row in holding.modules.items() if name not in stated]
+        transaction, [row for name, row in holding.modules.items() if name not in by_name]
     )
 
 
@@ -121,7 +122,7 @@ async def _delete_modules(transaction: Transaction, modules: list[Columns]) -> C
 async def change_enabled(
     transaction: Transaction, holding: Holding, *, enabled: bool, now: datetime
 ) -> None:
-    changes = {"enabled": enabled, "updated_at": now.strftime("%Y-%m-%d %H:%M:%S")}
+    changes = {"enabled": enabled, "updated_at": date_text(now)}
     await _update(transaction, "plugin", changes, {"id": holding.id})
 
 
@@ -138,18 +139,18 @@ def _keep_configuration(changes: Columns, present: Mapping[str, Any]) -> None:
     text = present.get("config_fields")
     if not text:
         return
-    stated, own = _value(changes.get("config_fields")), _value(text)
+    new, own = _value(changes.get("config_fields")), _value(text)
     changes["config_fields"] = text
-    if isinstance(stated, dict) and isinstance(own, dict):
-        merged = {**stated, **{name: _merged(stated.get(name), own[name]) for name in own}}
+    if isinstance(new, dict) and isinstance(own, dict):
+        merged = {**new, **{name: _merged(new.get(name), own[name]) for name in own}}
         if merged != own:
             # Not orjson: the user's numbers may have more than 64 bits.
             changes["config_fields"] = json.dumps(merged, separators=(",", ":"))
 
 
-def _merged(stated: Any, own: Any) -> Any:
+def _merged(new: Any, own: Any) -> Any:
     """One field: keys that the version adds to its description join the user's."""
-    return {**stated, **own} if isinstance(stated, dict) and isinstance(own, dict) else own
+    return {**new, **own} if isinstance(new, dict) and isinstance(own, dict) else own
 
 
 def _value(text: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Rows of the two tables: what a version's metadata writes into them."""
+"""Rows of the two tables, made from a version's metadata."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -31,7 +31,7 @@ def database_id(user: UserId, slug: Slug) -> str:
 def plugin_row(
     metadata: Mapping[str, Any], user: UserId, slug: Slug, version: Version, now: datetime
 ) -> Columns:
-    """A row of `plugin` from the metadata of a version (metadata.py)."""
+    """A new row of `plugin`."""
     return {
         "id": database_id(user, slug),
         "plugin_slug": slug,
@@ -42,7 +42,7 @@ def plugin_row(
         "is_local": bool(metadata.get("is_local", False)),
         "downloads": 0,
         "installation_type": "local",
-        "created_at": _moment(now),
+        "created_at": date_text(now),
         **dict.fromkeys((*PLUGIN_TEXTS, *_PLUGIN_JSON)),
         "type": "frontend",
         "name": slug,
@@ -52,27 +52,27 @@ def plugin_row(
 
 
 def plugin_changes(metadata: Mapping[str, Any], version: Version, now: datetime) -> Columns:
-    """What another version changes in the row: all that its metadata states."""
+    """The columns of `plugin` that a move to another version changes: those in its metadata."""
     return {
         "version": version,
         "update_available": False,
-        "last_updated": _moment(now),
-        "updated_at": _moment(now),
-        **_stated(metadata, PLUGIN_TEXTS, _PLUGIN_JSON),
+        "last_updated": date_text(now),
+        "updated_at": date_text(now),
+        **_columns_in(metadata, PLUGIN_TEXTS, _PLUGIN_JSON),
     }
 
 
 def module_rows(
     metadata: Mapping[str, Any], user: UserId, plugin_id: str, now: datetime
 ) -> list[Columns]:
-    """Rows of `module` from the `modules` of the same metadata."""
+    """New rows of `module`, one for each of the metadata's `modules`."""
     return [
         {
             "id": f"{plugin_id}_{module['name']}",
             "plugin_id": plugin_id,
             "user_id": user,
             "enabled": bool(module.get("enabled", True)),
-            "created_at": _moment(now),
+            "created_at": date_text(now),
             **dict.fromkeys((*MODULE_TEXTS, "priority", *_MODULE_JSON)),
             **module_changes(module, now),
         }
@@ -81,21 +81,27 @@ def module_rows(
 
 
 def module_changes(module: Mapping[str, Any], now: datetime) -> Columns:
-    """What another version changes in a module's row: all that its metadata states."""
+    """The columns of `module` that a move to another version changes: those in its metadata."""
     return {
-        "updated_at": _moment(now),
-        **_stated(module, (*MODULE_TEXTS, "priority"), _MODULE_JSON),
+        "updated_at": date_text(now),
+        **_columns_in(module, (*MODULE_TEXTS, "priority"), _MODULE_JSON),
     }
 
 
-def _stated(stated: Mapping[str, Any], texts: Iterable[str], json_texts: Iterable[str]) -> Columns:
-    row: Columns = {name: stated[name] for name in texts if stated.get(name) is not None}
-    row |= {name: json_text(stated[name]) for name in json_texts if stated.get(name) is not None}
-    return row
+def _columns_in(
+    metadata: Mapping[str, Any], names: Iterable[str], json_names: Iterable[str]
+) -> Columns:
+    """The columns that the metadata gives a value; those in `json_names` as JSON text."""
+    columns = {name: metadata[name] for name in names if metadata.get(name) is not None}
+    return columns | {
+        name: orjson.dumps(metadata[name]).decode()
+        for name in json_names
+        if metadata.get(name) is not None
+    }
 
 
-def _moment(now: datetime) -> str:
-    """As the application writes it."""
+def date_text(now: datetime) -> str:
+    """The form in which the application writes a date."""
     return now.strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -110,7 +116,3 @@ def update_statement(table: str, changes: Columns, key: Columns) -> Statement:
     assignments, conditions = names[: len(changes)], names[len(changes) :]
     text = f"UPDATE {table} SET {', '.join(assignments)} WHERE {' AND '.join(conditions)}"  # noqa: S608 (our own names)
     return text, (*changes.values(), *key.values())
-
-
-def json_text(value: Any) -> str:
-    return orjson.dumps(value).decode()

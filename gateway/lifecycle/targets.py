@@ -48,10 +48,10 @@ def _read_metadata(
             reason=f"{slug} {version} is not published: no folder {folder}",
         )
     metadata = read_metadata(folder, npm_words=is_new)
-    stated = {key: value for key, value in metadata.items() if value is not None}
+    given = {key: value for key, value in metadata.items() if value is not None}
     if not is_new:
-        return stated
+        return given
     defaults = {"scope": slug, "bundle_method": "webpack"}
     if (folder / DEFAULT_ENTRY).is_file():
         defaults["bundle_location"] = DEFAULT_ENTRY
-    return {**defaults, **stated}
+    return {**defaults, **given}

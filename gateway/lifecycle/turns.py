@@ -1,7 +1,7 @@
-"""Who may work next: one caller at a time for each key, and few keys at once.
+"""Turns: one caller at a time for each key, and few keys at once.
 
-Turns are in front of locks and threads: a caller that waits for its turn is one coroutine and
-holds nothing that others need.
+Callers take a turn before locks and threads. A caller that waits for its turn is one coroutine,
+and holds nothing that others need.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ class _Queue:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     callers: int = 0
-    """The one that works, and those that wait."""
+    """The caller that has the turn, and those that wait."""
 
 
 class Turns:
-    """Gives turns in the order in which callers come. One object for one event loop."""
+    """Gives turns in the order in which callers come. For one event loop."""
 
     def __init__(self, at_once: int, max_waiting: int) -> None:
-        """`at_once`: turns that run together, of different keys; `max_waiting`: for each key."""
+        """`at_once`: turns of different keys that run together. `max_waiting`: callers per key."""
         self._running = asyncio.Semaphore(at_once)
         self._max_callers = 1 + max_waiting
         self._queues: dict[Hashable, _Queue] = {}
@@ -41,7 +41,7 @@ class Turns:
             raise TooManyChanges
         queue.callers += 1
         try:
-            # The key first: of many callers of one key, one waits among those of other keys.
+            # The key comes first: of many callers of one key, only one competes with other keys.
             async with queue.lock, self._running:
                 yield
         finally:

@@ -1,7 +1,7 @@
-"""A plugin from outside, folder or archive, copied into a staging folder, or refused.
+"""Copies a plugin from outside, a folder or an archive, into a staging folder, or refuses it.
 
-Whoever made the source is not trusted: no links, devices, absolute or climbing names, no
-names that another system could not hold, no bombs. Blocking.
+The maker of the source is not trusted. Refused are links, devices, absolute names, names with
+`..`, names that another system cannot hold, and bombs. Blocking.
 """
 
 import errno
@@ -22,31 +22,31 @@ from gateway.disk.metadata import MAX_METADATA_BYTES, METADATA_FILES
 from gateway.errors import PublishingError
 from gateway.names import MAX_PATH_BYTES, portable_problem
 
-# Bounds against bombs, far above a front-end bundle: a source beyond them is a mistake or worse.
+# Bounds against bombs, far above the size of a front-end bundle.
 MAX_FILES = 20_000
 """Folders count too."""
 MAX_BYTES = 1 << 30
-# Of all names together. Python takes up to four bytes for each character, twice.
+# Of all names together. Python needs up to four bytes for a character, twice.
 _MAX_NAMES_LENGTH = 2 << 20
-# What an archive says of its files is read into memory whole, before a file can be looked at:
-# a zip's directory, of all files, and the headers of one file in a tar.
+# The description of files is read into memory as a whole: the directory of a zip, which describes
+# all files, and the headers of one file in a tar.
 _MAX_DIRECTORY_BYTES = 3 << 20
 _MAX_HEADERS_BYTES = 16 << 10
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
-# zipfile takes other codings apart without a bound on what comes out.
+# zipfile decodes other methods without a bound on their output.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# RuntimeError: an encrypted member; NotImplementedError: a version of zip that zipfile lacks;
-# ValueError: a name or a number that is none.
+# RuntimeError: an encrypted member. NotImplementedError: a version of zip that zipfile lacks.
+# ValueError: a name or a number that cannot be read.
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
     NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
-# Left out wherever they stand: they are never served, and never needed there.
+# Left out at any depth: they are never served or needed.
 _LEFT_OUT = frozenset({"node_modules", "__pycache__", "__MACOSX"})
 
 Progress = Callable[[str, int, int], None]
-"""(what is being done, how much of it is done, out of how much)."""
+"""(the present step, how many files are done, out of how many)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +56,25 @@ class Member:
     name: str
     """Relative, `/`-separated."""
     size: int
-    """As the source states it; what is really read is counted."""
+    """As the source says; `_copy` counts what it really reads."""
     open: Callable[[], IO[bytes]]
 
 
 def unpack(source: Path, staging: Path, progress: Progress) -> None:
     """Copies the files of `source` below `staging`.
 
-    One folder that holds everything, as archives of repositories have it, is stepped into.
+    A single folder that holds all files, as in the archive of a repository, is left out of names.
     Raises: PublishingError, which names the file and what is wrong with it.
     """
-    with _members(source) as members:
-        kept = [member for member in members if not _is_left_out(member.name)]
-        kept = _without_common_folder(kept)
-        _check(source, kept)
-        room = MAX_BYTES
-        for number, member in enumerate(kept):
-            progress("copying", number, len(kept))
-            room -= _copy(member, staging / member.name, room)
-        progress("copying", len(kept), len(kept))
+    with _members(source) as all_members:
+        members = [member for member in all_members if not _is_left_out(member.name)]
+        members = _without_common_folder(members)
+        _check(source, members)
+        room_bytes = MAX_BYTES
+        for number, member in enumerate(members):
+            progress("copying", number, len(members))
+            room_bytes -= _copy(member, staging / member.name, room_bytes)
+        progress("copying", len(members), len(members))
 
 
 def _check(source: Path, members: list[Member]) -> None:
@@ -96,8 +96,8 @@ def _check(source: Path, members: list[Member]) -> None:
         seen[folded] = member.name
 
 
-def _copy(member: Member, target: Path, room: int) -> int:
-    """Bytes written. What is read counts, not what an archive's directory says of it."""
+def _copy(member: Member, target: Path, room_bytes: int) -> int:
+    """The number of bytes written: read and counted, not taken from the archive's directory."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         written = 0
@@ -108,7 +108,7 @@ def _copy(member: Member, target: Path, room: int) -> int:
         ):
             while chunk := reading.read(_CHUNK_BYTES):
                 written += len(chunk)
-                if written > room:
+                if written > room_bytes:
                     raise PublishingError(f"{member.name!r}: more than {MAX_BYTES} bytes unpacked")
                 writing.write(chunk)
     except FileExistsError:
@@ -120,7 +120,7 @@ def _copy(member: Member, target: Path, room: int) -> int:
 
 @contextmanager
 def _damage_told(what: str) -> Iterator[None]:
-    """Raises: PublishingError with `what`, where the block cannot read an archive."""
+    """Raises: PublishingError with `what`, if the block cannot read an archive."""
     try:
         yield
     except _DAMAGED:
@@ -132,9 +132,9 @@ def _damage_told(what: str) -> Iterator[None]:
 
 
 class _Reader:
-    """An archive, of which only so much can be read until the bound is lifted.
+    """An archive file with a bound on what can be read.
 
-    zipfile and tarfile read what describes a file without a bound of their own.
+    zipfile and tarfile have no bound of their own when they read the description of files.
     """
 
     def __init__(self, file: IO[bytes] | gzip.GzipFile) -> None:
@@ -145,11 +145,11 @@ class _Reader:
         self.seekable = file.seekable
 
     def allow(self, room: int | None) -> None:
-        """`room`: bytes from now on; None lifts the bound."""
+        """`room`: bytes that may be read from now on; None removes the bound."""
         self._room = room
 
     def read(self, size: int = -1) -> bytes:
-        """Raises: PublishingError, if that would be more than there is room for."""
+        """Raises: PublishingError, if the bound is reached."""
         if self._room is None:
             return self._file.read(size)
         content = self._file.read(size if 0 <= size <= self._room else self._room + 1)
@@ -175,9 +175,9 @@ def _members(source: Path) -> Iterator[list[Member]]:
 
 
 def _bounded(source: Path, members: Iterator[Member | None]) -> Iterator[Member]:
-    """Ends the listing where it says too much: a bomb need not be walked to its end.
+    """The members, until a bound is reached: the rest of a bomb is not listed.
 
-    None is a folder, which counts. Puts the name of the source before what is wrong with it.
+    None stands for a folder, which counts. Adds the name of the source to errors.
     """
     total, names_length = 0, 0
     try:
@@ -198,11 +198,11 @@ def _bounded(source: Path, members: Iterator[Member | None]) -> Iterator[Member]
 
 
 def _of_folder(folder: Path) -> Iterator[Member | None]:
-    prefixes = [""]  # not by recursion: folders may be deeper than that goes
+    prefixes = [""]  # not by recursion: folders may be deeper than Python recurses
     while prefixes:
         prefix = prefixes.pop()
-        with os.scandir(folder / prefix) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder / prefix) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
         for entry in entries:
             name = prefix + entry.name
             if _is_left_out(name):
@@ -230,7 +230,7 @@ def _of_zip(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
     reader.allow(None)
     for info in archive.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: made where there are no modes
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):  # 0: the maker's system has no modes
             raise PublishingError(f"{info.filename!r} is no regular file")
         if info.is_dir():
             yield None
@@ -260,7 +260,7 @@ def _of_tar(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
 
 
 def _forget_the_rest(archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-    """Of what tarfile keeps of each file, all but what is needed to read it."""
+    """Frees what tarfile keeps of each file, except what is needed to read it."""
     info.pax_headers = {}
     info.linkname = info.uname = info.gname = ""
     archive.pax_headers = {}
@@ -274,7 +274,7 @@ def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _without_common_folder(members: list[Member]) -> list[Member]:
-    """Only a folder that holds the metadata too: `dist/` alone is a plugin's own folder."""
+    """Only if the folder holds the metadata too: a single `dist/` belongs to the plugin."""
     firsts = {member.name.partition("/")[0] for member in members}
     names = {member.name for member in members}
     if len(firsts) != 1 or not names & {
@@ -285,7 +285,7 @@ def _without_common_folder(members: list[Member]) -> list[Member]:
 
 
 def _is_left_out(name: str) -> bool:
-    """Dotfiles and what build tools leave; a climbing name is not left out but refused."""
+    """Dotfiles, and what build tools leave. A name with `..` is not left out, but refused."""
     return any(
         part in _LEFT_OUT or (part.startswith(".") and part not in (".", ".."))
         for part in name.split("/")
