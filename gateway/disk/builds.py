@@ -63,7 +63,7 @@ def look_at_version(
 
 
 def _digest(path: Path) -> bytes:
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | ITSELF
+    flags = os.O_RDONLY | ITSELF
     with FileIO(os.open(path, flags)) as file:
         return hashlib.file_digest(file, "sha256").digest()
 

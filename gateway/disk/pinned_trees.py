@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import MIN_BYTES, SUFFIXES, Encoder
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import sync_folder
+from gateway.disk.writing import make_durable
 from gateway.errors import AssetNotFound, NotServed
 from gateway.http.media_types import media_type
 from gateway.names import (
@@ -173,10 +173,10 @@ class PinnedTrees:
                 (unfinished / path).stat()  # raises if plugins/cache was deleted meanwhile
             for folder in (unfinished, *(path for path in unfinished.rglob("*") if path.is_dir())):
                 folder.chmod(0o755)  # mkdtemp makes it private; the proxy is another user
-                sync_folder(folder)
+                make_durable(folder)
             target.parent.mkdir(exist_ok=True)
             unfinished.rename(target)
-            sync_folder(target.parent)
+            make_durable(target.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -8,14 +8,11 @@ import os
 import stat
 from pathlib import Path
 
-_O_BINARY = getattr(os, "O_BINARY", 0)
 # Without O_NONBLOCK, opening a FIFO waits for its writer.
-READ_FLAGS = os.O_RDONLY | _O_BINARY | getattr(os, "O_NONBLOCK", 0)
+READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK
 """Flags of `os.open` to read a file that may be a link."""
-ITSELF = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+ITSELF = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags of `os.open` for the file of that name itself: no link is followed, no FIFO waited for."""
-# Windows has neither: `_open_resolved` compares resolved paths there.
-_HAS_DIR_FD = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
 
 Fingerprint = tuple[int, ...]
 """Device, inode, size and times of a file: another content has another fingerprint."""
@@ -39,7 +36,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes | None:
     Raises: ValueError, if the file is larger than `max_bytes`; OSError.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _O_BINARY | ITSELF)
+        descriptor = os.open(path, os.O_RDONLY | ITSELF)
     except OSError as error:
         if names_no_file(error):
             return None
@@ -70,8 +67,6 @@ def open_below(folder: Path, path: str) -> int:
 
     Raises: OSError.
     """
-    if not _HAS_DIR_FD:
-        return _open_resolved(folder, path)
     *parents, name = path.split("/")
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -86,16 +81,6 @@ def open_below(folder: Path, path: str) -> int:
         return os.open(name, os.O_RDONLY | ITSELF, dir_fd=descriptor)
     finally:
         os.close(descriptor)
-
-
-def _open_resolved(folder: Path, path: str) -> int:
-    try:
-        resolved = (folder / path).resolve()
-    except RuntimeError:  # a loop of links, before Python 3.13
-        raise FileNotFoundError(errno.ENOENT, "a loop of links", path) from None
-    if resolved != folder.resolve() / path:  # a link, or the name in another case
-        raise FileNotFoundError(errno.ENOENT, "a link", path)
-    return os.open(resolved, os.O_RDONLY | _O_BINARY)
 
 
 def names_no_file(error: OSError) -> bool:

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.reading import READ_FLAGS, Fingerprint, fingerprint, read_up_to
-from gateway.disk.writing import sync_folder, write_atomically
+from gateway.disk.writing import make_durable, write_atomically
 from gateway.errors import StorageError
 from gateway.names import Slug, UserId, parse_or_none, parse_user_id
 
@@ -248,7 +248,7 @@ class LockedFile:
         """Raises: StorageError."""
         try:
             self._path.unlink(missing_ok=True)
-            sync_folder(self._path.parent)
+            make_durable(self._path.parent)
         except OSError as error:
             raise StorageError(f"{self._path}: cannot be removed: {error}") from error
 

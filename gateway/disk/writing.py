@@ -26,7 +26,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
     except BaseException:  # KeyboardInterrupt too: no temporary file is left
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    make_durable(path.parent)
 
 
 def remove_temporary(path: Path) -> None:
@@ -38,19 +38,12 @@ def remove_temporary(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def sync_file(path: Path) -> None:
-    """Makes the content of the file durable. Raises: OSError."""
-    _sync(path, os.O_RDWR)  # Windows refuses fsync of a file that is open for reading
+def make_durable(path: Path) -> None:
+    """Makes a file's content durable, or the names in a folder: renames, new files.
 
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in the folder durable: renames and new files. Raises: OSError."""
-    if os.name != "nt":  # Windows cannot open a folder; its file system journals renames
-        _sync(folder, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+    Raises: OSError.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -24,7 +24,7 @@ from gateway.disk.builds import look_at
 from gateway.disk.encoder import Encoder
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import sync_folder
+from gateway.disk.writing import make_durable
 from gateway.errors import StorageError
 from gateway.lifecycle.staging import only_publisher
 from gateway.names import Slug, Version
@@ -155,7 +155,7 @@ class Collector:
             )
             target.parent.mkdir()
             candidate.folder.rename(target)
-            sync_folder(candidate.folder.parent)
+            make_durable(candidate.folder.parent)
         return target
 
     def _empty_trash(self) -> None:

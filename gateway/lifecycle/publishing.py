@@ -19,7 +19,7 @@ from gateway.disk.metadata import DEFAULT_ENTRY, read_metadata
 from gateway.disk.reading import read_regular
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import sync_file, sync_folder
+from gateway.disk.writing import make_durable
 from gateway.errors import PublishingError
 from gateway.http.media_types import media_type
 from gateway.lifecycle.staging import only_publisher, staging_folder
@@ -203,10 +203,10 @@ def _put_in_place(staging: Path, target: Path, progress: Progress) -> None:
     paths = list(staging.rglob("*"))
     for number, path in enumerate(paths):
         progress("writing", number, len(paths))
-        (sync_folder if path.is_dir() else sync_file)(path)
-    sync_folder(staging)
+        make_durable(path)
+    make_durable(staging)
     progress("writing", len(paths), len(paths))
     target.parent.mkdir(parents=True, exist_ok=True)
     staging.rename(target)
-    sync_folder(target.parent)
-    sync_folder(target.parent.parent)
+    make_durable(target.parent)
+    make_durable(target.parent.parent)

@@ -19,7 +19,7 @@ import orjson
 
 from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import LockedFile
-from gateway.disk.writing import sync_folder
+from gateway.disk.writing import make_durable
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_user_id
 
@@ -55,8 +55,8 @@ class Backup:
                 file.flush()
                 os.fsync(file.fileno())
             if self.written_path is None:
-                sync_folder(self._path.parent)
-                sync_folder(self._path.parent.parent)
+                make_durable(self._path.parent)
+                make_durable(self._path.parent.parent)
         except OSError as error:
             raise StorageError(f"{self._path}: cannot be written: {error}") from error
         self.written_path = self._path

@@ -261,7 +261,6 @@ def fifo(folder: Path) -> None:
     os.mkfifo(folder / "x.js")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="POSIX file types")
 @pytest.mark.parametrize(
     "make",
     [

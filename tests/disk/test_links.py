@@ -21,8 +21,6 @@ from tests.support.server import Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import ENTRY, MANIFEST, own, public
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="links are for administrators there")
-
 LINKS = [(Slug("Linked"), Version("1.0.0")), (Slug("Review"), Version("9.0.0"))]
 """One whose slug is a link, and one whose version is."""
 CANARY = b"/* not a published file */ window.canary = {};"

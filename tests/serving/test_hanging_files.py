@@ -100,7 +100,6 @@ def device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="special files of POSIX")
 @pytest.mark.parametrize("make", [fifo, device])
 def test_a_special_file_in_a_users_folder_fails_that_user_alone_and_at_once(
     site: Site, make: Any

@@ -48,9 +48,6 @@ BROKEN = [
 ]
 
 
-posix_only = pytest.mark.skipif(os.name != "posix", reason="POSIX file types")
-
-
 def write(storage: PluginStorage, content: object, user: UserId = ADA) -> Path:
     """The user's file with `content` as JSON; bytes are written as they are."""
     path = storage.users.file(user)

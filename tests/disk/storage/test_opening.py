@@ -20,7 +20,6 @@ from tests.disk.storage.files import (
     SCRIPT,
     V1,
     open_files,
-    posix_only,
     publish,
     without_privileges,
 )
@@ -149,7 +148,6 @@ def dangling_link(folder: Path) -> str:
     return "link.js"
 
 
-@posix_only
 @pytest.mark.parametrize(
     "make",
     [
@@ -164,7 +162,6 @@ def test_a_link_is_never_followed(
     assert_not_found(storage, make(published))
 
 
-@posix_only
 def test_a_file_that_may_not_be_read_is_not_found(storage: PluginStorage) -> None:
     folder = publish(storage)
     for path in (folder / "dist", folder, *folder.parents):
@@ -187,7 +184,6 @@ def test_a_fifo_is_refused_and_nobody_waits_for_its_writer(storage: PluginStorag
             os.close(os.open(fifo, os.O_RDWR | os.O_NONBLOCK))
 
 
-@posix_only
 def test_a_socket_is_refused(storage: PluginStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(publish(storage))  # the name of a socket has 107 bytes at the most
     with socket.socket(socket.AF_UNIX) as listener:
@@ -195,7 +191,6 @@ def test_a_socket_is_refused(storage: PluginStorage, monkeypatch: pytest.MonkeyP
         assert_not_found(storage, "x.js")
 
 
-@posix_only
 def test_a_device_is_refused(storage: PluginStorage) -> None:
     device = publish(storage) / "x.js"
     try:

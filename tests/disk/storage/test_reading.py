@@ -19,7 +19,6 @@ from tests.disk.storage.files import (
     OLD,
     REVIEW,
     V1,
-    posix_only,
     publish,
     without_privileges,
     write,
@@ -112,7 +111,6 @@ def test_a_folder_in_the_files_place_is_a_storage_error(storage: PluginStorage) 
         storage.get_all_user_plugins(ADA)
 
 
-@posix_only
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
 def test_a_special_file_in_the_files_place_is_a_storage_error(
     storage: PluginStorage, make: Callable[[Path], None]
@@ -132,7 +130,6 @@ def test_a_special_file_in_the_files_place_is_a_storage_error(
         assert not isinstance(caught.value, BrokenInstallations)
 
 
-@posix_only
 def test_a_file_that_cannot_be_looked_at_is_no_missing_one(storage: PluginStorage) -> None:
     path = storage.users.file(ADA)
     assert storage.users.fingerprint(ADA) is None
@@ -143,7 +140,6 @@ def test_a_file_that_cannot_be_looked_at_is_no_missing_one(storage: PluginStorag
         storage.users.fingerprint(ADA)
 
 
-@posix_only
 def test_an_unreadable_file_is_a_storage_error_and_not_an_empty_one(
     storage: PluginStorage,
 ) -> None:

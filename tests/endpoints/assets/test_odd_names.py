@@ -1,6 +1,5 @@
 """Names of files that only Windows refuses."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -37,7 +36,6 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Site
         yield server, site
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no file there has such a name")
 @pytest.mark.parametrize("name", ODD_NAMES)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_file_whose_name_only_windows_refuses_is_served(
@@ -59,7 +57,6 @@ def test_other_odd_characters_are_refused(odd: tuple[Server, Site], encoded: str
     assert server.get(own("Odd", f"dist/a{encoded}b.js"), bearer(ADA)).status == 404
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no file there has such a name")
 def test_a_file_whose_name_only_windows_refuses_counts_in_the_build(tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     before = look_at(site.publish("Odd", "1.0.0", {"dist/a.js": "a"}), None)
