@@ -44,6 +44,9 @@ JUDGED = {
     "migration": set(),
 }
 
+# Counts, and shares of a core: an idle server may use less than one tick of 10 ms in two seconds.
+MAY_BE_ZERO = {"", "%"}
+
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,7 +65,9 @@ def test_a_quick_run_measures_everything(command: str, sites: Path, tmp_path: Pa
     assert all(promise["key"] in PROMISES for promise in record["promises"])
     assert record["figures"]
     assert all(
-        Figure(**figure).spread.high > 0 or not figure["unit"] for figure in record["figures"]
+        Figure(**figure).spread.high > 0
+        for figure in record["figures"]
+        if figure["unit"] not in MAY_BE_ZERO
     )
     assert record["options"]["quick"] is True
     assert "commit" in record
