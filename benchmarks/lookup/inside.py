@@ -13,7 +13,7 @@ from benchmarks.client import Request
 from benchmarks.subjects import Subjects
 from gateway.application import Gateway
 from gateway.caching.basis import AT_HAND, Basis
-from gateway.identity import Headers, joined_headers
+from gateway.http.heads import Headers, joined_headers
 from gateway.names import AssetKey, UserId
 
 T = TypeVar("T")

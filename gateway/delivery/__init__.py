@@ -8,9 +8,8 @@ from typing import NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.http.heads import Head
+from gateway.http.heads import Head, Headers
 from gateway.http.representation import Representation
-from gateway.identity import Headers
 from gateway.names import AssetKey
 
 

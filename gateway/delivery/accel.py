@@ -14,11 +14,10 @@ from cachetools import TTLCache
 from gateway.delivery import FileRequest
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
-from gateway.http.heads import Head, HeaderFields
-from gateway.http.messages import send_answer
+from gateway.http.answers import send_answer
+from gateway.http.heads import Head, HeaderFields, Headers
 from gateway.http.planning import plain_answer, plan_answer, whole_fields
 from gateway.http.representation import Representation, Variant
-from gateway.identity import Headers
 from gateway.names import AssetKey
 
 # If an encoded file is deleted, the proxy finds nothing for at most this long.

@@ -16,11 +16,10 @@ from gateway.disk.reading import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
-from gateway.http.heads import Head
-from gateway.http.messages import send_answer
+from gateway.http.answers import send_answer
+from gateway.http.heads import Head, Headers
 from gateway.http.planning import Plan, plan_answer
 from gateway.http.representation import Representation
-from gateway.identity import Headers
 from gateway.names import AssetKey
 
 # Starlette's 64 KiB spends more on thread hops (about 80 µs each) than on the bytes.

@@ -1,11 +1,10 @@
 """Mode of files whose content is in memory: two sends."""
 
 from gateway.delivery import FileRequest
-from gateway.http.heads import Head
-from gateway.http.messages import send_answer
+from gateway.http.answers import send_answer
+from gateway.http.heads import Head, Headers
 from gateway.http.planning import plain_answer, plan_answer
 from gateway.http.representation import Representation
-from gateway.identity import Headers
 from gateway.names import AssetKey
 
 

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.application import Gateway
 from gateway.demo.demo_site import USERS
 from gateway.hot_path.front import Answer, Front
-from gateway.identity import Headers
+from gateway.http.heads import Headers
 from gateway.identity.jwt import issue_token
 from gateway.settings import Settings
 

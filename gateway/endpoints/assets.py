@@ -15,10 +15,9 @@ from gateway.caching.basis import AtHand, Basis
 from gateway.delivery import FileRequest
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
+from gateway.http.answers import send_answer
 from gateway.http.cache_policy import NO_STORE, Audience
-from gateway.http.heads import Head
-from gateway.http.messages import send_answer
-from gateway.identity import Headers, joined_headers
+from gateway.http.heads import Head, Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target

@@ -27,7 +27,7 @@ from gateway.errors import (
     VersionNotPublished,
 )
 from gateway.http.cache_policy import NO_STORE
-from gateway.identity import Headers, joined_headers
+from gateway.http.heads import Headers, joined_headers
 from gateway.identity.peers import TrustedPeers, is_loopback, is_on_socket
 from gateway.names import Pin, Slug
 from gateway.serving.shared_versions import SharedVersions

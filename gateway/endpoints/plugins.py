@@ -10,13 +10,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.caching.basis import AtHand, Basis
+from gateway.http.answers import send_answer
 from gateway.http.cache_policy import JSON_ANSWER
-from gateway.http.conditional import ETag, matches
-from gateway.http.heads import Head
-from gateway.http.messages import send_answer
+from gateway.http.conditional import is_known
+from gateway.http.heads import Head, Headers, joined_headers
 from gateway.http.planning import JsonHeads, Plan, plan_answer
 from gateway.http.representation import Variant, json_variant
-from gateway.identity import Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.names import UserId
 from gateway.serving.catalogue import Catalogue
@@ -49,7 +48,7 @@ class ManifestRoute:
         """See front.py. A client that holds the manifest is answered without making its text."""
         user, manifest = self._manifest(basis, scope, headers)
         tag, if_none_match = manifest.tag(user), headers.get(b"if-none-match")
-        if if_none_match is not None and _is_known(tag, if_none_match):
+        if if_none_match is not None and is_known(b'"%b"' % tag.encode(), if_none_match):
             return _HEADS.not_modified(tag), b""
         body = manifest.body(user)
         return _HEADS.whole(tag, len(body)), body
@@ -64,14 +63,6 @@ class ManifestRoute:
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
         user = self._identity.identify(basis, scope, headers)
         return user, self._manifests.get(basis, user, with_modules=self._with_modules)
-
-
-def _is_known(tag: str, if_none_match: bytes) -> bool:
-    """Whether the client holds the content with this ETag (RFC 9110 §13.1.2)."""
-    # Nearly always the field is the one ETag, as it was sent: no list is parsed then.
-    return if_none_match == b'"%b"' % tag.encode() or matches(
-        if_none_match.decode("latin-1"), ETag(tag), strongly=False
-    )
 
 
 class PluginRoutes:

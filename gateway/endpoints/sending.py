@@ -13,9 +13,8 @@ from gateway.errors import (
     VersionRetired,
 )
 from gateway.http.cache_policy import Audience, asset_lifetimes
-from gateway.http.heads import Head
+from gateway.http.heads import Head, Headers
 from gateway.http.representation import Representation
-from gateway.identity import Headers
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.resolver import Resolution
 from gateway.serving.shared_versions import SharedVersions

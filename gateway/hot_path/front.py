@@ -17,11 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
 from gateway.errors import RequestError, SourceUnavailable
-from gateway.http.answers import on_bug, on_request_error
+from gateway.http.answers import on_bug, on_request_error, send_answer
 from gateway.http.cors import CorsPolicy
-from gateway.http.heads import Head, HeaderFields
-from gateway.http.messages import send_answer
-from gateway.identity import Headers, joined_headers
+from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +150,10 @@ class Front:
             await send_answer(send, 204, _WHOLE_SERVER, b"")
             self.answered_later[204] += 1
             return
-        preflight = self._cors.preflight(scope["method"], headers) if self._cors.enabled else None
+        preflight = self._cors.preflight(scope["method"], headers)
         if preflight is not None:
-            await send_answer(send, preflight.status, preflight.fields, preflight.body)
+            head, body = preflight
+            await send_answer(send, head.status, head.fields, body)
             return
         send_and_count = self._counted(send, headers.get(b"origin"))
         try:

@@ -1,4 +1,4 @@
-"""JSON answers and errors: the one place where an error class becomes a status."""
+"""Answers as ASGI and Starlette take them; the one place where an error class becomes a status."""
 
 import logging
 from http import HTTPStatus
@@ -8,13 +8,19 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Send
 
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.http.cache_policy import NO_STORE
+from gateway.http.heads import HeaderFields
 
 logger = logging.getLogger(__name__)
 
-JSON = "application/json"
+
+async def send_answer(send: Send, status: int, fields: HeaderFields, body: bytes) -> None:
+    """A whole answer. Each message is a new object, because middleware edits them in place."""
+    await send({"type": "http.response.start", "status": status, "headers": list(fields)})
+    await send({"type": "http.response.body", "body": body})
 
 
 def plain_json(content: Any, status: int = 200) -> Response:
@@ -23,7 +29,7 @@ def plain_json(content: Any, status: int = 200) -> Response:
 
 
 def on_routed_error(_request: Request, error: Exception) -> Response:
-    """For Starlette, which wants this signature. It is registered for `RequestError`."""
+    """For Starlette's router, which passes only errors of the class it is registered for."""
     if not isinstance(error, RequestError):
         raise error
     return on_request_error(error)
@@ -41,7 +47,7 @@ def error_answer(error: RequestError) -> Response:
 
 
 def on_http_exception(_request: Request, error: Exception) -> Response:
-    """For what Starlette's router refuses: an unknown URL, a method."""
+    """For what Starlette's router refuses: an unknown URL, or a method."""
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
@@ -55,10 +61,10 @@ def on_bug(_request: Request, _error: Exception) -> Response:
 
 
 def internal_error() -> Response:
-    """What went wrong is not told to the caller."""
+    """The caller does not learn what went wrong."""
     return _body({"detail": "Internal server error", "code": "internal_error"}, 500, {})
 
 
 def _body(content: Any, status: int, headers: dict[str, str]) -> Response:
     headers = {**headers, "Cache-Control": NO_STORE, "X-Content-Type-Options": "nosniff"}
-    return Response(orjson.dumps(content), status, headers, JSON)
+    return Response(orjson.dumps(content), status, headers, "application/json")

@@ -128,6 +128,14 @@ def matches(field: str, etag: ETag, *, strongly: bool) -> bool:
     return any(compare(other) for other in parse_etags(field) or ())
 
 
+def is_known(etag_field: bytes, if_none_match: bytes) -> bool:
+    """Whether a client holds the content whose strong ETag is sent as `etag_field` (§13.1.2)."""
+    # Nearly always the client repeats our ETag as it is: no list is parsed then.
+    return if_none_match == etag_field or matches(
+        if_none_match.decode("latin-1"), ETag(etag_field[1:-1].decode()), strongly=False
+    )
+
+
 def parse_http_date(text: str | None) -> int | None:
     """Seconds since the epoch; None: not an HTTP-date (§5.6.7), and to be ignored."""
     if text is None or not _HTTP_DATE.fullmatch(text):

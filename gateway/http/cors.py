@@ -5,11 +5,11 @@ without them a browser shows a JSON 404 as a blocked script.
 """
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from functools import lru_cache
 
-from gateway.http.heads import HeaderFields, field_lines
+from gateway.http.cache_policy import NO_STORE
+from gateway.http.heads import Head, HeaderFields, Headers, field_lines
 
 _METHODS = b"GET, POST, PUT, DELETE, OPTIONS, PATCH"
 _HEADERS = (
@@ -17,18 +17,9 @@ _HEADERS = (
     b" If-None-Match, Range, X-Requested-With"
 )
 EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
-_PREFLIGHT_MAX_AGE_S = 600
+_PREFLIGHT_MAX_AGE_S = b"600"
 _REMEMBERED = 256
 _LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
-
-
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """The answer to a preflight request."""
-
-    status: int
-    fields: HeaderFields
-    body: bytes
 
 
 class CorsPolicy:
@@ -46,14 +37,9 @@ class CorsPolicy:
             self._any_localhost and _LOCALHOST.fullmatch(origin) is not None
         )
 
-    def _allowed_headers(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """In development all that the page asks for, as the application does."""
-        names = headers.get(b"access-control-request-headers")
-        return names if self._any_localhost and names else _HEADERS
-
     def fields(self, origin: bytes | None) -> HeaderFields:
-        """What every answer carries. `Vary: Origin` also where the request has no origin: a cache
-        must not give that answer, which lacks the other fields, to a page of a listed origin.
+        """The fields of every answer. `Vary: Origin` stands also in the answer to a request without
+        an origin: a cache must not give that answer to a page of a listed origin.
         """
         vary = (b"vary", b"Origin")
         if origin is None or not self.allows(origin):
@@ -75,26 +61,24 @@ class CorsPolicy:
         fields = self.fields(origin)
         return fields, field_lines(fields)
 
-    def preflight(self, method: str, headers: Mapping[bytes, bytes]) -> Preflight | None:
-        """The answer to a preflight request; None: this is no preflight request."""
-        if method != "OPTIONS" or b"access-control-request-method" not in headers:
-            return None
+    def preflight(self, method: str, headers: Headers) -> tuple[Head, bytes] | None:
+        """The answer to a preflight request, with its body; None: this is no preflight request."""
         origin = headers.get(b"origin")
-        if origin is None:
+        is_preflight = method == "OPTIONS" and b"access-control-request-method" in headers
+        if origin is None or not is_preflight or not self.enabled:
             return None
         common = ((b"content-type", b"text/plain; charset=utf-8"), (b"vary", b"Origin"))
         if not self.allows(origin):
-            refusal = (*common, (b"cache-control", b"no-store"))
-            return Preflight(400, refusal, b"Disallowed CORS origin")
-        return Preflight(
-            200,
-            (
-                *common,
-                (b"access-control-allow-origin", origin),
-                (b"access-control-allow-credentials", b"true"),
-                (b"access-control-allow-methods", _METHODS),
-                (b"access-control-allow-headers", self._allowed_headers(headers)),
-                (b"access-control-max-age", str(_PREFLIGHT_MAX_AGE_S).encode()),
-            ),
-            b"OK",
+            refusal = (*common, (b"cache-control", NO_STORE.encode()))
+            return Head.of(400, refusal), b"Disallowed CORS origin"
+        # In development a page may send any field that it asks for, as in the application.
+        names = headers.get(b"access-control-request-headers") if self._any_localhost else None
+        fields = (
+            *common,
+            (b"access-control-allow-origin", origin),
+            (b"access-control-allow-credentials", b"true"),
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", names or _HEADERS),
+            (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
         )
+        return Head.of(200, fields), b"OK"

@@ -5,7 +5,7 @@ preconditions, then the range.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import PreconditionFailed
@@ -13,10 +13,11 @@ from gateway.http.conditional import (
     Evaluation,
     Preconditions,
     evaluate,
+    is_known,
     parse_etags,
     parse_http_date,
 )
-from gateway.http.heads import Head, HeaderFields, field_lines
+from gateway.http.heads import Head, HeaderFields, Headers, field_lines
 from gateway.http.ranges import ByteRange, content_range, parse_range, part_heads
 from gateway.http.representation import Variant, json_variant
 
@@ -46,13 +47,8 @@ class Plan:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def plan_answer(
-    method: str, headers: Mapping[bytes, bytes], variant: Variant, cache_control: bytes
-) -> Plan:
-    """`headers`: names in lower case, repeated fields joined by commas (RFC 9110 §5.3).
-
-    Raises: PreconditionFailed, RangeNotSatisfiable.
-    """
+def plan_answer(method: str, headers: Headers, variant: Variant, cache_control: bytes) -> Plan:
+    """Raises: PreconditionFailed, RangeNotSatisfiable."""
     conditions = Preconditions.of(headers)
     if conditions is not None:
         result = evaluate(conditions, etag=variant.etag, last_modified_s=variant.last_modified_s)
@@ -85,18 +81,20 @@ def plain_answer(
     if_none_match: bytes | None,
     fields_of_200: Callable[[Variant, bytes], HeaderFields] = whole_fields,
 ) -> Head:
-    """The head of the answer to a GET that has no range and no other condition: 200 or 304."""
-    is_known = if_none_match is not None and variant.is_known_to(if_none_match)
-    status = 304 if is_known else 200
+    """The head of the answer to a *plain GET*, which has no range and no condition but
+    If-None-Match: 200 or 304.
+    """
+    unchanged = if_none_match is not None and is_known(variant.common_fields[0][1], if_none_match)
+    status = 304 if unchanged else 200
     head = variant.heads.get((status, cache_control))
     if head is None:
-        fields = (not_modified_fields if is_known else fields_of_200)(variant, cache_control)
+        fields = (not_modified_fields if unchanged else fields_of_200)(variant, cache_control)
         head = variant.heads[status, cache_control] = Head.of(status, fields)
     return head
 
 
 class JsonHeads:
-    """Heads of the answers to the GET of a JSON text that is made for the request.
+    """Heads of the answers to plain GETs of JSON texts that are made for the request.
 
     They are equal to those of `plain_answer`. Only length and ETag differ between texts, so all
     else is written once: a head takes 1.1 µs, and 3.7 µs through a variant of its own.
@@ -157,7 +155,7 @@ def _sent_fields(
     )
 
 
-def _if_range_holds(headers: Mapping[bytes, bytes], variant: Variant) -> bool:
+def _if_range_holds(headers: Headers, variant: Variant) -> bool:
     """§13.1.5: strong comparison, or exactly the date that was sent."""
     if b"if-range" not in headers:
         return True

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from gateway.http.conditional import ETag, format_http_date, matches
+from gateway.http.conditional import ETag, format_http_date
 from gateway.http.encodings import IDENTITY, choose_for
 from gateway.http.heads import Head, HeaderFields
 from gateway.http.media_types import MediaType, media_type
@@ -42,13 +42,6 @@ class Variant:
         init=False, repr=False, compare=False, default_factory=dict
     )
     """Heads that were sent before, by status and Cache-Control (planning.py)."""
-
-    def is_known_to(self, if_none_match: bytes) -> bool:
-        """Whether the client holds this variant (§13.1.2)."""
-        # Nearly always the client repeats our ETag as it is.
-        return if_none_match == self.common_fields[0][1] or matches(
-            if_none_match.decode("latin-1"), self.etag, strongly=False
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,7 @@ def build_representation(
 def _common_fields(
     kind: MediaType, etag: ETag, last_modified_s: int, *, has_variants: bool
 ) -> HeaderFields:
-    """ETag first: `Variant.is_known_to` and `_coded` rely on it."""
+    """The ETag stands first: `plain_answer` and `_coded` rely on it."""
     fields = [
         (b"etag", str(etag).encode()),
         (b"last-modified", format_http_date(last_modified_s).encode()),

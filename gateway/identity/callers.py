@@ -14,7 +14,7 @@ from gateway.errors import (
     NotAuthenticated,
     PasswordRequired,
 )
-from gateway.identity import Headers, joined_headers
+from gateway.http.heads import Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.names import UserId, parse_user_id
 from gateway.settings import Settings

@@ -6,7 +6,8 @@ from starlette.types import Scope
 
 from gateway.caching.basis import AtHand
 from gateway.errors import ConfigurationError, NotAuthenticated
-from gateway.identity import Headers, IdentitySource
+from gateway.http.heads import Headers
+from gateway.identity import IdentitySource
 from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
 from gateway.identity.proxy import ProxyIdentity

@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
-from gateway.identity import Headers
+from gateway.http.heads import Headers
 from gateway.identity.key_set import KeySet
 from gateway.identity.keys import signing_key, verifying_keys
 from gateway.names import UserId, parse_user_id

@@ -6,7 +6,7 @@ from starlette.types import Scope
 
 from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
-from gateway.identity import Headers
+from gateway.http.heads import Headers
 from gateway.identity.peers import TrustedPeers
 from gateway.names import UserId, parse_user_id
 from gateway.settings import ProxySettings

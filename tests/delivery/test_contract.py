@@ -18,8 +18,8 @@ from gateway.delivery.modes import delivery_modes
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PreconditionFailed
+from gateway.http.heads import Headers
 from gateway.http.representation import Representation
-from gateway.identity import Headers
 from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.settings import AssetCacheSettings, DeliverySettings, Settings

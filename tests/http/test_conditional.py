@@ -15,7 +15,7 @@ from gateway.http.conditional import (
     parse_etags,
     parse_http_date,
 )
-from gateway.identity import joined_headers
+from gateway.http.heads import joined_headers
 
 # The moment of RFC 9110's own examples, and one second to either side.
 MOMENT_S = 784111777

@@ -84,8 +84,9 @@ def preflight(
     }
     answer = policy.preflight("OPTIONS", headers)
     assert answer is not None
-    assert isinstance(answer.fields, tuple)
-    return answer.status, dict(answer.fields), answer.body
+    head, body = answer
+    assert isinstance(head.fields, tuple)
+    return head.status, dict(head.fields), body
 
 
 def listed(field: bytes) -> list[str]:
