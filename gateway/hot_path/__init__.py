@@ -2,45 +2,36 @@
 
 Theory of operation. A request for a file is decided by a sequence of questions:
 
-    who asks?                                identity/        the credential, verified before
-    what have they installed?                lookups.py       their JSON file (user_files.py)
-    is it enabled, and at which version?     lookups.py       their rows in the table
-    what is the build of that version?       shared_versions.py, only if the URL is pinned
-    what are the bytes of the file?          asset_store.py   its representation
+    who asks?                                identity/           the credential, verified before
+    what have they installed?                serving/lookups.py  their JSON file
+    is it enabled, and at which version?     serving/lookups.py  their rows in the table
+    what is the build of that version?       serving/shared_versions.py, only for a pinned URL
+    what are the bytes of the file?          serving/asset_store.py, its representation
 
-Slug, version and the path in the URL make the path of the file, so no question is needed for it.
-The representation knows its variants, and these know the heads that were sent before: the answer
-is a head and a body that are both in memory. A manifest takes fewer questions of the same kind.
+Slug, version and the path in the URL make the path of the file: that takes no question. A manifest
+takes fewer questions of the same kind.
 
-Each decision is one synchronous function. It takes a basis (caching/basis.py) and asks it for
-values, `basis.ask(layer, cache, key)`. There are two kinds of basis, and so two ways through the
-same function:
+One synchronous function per route makes the decision, `HotRoute.answer_from_memory`. It asks a
+basis (caching/basis.py) for each value:
 
-- `AT_HAND` returns what the cache holds. If the value is missing, or too old to be used, it
-  raises `Pending`, which names the cache and the key. `Front.answer_at_once` then gives up, and
-  nothing has been sent. Without a `Pending` the answer is complete: no await, no thread, no
-  query, no look at the disk. This is the hot path.
-- `Basis` can wait. `Basis.settled(decide)` calls the function, and when it raises `Pending`,
-  awaits that key of that cache and calls the function again from its beginning. What it has
-  waited for holds until the request ends. This is the cold path. Requests that wait for one key
-  share one load.
+- On the hot path the basis is `AT_HAND`. If a cache does not hold a value, or only one that is too
+  old, `Pending` ends the decision, and nothing has been sent. Otherwise the answer is complete, a
+  head and a body in memory: no await, no thread, no query, no look at the disk.
+- On the cold path the basis waits for that value, and the function decides again from its
+  beginning. Requests that wait for one key share one load.
 
-The hot path answers plain GETs only. All else takes the cold path: other methods, a body, a range,
-a condition other than If-None-Match, a repeated field; and every error, because the cold path asks
-the sources again before it refuses what was refused a while ago.
-
-Under `gateway serve` the connection (protocol.py) calls `answer_at_once`, before there is a scope
-or a task, and writes the answer itself. Under another server, or mounted in another application,
-the ASGI application `Front` calls it as its first step. The hot and the cold path give the same
-answers: tests/hot_path/test_differential.py compares them.
+The hot path answers only a *plain GET*: no body, no repeated field, no range, and no condition but
+If-None-Match. It answers no error: the cold path asks the sources again before it refuses what was
+refused a while ago. Both paths give the same answers (tests/hot_path/test_differential.py).
 
 There is no second cache, of decisions or of answers. It would need to know all that a decision
 rests on to be purged in time, would hold an entry for each user and file, and would help repeated
 requests only. Without it, users and files are hot, not requests: the first request of a known user
 for a file that anybody asked for before is answered at once, as the hundredth is.
 
-    front.py      the decision, and the ASGI application that makes it
-    protocol.py   one client's connection: reads requests, asks the front, or begins an exchange
+    front.py      finds the route, and answers; an ASGI application for any server
+    protocol.py   one client's connection under `gateway serve`: asks the front before there is a
+                  scope or a task, or else begins an exchange
     exchange.py   one request that the application answers, as ASGI messages
     writing.py    the writing side of a connection
     deadlines.py  how long a connection waits for its client

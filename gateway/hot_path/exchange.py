@@ -8,12 +8,13 @@ two writes would leave a proxy with a head that it has passed on and cannot take
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
+from gateway.hot_path.writing import CLOSE, TransportWriter
 from gateway.http.answers import internal_error
 from gateway.http.heads import STATUS_LINES, Field, field_lines
 from gateway.http.request_reader import Request
@@ -25,22 +26,6 @@ _BAD_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _END = b"\r\n"
 _LAST_CHUNK = b"0\r\n\r\n"
-
-
-class AnswerWriter(Protocol):
-    """The writing side of the connection."""
-
-    def write(self, head: bytes, body: bytes) -> None:
-        """Either may be empty."""
-
-    async def drained(self) -> None:
-        """Returns when the client has read enough of what was written, or is gone."""
-
-    def server_fields(self) -> Iterable[Field]:
-        """What the server adds to each answer: Date, and `Connection: close` when it ends."""
-
-    def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
-        """Writes all of it; whether the connection stays open afterwards."""
 
 
 class Owner(Protocol):
@@ -57,7 +42,7 @@ class Exchange:
 
     def __init__(
         self,
-        writer: AnswerWriter,
+        writer: TransportWriter,
         owner: Owner,
         request: Request,
         scope: Scope,
@@ -78,9 +63,9 @@ class Exchange:
         self._is_complete = False
         self._status = 0
         self._head = b""
-        """What waits for the first bytes of the body."""
-        self._expected: int | None = None
-        """Bytes of the body that are still to come; None: it is chunked."""
+        """The head, while it waits for the first bytes of the body."""
+        self._remaining_bytes: int | None = None
+        """Bytes of the body that the application still has to send; None: the body is chunked."""
         self._has_body = True
 
     async def run(self, application: ASGIApp) -> None:
@@ -94,7 +79,7 @@ class Exchange:
         if self._is_started and not self._head:
             self._owner.answer_failed()
         else:  # nothing of the answer has left yet
-            self._is_started, self._expected, self.keeps_alive = False, None, False
+            self._is_started, self._remaining_bytes, self.keeps_alive = False, None, False
             await internal_error()(self._scope, self.receive, self.send)
 
     def disconnect(self) -> None:
@@ -145,14 +130,14 @@ class Exchange:
             _check(name, value)
             lowered = name.lower()
             if lowered == b"content-length":
-                self._expected = int(value)
+                self._remaining_bytes = int(value)
             elif lowered == b"connection" and b"close" in value.lower():
                 says_close = True
         if says_close:
             self.keeps_alive = False
         elif not self.keeps_alive:
-            fields.append((b"connection", b"close"))
-        if self._expected is None and self._has_body:
+            fields.append(CLOSE)
+        if self._remaining_bytes is None and self._has_body:
             fields.append((b"transfer-encoding", b"chunked"))
         self._status = status
         self._head = STATUS_LINES[status] + field_lines(fields) + _END
@@ -161,11 +146,11 @@ class Exchange:
     def _continue(self, body: bytes, *, more: bool) -> None:
         if not self._has_body:
             body = b""
-        elif self._expected is None:
+        elif self._remaining_bytes is None:
             body = _chunk(body) + (b"" if more else _LAST_CHUNK)
         else:
-            self._expected -= len(body)
-            if self._expected < 0 or (self._expected and not more):
+            self._remaining_bytes -= len(body)
+            if self._remaining_bytes < 0 or (self._remaining_bytes and not more):
                 raise RuntimeError("the body's length is not the one of Content-Length")
         head, self._head = self._head, b""
         if head and self._access_log:
@@ -209,11 +194,11 @@ def build_scope(request: Request, peers: Mapping[str, Any], state: Mapping[str, 
 
 
 def _check(name: bytes, value: bytes) -> None:
-    """Raises: RuntimeError, for what would end a field early."""
+    """Raises: RuntimeError, for characters that would end a field early."""
     if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
         raise RuntimeError(f"invalid header field {name!r}: {value!r}")
 
 
 def _chunk(body: bytes) -> bytes:
-    """RFC 9112 §7.1; an empty one would end the body."""
+    """RFC 9112 §7.1. An empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(body), body) if body else b""

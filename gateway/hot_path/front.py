@@ -1,9 +1,4 @@
-"""The ASGI application in front of all others: it answers at once what is in memory.
-
-The package's docstring explains the theory. `gateway serve` asks `answer_at_once` in the connection
-itself (protocol.py), before there is a scope or a task. Any other server calls the application,
-which asks it first.
-"""
+"""The ASGI application in front of all others: it answers at once what is in memory."""
 
 import logging
 from collections import Counter
@@ -31,32 +26,18 @@ class HotRoute(Protocol):
     """A route that can answer from memory, and that is found without a router."""
 
     def takes(self, below: bytes) -> bool:
-        """Whether a path is this route's. `below`: the path as received, without the prefix."""
+        """Whether the path is this route's. `below`: the path as received, without the prefix."""
 
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Head, bytes] | None:
-        """The answer to a GET that has no range and no condition but If-None-Match, with its body.
+        """The answer to a plain GET, with its body; None: the bytes are not in memory.
 
-        None: the bytes are not in memory. Raises: Pending, RequestError.
+        Raises: Pending, RequestError.
         """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As an ASGI application. Raises: RequestError, before anything is sent."""
-
-
-WHOLE_ANSWER = "gateway.answer"
-"""An extension of ASGI: a server that has it takes one message of this type, whose `answer` is an
-`Answer`, in the place of the usual two."""
-
-
-class AnswersAtOnce(Protocol):
-    """What a connection asks before it calls the application (protocol.py)."""
-
-    answered_later: Counter[int]
-
-    def answer_at_once(self, scope: Scope, headers: Headers) -> "Answer | None":
-        """See `Front`."""
 
 
 class Answer(NamedTuple):
@@ -69,8 +50,22 @@ class Answer(NamedTuple):
     """The CORS fields as they are sent."""
 
 
+WHOLE_ANSWER = "gateway.answer"
+"""An extension of ASGI: a server that has it takes one message of this type, whose `answer` is an
+`Answer`, in the place of the usual two."""
+
+
+class AnswersAtOnce(Protocol):
+    """What a connection asks before it calls the application (protocol.py)."""
+
+    answered_later: Counter[int]
+
+    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
+        """See `Front`."""
+
+
 class Front:
-    """An ASGI application in front of another one, which answers what this one cannot."""
+    """Answers from memory what it can. `inner`, an ASGI application, answers the rest."""
 
     def __init__(
         self,
@@ -79,9 +74,9 @@ class Front:
         prefixes: Sequence[tuple[bytes, HotRoute]],
         cors: CorsPolicy,
     ) -> None:
-        """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as sent."""
+        """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received."""
         self._inner = inner
-        # A bug of ours is answered with a 500, and raised again for the server's log.
+        # Answers a bug of ours with a 500, and raises the error again for the server's log.
         self._guarded = ServerErrorMiddleware(self._route_later, on_bug)
         self._exact = exact
         self._prefixes = tuple(prefixes)
@@ -92,10 +87,10 @@ class Front:
         """Requests answered on the cold path, by status."""
 
     def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
-        """The answer to a GET, which is counted as sent; None: the request takes the cold path.
+        """The answer to a GET that has no body and repeats no field, counted as sent; None: the
+        request takes the cold path.
 
-        `scope`: only `raw_path`, `query_string`, `client` and `server` are needed. `headers`: of a
-        request that repeats no field.
+        `scope`: only `raw_path`, `query_string`, `client` and `server` are needed.
         """
         if not _is_plain(headers):
             return None
@@ -180,7 +175,7 @@ class Front:
         return send_and_count
 
     async def _answer_when_at_hand(self, scope: Scope, headers: Headers) -> Answer | None:
-        """The answer to a plain GET, when all that it needs has been loaded; None: route it.
+        """Waits until all is loaded that a plain GET needs. None: the route must answer.
 
         Raises: SourceUnavailable.
         """
@@ -221,7 +216,9 @@ async def _send(scope: Scope, send: Send, answer: Answer) -> None:
 
 
 def _is_plain(headers: Headers) -> bool:
-    """Whether a request has no range, and no condition but If-None-Match."""
+    """Whether a request has no range and no condition but If-None-Match, which makes
+    If-Modified-Since void (RFC 9110 §13.1.3).
+    """
     if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
         return False
     return b"if-modified-since" not in headers or b"if-none-match" in headers

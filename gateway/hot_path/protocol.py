@@ -44,15 +44,15 @@ from gateway.http.request_reader import Limits, Phase, Request, RequestReader
 from gateway.settings import ServerSettings
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-# So many requests of one connection are answered before other connections get their turn.
+# After this many requests of one connection, other connections get their turn.
 _MAX_IN_A_ROW = 16
-# How long, and how much, is read of a client after its last answer, so that it sees the answer.
+# After its last answer, this much is read of a client, so that it sees the answer.
 _LINGER_S = 2.0
 _LINGER_BYTES = 2**20
 
 
 def protocol_for(front: AnswersAtOnce, settings: ServerSettings) -> type[asyncio.Protocol]:
-    """What uvicorn makes a connection with; uvicorn only calls it."""
+    """uvicorn calls this for each connection that it accepts, and uses it in no other way."""
     return cast(type[asyncio.Protocol], partial(Connection, _Common(front, settings)))
 
 
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._may_answer_at_once = not config.access_log  # what is logged goes to the application
+        self._may_answer_at_once = not config.access_log  # an Exchange writes the access log
         self._application = _application_of(config)
         self._reader = RequestReader(common.limits)
         self._deadline = Deadline(self._loop, self._deadline_passed)
@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
         return served >= limit or len(self._state.tasks) >= limit
 
     def _answered_at_once(self, request: Request) -> bool:
-        """Answers from memory a request that is nothing but a GET: no body, no repeated field."""
+        """Whether memory held the answer to a GET that has no body and repeats no field."""
         headers = request.headers
         if request.method != b"GET" or request.has_body or len(headers) != len(request.fields):
             return False
@@ -268,12 +268,11 @@ class Connection(asyncio.Protocol):
         task.add_done_callback(self._state.tasks.discard)
 
     def answer_failed(self) -> None:
-        """Called by the exchange. Without a regular end the client sees that bytes are missing."""
+        """Closes without a regular end: the client sees that bytes are missing."""
         self._exchange = None
         self._close()
 
     def answer_complete(self, *, keeps_alive: bool) -> None:
-        """Called by the exchange."""
         self._exchange = None
         self._state.total_requests += 1
         if keeps_alive:
@@ -284,14 +283,14 @@ class Connection(asyncio.Protocol):
     # Ending
 
     def _refuse(self, refusal: RequestError) -> None:
-        """Answers what is not a request that can be served, as the last answer."""
+        """Answers a request that cannot be served. The answer is the connection's last one."""
         self._front.answered_later[refusal.status] += 1
         answer = error_answer(refusal)
         self._writer.write_last(refusal.status, answer.raw_headers, bytes(answer.body))
         self._finish()
 
     def _finish(self) -> None:
-        """Closes in two steps (see above)."""
+        """Closes in two steps (see the head of this module)."""
         self._is_over = True
         self._room.add_idle(self)
         if self._has_eof or self._transport.is_closing():
@@ -324,5 +323,5 @@ def _application_of(config: uvicorn.Config) -> ASGIApp:
     """What answers the requests that are not answered at once."""
     application: ASGIApp = config.loaded_app
     if isinstance(application, Front) and not config.access_log:
-        return application.answer_later  # it was asked at once already
+        return application.answer_later  # the connection has asked it for an answer at once
     return application

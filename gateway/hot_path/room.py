@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
+import resource
 import sys
 from collections import OrderedDict
 from typing import Protocol
-
-if sys.platform != "win32":
-    import resource
 
 # Descriptors for the database, files that are being sent, logs and the event loop.
 _RESERVED = 64
@@ -24,11 +22,11 @@ class Room:
     """The connections of a worker, as far as they compete for descriptors."""
 
     def __init__(self) -> None:
-        self._max_connections = max_connections()
+        self._max_connections = _max_connections()
         self._idle: OrderedDict[Occupant, None] = OrderedDict()
-        """Those that are owed no answer, the one that waits longest first."""
+        """Connections that are owed no answer; first the one that has waited longest."""
         self.lingering = 0
-        """Connections that had their last answer, and wait for the client to close its side."""
+        """How many had their last answer, and wait for the client to close its side."""
 
     def add_idle(self, connection: Occupant) -> None:
         """A connection that is idle already keeps its place."""
@@ -43,26 +41,23 @@ class Room:
         self._idle.pop(connection, None)
 
     def make(self, connections: int) -> None:
-        """Ends the connection that waits longest, if there are more `connections` than fit."""
+        """Ends the connection that has waited longest, if there are more `connections` than fit."""
         if connections > self._max_connections:
             longest, _ = self._idle.popitem(last=False)
             longest.transport.abort()
 
 
 def raise_limit() -> None:
-    """Takes as many descriptors as the system allows. The usual soft limit of 1,024 is meant for
-    programs that use select(), and each client takes one.
+    """Lets the process open as many descriptors as the system allows; each client takes one. The
+    usual soft limit of 1,024 is meant for programs that use select().
     """
-    if sys.platform != "win32":
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft != hard:
-            with contextlib.suppress(ValueError, OSError):  # macOS states more than it gives
-                resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):  # macOS states more than it gives
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def max_connections() -> int:
+def _max_connections() -> int:
     """Connections that fit into the limit of descriptors, with room for the rest."""
-    if sys.platform == "win32":
-        return sys.maxsize
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft - _RESERVED, soft // 2)

@@ -52,7 +52,7 @@ class TransportWriter:
         self._writable = asyncio.Event()
         self._writable.set()
         self.is_paused = False
-        """The client does not take what was written: nothing more should be."""
+        """The client does not take what was written: nothing more should be written."""
 
     def pause(self) -> None:
         self.is_paused = True
@@ -69,6 +69,7 @@ class TransportWriter:
         self._writable.set()
 
     async def drained(self) -> None:
+        """Returns when the client has taken enough of what was written, or is gone."""
         if self.is_paused:
             await self._writable.wait()
 
@@ -76,6 +77,7 @@ class TransportWriter:
         return self._state.default_headers
 
     def write_answer(self, answer: Answer, *, keeps_alive: bool) -> bool:
+        """Returns whether the connection stays open afterwards."""
         head = answer.head
         server_lines, ends = self._server_fields.lines(self._state)
         end = _END if keeps_alive or ends else _CLOSING_END
@@ -92,6 +94,7 @@ class TransportWriter:
         self.write(STATUS_LINES[status] + field_lines(fields) + _END, body)
 
     def write(self, head: bytes, body: bytes) -> None:
+        """Either may be empty."""
         self._stall.written_bytes += len(head) + len(body)
         if len(body) <= _MAX_COPIED_BYTES:
             if joined := head + body:

@@ -24,6 +24,7 @@ from gateway.application import Gateway
 from gateway.endpoints.health import Health
 from gateway.errors import ConfigurationError
 from gateway.freshness import next_turn
+from gateway.hot_path.writing import CLOSE
 from gateway.processes.board import Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
@@ -39,7 +40,6 @@ _ATTENTION_S = 0.1
 # The first generation is collected after 20,000 allocations that were not freed, the second at
 # each 20th of these collections, the third at each 2,000th. Few of our objects are in cycles.
 _COLLECTIONS = (20_000, 20, 100)
-_CLOSE = (b"connection", b"close")
 
 
 def work(listener: socket.socket, board: Board, settings: Settings) -> None:
@@ -116,9 +116,9 @@ class WorkerServer(uvicorn.Server):
         if Order.DRAIN in orders:
             self._health.draining = True
         # uvicorn adds these fields to every answer. It closes a connection after this one.
-        if _CLOSE not in self.config.encoded_headers:
-            self.config.encoded_headers = [*self.config.encoded_headers, _CLOSE]
-            self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+        if CLOSE not in self.config.encoded_headers:
+            self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
+            self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         self._in_a_hurry = Order.HURRY in orders
         self.should_exit = bool(orders & (Order.RETIRE | Order.HURRY))
 

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway.hot_path.exchange import Exchange
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
+from gateway.hot_path.writing import TransportWriter
 from gateway.http.heads import Field, Head
 from gateway.http.request_reader import Limits, Request, RequestReader
 
@@ -70,7 +71,8 @@ def run(*messages: Message, method: bytes = b"GET", fields: Iterable[Field] = ()
 
 
 def run_application(application: Any, asked: Request, client: Client) -> Client:
-    asyncio.run(Exchange(client, client, asked, SCOPE, access_log=False).run(application))
+    writer = cast(TransportWriter, client)
+    asyncio.run(Exchange(writer, client, asked, SCOPE, access_log=False).run(application))
     return client
 
 
@@ -207,7 +209,7 @@ def test_a_whole_answer_follows_no_start() -> None:
 
 def test_after_the_client_is_gone_nothing_is_written() -> None:
     client = Client()
-    exchange = Exchange(client, client, request(), SCOPE, access_log=False)
+    exchange = Exchange(cast(TransportWriter, client), client, request(), SCOPE, access_log=False)
     received: list[Message] = []
 
     async def application(_scope: Scope, receive: Receive, send: Send) -> None:
