@@ -1,7 +1,7 @@
 """Configurations of reverse proxies, printed for the current settings. One proxy, one file.
 
-`Upstream` is what each proxy must know of the gateway; the file of a proxy writes that in the
-proxy's own words. Text in, text out: nothing here asks the proxy or looks at the disk.
+`Upstream` has all that a proxy must know of the gateway. The file of a proxy writes it in the
+proxy's own language. No code here connects to a proxy or reads the disk.
 """
 
 import re
@@ -31,13 +31,13 @@ NEVER_FROM_CLIENTS = (
     "Forwarded",
     "Upgrade",
 )
-"""Fields of requests that the proxy does not hand on. They name a user, a file or a peer, which
-only the proxy may do; or they ask for another protocol, which the gateway does not speak.
+"""The proxy removes these fields from requests. They name a user, a file or a peer, which only the
+proxy may do; or they ask for another protocol, which the gateway does not speak.
 """
 
-# Inside quotes, nginx gives these a meaning, and Caddy reads a placeholder.
+# Characters that mean something to nginx or Caddy inside quotes.
 _NOT_IN_QUOTES = re.compile(r'["\\$`{}\x00-\x1f]')
-# A location is written without quotes.
+# Characters that end a word: a location is written without quotes.
 _NOT_IN_PATHS = re.compile(r"[\s;#]")
 PLUGIN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 """A pattern for a slug or a database id."""
@@ -51,7 +51,7 @@ class Text(Template):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """What a proxy's configuration says of this gateway."""
+    """A gateway, as a proxy in front of it sees it."""
 
     mode: Mode
     address: str
@@ -62,7 +62,7 @@ class Upstream:
     """The absolute path of the storage root."""
     accel_prefix: str
     suffixes: tuple[str, ...]
-    """Without dots; those that the proxy may send by itself."""
+    """Without dots: the types of files that the proxy may send by itself."""
     media_types: dict[str, MediaType]
     """By suffix."""
     has_public: bool
@@ -89,7 +89,7 @@ class Upstream:
 
     @property
     def open_routes(self) -> list[str]:
-        """Below `api`: those on which no credential counts."""
+        """The routes below `api` on which credentials do not count."""
         routes = {"public": self.has_public, "signed": self.has_signed}
         return [name for name, exists in routes.items() if exists]
 
@@ -108,12 +108,14 @@ class Upstream:
 
     @property
     def public_pinned_pattern(self) -> str:
-        """Up to the tree: a slug, or a database id that ends in one."""
+        """A pattern for the path before the tree, which begins with the slug. The id of a plugin in
+        the database is `<user>_<slug>`.
+        """
         return rf"{self.api_pattern}/public/plugins/(?:[0-9a-f]{{32}}_)?"
 
     @property
     def tree_pattern(self) -> str:
-        """`{slug}/@{version}~{build}`."""
+        """A pattern for `{slug}/@{version}~{build}`."""
         return rf"{PLUGIN}/@[A-Za-z0-9_][A-Za-z0-9_.+-]*~[0-9a-f]{{16}}"
 
 
@@ -155,12 +157,12 @@ def _address(settings: Settings) -> str:
 
 
 def quotable(what: str, text: str) -> str:
-    """`text`. Raises: ConfigurationError, if a proxy would not read it in quotes as it is."""
+    """Returns `text`. Raises: ConfigurationError, if it cannot stand in quotes as it is."""
     return _writable(what, text, _NOT_IN_QUOTES, "quotes, backslashes, braces or dollar signs")
 
 
 def plain(what: str, text: str) -> str:
-    """`text`. Raises: ConfigurationError, if a proxy would not read it as one word."""
+    """Returns `text`. Raises: ConfigurationError, if it cannot stand as one word without quotes."""
     return _writable(what, quotable(what, text), _NOT_IN_PATHS, "spaces, semicolons or '#'")
 
 
@@ -173,7 +175,7 @@ def _writable(what: str, text: str, forbidden: re.Pattern[str], names: str) -> s
 
 
 def remark_on(settings: Settings, mode: Mode) -> str | None:
-    """Which setting must change before the configuration works; None: none."""
+    """The warning for a configuration that works only with other settings; None if it fits."""
     if mode in ("proxy", settings.delivery.mode):
         return None
     return f'delivery.mode is "{settings.delivery.mode}": this configuration wants "{mode}"'

@@ -1,6 +1,6 @@
 """Caddy's configuration, for each mode. Tests run a real Caddy (tests/proxies).
 
-The rules of nginx.py hold: Caddy itself answers only plain paths, judged as they were sent, and
+The rules of nginx.py hold: Caddy itself answers only plain paths, matched as they were sent, and
 sends only files of the pinned trees.
 """
 
@@ -9,9 +9,9 @@ from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Text, Upstream
 
 _SITE = Text("""\
-# Caddy before the plugin gateway, mode "%{mode}". Made by `gateway proxy-config caddy` for the
-# settings of that moment: make it again when they change. It is checked by
-# `caddy validate --adapter caddyfile --config FILE`.
+# Caddy in front of the plugin gateway, mode "%{mode}". `gateway proxy-config caddy` printed it
+# for the gateway's settings. Print it again when they change.
+# `caddy validate --adapter caddyfile --config FILE` checks it.
 
 (gateway) {
     reverse_proxy %{upstream} {
@@ -24,12 +24,12 @@ _SITE = Text("""\
 %{accel}    }
 }
 
-%{sent}# A domain name without http:// makes Caddy serve HTTPS by itself.
+%{sent}# If you write a domain name without http:// here, Caddy serves HTTPS.
 %{address} {
-%{bind}    # What clients say of themselves is not handed on.
+%{bind}    # No client may name a user, a file or an address: their fields are removed.
     request_header -%{identity_header}
 %{removed}%{identify}
-    # These answer whoever comes from here, and behind Caddy everybody does.
+    # Caddy must refuse these: the gateway answers them for every client on this machine.
     @closed path /-/metrics /-/authorize
     handle @closed {
         respond 404
@@ -42,21 +42,21 @@ _SITE = Text("""\
 """)
 
 _IDENTIFY = Text("""\
-    # identity.chain has "proxy": Caddy says who the user is. Put the placeholder that your way of
-    # authenticating sets in here, in the place of the line above.
+    # identity.chain has "proxy": Caddy tells the gateway who the user is. Activate the next line,
+    # with the placeholder that your authentication sets.
     # request_header %{identity_header} {http.auth.user.id}
 """)
 
 _PINNED = Text("""
-    # Pinned: holding the pin is the permission, nobody is asked. The files are those of
-    # plugins/cache/pinned, where the gateway keeps exactly what may be served; what is not there
-    # the gateway answers, 410 for a build that is gone.
+    # URLs with a pin: whoever knows the pin may have the file, so Caddy sends it without asking. It
+    # sends files only from plugins/cache/pinned, where the gateway keeps copies of the files that
+    # may be served. If a file is not there, the gateway answers, with 410 if the build was removed.
     @pinned {
         method GET HEAD
 %{plain}        vars_regexp pinned {http.request.orig_uri} "^%{pattern}(%{tree}%{path})%{end}$"
     }
     handle @pinned {
-        # Not in the set above: Caddy asks the matchers of a set in any order.
+        # This is a set of its own because Caddy asks the matchers of one set in any order.
         @pinned_kept file {
             root "%{pinned}"
             try_files /{http.regexp.pinned.1}
@@ -98,19 +98,19 @@ _ASKED = Text("""
     }
 """)
 
-# The gateway's JSON, whatever the name ends in.
+# The gateway answers these with JSON, whatever their suffix.
 _NOT_FILES = Text("""\
         not path %{api}/plugins/*/modules/* %{api}/plugins/by-slug/*
 """)
 
-# No credential counts on these routes.
+# On these routes credentials do not count.
 _ANONYMOUS = """\
             header_up -Authorization
 """
 
 _ASKED_REMARK = """
-    # Caddy remembers no permission: it asks for each file, which costs the gateway about as much as
-    # sending a small one. nginx remembers a permission for some seconds.
+    # Caddy remembers no permission: it asks the gateway for each file, and that costs the gateway
+    # about as much as sending a small file. nginx remembers a permission for some seconds.
 """
 
 _SENT = Text("""\
@@ -123,7 +123,7 @@ _SENT = Text("""\
         Cache-Control {args.1}
         X-Content-Type-Options nosniff
         +Vary Accept-Encoding
-        # The times of these files are made from their content.
+        # The file's time is derived from its content, for the ETag.
         -Last-Modified
     }
 %{policies}%{cors}    file_server {
@@ -133,7 +133,7 @@ _SENT = Text("""\
 
 """)
 
-# Documents that can hold scripts run none of them.
+# Documents of these types can contain scripts. With the policy a browser runs no script.
 _POLICY = Text("""\
     @%{suffix} path *.%{suffix}
     header @%{suffix} Content-Security-Policy "%{policy}"
@@ -151,7 +151,7 @@ _CORS = Text("""\
 
 _ACCEL = Text("""\
 
-        # The gateway decides and names the file (X-Accel-Redirect), Caddy sends it.
+        # The gateway names the file (X-Accel-Redirect), and Caddy sends it.
         @accel header X-Accel-Redirect *
         handle_response @accel {
             root * "%{plugins}"
@@ -168,10 +168,10 @@ _ACCEL = Text("""\
         }
 """)
 
-# Each segment begins with neither a dot nor an escape: judged as it was sent.
+# No segment begins with a dot, and none has an escape: Caddy matches the path as it was sent.
 _SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*"
 
-# What only the gateway answers as it should: ranges, rarer conditions.
+# Only the gateway answers ranges and rare conditions correctly.
 _PLAIN = "".join(
     f"        not header {name} *\n" for name in ("Range", "If-Match", "If-Unmodified-Since")
 )
@@ -203,7 +203,7 @@ def configuration(upstream: Upstream, *, listen: str, server_name: str) -> str:
 
 
 def _files(upstream: Upstream) -> str:
-    """Paths that Caddy answers itself: with a pin, or with a permission of the gateway."""
+    """Handlers for the files that Caddy sends: with a pin, or with a permission of the gateway."""
     if upstream.mode == "proxy":
         return ""
     path = rf"{_SEGMENTS}\.({'|'.join(upstream.suffixes)})"
@@ -231,7 +231,7 @@ def _files(upstream: Upstream) -> str:
 
 
 def _asked(upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes) -> str:
-    """Paths of one route that need a permission: those with a pin, and those without."""
+    """Handlers for the files of one route that need a permission, with a pin and without."""
     pin = r"/@[A-Za-z0-9_.+~-]+"
     return "".join(
         _ASKED.substitute(

@@ -1,9 +1,9 @@
 """nginx's configuration, for each mode. Tests run a real nginx (tests/proxies).
 
 Two rules keep nginx from serving what the gateway would refuse. First, nginx itself answers only
-a plain GET or HEAD of a plain path with an allowed suffix; a path that nginx reads differently
-from how it was sent is handed on as it was sent. Second, nginx sends files from one place only,
-the trees of disk/pinned_trees.py, which hold only what may be served.
+a plain GET or HEAD of a plain path with an allowed suffix. If nginx normalised the path, it passes
+the request on with the path as it was sent. Second, nginx sends files only from the trees of
+disk/pinned_trees.py, which contain only files that may be served.
 """
 
 import textwrap
@@ -13,8 +13,8 @@ from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Text, Upstream
 
 _COMPLETE = Text("""\
-# Complete; `nginx -t -c FILE` checks it. With --site only the part inside of http {} is printed,
-# for /etc/nginx/conf.d/.
+# This is a complete configuration; `nginx -t -c FILE` checks it. --site prints only the part inside
+# http {}, for /etc/nginx/conf.d/.
 worker_processes auto;
 pcre_jit on;
 %{modules}
@@ -28,8 +28,8 @@ http {
 """)
 
 _HEAD = Text("""\
-# nginx before the plugin gateway, mode "%{mode}". Made by `gateway proxy-config nginx` for the
-# settings of that moment: make it again when they change.
+# nginx in front of the plugin gateway, mode "%{mode}". `gateway proxy-config nginx` printed it
+# for the gateway's settings. Print it again when they change.
 """)
 
 _HTTP = Text("""\
@@ -41,19 +41,19 @@ server_tokens off;
 sendfile on;
 tcp_nopush on;
 keepalive_requests 100000;
-access_log off;                     # a line for each request costs more than the request
+access_log off;                     # writing a line costs more than answering the request
 
 upstream plugin_gateway {
     server %{upstream};      # one line for each node
-    keepalive 32;                   # idle connections of each worker of nginx
-    keepalive_timeout 4s;           # the gateway closes them after 5
+    keepalive 32;                   # idle connections that each nginx worker keeps open
+    keepalive_timeout 4s;           # the gateway closes idle connections after 5 s
 }
 %{permissions}%{maps}
 server {
     listen %{listen};
     server_name %{server_name};
 
-    # What every request to the gateway carries; what clients say of themselves is not handed on.
+    # Every request to the gateway has these fields. An empty value removes the client's field.
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
@@ -62,11 +62,11 @@ server {
     proxy_set_header X-Original-URI "";
     proxy_set_header %{identity_header} %{user};
 %{removed}
-    proxy_next_upstream error timeout;  # another node answers for one that does not
+    proxy_next_upstream error timeout;  # if a node does not answer, nginx asks the next one
     proxy_connect_timeout 5s;
-    proxy_max_temp_file_size 0;     # large files are streamed, not spooled
+    proxy_max_temp_file_size 0;     # large files are not written to the disk on their way
 
-    # The path goes on as it was sent: proxy_pass without a path of its own.
+    # proxy_pass has no path here, so nginx passes the path on as it was sent.
     location / {
         proxy_pass http://plugin_gateway;
     }
@@ -74,7 +74,7 @@ server {
         proxy_pass http://plugin_gateway;
     }
 
-    # These answer whoever comes from here, and behind nginx everybody does.
+    # nginx must refuse these: the gateway answers them for every client on this machine.
     location = /-/metrics {
         return 404;
     }
@@ -85,8 +85,8 @@ server {
 """)
 
 _USER_MAP = """
-# identity.chain has "proxy": nginx says who the user is. In the place of "" belongs the variable
-# that your way of authenticating sets ($remote_user, $ssl_client_s_dn, one of auth_request_set).
+# identity.chain has "proxy": nginx tells the gateway who the user is. Replace the second "" by the
+# variable that your authentication sets ($remote_user, $ssl_client_s_dn, one of auth_request_set).
 map "" $plugin_user {
     default "";
 }
@@ -94,7 +94,7 @@ map "" $plugin_user {
 
 # nginx itself would answer these with the fields of a 200, or break off (1.22, If-Match).
 _RARE_MAP = """
-# What only the gateway answers as it should: other methods, ranges, rarer conditions.
+# Requests that only the gateway answers correctly: other methods, ranges, rare conditions.
 map $request_method$http_range$http_if_match$http_if_unmodified_since $plugin_rare {
     GET "";
     HEAD "";
@@ -103,7 +103,7 @@ map $request_method$http_range$http_if_match$http_if_unmodified_since $plugin_ra
 """
 
 _CORS_MAPS = Text("""
-# Cross-origin answers to the pages of http.cors_origins.
+# The pages of http.cors_origins may read answers.
 map $http_origin $plugin_origin {
     default "";
 %{origins}
@@ -125,7 +125,7 @@ add_header Access-Control-Expose-Headers $plugin_exposed;
 """
 
 _POLICY_MAP = Text("""
-# Documents that can hold scripts run none of them.
+# Documents of these types can contain scripts. With this policy a browser runs no script.
 map $uri $plugin_policy {
     default "";
 %{policies}
@@ -136,12 +136,12 @@ _SENT_FIELDS = Text("""\
 add_header Cache-Control %{cache_control};
 add_header X-Content-Type-Options nosniff;
 add_header Content-Security-Policy $plugin_policy;
-add_header Last-Modified "";        # the times of these files are made from their content
+add_header Last-Modified "";        # the file's time is derived from its content, for the ETag
 %{cors}""")
 
 _TREES = Text("""
-    # Files are sent from plugins/cache/pinned, where the gateway keeps exactly what may be served,
-    # with encoded variants beside it.
+    # nginx sends files only from plugins/cache/pinned. There the gateway keeps copies of the files
+    # that may be served, and their encoded variants.
     open_file_cache max=20000 inactive=60s;
     open_file_cache_valid 2s;
     open_file_cache_errors on;
@@ -152,15 +152,14 @@ _TREES = Text("""
     %{brotli}
 """)
 
-_NO_BROTLI = "# brotli_static on;             # --brotli, with libnginx-mod-http-brotli-static"
+_NO_BROTLI = "# brotli_static on;             # --brotli; needs libnginx-mod-http-brotli-static"
 
-# ?+ gives nothing back: what looks like a pin is never read as a folder.
 _PINNED_PUBLIC = Text("""
     location %{api}/public/plugins/ {
         proxy_pass http://plugin_gateway;
 
-        # Pinned: holding the pin is the permission, nobody is asked. No tree, no file: the gateway
-        # answers, 410 for a build that is gone.
+        # URLs with a pin: whoever knows the pin may have the file, and nginx asks nobody.
+        # If the file is not in a tree, the gateway answers, with 410 if the build was removed.
         location ~ "^%{pattern}(?<plugin_file>%{tree}/.+%{ending})$" {
             if ($request_uri != $plugin_rare$uri$is_args$args) {
                 return 421;
@@ -191,8 +190,8 @@ _ASKED_PREFIX = Text("""
 """)
 
 _CREDENTIAL_MAP = Text("""
-# The credential that a permission is asked for with, and kept under: none on routes where none
-# counts; otherwise the token, however many spaces stand around it.
+# nginx asks for a permission with this credential, and remembers the permission under it. It is
+# empty on routes where credentials do not count, and spaces around a bearer token are removed.
 map $request_uri $plugin_open {
     default 0;
 %{routes}}
@@ -212,24 +211,24 @@ map $plugin_open $plugin_named_user {
 
 # 64 MiB: a permission takes a block of 4 KiB, so that this remembers 16,000 of them.
 _PERMISSION_CACHE = Text("""
-# Permissions: each is remembered for as long as the gateway says (X-Accel-Expires), at most
-# delivery.authorize_ttl seconds, and never past the lifetime of what it rests on. The folder holds
-# credentials as keys: it should be in memory, and nginx lets nobody else in.
+# nginx remembers each permission for as long as the gateway says (X-Accel-Expires), which is at
+# most delivery.authorize_ttl seconds. The files in this folder contain credentials as keys, so it
+# should be in memory. nginx makes it inaccessible for other users.
 proxy_cache_path %{folder} levels=1:2 keys_zone=plugin_permissions:4m
     max_size=64m inactive=1m use_temp_path=off;
 request_pool_size 8k;
 """)
 
 _PERMISSION = Text("""
-    # Asked once for each credential, plugin and pin; the answer says which tree. Refusals are not
-    # remembered: the gateway then answers the request itself.
+    # nginx asks once for each credential, plugin and pin, and the answer names the tree. nginx
+    # remembers no refusal: the gateway itself answers the refused request.
     location = /-/permission {
         internal;
         proxy_pass http://plugin_gateway/-/authorize;
         proxy_pass_request_body off;
         proxy_pass_request_headers off;
         proxy_set_header Connection "";
-        proxy_set_header Content-Length "";     # the length of a body that is not sent
+        proxy_set_header Content-Length "";     # no body follows
         proxy_set_header Authorization $plugin_credential;
         proxy_set_header %{identity_header} %{user};
         proxy_set_header X-Original-URI $request_uri;
@@ -247,8 +246,8 @@ _PERMISSION = Text("""
 """)
 
 _ACCEL = Text("""
-    # The gateway decides and names the file (X-Accel-Redirect); nginx sends it, and repeats those
-    # fields of the gateway's answer that it would drop on the way.
+    # The gateway names the file (X-Accel-Redirect), and nginx sends it. nginx drops some fields of
+    # the gateway's answer; add_header repeats them.
 %{folders}""")
 
 _ACCEL_FOLDER = Text("""\
@@ -257,7 +256,7 @@ _ACCEL_FOLDER = Text("""\
         alias "%{plugins}/%{name}/";
         disable_symlinks on "from=%{plugins}/%{name}";
         gzip_static off;
-        open_file_cache off;            # installers write over these files in place
+        open_file_cache off;            # installers overwrite these files in place
         etag off;
         add_header ETag $upstream_http_etag;
         add_header Content-Encoding $upstream_http_content_encoding;
@@ -276,17 +275,21 @@ def configuration(
     brotli: bool,
     complete: bool,
 ) -> str:
-    """`complete` False: only what belongs inside http {}."""
+    """`complete` False: only the part inside http {}."""
     head = _HEAD.substitute(mode=upstream.mode)
     body = _HTTP.substitute(
         types=_types(upstream),
         upstream=f'"unix:{upstream.address}"' if upstream.is_socket else upstream.address,
-        permissions=_permission_cache(upstream, permissions_folder),
+        permissions=(
+            _PERMISSION_CACHE.substitute(folder=permissions_folder)
+            if upstream.mode == "authorize"
+            else ""
+        ),
         maps=_maps(upstream),
         listen=listen,
         server_name=server_name,
         identity_header=upstream.identity_header,
-        user=_user(upstream),
+        user="$plugin_user" if upstream.proxy_identifies else '""',
         removed=_removed_fields(),
         locations=_locations(upstream, brotli=brotli),
     )
@@ -294,10 +297,6 @@ def configuration(
         return head + body
     modules = "include /etc/nginx/modules-enabled/*.conf;\n" if brotli else ""
     return head + _COMPLETE.substitute(modules=modules, body=textwrap.indent(body, "    "))
-
-
-def _permission_cache(upstream: Upstream, folder: str) -> str:
-    return _PERMISSION_CACHE.substitute(folder=folder) if upstream.mode == "authorize" else ""
 
 
 def _types(upstream: Upstream) -> str:
@@ -340,10 +339,6 @@ def _maps(upstream: Upstream) -> str:
     return maps
 
 
-def _user(upstream: Upstream) -> str:
-    return "$plugin_user" if upstream.proxy_identifies else '""'
-
-
 def _pin_map(name: str, lifetimes: Lifetimes) -> str:
     return (
         f"\nmap $plugin_pin ${name} {{\n"
@@ -376,9 +371,10 @@ def _public_location(upstream: Upstream, *, asked: bool) -> str:
 
 
 def _asked_locations(upstream: Upstream) -> str:
-    """Paths that need a permission of the gateway, and how nginx asks for it."""
+    """Locations whose files need a permission of the gateway, and how nginx asks for it."""
+    # `?+` never backtracks: a segment that looks like a pin is never read as a folder.
     api, pin = upstream.api_pattern, r"(?:/(?<plugin_pin>@[^/]+))?+"
-    # The gateway's JSON: {plugin}/modules/{module} and by-slug/{slug}, whatever their suffix.
+    # The gateway answers {plugin}/modules/{module} and by-slug/{slug} with JSON, not with files.
     files = r"(?!by-slug/[^/]+$)" + PLUGIN + r"(?!/modules/[^/]+$)"
     own = _asked(upstream, f"{api}/plugins/{files}{pin}", "$plugin_private")
     locations = _ASKED_PREFIX.substitute(prefix=f"{upstream.api}/plugins/", asked=own)
@@ -394,7 +390,7 @@ def _asked_locations(upstream: Upstream) -> str:
 
 
 def _accel_locations(upstream: Upstream) -> str:
-    """The folders of the files that the gateway names."""
+    """The folders that hold the files that the gateway names."""
     vary = '"Accept-Encoding, Origin"' if upstream.origins else "$upstream_http_vary"
     fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if upstream.origins else "")
     return _ACCEL.substitute(
