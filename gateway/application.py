@@ -20,7 +20,7 @@ from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes
-from gateway.endpoints.metrics import GatewayCollector, Metrics
+from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import RequestError
@@ -116,8 +116,7 @@ class Gateway:
         trusted = TrustedPeers(settings.identity.proxy.trusted)
         routes: list[BaseRoute] = [*self.health.routes]
         if settings.observability.metrics:
-            collector = GatewayCollector(self.front, core)
-            routes.append(Metrics(collector, trusted, self._callers).route)
+            routes.append(Metrics(self.front, core, trusted, self._callers).route)
         files, ttl_s = self._file_routes, settings.delivery.authorize_ttl
         prefix = self._plugins_prefix
         return [

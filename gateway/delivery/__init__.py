@@ -1,7 +1,7 @@
 """How the bytes of a file leave. An open set: one mode, one file; modes.py says which are used.
 
-Which file the caller gets is decided already. A mode decides where the bytes come from, chooses a
-variant that it can send, and answers conditions and ranges, or leaves ranges to a proxy.
+Which file the caller gets is decided already. A mode chooses a variant that it can send, and
+answers conditions and ranges, or leaves ranges to a proxy.
 """
 
 from typing import NamedTuple, Protocol
@@ -32,10 +32,7 @@ class DeliveryMode(Protocol):
     def answer_from_memory(
         self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
     ) -> tuple[Head, bytes] | None:
-        """The answer to a GET that has no range and no condition but If-None-Match, with its body.
-
-        None: this mode cannot answer without waiting, or not at all. It looks at no disk.
-        """
+        """The answer to a plain GET, with its body; None: this mode cannot answer from memory."""
 
     async def send(
         self,

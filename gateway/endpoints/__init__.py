@@ -1,1 +1,1 @@
-"""HTTP: requests in, answers out. All rules live below; here they meet Starlette."""
+"""Every URL. A module reads a request, asks the rings below for the decision, and answers."""

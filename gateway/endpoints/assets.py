@@ -1,8 +1,4 @@
-"""The routes of files: the caller decides which version, the URL decides how long it is kept.
-
-Each route decides by one synchronous function, `resolve`. hot_path/front.py asks it for an answer
-from memory; as an ASGI application the route waits for what is missing.
-"""
+"""The routes of files: the caller decides which version, the URL decides how long it is kept."""
 
 import re
 import time
@@ -23,15 +19,15 @@ from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
 from gateway.serving.resolver import Resolution, Resolver
 
-ALLOW = "GET, HEAD, OPTIONS"
+_ALLOW = "GET, HEAD, OPTIONS"
 _ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*|[^/]*")
 
 
 class AssetRoute:
     """The URLs of files that one kind of caller asks for.
 
-    Both routers ask the route which URLs these are: the front by `raw_prefix` and `takes`, and
-    Starlette, which gets what the front does not take, by `pattern`.
+    The front finds the route by `raw_prefix` and `takes`. Starlette's router gets the requests that
+    the front does not take, and finds the route by `pattern`.
     """
 
     audience: ClassVar[Audience]
@@ -53,7 +49,7 @@ class AssetRoute:
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, below: bytes
     ) -> tuple[Head, bytes] | None:
-        """See hot_path/front.py."""
+        """See `HotRoute`."""
         resolution = self.resolve(basis, scope, headers, below)
         return self._server.answer_from_memory(basis, headers, resolution, self._lifetimes)
 
@@ -67,7 +63,10 @@ class AssetRoute:
         await self._server.answer(basis, request, resolution, self._lifetimes)
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
-        """The file that the path and the credential name. Raises: RequestError, Pending."""
+        """The file that the path and the credential name; the hot and the cold path both ask it.
+
+        Raises: RequestError, Pending.
+        """
         raise NotImplementedError
 
     def path_below(self, scope: Scope) -> bytes:
@@ -145,7 +144,7 @@ async def answered_by_method(scope: Scope, send: Send) -> bool:
     if method in ("GET", "HEAD"):
         return False
     if method != "OPTIONS":
-        raise MethodNotAllowed(ALLOW)
-    fields = ((b"allow", ALLOW.encode()), (b"cache-control", NO_STORE.encode()))
+        raise MethodNotAllowed(_ALLOW)
+    fields = ((b"allow", _ALLOW.encode()), (b"cache-control", NO_STORE.encode()))
     await send_answer(send, 204, fields, b"")
     return True

@@ -1,9 +1,9 @@
 """`/-/authorize`: the decision alone, for a proxy that sends the files itself (auth_request).
 
-The proxy hands on the credential of a request, and its path as received in X-Original-URI. A
-permission depends on route, credential, plugin and pin, not on the file; a refusal may depend on
-the file. So the proxy may use a permission for the plugin's other files too, for as long as
-X-Accel-Expires says, and must not remember a refusal. The routes of files make the decision.
+The proxy passes on the credential of a request, and its path as received in X-Original-URI. The
+routes of files make the decision. A permission depends on route, credential, plugin and pin, not on
+the file; a refusal may depend on the file. So the proxy may use a permission for other files of the
+plugin too, for as long as X-Accel-Expires says, and must not remember a refusal.
 """
 
 import time
@@ -36,17 +36,17 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _NO_TREE = "-"
-"""No slug is a dash: below it the proxy finds no file, and asks the gateway."""
+"""No slug is a dash: the proxy finds no file in this folder, and asks the gateway for it."""
 # nginx truncates X-Accel-Expires to seconds: subtract one, so that no permission outlives what it
 # rests on.
 _CLOCK_S = 1
 
 
 class _Permission(Basis):
-    """Ends when what it rests on is to be loaded again: who the user is, and what they have.
+    """Ends when a value on which it rests must be loaded again: the user, or what they have.
 
-    Not when the build on disk is: a proxy that uses the tree of an old build finds no file there,
-    and asks.
+    It does not end with the state of the build on disk. In the tree of an old build a proxy finds
+    no file, and asks the gateway for it.
     """
 
     def __init__(self) -> None:
@@ -74,19 +74,15 @@ class Authorization:
         trusted: TrustedPeers,
         ttl_s: int,
     ) -> None:
-        """`routes`: those of files. `ttl_s`: how long a permission may be remembered at most."""
+        """`routes`: those of files. `ttl_s`: the proxy remembers no permission longer."""
         self._routes = routes
         self._versions = versions
         self._trees = trees
         self._trusted = trusted
         self._ttl_s = ttl_s
+        self.route = Route("/-/authorize", self._answer)
 
-    @property
-    def route(self) -> Route:
-        return Route("/-/authorize", self.answer)
-
-    async def answer(self, request: Request) -> Response:
-        """For loopback, the Unix socket and trusted peers; others need not know that it exists."""
+    async def _answer(self, request: Request) -> Response:
         self._require_proxy(request.scope)
         headers = joined_headers(request.scope)
         scope, route = self._original(request.scope, headers)
@@ -109,7 +105,7 @@ class Authorization:
 
     def _require_proxy(self, scope: Scope) -> None:
         """Raises: AdministratorRequired."""
-        # Permissions of its file say who may connect to the Unix socket.
+        # The permissions of the Unix socket's file decide who may connect to it.
         if not (is_on_socket(scope) or is_loopback(scope) or scope in self._trusted):
             raise AdministratorRequired
 
@@ -119,7 +115,7 @@ class Authorization:
         Raises: InvalidRequest; AssetNotFound, if it takes no route of files.
         """
         uri = headers.get(b"x-original-uri")
-        if uri is None or b" " in uri:  # as two fields that are joined
+        if uri is None or b" " in uri:  # two fields, joined
             raise InvalidRequest("X-Original-URI: expected one, the path that is asked for")
         original = {**scope, "raw_path": uri.partition(b"?")[0]}
         for route in self._routes:

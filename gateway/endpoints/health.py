@@ -32,13 +32,10 @@ class Health:
         self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]
 
     async def _live(self, _request: Request) -> Response:
-        """The process answers; says nothing of its sources."""
         return plain_json({"status": "alive"})
 
     async def _ready(self, _request: Request) -> Response:
-        """Whether requests can be answered; if not, or not all of them, why.
-
-        While the database fails, users with cached rows are still served. That is "degraded" and
+        """While the database fails, users with cached rows are still served. That is "degraded" and
         still ready: the other nodes have the same database, and their caches know other users.
         After `stale_if_error` nobody is served.
         """

@@ -74,7 +74,7 @@ class LifecycleRoutes:
         ]
 
     def _route(self, method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
-        # Every path below `{plugin}/` is also a file's: the file's route would answer a wrong
+        # Every path below `{plugin}/` is also the path of a file, whose route would answer a wrong
         # method with an Allow that does not name ours.
         methods = [method] if path == "/{plugin}" else ["POST", "PUT", "PATCH", "DELETE"]
         endpoint = partial(self._answer, method, body_type, command)
@@ -133,7 +133,7 @@ def _named_user(request: Request) -> str | None:
 
 
 def _envelope(outcome: Outcome) -> JsonObject:
-    """As the application wraps its answers about one plugin (FORMATS: status)."""
+    """The application wraps its answers about one plugin in the same way."""
     return {
         "status": "success",
         "data": {

@@ -1,6 +1,6 @@
 """`/-/metrics`: counters in the Prometheus text format, of the worker that answers.
 
-The work is counted in plain integers. A request for the metrics makes metrics of them.
+The gateway counts in plain integers, and makes metrics of them when somebody asks.
 """
 
 from collections.abc import Iterator
@@ -20,14 +20,20 @@ from gateway.identity.callers import Callers
 from gateway.identity.peers import TrustedPeers, is_loopback
 
 
-class GatewayCollector(Collector):
-    """Reads the counters of one application."""
+class Metrics(Collector):
+    """The route of the metrics: for loopback, trusted peers and administrators."""
 
-    def __init__(self, front: Front, core: Core) -> None:
+    def __init__(self, front: Front, core: Core, trusted: TrustedPeers, callers: Callers) -> None:
         self._front = front
         self._core = core
+        self._trusted = trusted
+        self._callers = callers
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        self.route = Route("/-/metrics", self._show)
 
     def collect(self) -> Iterator[Metric]:
+        """The counters, for prometheus_client."""
         requests = CounterMetricFamily(
             "gateway_requests", "Requests answered, by status and path.", labels=["status", "path"]
         )
@@ -56,19 +62,6 @@ class GatewayCollector(Collector):
             "Bytes of memory that files take.",
             self._core.assets.memory_bytes,
         )
-
-
-class Metrics:
-    """The route of the metrics: for loopback, trusted peers and administrators."""
-
-    def __init__(
-        self, collector: GatewayCollector, trusted: TrustedPeers, callers: Callers
-    ) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(collector)
-        self._trusted = trusted
-        self._callers = callers
-        self.route = Route("/-/metrics", self._show)
 
     async def _show(self, request: Request) -> Response:
         if not (is_loopback(request.scope) or request.scope in self._trusted):

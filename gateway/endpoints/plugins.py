@@ -10,11 +10,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.caching.basis import AtHand, Basis
-from gateway.http.answers import send_answer
 from gateway.http.cache_policy import JSON_ANSWER
 from gateway.http.conditional import is_known
 from gateway.http.heads import Head, Headers, joined_headers
-from gateway.http.planning import JsonHeads, Plan, plan_answer
+from gateway.http.planning import JsonHeads, plan_answer
 from gateway.http.representation import Variant, json_variant
 from gateway.identity.chain import IdentityChain
 from gateway.names import UserId
@@ -45,7 +44,7 @@ class ManifestRoute:
     def answer_from_memory(
         self, basis: AtHand, scope: Scope, headers: Headers, _below: bytes
     ) -> tuple[Head, bytes] | None:
-        """See front.py. A client that holds the manifest is answered without making its text."""
+        """See `HotRoute`. For a client that holds the manifest, no text is made."""
         user, manifest = self._manifest(basis, scope, headers)
         tag, if_none_match = manifest.tag(user), headers.get(b"if-none-match")
         if if_none_match is not None and is_known(b'"%b"' % tag.encode(), if_none_match):
@@ -57,8 +56,7 @@ class ManifestRoute:
         headers = joined_headers(scope)
         user, manifest = await Basis.of(scope).settled(self._manifest, scope, headers)
         variant = json_variant(manifest.body(user), manifest.tag(user))
-        plan = _plan_json(scope["method"], headers, variant)
-        await send_answer(send, plan.status, plan.fields, plan.body(variant.content or b""))
+        await _json_answer(scope["method"], headers, variant)(scope, receive, send)
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
         user = self._identity.identify(basis, scope, headers)
@@ -66,7 +64,7 @@ class ManifestRoute:
 
 
 class PluginRoutes:
-    """The routes below `{api}/plugins` that answer with JSON; each wants a credential.
+    """The routes below `{api}/plugins` that answer with JSON; each needs a credential.
 
     They stand before the files' routes: `{plugin}/info` is no file.
     """
@@ -102,17 +100,14 @@ class PluginRoutes:
         user = await basis.settled(self._identity.identify, request.scope, headers)
         content = await question(user, *(request.path_params[name] for name in parameters))
         variant = json_variant(to_json(content))
-        return _json_answer(_plan_json(request.method, headers, variant), variant)
+        return _json_answer(request.method, headers, variant)
 
 
-def _plan_json(method: str, headers: Headers, variant: Variant) -> Plan:
+def _json_answer(method: str, headers: Headers, variant: Variant) -> Response:
     """200, or 304 if the client holds the content. Raises: PreconditionFailed."""
     # A Range is ignored (RFC 9110 §14.2 allows it): nobody needs a part of a JSON text.
     whole = {name: value for name, value in headers.items() if name != b"range"}
-    return plan_answer(method, whole, variant, JSON_ANSWER.encode())
-
-
-def _json_answer(plan: Plan, variant: Variant) -> Response:
+    plan = plan_answer(method, whole, variant, JSON_ANSWER.encode())
     response = Response(plan.body(variant.content or b""), plan.status)
     response.raw_headers = list(plan.fields)
     return response

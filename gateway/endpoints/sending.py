@@ -53,9 +53,8 @@ class AssetServer:
     def answer_from_memory(
         self, basis: AtHand, headers: Headers, resolution: Resolution, lifetimes: SentLifetimes
     ) -> tuple[Head, bytes] | None:
-        """The answer to a GET that has no range and no condition but If-None-Match, with its body.
-
-        None: the bytes are not in memory, or are not the pinned ones. Raises: Pending, NotServed.
+        """The answer to a plain GET, with its body; None: the bytes are not in memory, or are not
+        the pinned ones. Raises: Pending, NotServed.
         """
         key, digest = resolution.key, resolution.content_digest
         representation = self._store.get(basis, key)
@@ -111,7 +110,7 @@ class AssetServer:
 
     def _raise_missing(self, error: NotServed, resolution: Resolution) -> NoReturn:
         key = resolution.key
-        if resolution.content_digest is not None:  # the build has the file, the disk has not
+        if resolution.content_digest is not None:  # the pinned build has the file, the disk has not
             self._versions.purge_wrong(key.slug, key.version)
             raise VersionRetired(reason=error.reason) from None
         if not resolution.owned and isinstance(error, VersionNotPublished):

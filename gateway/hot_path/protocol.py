@@ -40,7 +40,7 @@ from gateway.hot_path.front import AnswersAtOnce, Front
 from gateway.hot_path.room import Room
 from gateway.hot_path.writing import ServerFields, TransportWriter
 from gateway.http.answers import error_answer
-from gateway.http.request_reader import Limits, Phase, Request, RequestReader
+from gateway.http.request_reader import Phase, Request, RequestReader
 from gateway.settings import ServerSettings
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -62,12 +62,8 @@ class _Common:
 
     front: AnswersAtOnce
     settings: ServerSettings
-    limits: Limits = field(init=False)
-    room: Room = field(init=False, default_factory=Room)
-    server_fields: ServerFields = field(init=False, default_factory=ServerFields)
-
-    def __post_init__(self) -> None:
-        self.limits = Limits(head_bytes=self.settings.max_head_bytes)
+    room: Room = field(default_factory=Room)
+    server_fields: ServerFields = field(default_factory=ServerFields)
 
 
 class Connection(asyncio.Protocol):
@@ -89,7 +85,7 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._may_answer_at_once = not config.access_log  # an Exchange writes the access log
         self._application = _application_of(config)
-        self._reader = RequestReader(common.limits)
+        self._reader = RequestReader(common.settings.max_head_bytes)
         self._deadline = Deadline(self._loop, self._deadline_passed)
         self._exchange: Exchange | None = None
         self._phase: Phase | None = Phase.NOTHING

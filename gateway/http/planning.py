@@ -27,7 +27,7 @@ Part = bytes | ByteRange
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An answer that is decided, and not sent."""
+    """An answer that is decided, and not sent yet."""
 
     status: int
     fields: HeaderFields
@@ -35,15 +35,9 @@ class Plan:
     """Empty for HEAD and 304."""
 
     def body(self, content: bytes) -> bytes:
-        """The bytes to send, from the variant's whole content, which is not copied."""
-        pieces = [
-            part
-            if isinstance(part, bytes)
-            else content
-            if part == (0, len(content))
-            else content[part[0] : part[1]]
-            for part in self.parts
-        ]
+        """The bytes to send. `content`: all bytes of the variant."""
+        # A slice of all of a bytes object is the object itself: nothing is copied for a 200.
+        pieces = [part if isinstance(part, bytes) else content[slice(*part)] for part in self.parts]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -1,6 +1,6 @@
 """Bytes in, requests out: HTTP/1.1 according to RFC 9112, without a socket or a clock.
 
-httptools (llhttp, strict) parses. This module decides what the parser gets, and what is accepted.
+httptools (llhttp, strict) parses. This module decides what the parser gets, and what to accept.
 
 Rule 1. The parser gets one message at a time. A head ends with an empty line. A chunked body ends
 with an empty line too, after its trailers; a body with a length ends by count. So the bytes are cut
@@ -9,7 +9,7 @@ Rule 2. A message that can be read in two ways is refused, and nothing after it 
 with `Upgrade` is the last one of its connection: other software may read what follows it as
 something other than requests.
 
-The reader holds at most one unfinished message, which `Limits` bounds, and what arrived with it.
+The reader holds at most one unfinished message of bounded size, and the bytes that came with it.
 """
 
 import re
@@ -39,14 +39,6 @@ _HOST = re.compile(rb"(?:[\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?",
 _ABSOLUTE_TARGET = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]+)(/[^?]*)?(\?.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one request, in bytes."""
-
-    head_bytes: int = 64 * 1024
-    body_bytes: int = MAX_BODY_BYTES
-
-
 @dataclass(slots=True)
 class Request:
     """A whole request."""
@@ -57,7 +49,7 @@ class Request:
     version: str
     """`1.0` or `1.1`; a later 1.x is read as 1.1 (RFC 9110 §2.5)."""
     fields: Fields
-    """Names in lower case, in the order they came. Trailers are not among them."""
+    """Names in lower case, in the order in which they came, without trailers."""
     headers: dict[bytes, bytes]
     """`fields` by name; the last value of a repeated field."""
     keeps_alive: bool
@@ -82,12 +74,12 @@ class Phase(Enum):
 class RequestReader:
     """Cuts what a client sends into requests.
 
-    After `next_request` has raised, or has returned a request that does not keep the
-    connection alive, nothing more may be read.
+    After `next_request` has raised, or has returned a request that does not keep the connection
+    alive, it must not be called again.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, max_head_bytes: int) -> None:
+        self._max_head_bytes = max_head_bytes
         self._fields: Fields = []
         """Fields of the message that is being read, trailers too."""
         # A closure: the parser calls it for each field, and a method would cost half as much again.
@@ -184,7 +176,7 @@ class RequestReader:
         # An empty line may begin in what was searched already.
         start = self._data.find(_EMPTY_LINE, max(self._start, self._searched - 3))
         stop = len(self._data) if start < 0 else start + len(_EMPTY_LINE)
-        if stop - self._start > self._limits.head_bytes:
+        if stop - self._start > self._max_head_bytes:
             raise HeadTooLarge if self._request is None else ContentTooLarge
         self._searched = stop
         return None if start < 0 else stop
@@ -221,7 +213,7 @@ class RequestReader:
         self._parse(part)
         if self._missing is not None:
             self._missing -= len(part)
-        if len(self._body) > self._limits.body_bytes:
+        if len(self._body) > MAX_BODY_BYTES:
             raise ContentTooLarge
 
     def _parse(self, part: bytes) -> None:
@@ -258,7 +250,7 @@ class RequestReader:
             raise BadRequest("A request with Upgrade must have no body")
         if coding is None:
             self._missing = int(request.headers[b"content-length"])
-            if self._missing > self._limits.body_bytes:
+            if self._missing > MAX_BODY_BYTES:
                 raise ContentTooLarge
         elif request.version == "1.0":
             raise BadRequest("HTTP/1.0 has no Transfer-Encoding")  # §6.1

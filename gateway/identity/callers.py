@@ -1,4 +1,4 @@
-"""Who asks for a change, and for whom: users for themselves, administrators for anyone."""
+"""Who asks, and whom they may act for: users for themselves, administrators for anyone."""
 
 import hmac
 from base64 import b64decode
@@ -85,6 +85,6 @@ class Callers:
                 token = b64decode(token, validate=True).partition(b":")[2]
         except ValueError:
             raise InvalidToken from None
-        # In constant time: how long a refusal takes must not tell how much was right.
+        # In constant time: the time of a refusal must not tell how many bytes were right.
         is_equal = hmac.compare_digest(token, self._token)
         return is_equal and scheme.lower() in (b"bearer", b"basic")

@@ -22,7 +22,7 @@ from gateway.http.heads import Headers
 from gateway.identity.key_set import KeySet
 from gateway.identity.keys import signing_key, verifying_keys
 from gateway.names import UserId, parse_user_id
-from gateway.settings import JwtSettings, Settings
+from gateway.settings import Settings
 
 # Proxies refuse longer fields; real tokens have a few hundred bytes.
 _LONGEST_TOKEN = 8192
@@ -118,11 +118,8 @@ class JwtIdentity:
 
 
 def _unverified_header(token: bytes) -> Mapping[str, Any]:
-    """The JOSE header, which names the key; PyJWT verifies it with the rest.
-
-    PyJWT's own function decodes the whole token, which takes as long as verifying it.
-
-    Raises: ValueError.
+    """The JOSE header, which names the key. PyJWT's function for it decodes the whole token, which
+    takes as long as verifying it. Raises: ValueError.
     """
     encoded = token.partition(b".")[0]
     header = orjson.loads(urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)))
@@ -144,7 +141,7 @@ def issue_token(settings: Settings, user: UserId, ttl_s: float, now: float) -> s
 
     Raises: ConfigurationError, if the settings hold no key that can sign.
     """
-    section: JwtSettings = settings.identity.jwt
+    section = settings.identity.jwt
     claims: dict[str, Any] = {"sub": user, "iat": now, "exp": now + ttl_s}
     if section.audience:
         claims["aud"] = section.audience

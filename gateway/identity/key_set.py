@@ -18,9 +18,9 @@ from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import InvalidToken, SourceUnavailable
 
 _LIFETIME_S = 300.0
-# Keys that were fetched go on verifying while their server is down.
+# While their server is down, keys that were fetched are used for so long.
 _STALE_IF_ERROR_S = 24 * 3600.0
-# Anyone can invent a key id: unknown ones make the set be fetched once in this time, at most.
+# Anyone can invent a key id. Unknown ids cause at most one fetch in this time.
 _UNKNOWN_KEY_MAX_AGE_S = 10.0
 _TIMEOUT_S = 5
 _MAX_BYTES = 2**20
@@ -55,7 +55,7 @@ class KeySet:
                 return key.key
         entry = self._keys.peek(self._url)
         if entry is None or self._clock() - entry.loaded_at > _UNKNOWN_KEY_MAX_AGE_S:
-            raise SourceUnavailable(reason="the key set cannot be fetched, the key is not held")
+            raise SourceUnavailable(reason="the key set cannot be fetched, and the key is unknown")
         raise InvalidToken(reason=f"the key set has no key {key_id!r}")
 
     async def _fetch(self, url: str) -> Keys:

@@ -47,7 +47,7 @@ def is_loopback(scope: Scope) -> bool:
 
 
 def _address(scope: Scope) -> IPv4Address | IPv6Address | None:
-    """None: the server does not know it, or gives something else, such as a name."""
+    """None: the server does not know the address, or gives something else, such as a name."""
     client = scope.get("client")
     try:
         address = ip_address(client[0]) if client else None

@@ -11,7 +11,7 @@ from gateway.hot_path.exchange import Exchange
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
 from gateway.hot_path.writing import TransportWriter
 from gateway.http.heads import Field, Head
-from gateway.http.request_reader import Limits, Request, RequestReader
+from gateway.http.request_reader import Request, RequestReader
 
 LINE = b"HTTP/1.1 200 OK\r\n"
 LENGTH_2 = (b"content-length", b"2")
@@ -47,7 +47,7 @@ class Client:
 
 
 def request(method: bytes = b"GET", *fields: bytes) -> Request:
-    reader = RequestReader(Limits())
+    reader = RequestReader(max_head_bytes=65_536)
     reader.feed(b"\r\n".join((method + b" / HTTP/1.1", b"Host: x", *fields, b"", b"")))
     found = reader.next_request()
     assert found is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError
-from gateway.http.request_reader import MAX_BODY_BYTES, Limits, Phase, Request, RequestReader
+from gateway.http.request_reader import MAX_BODY_BYTES, Phase, Request, RequestReader
 
 HEAD_BYTES = 4096
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n"
@@ -21,7 +21,7 @@ Read = tuple[list[Request], RequestError | None]
 
 def read(*pieces: bytes) -> Read:
     """The requests of one connection, and the refusal that ended it."""
-    reader = RequestReader(Limits(head_bytes=HEAD_BYTES))
+    reader = RequestReader(HEAD_BYTES)
     requests: list[Request] = []
     try:
         for piece in pieces:
@@ -238,7 +238,7 @@ def test_one_empty_line_before_a_request_is_ignored() -> None:
 
 
 def test_phases_tell_what_is_waited_for() -> None:
-    reader = RequestReader(Limits())
+    reader = RequestReader(HEAD_BYTES)
     phases = [reader.phase]
     for piece in (b"POST / HTTP/1.1\r\n", b"Host: x\r\nContent-Length: 2\r\n\r\n", b"a", b"b"):
         reader.feed(piece)
@@ -258,7 +258,7 @@ def test_phases_tell_what_is_waited_for() -> None:
     ],
 )  # fmt: skip
 def test_a_client_that_waits_for_a_100_is_known(sent: bytes, expected: bool) -> None:
-    reader = RequestReader(Limits())
+    reader = RequestReader(HEAD_BYTES)
     reader.feed(sent)
     assert reader.next_request() is None
     assert reader.expects_continue is expected
