@@ -25,7 +25,7 @@ from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import RequestError
 from gateway.hot_path.front import Front, HotRoute
-from gateway.http.answers import on_bug, on_http_exception, on_routed_error
+from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.identity.peers import TrustedPeers
@@ -63,7 +63,7 @@ class Gateway:
         self.front = Front(self._route, *self._hot_routes(), self._cors)
         self.routes = self._make_routes()
         self._router = self._make_router()
-        self._starting = ServerErrorMiddleware(self._start_first, on_bug)
+        self._starting = ServerErrorMiddleware(self._start_first, internal_error)
         self._start_lock = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,9 +100,9 @@ class Gateway:
         application = Starlette(
             routes=self.routes,
             exception_handlers={
-                RequestError: on_routed_error,
+                RequestError: on_request_error,
                 HTTPException: on_http_exception,
-                Exception: on_bug,
+                Exception: internal_error,
             },
             lifespan=lambda _app: self.running(),
         )

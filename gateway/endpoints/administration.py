@@ -18,7 +18,7 @@ from gateway.changes import Change
 from gateway.core import Core
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import InvalidRequest
-from gateway.http.answers import plain_json
+from gateway.http.answers import json_answer
 from gateway.http.cache_policy import NO_STORE
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
@@ -70,14 +70,14 @@ class Administration:
 
     async def _show_cache(self, request: Request) -> Response:
         await self._require_administrator(request)
-        return plain_json(await anyio.to_thread.run_sync(_cache_state, self._core))
+        return json_answer(await anyio.to_thread.run_sync(_cache_state, self._core))
 
     async def _purge(self, request: Request) -> Response:
         refuse_foreign_page(request, self._cors)
         await self._require_administrator(request)
         change = (await read_body(request, _Purge)).change()
         self._core.announcer.announce(change)
-        return plain_json({"status": "success", "data": asdict(change)})
+        return json_answer({"status": "success", "data": asdict(change)})
 
     async def _explain(self, request: Request) -> Response:
         await self._require_administrator(request)
@@ -87,7 +87,7 @@ class Administration:
         except ValueError as error:
             raise InvalidRequest(str(error)) from None
         plugin, path = query.get("plugin", ""), query.get("path", "")
-        return plain_json(_explanation(await self._core.explainer.explain(user, plugin, path)))
+        return json_answer(_explanation(await self._core.explainer.explain(user, plugin, path)))
 
     async def _show_console(self, request: Request) -> Response:
         await self._require_administrator(request, challenge_browser=True)

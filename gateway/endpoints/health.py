@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from gateway.database.plugin_database import PluginDatabase
 from gateway.errors import SourceUnavailable
-from gateway.http.answers import plain_json
+from gateway.http.answers import json_answer
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Health:
         self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]
 
     async def _live(self, _request: Request) -> Response:
-        return plain_json({"status": "alive"})
+        return json_answer({"status": "alive"})
 
     async def _ready(self, _request: Request) -> Response:
         """While the database fails, users with cached rows are still served. That is "degraded" and
@@ -55,7 +55,7 @@ class Health:
 
 def _readiness(status: str, *reasons: str) -> Response:
     is_ready = status in ("ready", "degraded")
-    return plain_json({"status": status, "reasons": reasons}, 200 if is_ready else 503)
+    return json_answer({"status": status, "reasons": reasons}, 200 if is_ready else 503)
 
 
 def _are_readable(folders: Sequence[Path]) -> bool:

@@ -17,7 +17,7 @@ from gateway.errors import (
     StorageError,
     UnknownPlugin,
 )
-from gateway.http.answers import plain_json
+from gateway.http.answers import json_answer
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.lifecycle.installing import Lifecycle, Outcome
@@ -93,7 +93,7 @@ class LifecycleRoutes:
             outcome = await command(user, _named_plugin(request), body)
         except StorageError as error:
             raise SourceUnavailable(reason=str(error)) from error
-        return plain_json(_envelope(outcome))
+        return json_answer(_envelope(outcome))
 
     async def _install(self, user: UserId, plugin: str, body: _Install) -> Outcome:
         try:

@@ -56,7 +56,7 @@ class ManifestRoute:
         headers = joined_headers(scope)
         user, manifest = await Basis.of(scope).settled(self._manifest, scope, headers)
         variant = json_variant(manifest.body(user), manifest.tag(user))
-        await _json_answer(scope["method"], headers, variant)(scope, receive, send)
+        await _conditional_answer(scope["method"], headers, variant)(scope, receive, send)
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
         user = self._identity.identify(basis, scope, headers)
@@ -100,10 +100,10 @@ class PluginRoutes:
         user = await basis.settled(self._identity.identify, request.scope, headers)
         content = await question(user, *(request.path_params[name] for name in parameters))
         variant = json_variant(to_json(content))
-        return _json_answer(request.method, headers, variant)
+        return _conditional_answer(request.method, headers, variant)
 
 
-def _json_answer(method: str, headers: Headers, variant: Variant) -> Response:
+def _conditional_answer(method: str, headers: Headers, variant: Variant) -> Response:
     """200, or 304 if the client holds the content. Raises: PreconditionFailed."""
     # A Range is ignored (RFC 9110 §14.2 allows it): nobody needs a part of a JSON text.
     whole = {name: value for name, value in headers.items() if name != b"range"}

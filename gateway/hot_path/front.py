@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
 from gateway.errors import RequestError, SourceUnavailable
-from gateway.http.answers import on_bug, on_request_error, send_answer
+from gateway.http.answers import error_answer, internal_error, send_answer
 from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
 
@@ -77,7 +77,7 @@ class Front:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received."""
         self._inner = inner
         # Answers a bug of ours with a 500, and raises the error again for the server's log.
-        self._guarded = ServerErrorMiddleware(self._route_later, on_bug)
+        self._guarded = ServerErrorMiddleware(self._route_later, internal_error)
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
@@ -154,7 +154,7 @@ class Front:
         try:
             answer = await self._answer_when_at_hand(scope, headers)
         except SourceUnavailable as error:
-            await on_request_error(error)(scope, receive, send_and_count)
+            await error_answer(error)(scope, receive, send_and_count)
             return
         if answer is None:
             await self._guarded(scope, receive, send_and_count)
@@ -204,7 +204,7 @@ class Front:
         try:
             await route(scope, receive, send)
         except RequestError as error:
-            await on_request_error(error)(scope, receive, send)
+            await error_answer(error)(scope, receive, send)
 
 
 async def _send(scope: Scope, send: Send, answer: Answer) -> None:

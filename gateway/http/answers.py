@@ -1,6 +1,7 @@
 """Answers as ASGI and Starlette take them; the one place where an error class becomes a status."""
 
 import logging
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -23,27 +24,28 @@ async def send_answer(send: Send, status: int, fields: HeaderFields, body: bytes
     await send({"type": "http.response.body", "body": body})
 
 
-def plain_json(content: Any, status: int = 200) -> Response:
+def json_answer(
+    content: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()
+) -> Response:
     """An answer about this moment, which caches must not store."""
-    return _body(content, status, {})
-
-
-def on_routed_error(_request: Request, error: Exception) -> Response:
-    """For Starlette's router, which passes only errors of the class it is registered for."""
-    if not isinstance(error, RequestError):
-        raise error
-    return on_request_error(error)
-
-
-def on_request_error(error: RequestError) -> Response:
-    if isinstance(error, SourceUnavailable):
-        logger.warning("503: %s", error.reason)
-    return error_answer(error)
+    own = {"Cache-Control": NO_STORE, "X-Content-Type-Options": "nosniff"}
+    return Response(
+        orjson.dumps(content), status, {**dict(headers), **own}, media_type="application/json"
+    )
 
 
 def error_answer(error: RequestError) -> Response:
+    if isinstance(error, SourceUnavailable):
+        logger.warning("503: %s", error.reason)
     content = {"detail": error.detail, "code": error.code}
-    return _body(content, error.status, dict(error.headers))
+    return json_answer(content, error.status, error.headers)
+
+
+def on_request_error(_request: Request, error: Exception) -> Response:
+    """For Starlette's router, which passes only errors of the class it is registered for."""
+    if not isinstance(error, RequestError):
+        raise error
+    return error_answer(error)
 
 
 def on_http_exception(_request: Request, error: Exception) -> Response:
@@ -52,19 +54,11 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
         raise error
     status = HTTPStatus(error.status_code)
     code = "method_not_allowed" if status == 405 else status.name.lower()
-    return _body({"detail": error.detail, "code": code}, status, dict(error.headers or {}))
+    return json_answer(
+        {"detail": error.detail, "code": code}, status, (error.headers or {}).items()
+    )
 
 
-def on_bug(_request: Request, _error: Exception) -> Response:
-    """For Starlette, which logs the traceback."""
-    return internal_error()
-
-
-def internal_error() -> Response:
-    """The caller does not learn what went wrong."""
-    return _body({"detail": "Internal server error", "code": "internal_error"}, 500, {})
-
-
-def _body(content: Any, status: int, headers: dict[str, str]) -> Response:
-    headers = {**headers, "Cache-Control": NO_STORE, "X-Content-Type-Options": "nosniff"}
-    return Response(orjson.dumps(content), status, headers, "application/json")
+def internal_error(*_request_and_error: object) -> Response:
+    """Also for Starlette, which logs the traceback. The caller does not learn what went wrong."""
+    return json_answer({"detail": "Internal server error", "code": "internal_error"}, 500)

@@ -27,7 +27,7 @@ class Listener:
         if server.uds:
             self._file: Path | None = settings.path(server.uds)
             self.socket = _unix_socket(self._file)
-            self._file_id = _identity(self._file)
+            self._file_id = _file_id(self._file)
             self.name = f"unix socket {self._file}"
         else:
             self._file = None
@@ -42,7 +42,7 @@ class Listener:
         """
         self.socket.close()
         file, self._file = self._file, None
-        if file is not None and _identity(file) == self._file_id:
+        if file is not None and _file_id(file) == self._file_id:
             file.unlink(missing_ok=True)
 
 
@@ -102,7 +102,7 @@ def _remove_leftover(file: Path) -> None:
     raise ConfigurationError(f"server.uds: another server listens on {file}")
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
+def _file_id(file: Path) -> tuple[int, int] | None:
     try:
         status = file.stat(follow_symlinks=False)
     except OSError:
