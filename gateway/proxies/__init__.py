@@ -131,11 +131,13 @@ def upstream_of(settings: Settings, mode: Mode) -> Upstream:
     )
     return Upstream(
         mode=mode,
-        address=quotable("server.uds", _address(settings)),
+        address=_writable("server.uds", _address(settings)),
         is_socket=bool(settings.server.uds),
-        api=plain("http.api_prefix", http.api_prefix),
-        plugins=quotable("storage.root", str(settings.plugins_dir.resolve())),
-        accel_prefix=plain("delivery.accel_prefix", settings.delivery.accel_prefix),
+        api=_writable("http.api_prefix", http.api_prefix, quoted=False),
+        plugins=_writable("storage.root", str(settings.plugins_dir.resolve())),
+        accel_prefix=_writable(
+            "delivery.accel_prefix", settings.delivery.accel_prefix, quoted=False
+        ),
         suffixes=tuple(pinnable_suffixes(http.allowed_suffixes)),
         media_types={name: media_type(AssetPath(f"x.{name}")) for name in http.allowed_suffixes},
         has_public=settings.access.public,
@@ -156,22 +158,17 @@ def _address(settings: Settings) -> str:
     return f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
 
 
-def quotable(what: str, text: str) -> str:
-    """Returns `text`. Raises: ConfigurationError, if it cannot stand in quotes as it is."""
-    return _writable(what, text, _NOT_IN_QUOTES, "quotes, backslashes, braces or dollar signs")
-
-
-def plain(what: str, text: str) -> str:
-    """Returns `text`. Raises: ConfigurationError, if it cannot stand as one word without quotes."""
-    return _writable(what, quotable(what, text), _NOT_IN_PATHS, "spaces, semicolons or '#'")
-
-
-def _writable(what: str, text: str, forbidden: re.Pattern[str], names: str) -> str:
-    if forbidden.search(text):
-        raise ConfigurationError(
-            f"{what}: {text!r} cannot be written into a proxy's configuration: expected no {names}"
-        )
-    return text
+def _writable(what: str, text: str, *, quoted: bool = True) -> str:
+    """Returns `text`. Raises: ConfigurationError, if a proxy would read it differently."""
+    if _NOT_IN_QUOTES.search(text):
+        forbidden = "quotes, backslashes, braces or dollar signs"
+    elif not quoted and _NOT_IN_PATHS.search(text):
+        forbidden = "spaces, semicolons or '#'"
+    else:
+        return text
+    raise ConfigurationError(
+        f"{what}: {text!r} cannot be written into a proxy's configuration: expected no {forbidden}"
+    )
 
 
 def remark_on(settings: Settings, mode: Mode) -> str | None:

@@ -47,24 +47,24 @@ _IDENTIFY = Text("""\
     # request_header %{identity_header} {http.auth.user.id}
 """)
 
-_PINNED = Text("""
-    # URLs with a pin: whoever knows the pin may have the file, so Caddy sends it without asking. It
-    # sends files only from plugins/cache/pinned, where the gateway keeps copies of the files that
-    # may be served. If a file is not there, the gateway answers, with 410 if the build was removed.
-    @pinned {
+# `_kept` is a set of its own because Caddy asks the matchers of one set in any order.
+_HANDLER = Text("""\
+    @%{name} {
         method GET HEAD
-%{plain}        vars_regexp pinned {http.request.orig_uri} "^%{pattern}(%{tree}%{path})%{end}$"
+        not header Range *
+        not header If-Match *
+        not header If-Unmodified-Since *
+%{unless}        vars_regexp %{name} {http.request.orig_uri} "^%{pattern}(?:\\?.*)?$"
     }
-    handle @pinned {
-        # This is a set of its own because Caddy asks the matchers of one set in any order.
-        @pinned_kept file {
+    handle @%{name} {
+%{question}        @%{name}_kept file {
             root "%{pinned}"
-            try_files /{http.regexp.pinned.1}
+            try_files /%{file}
         }
-        handle @pinned_kept {
+        handle @%{name}_kept {
             root * "%{pinned}"
-            rewrite * /{http.regexp.pinned.1}
-            import plugin_file {http.regexp.pinned.2} "%{cache_control}"
+            rewrite * /%{file}
+            import plugin_file {http.regexp.%{name}.2} "%{cache_control}"
         }
         handle {
             import gateway
@@ -72,30 +72,18 @@ _PINNED = Text("""
     }
 """)
 
-_ASKED = Text("""
-    @%{name} {
-        method GET HEAD
-%{plain}%{unless}        vars_regexp %{name} {http.request.orig_uri} "^%{pattern}(%{path})%{end}$"
-    }
-    handle @%{name} {
+_PINNED_REMARK = """
+    # URLs with a pin: whoever knows the pin may have the file, so Caddy sends it without asking. It
+    # sends files only from plugins/cache/pinned, where the gateway keeps copies of the files that
+    # may be served. If a file is not there, the gateway answers, with 410 if the build was removed.
+"""
+
+_QUESTION = Text("""\
         forward_auth %{upstream} {
             uri /-/authorize
             header_up X-Original-URI {http.request.orig_uri}
 %{anonymous}            copy_headers X-Plugin-Tree
         }
-        @%{name}_kept file {
-            root "%{pinned}"
-            try_files /{http.request.header.X-Plugin-Tree}{http.regexp.%{name}.1}
-        }
-        handle @%{name}_kept {
-            root * "%{pinned}"
-            rewrite * /{http.request.header.X-Plugin-Tree}{http.regexp.%{name}.1}
-            import plugin_file {http.regexp.%{name}.2} "%{cache_control}"
-        }
-        handle {
-            import gateway
-        }
-    }
 """)
 
 # The gateway answers these with JSON, whatever their suffix.
@@ -171,12 +159,6 @@ _ACCEL = Text("""\
 # No segment begins with a dot, and none has an escape: Caddy matches the path as it was sent.
 _SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*"
 
-# Only the gateway answers ranges and rare conditions correctly.
-_PLAIN = "".join(
-    f"        not header {name} *\n" for name in ("Range", "If-Match", "If-Unmodified-Since")
-)
-_END = r"(?:\?.*)?"
-
 
 def configuration(upstream: Upstream, *, listen: str, server_name: str) -> str:
     host, _, port = listen.rpartition(":")
@@ -209,13 +191,14 @@ def _files(upstream: Upstream) -> str:
     path = rf"{_SEGMENTS}\.({'|'.join(upstream.suffixes)})"
     pinned = ""
     if upstream.has_public:
-        pinned = _PINNED.substitute(
-            pattern=upstream.public_pinned_pattern,
-            end=_END,
-            plain=_PLAIN,
-            tree=upstream.tree_pattern,
-            path=path,
+        pattern = rf"{upstream.public_pinned_pattern}({upstream.tree_pattern}{path})"
+        pinned = _PINNED_REMARK + _HANDLER.substitute(
+            name="pinned",
+            pattern=pattern,
+            unless="",
+            question="",
             pinned=upstream.pinned,
+            file="{http.regexp.pinned.1}",
             cache_control=upstream.public.pinned,
         )
     if upstream.mode == "accel":
@@ -232,22 +215,22 @@ def _files(upstream: Upstream) -> str:
 
 def _asked(upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes) -> str:
     """Handlers for the files of one route that need a permission, with a pin and without."""
-    pin = r"/@[A-Za-z0-9_.+~-]+"
+    question = _QUESTION.substitute(
+        upstream=_address(upstream), anonymous="" if route == "own" else _ANONYMOUS
+    )
     return "".join(
-        _ASKED.substitute(
+        "\n"
+        + _HANDLER.substitute(
             name=name,
-            pattern=prefix + pattern,
-            end=_END,
-            plain=_PLAIN,
-            path=path,
-            upstream=_address(upstream),
-            pinned=upstream.pinned,
-            cache_control=cache_control,
+            pattern=f"{prefix}{plugin}({path})",
             unless=_NOT_FILES.substitute(api=upstream.api) if name == "own" else "",
-            anonymous="" if route == "own" else _ANONYMOUS,
+            question=question,
+            pinned=upstream.pinned,
+            file=f"{{http.request.header.X-Plugin-Tree}}{{http.regexp.{name}.1}}",
+            cache_control=cache_control,
         )
-        for name, pattern, cache_control in (
-            (f"{route}_pinned", PLUGIN + pin, lifetimes.pinned),
+        for name, plugin, cache_control in (
+            (f"{route}_pinned", PLUGIN + r"/@[A-Za-z0-9_.+~-]+", lifetimes.pinned),
             (route, PLUGIN, lifetimes.unpinned),
         )
     )

@@ -154,40 +154,32 @@ _TREES = Text("""
 
 _NO_BROTLI = "# brotli_static on;             # --brotli; needs libnginx-mod-http-brotli-static"
 
-_PINNED_PUBLIC = Text("""
-    location %{api}/public/plugins/ {
-        proxy_pass http://plugin_gateway;
-
-        # URLs with a pin: whoever knows the pin may have the file, and nginx asks nobody.
-        # If the file is not in a tree, the gateway answers, with 410 if the build was removed.
-        location ~ "^%{pattern}(?<plugin_file>%{tree}/.+%{ending})$" {
-            if ($request_uri != $plugin_rare$uri$is_args$args) {
-                return 421;
-            }
-            alias "%{pinned}/$plugin_file";
-            error_page 403 404 421 = @gateway;
-%{fields}        }
-%{unpinned}    }
-""")
-
-_ASKED = Text("""\
-        location ~ "^(?<plugin_question>%{pattern})(?<plugin_file>/.+%{ending})$" {
-            if ($request_uri != $plugin_rare$uri$is_args$args) {
-                return 421;
-            }
-            auth_request /-/permission;
-            auth_request_set $plugin_tree $upstream_http_x_plugin_tree;
-            alias "%{pinned}/$plugin_tree$plugin_file";
-            error_page 401 403 404 421 500 = @gateway;
-%{fields}        }
-""")
-
-_ASKED_PREFIX = Text("""
+_PREFIX = Text("""
     location %{prefix} {
         proxy_pass http://plugin_gateway;
 
-%{asked}    }
+%{files}    }
 """)
+
+_FILES = Text("""\
+        location ~ "^%{pattern}$" {
+            if ($request_uri != $plugin_rare$uri$is_args$args) {
+                return 421;
+            }
+%{question}            alias "%{pinned}/%{file}";
+            error_page %{statuses} = @gateway;
+%{fields}        }
+""")
+
+_PINNED_REMARK = """\
+        # URLs with a pin: whoever knows the pin may have the file, and nginx asks nobody.
+        # If the file is not in a tree, the gateway answers, with 410 if the build was removed.
+"""
+
+_QUESTION = """\
+            auth_request /-/permission;
+            auth_request_set $plugin_tree $upstream_http_x_plugin_tree;
+"""
 
 _CREDENTIAL_MAP = Text("""
 # nginx asks for a permission with this credential, and remembers the permission under it. It is
@@ -357,17 +349,19 @@ def _locations(upstream: Upstream, *, brotli: bool) -> str:
 
 def _public_location(upstream: Upstream, *, asked: bool) -> str:
     """`asked`: paths without a pin need a permission. Paths with a pin never do."""
-    pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
-    unpinned = "\n" + _asked(upstream, pattern, "$plugin_public") if asked else ""
-    return _PINNED_PUBLIC.substitute(
-        api=upstream.api,
-        pattern=upstream.public_pinned_pattern,
-        tree=upstream.tree_pattern,
-        ending=upstream.ending,
+    file = f"{upstream.tree_pattern}/.+{upstream.ending}"
+    files = _PINNED_REMARK + _FILES.substitute(
+        pattern=f"{upstream.public_pinned_pattern}(?<plugin_file>{file})",
+        question="",
         pinned=upstream.pinned,
+        file="$plugin_file",
+        statuses="403 404 421",
         fields=_fields(upstream, f'"{upstream.public.pinned}"'),
-        unpinned=unpinned,
     )
+    if asked:
+        pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
+        files += "\n" + _asked(upstream, pattern, "$plugin_public")
+    return _PREFIX.substitute(prefix=f"{upstream.api}/public/plugins/", files=files)
 
 
 def _asked_locations(upstream: Upstream) -> str:
@@ -377,11 +371,11 @@ def _asked_locations(upstream: Upstream) -> str:
     # The gateway answers {plugin}/modules/{module} and by-slug/{slug} with JSON, not with files.
     files = r"(?!by-slug/[^/]+$)" + PLUGIN + r"(?!/modules/[^/]+$)"
     own = _asked(upstream, f"{api}/plugins/{files}{pin}", "$plugin_private")
-    locations = _ASKED_PREFIX.substitute(prefix=f"{upstream.api}/plugins/", asked=own)
+    locations = _PREFIX.substitute(prefix=f"{upstream.api}/plugins/", files=own)
     if upstream.has_signed:
         pattern = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/{PLUGIN}{pin}"
         signed = _asked(upstream, pattern, "$plugin_public")
-        locations += _ASKED_PREFIX.substitute(prefix=f"{upstream.api}/signed/", asked=signed)
+        locations += _PREFIX.substitute(prefix=f"{upstream.api}/signed/", files=signed)
     return locations + _PERMISSION.substitute(
         identity_header=upstream.identity_header,
         user="$plugin_named_user" if upstream.proxy_identifies else '""',
@@ -407,10 +401,12 @@ def _accel_locations(upstream: Upstream) -> str:
 
 
 def _asked(upstream: Upstream, pattern: str, cache_control: str) -> str:
-    return _ASKED.substitute(
-        pattern=pattern,
-        ending=upstream.ending,
+    return _FILES.substitute(
+        pattern=f"(?<plugin_question>{pattern})(?<plugin_file>/.+{upstream.ending})",
+        question=_QUESTION,
         pinned=upstream.pinned,
+        file="$plugin_tree$plugin_file",
+        statuses="401 403 404 421 500",
         fields=_fields(upstream, cache_control),
     )
 
