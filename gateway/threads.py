@@ -15,7 +15,7 @@ from collections.abc import (
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from queue import SimpleQueue
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -43,28 +43,20 @@ async def entered_in_thread(
         context.__exit__(None, None, None)
 
 
-class InThreads(Protocol):
-    """Applies a blocking function to each item. The results have the order of the items."""
+async def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What a blocking function returns for each item, in the order of the items.
 
-    async def __call__(self, function: Callable[[T], R], items: Sequence[T], /) -> list[R]: ...
+    Each call starts up to 8 threads, and ends them. It is meant for hundreds of items.
+    """
+    # One part for each thread: handing over an item costs more than reading its file.
+    parts = [items[start::_THREADS] for start in range(min(_THREADS, len(items)))]
 
+    def apply() -> list[list[R]]:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(pool.map(lambda part: list(map(function, part)), parts))
 
-@asynccontextmanager
-async def threads() -> AsyncIterator[InThreads]:
-    """Threads that end with the context."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-
-        async def apply(function: Callable[[T], R], items: Sequence[T], /) -> list[R]:
-            # One part for each thread: to hand over an item costs more than to read its file.
-            parts = [items[start::_THREADS] for start in range(min(_THREADS, len(items)))]
-
-            def applied() -> list[list[R]]:
-                return list(pool.map(lambda part: list(map(function, part)), parts))
-
-            results = await run_sync(applied)
-            return [results[place % _THREADS][place // _THREADS] for place in range(len(items))]
-
-        yield apply
+    results = await run_sync(apply)
+    return [results[place % _THREADS][place // _THREADS] for place in range(len(items))]
 
 
 class _Raised:

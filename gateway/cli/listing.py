@@ -14,7 +14,6 @@ from gateway.database.survey import Survey
 from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
 from gateway.settings import Settings
-from gateway.threads import threads
 
 
 @click.command("list")
@@ -35,10 +34,10 @@ async def _list(settings: Settings, only: UserId | None) -> bool:
     columns = Columns("user", "plugin", "version", "enabled", "installed", "published")
     is_published = cache(_is_published)
     has_rows = False
-    async with core.running(follow_changes=False), threads() as in_threads:
+    async with core.running(follow_changes=False):
         async for pairs in _records(core, only):
             users = list(dict.fromkeys(user for user, _ in pairs))
-            installations = await core.lookups.file_reader.read_all(users, in_threads)
+            installations = await core.lookups.file_reader.read_all(users)
             has_rows = True
             columns.echo(
                 (

@@ -19,7 +19,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.names import UserId
 from gateway.settings import Settings
-from gateway.threads import threads
+from gateway.threads import in_threads
 from gateway.upkeep.backups import (
     Backup,
     RestoredFile,
@@ -188,7 +188,7 @@ async def _restore(settings: Settings, backup_file: Path, report: _Report) -> No
     total = count_originals(backup_file)
     put_back = partial(restore, storage, apply=report.applied)
     with progress("restoring", total) as advance:
-        async with announcing(settings) as announce, threads() as in_threads:
+        async with announcing(settings) as announce:
             for chunk in chunks_of(read_backup(backup_file)):
                 for restored in await in_threads(put_back, chunk):
                     report.add(restored)

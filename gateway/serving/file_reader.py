@@ -22,7 +22,7 @@ from gateway.disk.users_folder import (
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import UserId
 from gateway.settings import AccessSettings, LookupCacheSettings
-from gateway.threads import InThreads, KeyedThreads, mark_seen
+from gateway.threads import KeyedThreads, in_threads, mark_seen
 
 # A program that truncates and rewrites the file takes far less time between the two.
 _BROKEN_PAUSE_S = 0.02
@@ -160,9 +160,7 @@ class UserFileReader:
             for user, content in (await self._reading.call_many(users)).items()
         }
 
-    async def read_all(
-        self, users: Sequence[UserId], in_threads: InThreads
-    ) -> dict[UserId, Installations]:
+    async def read_all(self, users: Sequence[UserId]) -> dict[UserId, Installations]:
         """The files of these users, for a command that looks at all users of a site.
 
         Raises: SourceUnavailable, if a file cannot be read.

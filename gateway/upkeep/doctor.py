@@ -9,6 +9,7 @@ the file is in a backup. It grants nothing, deletes no row, and touches nothing 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import anyio.to_thread
 
@@ -19,7 +20,7 @@ from gateway.disk.users_folder import Document, LockedFile, encoded, user_of
 from gateway.errors import StorageError
 from gateway.lifecycle.staging import abandoned_staging
 from gateway.names import UserId
-from gateway.threads import InThreads, entered_in_thread, threads
+from gateway.threads import entered_in_thread, in_threads
 from gateway.upkeep.backups import Backup, Original
 from gateway.upkeep.findings import Code, Finding, new_finding
 from gateway.upkeep.old_format import ConfigFields, holds_user_config
@@ -67,21 +68,19 @@ class Doctor:
 
     async def examine_files(self) -> AsyncGenerator[Examined[Finding], None]:
         """The JSON files, each against its user's rows."""
-        async with threads() as in_threads:
-            for names in chunks_of(self._storage.users.folder_names()):
-                users = {name: user_of(name) for name in sorted(names)}
-                findings = [self._foreign(name) for name, user in users.items() if user is None]
-                with_folder = [user for user in users.values() if user is not None]
-                for case in await self._cases(with_folder, in_threads):
-                    settled = await self._settled(case, in_threads) if case.may_pass else case
-                    findings += settled.findings
-                yield Examined(len(names), findings)
+        for names in chunks_of(self._storage.users.folder_names()):
+            users = {name: user_of(name) for name in sorted(names)}
+            findings = [self._foreign(name) for name, user in users.items() if user is None]
+            for case in await self._cases([user for user in users.values() if user is not None]):
+                settled = await self._settled(case) if case.may_pass else case
+                findings += settled.findings
+            yield Examined(len(names), findings)
 
     def _foreign(self, name: str) -> Finding:
         path = self._storage.users.path / name
         return new_finding(Code.FOREIGN_NAME, f"{path} is no user's folder", path=path)
 
-    async def _cases(self, users: Sequence[UserId], in_threads: InThreads) -> list[_Case]:
+    async def _cases(self, users: Sequence[UserId]) -> list[_Case]:
         cases = await in_threads(self._read, users)
         rows = await self._database.read_rows(users)
         config = await self._database.read_config_fields(
@@ -112,7 +111,7 @@ class Doctor:
             findings += document_findings(case.user, case.document, rows, config)
         return replace(case, findings=findings)
 
-    async def _settled(self, case: _Case, in_threads: InThreads) -> _Case:
+    async def _settled(self, case: _Case) -> _Case:
         """Examines the case again under the user's lock, and mends it if there is a backup.
 
         Without a backup, returns the same case if the lock cannot be taken.
@@ -120,7 +119,7 @@ class Doctor:
         """
         try:
             async with entered_in_thread(self._storage.users.locked(case.user)) as file:
-                (case,) = await self._cases([case.user], in_threads)
+                (case,) = await self._cases([case.user])
                 if self._backup is not None and case.may_pass:
                     return await anyio.to_thread.run_sync(self._mend, case, file, self._backup)
         except StorageError:
@@ -170,10 +169,9 @@ class Doctor:
 
     async def examine_versions(self) -> AsyncGenerator[Examined[Finding], None]:
         """The folders in shared/: are they what was published?"""
-        async with threads() as in_threads:
-            for paths in chunks_of(shared_folders(self._storage)):
-                examined = await in_threads(version_findings, paths)
-                yield Examined(len(paths), [one for findings in examined for one in findings])
+        for paths in chunks_of(shared_folders(self._storage)):
+            findings = chain.from_iterable(await in_threads(version_findings, paths))
+            yield Examined(len(paths), list(findings))
 
     async def examine_staging(self) -> AsyncGenerator[Examined[Finding], None]:
         """What killed publishers left. Raises: StorageError."""

@@ -19,7 +19,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import Document, encoded
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_or_none, parse_slug
-from gateway.threads import InThreads, threads
+from gateway.threads import in_threads
 from gateway.upkeep.backups import Backup, Original
 from gateway.upkeep.old_format import (
     METADATA,
@@ -97,28 +97,24 @@ class Migration:
 
         Raises: SourceUnavailable; StorageError, if the backup cannot be written.
         """
-        async with threads() as in_threads:
-            async for chunk in chunks:
-                yield Examined(len(chunk), await self._repeated(chunk, self._compare, in_threads))
+        async for chunk in chunks:
+            yield Examined(len(chunk), await self._repeated(chunk, self._compare))
 
     async def write_missing_files(
         self, chunks: AsyncIterable[Sequence[UserId]]
     ) -> AsyncGenerator[Examined[MigratedFile], None]:
         """Writes the files of users who have rows but no file. Raises as above."""
-        async with threads() as in_threads:
-            async for chunk in chunks:
-                yield Examined(len(chunk), await self._repeated(chunk, self._compose, in_threads))
+        async for chunk in chunks:
+            yield Examined(len(chunk), await self._repeated(chunk, self._compose))
 
-    async def _repeated(
-        self, users: Sequence[UserId], plan: "_Plan", in_threads: InThreads
-    ) -> list[MigratedFile]:
+    async def _repeated(self, users: Sequence[UserId], plan: "_Plan") -> list[MigratedFile]:
         """Plans and applies, and repeats that for files that changed between the two."""
         done: list[MigratedFile] = []
         for _ in range(_MOST_ROUNDS):
-            planned = await plan(users, in_threads)
+            planned = await plan(users)
             proposals = [result for result in planned if isinstance(result, _Proposal)]
             files = [result for result in planned if isinstance(result, MigratedFile)]
-            files += await self._apply(proposals, in_threads)
+            files += await self._apply(proposals)
             changed = [file for file in files if file.state is FileState.CHANGED_MEANWHILE]
             done += [file for file in files if file.state is not FileState.CHANGED_MEANWHILE]
             if not changed:
@@ -126,9 +122,7 @@ class Migration:
             users = [file.user for file in changed]
         return sorted(done + changed, key=lambda file: file.user)
 
-    async def _compare(
-        self, users: Sequence[UserId], in_threads: InThreads
-    ) -> "list[MigratedFile | _Proposal]":
+    async def _compare(self, users: Sequence[UserId]) -> "list[MigratedFile | _Proposal]":
         files = [file for file in await in_threads(self._read, users) if file is not None]
         originals = [file for file in files if isinstance(file, _ReadFile)]
         rows = await self._database.read_rows([file.user for file in originals])
@@ -168,9 +162,7 @@ class Migration:
         )
         return _Proposal(file, original.content, encoded(minimised.document))
 
-    async def _compose(
-        self, users: Sequence[UserId], in_threads: InThreads
-    ) -> "list[MigratedFile | _Proposal]":
+    async def _compose(self, users: Sequence[UserId]) -> "list[MigratedFile | _Proposal]":
         facts = await in_threads(self._storage.users.fingerprint, users)
         without = [user for user, fact in zip(users, facts, strict=True) if fact is None]
         rows = await self._database.read_rows(without)
@@ -185,9 +177,7 @@ class Migration:
             if document
         ]
 
-    async def _apply(
-        self, proposals: "Sequence[_Proposal]", in_threads: InThreads
-    ) -> list[MigratedFile]:
+    async def _apply(self, proposals: "Sequence[_Proposal]") -> list[MigratedFile]:
         """What was done with each file; in a dry run, what would be done."""
         if self._backup is None or not proposals:
             return [proposal.file for proposal in proposals]
@@ -225,7 +215,7 @@ class _Proposal:
     after: bytes
 
 
-_Plan = Callable[[Sequence[UserId], InThreads], Awaitable[list[MigratedFile | _Proposal]]]
+_Plan = Callable[[Sequence[UserId]], Awaitable[list[MigratedFile | _Proposal]]]
 
 
 @dataclass(frozen=True, slots=True)
