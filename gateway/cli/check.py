@@ -8,7 +8,7 @@ from rich.table import Table
 
 from gateway.cli.parameters import pass_settings
 from gateway.settings import Settings
-from gateway.upkeep.checks import CheckResult, check_site
+from gateway.upkeep.checks import check_site
 from gateway.upkeep.findings import Severity
 
 _MARKS = {
@@ -25,7 +25,7 @@ def check(settings: Settings) -> None:
 
     Checks configuration, database and storage. Exit code 1 if there is an error.
     """
-    results = anyio.run(_collect, settings)
+    results = anyio.run(check_site, settings)
     table = Table(box=None, pad_edge=False, show_header=False)
     for result in results:
         hint = f"\n[dim]{escape(result.hint)}[/dim]" if result.hint else ""
@@ -33,7 +33,3 @@ def check(settings: Settings) -> None:
     Console().print(table)
     if any(result.severity is Severity.ERROR for result in results):
         raise SystemExit(1)
-
-
-async def _collect(settings: Settings) -> list[CheckResult]:
-    return [result async for result in check_site(settings)]

@@ -1,8 +1,8 @@
 """What would stop a site from serving, found before a user meets it."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from gateway.core import Core
 from gateway.database.records import PluginRecord
@@ -32,46 +32,35 @@ class CheckResult:
     hint: str = ""
 
 
-@dataclass(slots=True)
-class _Rows:
-    """What the table `plugin` holds: its users, and how many rows make each record."""
-
-    users: set[UserId] = field(default_factory=set)
-    records: Counter[PluginRecord] = field(default_factory=Counter)
-
-
-def require_servable(settings: Settings) -> None:
-    """Checks what must be right before a server starts, without opening the database.
+def require_servable(settings: Settings) -> Core:
+    """Checks what must be right before a server starts, without opening the database: keys, the
+    identity chain, the driver, the folder.
 
     Raises: ConfigurationError, one line.
     """
-    Core(settings)  # keys, identity chain, driver
+    core = Core(settings)
     if not settings.plugins_dir.is_dir():
         raise ConfigurationError(
             f"storage.root: no folder {settings.plugins_dir} (gateway init makes one)"
         )
+    return core
 
 
-async def check_site(settings: Settings) -> AsyncIterator[CheckResult]:
+async def check_site(settings: Settings) -> list[CheckResult]:
     """Results, the most basic first; ends early where the next checks would be meaningless."""
     try:
-        require_servable(settings)
-        core = Core(settings)
+        core = require_servable(settings)
     except ConfigurationError as error:
-        yield CheckResult(Severity.ERROR, "configuration", str(error))
-        return
+        return [CheckResult(Severity.ERROR, "configuration", str(error))]
     chain = ", ".join(settings.identity.chain)
-    yield CheckResult(Severity.NOTE, "configuration", f"valid; users are known by: {chain}")
-    for result in _weak_secrets(settings):
-        yield result
+    valid = CheckResult(Severity.NOTE, "configuration", f"valid; users are known by: {chain}")
+    results = [valid, *_weak_secrets(settings)]
     try:
         async with core.running(follow_changes=False):
-            async for result in _check_sources(core):
-                yield result
-    except ConfigurationError as error:
-        yield CheckResult(Severity.ERROR, "database", str(error))
-    except SourceUnavailable as error:
-        yield CheckResult(Severity.ERROR, "database", error.reason)
+            await _check_sources(core, results)
+    except (ConfigurationError, SourceUnavailable) as error:
+        results.append(CheckResult(Severity.ERROR, "database", str(error)))
+    return results
 
 
 def _weak_secrets(settings: Settings) -> Iterator[CheckResult]:
@@ -94,48 +83,45 @@ def _weak_secrets(settings: Settings) -> Iterator[CheckResult]:
         yield CheckResult(Severity.WARNING, "configuration", f"{name} {problem}", hint)
 
 
-async def _check_sources(core: Core) -> AsyncIterator[CheckResult]:
-    """The database and the plugins folder."""
+async def _check_sources(core: Core, results: list[CheckResult]) -> None:
+    """Checks the database and the plugins folder. If one fails, the results up to then are true."""
     survey = Survey(core.database.tables)
-    storage, rows = core.storage, await _read_rows(survey)
-    count = rows.records.total()
-    yield CheckResult(Severity.NOTE, "database", f"{count} plugin rows of {len(rows.users)} users")
+    storage, (users, records) = core.storage, await _read_rows(survey)
+    text = f"{records.total()} plugin rows of {len(users)} users"
+    results.append(CheckResult(Severity.NOTE, "database", text))
     if core.settings.access.public:
-        async for result in _missing_index(survey):
-            yield result
+        results += await _missing_index(survey)
     if not storage.shared.path.is_dir():
-        yield CheckResult(
-            Severity.ERROR, "storage", f"no folder {storage.shared.path}", "gateway init"
-        )
+        text = f"no folder {storage.shared.path}"
+        results.append(CheckResult(Severity.ERROR, "storage", text, "gateway init"))
         return
     published = sum(1 for _ in storage.shared.versions())
     text = f"{published} published versions in {storage.shared.path}"
-    yield CheckResult(Severity.NOTE, "storage", text)
-    for result in _unusable_versions(rows.records, storage):
-        yield result
+    results.append(CheckResult(Severity.NOTE, "storage", text))
+    results += _unusable_versions(records, storage)
     missing_is_denied = core.settings.access.missing_installations == "deny"
-    for result in _missing_files(rows.users, storage, missing_is_denied=missing_is_denied):
-        yield result
+    results += _missing_files(users, storage, missing_is_denied=missing_is_denied)
 
 
-async def _read_rows(survey: Survey) -> _Rows:
-    rows = _Rows()
+async def _read_rows(survey: Survey) -> tuple[set[UserId], Counter[PluginRecord]]:
+    """The users in the table `plugin`, and how many rows make each record."""
+    users: set[UserId] = set()
+    records: Counter[PluginRecord] = Counter()
     async for pairs in survey.read_all_records():
-        rows.users.update(user for user, _ in pairs)
-        rows.records.update(record for _, record in pairs)
-    return rows
+        users.update(user for user, _ in pairs)
+        records.update(record for _, record in pairs)
+    return users, records
 
 
-async def _missing_index(survey: Survey) -> AsyncIterator[CheckResult]:
+async def _missing_index(survey: Survey) -> list[CheckResult]:
     if await survey.has_slug_index() or (count := await survey.count_rows()) < _MANY_ROWS:
-        return
-    yield CheckResult(
-        Severity.WARNING,
-        "database",
+        return []
+    text = (
         f"table 'plugin' has {count} rows and no index on plugin_slug: each public request for a"
-        " bare slug that is not cached reads all of them",
-        "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)",
+        " bare slug that is not cached reads all of them"
     )
+    hint = "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)"
+    return [CheckResult(Severity.WARNING, "database", text, hint)]
 
 
 def _unusable_versions(
