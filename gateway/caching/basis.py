@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gateway.caching.entries import Entry
-from gateway.caching.ttl_cache import TTLCache
+from gateway.caching.ttl_cache import CacheStatus, TTLCache
 from gateway.errors import SourceUnavailable
 
 K = TypeVar("K", bound=Hashable)
@@ -24,7 +24,7 @@ BASIS_KEY = "gateway.basis"
 
 
 class Pending(Exception):
-    """A cache must be waited for, to answer about a key."""
+    """The value of a key must be waited for."""
 
     def __init__(
         self, layer: str, cache: TTLCache[Any, Any], key: Hashable, max_age_s: float | None
@@ -35,7 +35,7 @@ class Pending(Exception):
         self.key = key
         self.max_age_s = max_age_s
         self.may_fail = False
-        """Whether the decision goes on without an answer if the source fails."""
+        """Whether the decision goes on without the value if its source fails."""
 
 
 class AtHand:
@@ -44,7 +44,7 @@ class AtHand:
     __slots__ = ()
 
     is_noted = False
-    """Whether `note` writes anything down; if not, a caller may spare itself the call."""
+    """Whether `note` writes steps down. If not, a caller need not call it."""
 
     def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
         """The value of `key` in `cache`, not older than `max_age_s`. `layer` is the cache's name.
@@ -65,7 +65,7 @@ class AtHand:
             raise
 
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
-        """Begins to load a key that will be asked for next, while the first answer is pending."""
+        """Begins to load a key that will be asked for next, while another load is pending."""
 
     def limit_to(self, duration_s: float) -> None:
         """The decision is valid for at most this long."""
@@ -106,13 +106,16 @@ class Basis(AtHand):
             try:
                 return decide(self, *arguments, **named)
             except Pending as pending:
-                place = self._place(pending.layer, pending.key, pending.max_age_s)
+                layer, key, max_age_s = pending.layer, pending.key, pending.max_age_s
                 try:
-                    self._waited[place] = await self._wait_for(pending)
+                    entry, status = await pending.cache.trace_entry(key, max_age_s=max_age_s)
                 except SourceUnavailable:
                     if not pending.may_fail:
                         raise
-                    self._failed.add((pending.layer, pending.key))
+                    self._failed.add((layer, key))
+                else:
+                    self._waited[self._place(layer, key, max_age_s)] = entry
+                    self._learn(layer, status)
             self._begin_again()
 
     def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
@@ -145,9 +148,8 @@ class Basis(AtHand):
         """Returns the value of an entry on which the decision rests."""
         return entry.value
 
-    async def _wait_for(self, pending: Pending) -> Entry[Any]:
-        entry, _ = await pending.cache.trace_entry(pending.key, max_age_s=pending.max_age_s)
-        return entry
+    def _learn(self, layer: str, status: CacheStatus) -> None:
+        """Hears how the entry was got that the decision waited for."""
 
     def _begin_again(self) -> None:
         """Called before the decision is made again, from its beginning."""

@@ -1,4 +1,4 @@
-"""The entries of a cache: values, how long each may answer, and which of them make room.
+"""The entries of a cache: values, how long each may answer, and which of them are evicted.
 
 Nothing here loads a value. Moments are seconds of the cache's clock; durations end in `_s`.
 """
@@ -52,7 +52,7 @@ class Entry(Generic[V]):
     """The last moment at which the value was observed to be right."""
     refresh_at: float
     fresh_until: float
-    last_until: float
+    reload_at: float
     """The value is loaded again after this moment, whatever confirms it."""
     negative: bool
     retry_at: float = 0.0
@@ -85,14 +85,14 @@ class Times:
             return
         entry.confirmed_at = at
         ttl_s = self.negative_ttl_s if entry.negative else self.ttl_s
-        until = min(at + ttl_s, entry.last_until)
+        until = min(at + ttl_s, entry.reload_at)
         if until > entry.fresh_until:
             entry.fresh_until = until
             entry.refresh_at = until if entry.negative else until - ttl_s * _REFRESH_SHARE
 
     def useful_until(self, entry: Entry[V]) -> float:
         """The moment until which the entry may answer if nothing but confirmations come."""
-        return entry.last_until + (0.0 if entry.negative else self.stale_if_error_s)
+        return entry.reload_at + (0.0 if entry.negative else self.stale_if_error_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class Capacity(Generic[V]):
     """In entries, or in the unit of `size_of`."""
     size_of: Callable[[V], int] | None = None
     order_within_s: float = 0.0
-    """The order of use is right to within this: to keep it costs more than the rest of a hit."""
+    """An entry gets a new place in the order of use at most once in this time: a new place costs
+    more than the rest of a hit."""
 
 
 class Entries(TLRUCache[K, Entry[V]], Generic[K, V]):
@@ -129,15 +130,15 @@ class Entries(TLRUCache[K, Entry[V]], Generic[K, V]):
         self.clock = clock
         self.counters = Counters()
         self.generation = 0
-        """Another number makes all entries stale: one number costs less than a look at each."""
+        """A new number makes all entries stale. This costs less than a look at each entry."""
         self._times = times
         self._is_negative = is_negative
         self._confirmed_at = float("-inf")
         """The last moment at which all values of this generation were observed to be right."""
 
     def find(self, key: K) -> Entry[V] | None:
-        """The entry, which may be past every use. `get` looks at time and order as well, for four
-        times the price."""
+        """The entry, expired or not. `get` looks at time and order as well, which costs four times
+        as much."""
         try:
             return Cache.__getitem__(self, key)
         except KeyError:
@@ -159,7 +160,7 @@ class Entries(TLRUCache[K, Entry[V]], Generic[K, V]):
             confirmed_at=started_at,
             refresh_at=fresh_until - (0.0 if negative else ttl_s * share * _REFRESH_SHARE),
             fresh_until=fresh_until,
-            last_until=max(fresh_until, started_at + times.max_age_s * share),
+            reload_at=max(fresh_until, started_at + times.max_age_s * share),
             negative=negative,
         )
 
@@ -170,7 +171,7 @@ class Entries(TLRUCache[K, Entry[V]], Generic[K, V]):
             self.pop(key, None)
 
     def is_fresh(self, entry: Entry[V], now: float) -> bool:
-        """Takes into account what was confirmed since the last look at the entry."""
+        """Takes into account confirmations that came since the last look at the entry."""
         if entry.generation != self.generation:
             return False
         self._times.extend(entry, self._confirmed_at)
@@ -213,7 +214,7 @@ class Entries(TLRUCache[K, Entry[V]], Generic[K, V]):
     def stand_in(self, entry: Entry[V]) -> Entry[V]:
         """Answers with the entry although it is stale."""
         self.counters.stale_hits += 1
-        entry.refresh_at = min(entry.refresh_at, self.clock())  # nothing may rest on it longer
+        entry.refresh_at = min(entry.refresh_at, self.clock())  # no answer may be valid for longer
         return entry
 
     def is_pausing(self, entry: Entry[V], now: float) -> bool:

@@ -1,11 +1,12 @@
 """Single flight: callers who miss one key at the same time share one load.
 
-A load is a task of its own, so a caller who is cancelled cancels nobody else.
+A load is a task of its own, so a caller who is cancelled cancels nobody else. Keys are loaded one
+by one, or many at once: then the keys that are missed while one load runs share the next.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -15,6 +16,12 @@ from gateway.caching.landings import Landings
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 Load: TypeAlias = Callable[[K], Awaitable[V]]
+LoadMany: TypeAlias = Callable[[Sequence[K]], Awaitable[Mapping[K, V | asyncio.Future[V]]]]
+"""Loads keys that all differ. The value of a key that takes longer than the others, or fails
+alone, is a future."""
+
+# SQLite takes at least 999 parameters.
+_LARGEST_BATCH = 500
 
 
 class Flight(Generic[K, V]):
@@ -25,7 +32,7 @@ class Flight(Generic[K, V]):
     def __init__(self, key: K) -> None:
         self.key = key
         self.has_caller = False
-        """Whether somebody counts as the caller for whom it was begun."""
+        """Whether a caller has joined. The first one counts as the caller who began the load."""
         self.is_over = False
         self.started_at = 0.0
         self.generation = 0
@@ -59,13 +66,13 @@ class Flights(ABC, Generic[K, V]):
     def __init__(self, entries: Entries[K, V], on_change: Callable[[], None]) -> None:
         """`on_change` is called when a load brings another value than the entry had."""
         self.current: dict[K, Flight[K, V]] = {}
-        """At most one for each key. A flight that is taken out answers those who wait for it, and
-        its value is not stored."""
+        """At most one for each key. If a flight is taken out, it still answers its waiters, but its
+        value is not stored."""
         self.landings = Landings(entries)
         self._entries = entries
         self._on_change = on_change
         self._tasks: set[asyncio.Task[None]] = set()
-        """All loads that run, those included that were taken out of `current`."""
+        """All loads that run, also those of flights that were taken out of `current`."""
 
     def join(self, key: K) -> tuple[Flight[K, V], bool]:
         """Returns the load of a key for one more caller, and whether it has another caller."""
@@ -86,7 +93,7 @@ class Flights(ABC, Generic[K, V]):
 
     @abstractmethod
     def _begin(self, flight: Flight[K, V]) -> None:
-        """Sees to it that the flight takes off, and lands or fails."""
+        """Starts a load with which the flight takes off, and then lands or fails."""
 
     def _start(
         self, load: Coroutine[Any, Any, None], when_over: Callable[[asyncio.Task[None]], None]
@@ -139,7 +146,7 @@ class KeyFlights(Flights[K, V]):
         self._take_off(flight)
         try:
             value = await self._load(flight.key)
-        except Exception as error:  # whatever it is: it is for those who wait
+        except Exception as error:  # whatever it is, the waiters get it
             self._fail(flight, error)
         else:
             self._land(flight, value)
@@ -147,3 +154,71 @@ class KeyFlights(Flights[K, V]):
     def _end(self, flight: Flight[K, V], task: asyncio.Task[None]) -> None:
         if task.cancelled():  # perhaps before it began
             self._fail(flight, asyncio.CancelledError())
+
+
+class BatchFlights(Flights[K, V]):
+    """One load runs at a time, for all keys that waited for it."""
+
+    def __init__(
+        self, load_many: LoadMany[K, V], entries: Entries[K, V], on_change: Callable[[], None]
+    ) -> None:
+        super().__init__(entries, on_change)
+        self._load_many = load_many
+        self._waiting: list[Flight[K, V]] = []
+        """Flights that wait for the next load."""
+        self._is_loading = False
+
+    async def close(self) -> None:
+        for flight in self._waiting:
+            self._fail(flight, asyncio.CancelledError())
+        self._waiting.clear()
+        await super().close()
+
+    def _begin(self, flight: Flight[K, V]) -> None:
+        self._waiting.append(flight)
+        self._load_waiting()
+
+    def _load_waiting(self) -> None:
+        if self._waiting and not self._is_loading:
+            self._is_loading = True
+            self._start(self._fly(), self._end)
+
+    def _end(self, _task: asyncio.Task[None]) -> None:
+        self._is_loading = False
+        self._load_waiting()
+
+    async def _fly(self) -> None:
+        """Begins after all callbacks of the present turn of the loop: they share the load."""
+        while self._waiting:
+            flights = self._waiting[:_LARGEST_BATCH]
+            del self._waiting[:_LARGEST_BATCH]
+            self._take_off(*flights)
+            try:
+                values = await self._load_many(list({flight.key: None for flight in flights}))
+            except BaseException as error:  # whatever it is, the waiters get it
+                for flight in flights:
+                    self._fail(flight, error)
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                self._land_batch(flights, values)
+
+    def _land_batch(
+        self, flights: Sequence[Flight[K, V]], values: "Mapping[K, V | asyncio.Future[V]]"
+    ) -> None:
+        for flight in flights:
+            value = values[flight.key]
+            if not isinstance(value, asyncio.Future):
+                self._land(flight, value)
+            elif value.done():
+                self._land_late(flight, value)
+            else:
+                value.add_done_callback(partial(self._land_late, flight))
+
+    def _land_late(self, flight: Flight[K, V], value: "asyncio.Future[V]") -> None:
+        if value.cancelled():
+            self._fail(flight, asyncio.CancelledError())
+        elif error := value.exception():
+            self._fail(flight, error)
+        else:
+            self._land(flight, value.result())

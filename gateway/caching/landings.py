@@ -1,4 +1,4 @@
-"""Which loads ended lately: what came while a source held something else can be found again."""
+"""Which loads ended lately: they may have read a value that the source held only for a while."""
 
 from collections import deque
 from collections.abc import Hashable, Mapping
@@ -10,7 +10,7 @@ from gateway.caching.entries import Entries
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-# More loads than end between two looks of a change source. Each takes 100 bytes beside its key.
+# Fewer loads end between two looks of a change source. Each takes 100 bytes beside its key.
 _MOST_LANDINGS = 2_048
 
 

@@ -1,10 +1,10 @@
-"""A basis that can tell how a decision was made: the debug headers of a response."""
+"""A basis that remembers how a decision was made, for the debug headers of its answer."""
 
 import time
 from collections.abc import Hashable
 from typing import Any, TypeVar
 
-from gateway.caching.basis import Basis, Pending
+from gateway.caching.basis import Basis
 from gateway.caching.entries import Entry
 from gateway.caching.ttl_cache import HIT, STALE_HIT, CacheStatus, TTLCache
 
@@ -28,11 +28,6 @@ class TracedBasis(Basis):
         if reason := cache.begin(key):
             self._begun[layer] = reason
 
-    async def _wait_for(self, pending: Pending) -> Entry[Any]:
-        entry, status = await pending.cache.trace_entry(pending.key, max_age_s=pending.max_age_s)
-        self._learn(pending.layer, status)
-        return entry
-
     def _rest_on(self, layer: str, cache: TTLCache[K, V], entry: Entry[V]) -> V:
         self._layers[layer] = entry
         if layer in self._begun or layer not in self._statuses:
@@ -44,18 +39,15 @@ class TracedBasis(Basis):
             forwarded = self._begun.pop(layer)
             stored = status.stored or not status.forwarded
             status = status._replace(forwarded=forwarded, collapsed=False, stored=stored)
-        # A layer may be asked twice. The question that reached its source is the one to show.
+        # A layer may be asked twice. The question that reached its source is shown.
         if status.forwarded or layer not in self._statuses:
             self._statuses[layer] = status
 
     def mark(self, phase: str) -> None:
-        if (
-            phase in self._durations
-        ):  # the decision is made again: the wait belongs to a later phase
-            return
-        now = time.monotonic()
-        self._durations[phase] = now - self._marked_at
-        self._marked_at = now
+        if phase not in self._durations:  # when decided again, the wait belongs to a later phase
+            now = time.monotonic()
+            self._durations[phase] = now - self._marked_at
+            self._marked_at = now
 
     def ages(self) -> dict[str, tuple[float, float]]:
         """By layer: seconds since the cache asked its source, and until the entry is stale."""

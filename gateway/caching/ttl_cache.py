@@ -3,21 +3,18 @@
 What it promises:
 
 - single flight (flights.py): concurrent misses of one key share one load; a caller who is
-  cancelled cancels nobody else;
-- batches (batches.py): with `load_many`, the keys that are missed while one load runs wait for
-  the next load, and share it;
+  cancelled cancels nobody else. With `load_many`, one load serves many keys;
 - refresh ahead: shortly before a value's lifetime ends, a caller starts a refresh and is answered
   at once with the old value;
 - confirmations (entries.py): a change source can confirm values. `ttl_s` then counts from the
-  last confirmation, up to `max_age_s` after the load. A confirmation is an observation that came
-  back;
+  last confirmation, up to `max_age_s` after the load;
 - stale answers: while loads fail, the last value is used for `stale_if_error_s` more
   (RFC 5861 §4);
 - negative answers: "known to be missing" is a value like any other, kept for `negative_ttl_s`;
 - no resurrection: a load that began before a purge or an expiry of its key is never stored as
   fresh after it;
-- landings (landings.py): what came since a moment can be expired, unless it is confirmed, for a
-  source that held something else for a while.
+- landings (landings.py): values loaded since a moment can be expired, except those that are
+  confirmed. This serves a source whose values may have changed, and changed back.
 
 For one event loop; not for threads.
 """
@@ -30,9 +27,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import Cache
 
-from gateway.caching.batches import BatchFlights, LoadMany
 from gateway.caching.entries import Capacity, Counters, Entries, Entry, Times
-from gateway.caching.flights import Flights, KeyFlights, Load
+from gateway.caching.flights import BatchFlights, Flights, KeyFlights, Load, LoadMany
 from gateway.caching.landings import Landings
 
 K = TypeVar("K", bound=Hashable)
@@ -108,7 +104,7 @@ class TTLCache(Generic[K, V]):
         return self._flights.landings
 
     def __iter__(self) -> Iterator[K]:
-        """The keys of this moment: the cache may change meanwhile."""
+        """The present keys, copied: the cache may change during the iteration."""
         return iter(list(self._entries))
 
     def peek(self, key: K) -> Entry[V] | None:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Hashable
 from typing import TypeVar
 
-from gateway.caching.batches import LoadMany
 from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
-from gateway.caching.flights import Load
+from gateway.caching.flights import Load, LoadMany
 from gateway.caching.ttl_cache import TTLCache
 from gateway.settings import LookupCacheSettings
 

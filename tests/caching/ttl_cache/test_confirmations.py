@@ -144,7 +144,7 @@ async def test_the_longest_lifetimes_are_spread_within_the_jitter() -> None:
     for key in keys:
         await setup.filled(key=key)
     spans = [
-        entry.last_until - setup.clock.now_s for key in keys if (entry := setup.cache.peek(key))
+        entry.reload_at - setup.clock.now_s for key in keys if (entry := setup.cache.peek(key))
     ]
     assert len({round(span, 3) for span in spans}) > 40
     assert MAX_AGE_S / 2 <= min(spans) < MAX_AGE_S * 0.6
