@@ -30,7 +30,7 @@ from tests.support.leaping import LEAP_S, leaping
 from tests.support.news import AN_HOUR
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populated, token
-from tests.support.sources import Queries, UserFiles
+from tests.support.sources import Queries, WatchedFiles
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually, for_a_while, until, until_answer
 
@@ -515,7 +515,7 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
             port = listener.getsockname()[1]
             serve = asyncio.create_task(server.serve([listener]))
             await until(lambda: server.started)
-            files, queries = UserFiles(monkeypatch), Queries(monkeypatch, gateway)
+            files, queries = WatchedFiles(monkeypatch), Queries(monkeypatch, gateway)
             queries.may_run.clear()
 
             async def ask() -> int:

@@ -8,7 +8,7 @@ a decision neither awaits nor knows how long it takes.
 """
 
 from collections.abc import Callable, Hashable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from gateway.caching.entries import Entry
 from gateway.caching.ttl_cache import CacheStatus, TTLCache
@@ -96,7 +96,7 @@ class Basis(AtHand):
         return basis if basis is not None else cls()
 
     async def settled(
-        self, decide: "Callable[Concatenate[Basis, P], R]", *arguments: P.args, **named: P.kwargs
+        self, decide: Callable[Concatenate[Self, P], R], *arguments: P.args, **named: P.kwargs
     ) -> R:
         """What `decide(basis, …)` returns when nothing is pending any more.
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from gateway.caching.basis import AtHand
 from gateway.caching.traced_basis import TracedBasis
 from gateway.disk.storage import PluginStorage
 from gateway.errors import RequestError
@@ -51,22 +50,18 @@ class Explainer:
         """The decision that the authenticated route would make for `user` at this moment."""
         explanation = Explanation()
         try:
-            await explanation.settled(self._decide, explanation, user, plugin, path)
+            await explanation.settled(self._decide, user, plugin, path)
         except RequestError as error:
             explanation.answer = f"{error.status} {error.code}: {error.reason}"
         return explanation
 
-    def _decide(
-        self, basis: AtHand, explanation: Explanation, user: UserId, plugin: str, path: str
-    ) -> None:
+    def _decide(self, explanation: Explanation, user: UserId, plugin: str, path: str) -> None:
         target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
-        resolution = self._resolver.resolve(basis, user, target)
+        resolution = self._resolver.resolve(explanation, user, target)
         key = resolution.key
         file_path = self._storage.construct_shared_path(key.slug, key.version) / key.path
-        basis.note("path", str(file_path), "constructed")
-        representation = self._assets.get(basis, key)
-        basis.note(
-            "file", f"{representation.identity.size} bytes", str(representation.identity.etag)
-        )
+        explanation.note("path", str(file_path), "constructed")
+        file = self._assets.get(explanation, key).identity
+        explanation.note("file", f"{file.size} bytes", str(file.etag))
         explanation.answer = f"200: {key.path} of {key.slug} {key.version}"
         explanation.served = True

@@ -24,7 +24,7 @@ from gateway.names import UserId
 from gateway.settings import AccessSettings, LookupCacheSettings
 from gateway.threads import KeyedThreads, in_threads, mark_seen
 
-# A program that truncates and rewrites the file takes far less time between the two.
+# Far longer than a program needs between truncating the file and writing it again.
 _BROKEN_PAUSE_S = 0.02
 _BROKEN_RETRIES = 2
 
@@ -94,7 +94,7 @@ class _Start(NamedTuple):
 
     def vouched_until(self, fingerprint: Fingerprint | None, vouched_s: float) -> float:
         """A young file is not vouched for at all."""
-        # The moments of the last write, and of the last change or, on Windows, of the creation.
+        # The last two are the moments of the last write and of the last change.
         is_young = fingerprint is not None and max(fingerprint[-2:]) >= self.wall_ns - _SETTLED_NS
         return self.moment + (0.0 if is_young else vouched_s)
 
@@ -134,8 +134,8 @@ class UserFileReader:
     ) -> dict[UserId, UserFile | asyncio.Future[UserFile]]:
         """The files that have not changed since they were read; those that changed are left out.
 
-        The value is a future if the look takes long; it is read anew if it changed. The future
-        raises SourceUnavailable.
+        The value is a future if the look takes long. The future reads the file again if it has
+        changed, and raises SourceUnavailable.
         """
         unchanged: dict[UserId, UserFile | asyncio.Future[UserFile]] = {}
         for user, look in (await self._looking.call_many(files)).items():

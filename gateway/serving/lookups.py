@@ -7,7 +7,7 @@
     published       names in `shared/`                             (one look for all slugs)
 
 All but the first share the settings of `[cache.versions]`. The last three answer the public
-route, where anybody can ask for any name: a name that is not published is asked of no table.
+route, where anybody can ask for any name: no table is asked for a name that is not published.
 Changes purge and expire them through freshness/invalidation.py alone.
 
 Users who are missed while others are being loaded wait for the next load, and share it: one query
@@ -68,9 +68,7 @@ class Lookups:
             database.read_enabled_versions, is_negative=lambda versions: not versions
         )
         self.published: TTLCache[None, frozenset[str]] = build(self._load_published)
-        self.database_caches: list[AnyCache] = [self.records, self.owners, self.held_versions]
-        """Change sources confirm these as a whole. A change with `read_since` tells of the
-        RECORD_COLUMNS alone: it expires a cache of other columns as a whole."""
+        self._database_caches: list[AnyCache] = [self.records, self.owners, self.held_versions]
 
     @property
     def caches(self) -> dict[str, AnyCache]:
@@ -82,6 +80,10 @@ class Lookups:
             "held_versions": self.held_versions,
             "published": self.published,
         }
+
+    def also_confirm(self, cache: AnyCache) -> None:
+        """Makes `confirm_database` confirm one more cache, whose values come from the database."""
+        self._database_caches.append(cache)
 
     def of_user(self, basis: AtHand, user: UserId) -> tuple[UserRecords, Installations]:
         """The user's rows and what is in their JSON; both are loaded at the same time."""
@@ -161,12 +163,12 @@ class Lookups:
     def confirm_rows(self, rows: Mapping[UserId, Sequence[Row]]) -> None:
         """The database holds these rows, with the RECORD_COLUMNS: entries that agree are right."""
         self.records.landings.confirm(
-            {user: self._database.records.of_user(user, of_user) for user, of_user in rows.items()}
+            {user: self._database.records.of_user(user, own) for user, own in rows.items()}
         )
 
     def expire_read_since(self, moment: float) -> None:
         """What was read from the database since `moment` is loaded again, unless confirmed."""
-        for cache in self.database_caches:
+        for cache in self._database_caches:
             cache.expire_landed_since(moment)
 
     def confirm_database(self, at: float) -> None:
@@ -174,7 +176,7 @@ class Lookups:
         before it was told, and the values that it may concern have been expired. In any thread, if
         one source alone calls this.
         """
-        for cache in self.database_caches:
+        for cache in self._database_caches:
             cache.confirm_all(at)
 
     def purge_all(self) -> None:

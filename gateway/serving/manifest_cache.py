@@ -44,7 +44,7 @@ class ManifestCache:
             is_negative=lambda manifest: not manifest.parts,
         )
         """As the database says. The pins of locations are added later."""
-        lookups.database_caches.append(self.cache)
+        lookups.also_confirm(self.cache)
 
     def get(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Manifest:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.

@@ -33,7 +33,7 @@ _FAILED_PAUSE_S = 1.0
 
 
 class _Failed:
-    """Stands for a version whose folder could not be looked at."""
+    """Takes the place of a version whose folder could not be read."""
 
 
 _FAILED = _Failed()
@@ -111,7 +111,7 @@ class SharedVersions:
         self._storage = storage
         self._encoder = encoder
         self._retention = Retention(storage.cache)
-        self._looks: TTLCache[tuple[Slug, Version], SharedVersion | None] = TTLCache(
+        self.cache: TTLCache[tuple[Slug, Version], SharedVersion | None] = TTLCache(
             self._look,
             times=Times(
                 ttl_s=revalidate_s,
@@ -126,30 +126,26 @@ class SharedVersions:
         )
         self.clock = clock
         self.epoch = 0
-        """Increases when a build that `find_build` returned may have changed."""
-
-    @property
-    def cache(self) -> TTLCache[tuple[Slug, Version], SharedVersion | None]:
-        """The cache, for its counters."""
-        return self._looks
+        """Increases when a build that `find_build` returned may no longer be right."""
 
     def get(self, basis: AtHand, slug: Slug, version: Version) -> SharedVersion | None:
         """None if the version has no folder. Raises: Pending."""
-        shared = basis.ask("builds", self._looks, (slug, version))
+        shared = basis.ask("builds", self.cache, (slug, version))
         if shared is not None:
             shared.uses += 1
         return shared
 
     def find_build(self, basis: AtHand, slug: Slug, version: Version) -> tuple[Build | None, float]:
-        """The build of the folder, and the moment until which it is right if the epoch lasts.
+        """The build of the folder, and the moment until which it is right while `epoch` stays.
+
         The build is None if there is no folder, or the disk fails. Raises: Pending.
         """
         key = slug, version
-        shared = basis.ask_or("builds", self._looks, key, _FAILED)
+        shared = basis.ask_or("builds", self.cache, key, _FAILED)
         if isinstance(shared, _Failed):
             return None, self.clock() + _FAILED_PAUSE_S
-        entry = self._looks.peek(key)
-        # A request that has waited for another folder since may rest on an older look.
+        entry = self.cache.peek(key)
+        # The request may rest on an older look, if it waited for another folder since.
         until = entry.refresh_at if entry is not None and entry.value is shared else -math.inf
         return None if shared is None else shared.state.build, until
 
@@ -158,25 +154,25 @@ class SharedVersions:
 
     def __iter__(self) -> Iterator[SharedVersion]:
         """The versions that are loaded."""
-        entries = map(self._looks.peek, self._looks)
+        entries = map(self.cache.peek, self.cache)
         return (entry.value for entry in entries if entry is not None and entry.value is not None)
 
     def purge_all(self) -> None:
-        self._looks.purge_all()
+        self.cache.purge_all()
 
     def purge_wrong(self, slug: Slug, version: Version) -> None:
         """For a request that found the folder other than its entry says."""
-        self._looks.purge((slug, version))
+        self.cache.purge((slug, version))
 
     def purge_files(self, slug: Slug, version: Version | None) -> None:
         """Forgets one version, or all versions of a plugin."""
-        self._looks.purge_where(lambda key: key[0] == slug and version in (None, key[1]))
+        self.cache.purge_where(lambda key: key[0] == slug and version in (None, key[1]))
 
     async def close(self) -> None:
-        await self._looks.close()
+        await self.cache.close()
 
     async def _look(self, key: tuple[Slug, Version]) -> SharedVersion | None:
-        entry = self._looks.peek(key)
+        entry = self.cache.peek(key)
         cached = entry.value if entry else None
         try:
             shared = await anyio.to_thread.run_sync(self._look_now, *key, cached)

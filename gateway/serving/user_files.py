@@ -136,21 +136,14 @@ def _fulfil(
     promise: asyncio.Future[UserDocument] | None,
     document: UserDocument | asyncio.Future[UserDocument],
 ) -> None:
-    """Gives a document, or its error, to those who wait for it."""
-    if promise is None:
+    """Gives a document, or its error, to the callers who wait for it."""
+    if promise is None or promise.done():  # `close` cancels it
         return
-    if isinstance(document, asyncio.Future):
-        document.add_done_callback(partial(_fulfil_late, promise))
-    elif not promise.done():  # `close` cancels it
+    if not isinstance(document, asyncio.Future):
         promise.set_result(document)
-
-
-def _fulfil_late(
-    promise: asyncio.Future[UserDocument], document: asyncio.Future[UserDocument]
-) -> None:
-    if promise.done():
-        return
-    if document.cancelled():
+    elif not document.done():
+        document.add_done_callback(partial(_fulfil, promise))
+    elif document.cancelled():
         promise.cancel()
     elif error := document.exception():
         promise.set_exception(error)

@@ -178,7 +178,7 @@ def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
         "held_versions": lookups.held_versions,
         "published": lookups.published,
         "manifests": gateway.core.manifests.cache,
-        "builds": gateway.core.shared_versions._looks,
+        "builds": gateway.core.shared_versions.cache,
         "assets": gateway.core.assets._cache,
     }
 

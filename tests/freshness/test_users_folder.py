@@ -32,7 +32,7 @@ from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR
 from tests.support.server import Server, server_of
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
-from tests.support.sources import UserFiles
+from tests.support.sources import WatchedFiles
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import DEADLINE_S, eventually, until, until_answer
 
@@ -277,7 +277,7 @@ class Sweep:
         monkeypatch.setattr("gateway.freshness.users_folder._SWEEP_S", 0.001)
         settings = load_settings(environ=site.environment)
         self.now_s = 1000.0
-        files = UserFiles(monkeypatch)
+        files = WatchedFiles(monkeypatch)
         self.read, self.looked_at = files.read, files.looked_at
         self.lookups = Lookups(
             PluginStorage(settings.plugins_dir),

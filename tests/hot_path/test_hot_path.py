@@ -24,7 +24,7 @@ from gateway.names import AssetKey, UserId
 from tests.support.asgi import ENTRY, Client, body, fields, status, with_gateway
 from tests.support.news import AN_HOUR, QUIET
 from tests.support.site import ADA, BEN, Site, bearer
-from tests.support.sources import UserFiles
+from tests.support.sources import WatchedFiles
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import until_answer
 
@@ -162,7 +162,7 @@ def test_a_page_of_ten_plugins_costs_one_query_and_one_file_read(
         site.give(ADA, f"Plugin{number}", "1.0.0")
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        files, counts = UserFiles(monkeypatch), Counts(monkeypatch, gateway)
+        files, counts = WatchedFiles(monkeypatch), Counts(monkeypatch, gateway)
         pages = await asyncio.gather(
             *(
                 client.request(f"/api/v1/plugins/Plugin{number}/dist/remoteEntry.js")

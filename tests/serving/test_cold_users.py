@@ -12,7 +12,7 @@ from gateway.names import UserId
 from tests.support.asgi import ENTRY, Client, body, status, with_gateway
 from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, Site
-from tests.support.sources import Queries, UserFiles
+from tests.support.sources import Queries, WatchedFiles
 
 ADA_ID = UserId(ADA)
 
@@ -174,7 +174,7 @@ def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_nex
 def test_a_file_that_hangs_delays_its_user_and_nobody_else(
     either_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = UserFiles(monkeypatch)
+    files = WatchedFiles(monkeypatch)
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
         files.hang(ADA)

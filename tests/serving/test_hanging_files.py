@@ -14,7 +14,7 @@ from tests.support.asgi import ENTRY, Client, status, with_gateway
 from tests.support.news import AN_HOUR, UNWATCHED
 from tests.support.server import serving
 from tests.support.site import ADA, BEN, Site, bearer
-from tests.support.sources import UserFiles
+from tests.support.sources import WatchedFiles
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import until, until_answer
 
@@ -24,10 +24,10 @@ PATIENCE_S = 0.3
 
 
 @pytest.fixture
-def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[UserFiles]:
+def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedFiles]:
     """Ada's file hangs, whatever is asked of it, until it is released."""
     monkeypatch.setattr("gateway.serving.file_reader._READ_TIMEOUT_S", PATIENCE_S)
-    files = UserFiles(monkeypatch)
+    files = WatchedFiles(monkeypatch)
     files.hang(ADA)
     yield files
     files.release()
@@ -35,7 +35,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[UserFiles]:
 
 @pytest.mark.parametrize("path", [ENTRY, MANIFEST])
 def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
-    site: Site, files: UserFiles, path: str
+    site: Site, files: WatchedFiles, path: str
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         hanging = [asyncio.create_task(client.request(path)) for _ in range(30)]
@@ -50,7 +50,7 @@ def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
     with_gateway(site, scenario, **UNWATCHED)
 
 
-def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: UserFiles) -> None:
+def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: WatchedFiles) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         files.release()
         assert status(await client.request(ENTRY)) == 200
@@ -64,7 +64,7 @@ def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: Us
 
 
 def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
-    site: Site, files: UserFiles
+    site: Site, files: WatchedFiles
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         async def asked(user: str) -> int:

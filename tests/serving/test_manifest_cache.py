@@ -26,7 +26,7 @@ from gateway.serving.manifest_cache import ManifestCache
 from tests.support.asgi import Client, with_gateway
 from tests.support.news import QUIET
 from tests.support.site import ADA, BEN, CLEO, Site, populated
-from tests.support.sources import UserFiles
+from tests.support.sources import WatchedFiles
 
 ADA_ID, BEN_ID = UserId(ADA), UserId(BEN)
 # Measured 36 on Python 3.11 with ten plugins; the rest is room for other versions.
@@ -67,7 +67,7 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
         self._database, self._before = gateway.core.database, gateway.core.database.queries
-        self.files = UserFiles(monkeypatch).read
+        self.files = WatchedFiles(monkeypatch).read
 
     @property
     def queries(self) -> int:
@@ -177,7 +177,7 @@ def test_a_file_that_hangs_delays_its_user_alone(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
-        files = UserFiles(monkeypatch)
+        files = WatchedFiles(monkeypatch)
         files.hang(ADA)
         slow = asyncio.create_task(load(gateway, ADA_ID))
         try:

@@ -54,7 +54,7 @@ class Queries:
         return watched
 
 
-class UserFiles:
+class WatchedFiles:
     """The files of users (installed_plugins.json): who reads one, or looks whether it changed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
