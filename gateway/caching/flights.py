@@ -6,12 +6,13 @@ by one, or many at once: then the keys that are missed while one load runs share
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from gateway.caching.entries import Entries, Entry
-from gateway.caching.landings import Landings
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -22,6 +23,8 @@ alone, is a future."""
 
 # SQLite takes at least 999 parameters.
 _LARGEST_BATCH = 500
+# Fewer loads end between two looks of a change source. Each takes 100 bytes beside its key.
+_MOST_LANDINGS = 2_048
 
 
 class Flight(Generic[K, V]):
@@ -58,6 +61,45 @@ class Flight(Generic[K, V]):
             elif not waiter.done():
                 waiter.set_exception(error)
                 waiter.exception()  # marks it as seen: the caller may have lost patience
+
+
+class Landings(Generic[K, V]):
+    """The last loads of a cache that ended, in their order. They may have read a value that the
+    source held only for a while."""
+
+    def __init__(self, entries: Entries[K, V]) -> None:
+        self._entries = entries
+        self._landings: deque[tuple[float, K]] = deque()
+        """The moment at which each load ended, and its key."""
+        self._complete_after = float("-inf")
+        """Landings at or before this moment may have been forgotten."""
+
+    def note(self, key: K) -> None:
+        if len(self._landings) == _MOST_LANDINGS:
+            self._complete_after, _ = self._landings.popleft()
+        self._landings.append((self._entries.clock(), key))
+
+    def since(self, moment: float) -> set[K]:
+        """Keys whose load ended at or after `moment`; all keys, if that is too long ago to know.
+
+        The end of a load counts, not its start: a load that began before `moment` may have read
+        its source after it.
+        """
+        if self._complete_after >= moment:
+            return set(self._entries)
+        landings = takewhile(lambda landing: landing[0] >= moment, reversed(self._landings))
+        return {key for _, key in landings}
+
+    def confirm(self, values: Mapping[K, V]) -> None:
+        """The source holds these values: an entry that agrees counts as landed long ago."""
+        agreeing = {
+            key
+            for key, value in values.items()
+            if (entry := self._entries.get(key)) is not None and entry.value == value
+        }
+        if agreeing:
+            others = (landing for landing in self._landings if landing[1] not in agreeing)
+            self._landings = deque(others)
 
 
 class Flights(ABC, Generic[K, V]):
