@@ -376,11 +376,12 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, list[str], Any]]:
     """(name, key path, typed value) of each variable that begins with `GATEWAY__`."""
+    types = setting_types()
     for name, text in environ.items():
         if not name.upper().startswith(ENVIRONMENT_PREFIX):
             continue
         keys = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
-        annotation = _annotation_of(keys)
+        annotation = types.get(".".join(keys))
         if annotation is None:
             raise ConfigurationError(f"environment: {name}: unknown setting{_hint(keys)}")
         try:
@@ -398,30 +399,15 @@ def _typed(annotation: Any, text: str) -> Any:
     return TypeAdapter(annotation).validate_strings(text, strict=False)
 
 
-def _annotation_of(keys: list[str]) -> Any | None:
-    """The type of a key; None if there is no such key."""
-    model: Any = Settings
-    for position, key in enumerate(keys):
-        field = model.model_fields.get(key)
-        if field is None or field.annotation is None:
-            return None
-        is_section = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        last = position == len(keys) - 1
-        if is_section == last:  # a section instead of a key, or a key instead of a section
-            return None
-        if last:
-            return field.annotation
-        model = field.annotation
-    return None
-
-
-def setting_names(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:
-    """Every key as `section.key`, in order."""
+def setting_types(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, Any]:
+    """The type of every key, by `section.key`, in order."""
+    types: dict[str, Any] = {}
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from setting_names(field.annotation, f"{prefix}{name}.")
+            types |= setting_types(field.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            types[prefix + name] = field.annotation
+    return types
 
 
 def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
@@ -451,5 +437,5 @@ def _message(error: Any) -> str:
 
 
 def _hint(keys: list[str]) -> str:
-    close = difflib.get_close_matches(".".join(keys), list(setting_names()), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(".".join(keys), list(setting_types()), n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""

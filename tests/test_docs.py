@@ -17,7 +17,7 @@ from starlette.routing import Route
 from gateway.application import Gateway
 from gateway.cli import main
 from gateway.errors import RequestError
-from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_names
+from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_types
 from gateway.upkeep.findings import KINDS, Severity
 from tests.support.asgi import ENTRY, Client, body
 from tests.support.site import SECRET, populated
@@ -95,7 +95,7 @@ def type_of(field: FieldInfo) -> str:
 
 
 def test_every_setting_is_described_and_every_described_setting_exists() -> None:
-    assert set(SETTINGS) == set(setting_names())
+    assert set(SETTINGS) == set(setting_types())
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -157,15 +157,15 @@ def test_a_setting_is_read_somewhere(name: str) -> None:
 
 @each_page
 def test_every_variable_that_is_named_is_a_setting(page: Path) -> None:
-    known = {ENVIRONMENT_PREFIX + name.upper().replace(".", "__") for name in setting_names()}
+    known = {ENVIRONMENT_PREFIX + name.upper().replace(".", "__") for name in setting_types()}
     named = set(re.findall(rf"\b{ENVIRONMENT_PREFIX}\w+", TEXT[page]))
     assert named - {"GATEWAY__SECTION__KEY"} <= known
 
 
 @each_page
 def test_every_setting_that_is_named_exists(page: Path) -> None:
-    sections = {name.partition(".")[0] for name in setting_names()}
-    known = set(setting_names())
+    sections = {name.partition(".")[0] for name in setting_types()}
+    known = set(setting_types())
     for span in in_code(TEXT[page]):
         match = re.match(r"([a-z_]+)(\.[a-z_]+)+(?= =|$)", span)
         if match and match[1] in sections and not span.endswith((".py", ".db", ".toml")):

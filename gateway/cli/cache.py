@@ -11,7 +11,7 @@ import click
 
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, USER, VERSION, pass_settings
-from gateway.cli.tables import Columns
+from gateway.cli.reporting import Columns
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.freshness.announcing import announcing
 from gateway.names import Slug, UserId, Version
@@ -30,7 +30,7 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @pass_settings
 def show(settings: Settings, as_json: bool) -> None:
-    """Shows the caches of one worker of the gateway that runs on this host. Needs admin.token."""
+    """Shows the caches of one worker of this host's gateway. Needs admin.token."""
     state = _ask(settings)
     if as_json:
         click.echo(json.dumps(state, indent=2))
@@ -77,7 +77,9 @@ def _ask(settings: Settings) -> Any:
         )
     connection = _connection(settings)
     try:
-        connection.request("GET", "/-/cache", headers=_credential(settings))
+        connection.request(
+            "GET", "/-/cache", headers={"Authorization": f"Bearer {settings.admin.token}"}
+        )
         response = connection.getresponse()
         content = json.loads(response.read())
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -87,10 +89,6 @@ def _ask(settings: Settings) -> Any:
     if response.status != 200:
         raise GatewayError(f"the gateway answered {response.status}: {content.get('detail')}")
     return content
-
-
-def _credential(settings: Settings) -> dict[str, str]:
-    return {"Authorization": f"Bearer {settings.admin.token}"}
 
 
 def _connection(settings: Settings) -> http.client.HTTPConnection:

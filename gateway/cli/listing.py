@@ -7,7 +7,7 @@ import anyio
 import click
 
 from gateway.cli.parameters import pass_settings, user_option
-from gateway.cli.tables import Columns
+from gateway.cli.reporting import Columns
 from gateway.core import Core
 from gateway.database.records import PluginRecord
 from gateway.database.survey import Survey

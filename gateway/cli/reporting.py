@@ -1,9 +1,9 @@
-"""How commands that look at all users report: results to stdout, progress to stderr."""
+"""How commands print: results to stdout as lines or JSON, progress to stderr."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import click
 import orjson
@@ -15,13 +15,12 @@ from gateway.upkeep.population import Examined
 T = TypeVar("T")
 
 
-class Advance(Protocol):
-    def __call__(self, count: int, /) -> None: ...
-
-
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Advance]:
-    """Shows a bar on stderr if that is a terminal. `total` None: the bar counts without an end."""
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Shows a bar on stderr if that is a terminal; yields what advances it by a count.
+
+    `total` None: the bar counts without an end.
+    """
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     )  # fmt: skip
@@ -52,6 +51,30 @@ async def report_all(
                 for finding in part.reports:
                     report(finding)
                 advance(part.count)
+
+
+class Columns:
+    """Prints rows in aligned columns, with a heading above the first row. Cells are never shortened
+    to the terminal, so they can be copied.
+
+    Rows are printed as they come, since they may not all fit into memory. So a column is as wide as
+    its widest cell up to now.
+    """
+
+    def __init__(self, *heading: str) -> None:
+        self._pending: list[Sequence[str]] = [heading]
+        self._widths = [0] * len(heading)
+
+    def echo(self, rows: Iterable[Sequence[object]]) -> None:
+        lines = [*self._pending, *(tuple(map(str, row)) for row in rows)]
+        self._pending = []
+        columns = zip(*lines, strict=True)
+        self._widths = [
+            max(width, *map(len, column))
+            for width, column in zip(self._widths, columns, strict=False)
+        ]
+        aligned = ("  ".join(map(str.ljust, line, self._widths)).rstrip() for line in lines)
+        click.echo("\n".join(aligned))
 
 
 def echo_json(values: Mapping[str, Any]) -> None:

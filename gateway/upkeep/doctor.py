@@ -24,7 +24,7 @@ from gateway.threads import entered_in_thread, in_threads
 from gateway.upkeep.backups import Backup, Original
 from gateway.upkeep.findings import Code, Finding, new_finding
 from gateway.upkeep.old_format import ConfigFields, holds_user_config
-from gateway.upkeep.population import Examined, chunks_of, stray_modules, with_rows
+from gateway.upkeep.population import Examined, chunks_of, pages_of
 from gateway.upkeep.user_findings import RowExaminer, document_findings, module_finding
 from gateway.upkeep.version_findings import shared_folders, version_findings
 
@@ -151,7 +151,7 @@ class Doctor:
 
     async def examine_rows(self) -> AsyncGenerator[Examined[Finding], None]:
         """The rows of `plugin`: can they be served at all?"""
-        async for users in with_rows(self._database):
+        async for users in pages_of(self._database.read_user_ids):
             rows = await self._database.read_rows(users)
             yield Examined(len(users), await anyio.to_thread.run_sync(self._row_findings, rows))
 
@@ -164,7 +164,7 @@ class Doctor:
 
     async def examine_modules(self) -> AsyncGenerator[Examined[Finding], None]:
         """The rows of `module`: does each belong to a plugin of the same user?"""
-        async for modules in stray_modules(self._database):
+        async for modules in pages_of(self._database.read_stray_modules):
             yield Examined(len(modules), [module_finding(module) for module in modules])
 
     async def examine_versions(self) -> AsyncGenerator[Examined[Finding], None]:

@@ -4,12 +4,12 @@ For commands that look at all users: a chunk bounds the memory, costs one query,
 are read and written by a few threads.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeVar
 
-from gateway.database.survey import StrayModule, Survey
+from gateway.database.survey import Survey
 from gateway.disk.storage import PluginStorage
 from gateway.names import UserId, parse_user_id
 
@@ -39,19 +39,14 @@ async def with_folders(
         yield sorted(chunk)
 
 
-async def with_rows(database: Survey) -> AsyncIterator[list[str]]:
-    """The ids as the column has them: not each is the id of a user who can be served."""
-    after: str | None = None
-    while chunk := await database.read_user_ids(after, CHUNK):
-        yield chunk
-        after = chunk[-1]
-
-
-async def stray_modules(database: Survey) -> AsyncIterator[list[StrayModule]]:
-    after: StrayModule | None = None
-    while chunk := await database.read_stray_modules(after, CHUNK):
-        yield chunk
-        after = chunk[-1]
+async def pages_of(
+    read: Callable[[T | None, int], Awaitable[list[T]]],
+) -> AsyncIterator[list[T]]:
+    """What a method of Survey reads, which takes the last item of the page before."""
+    after: T | None = None
+    while page := await read(after, CHUNK):
+        yield page
+        after = page[-1]
 
 
 async def users_with_rows(
@@ -61,7 +56,7 @@ async def users_with_rows(
     if only:
         yield [only]
         return
-    async for chunk in with_rows(database):
+    async for chunk in pages_of(database.read_user_ids):
         yield [user for text in chunk if (user := usable(text)) is not None]
 
 
