@@ -1,4 +1,4 @@
-"""All errors of the gateway. The class says whose fault it is.
+"""All errors of the gateway. The class decides status, code and public sentence.
 
     GatewayError
     ├── ConfigurationError            the operator's mistake: stops the start, exit code 2
@@ -14,8 +14,8 @@
         ├── AdministratorRequired     403
         ├── OriginNotAllowed          403  a page of another site asks for a change
         ├── NotServed                 404  each subclass is one reason
-        │   ├── NotInstalled          the user's installed_plugins.json does not hold it
-        │   ├── UnknownPlugin         the user has no row of it
+        │   ├── NotInstalled          the user's installed_plugins.json has no such plugin
+        │   ├── UnknownPlugin         the user has no row of the plugin
         │   ├── PluginDisabled        the row is not enabled
         │   ├── VersionNotPublished   the row's version has no folder
         │   └── AssetNotFound         the folder has no such file
@@ -29,14 +29,14 @@
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
         ├── ContentTooLarge           413
         ├── RangeNotSatisfiable       416
-        ├── TooManyChanges            429  too many of one user are waiting
+        ├── TooManyChanges            429  too many changes of one user are waiting
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  any other than chunked
         ├── TooManyConnections        503  more than the settings or the system allow
         └── SourceUnavailable         503  the database or the disk failed
 
-http/answers.py alone turns a `RequestError` into an answer. Texts are ours, never the `str(exc)` of
-another library.
+http/answers.py alone turns a `RequestError` into an answer. A public sentence is our own text,
+never the `str(exc)` of another library.
 """
 
 from typing import ClassVar
@@ -70,16 +70,13 @@ class RequestError(GatewayError):
     status: ClassVar[int]
     code: ClassVar[str]
     default_detail: ClassVar[str]
+    headers: tuple[tuple[str, str], ...] = ()
+    """The header fields that this status requires in addition to the common ones."""
 
     def __init__(self, detail: str | None = None, *, reason: str | None = None) -> None:
         self.detail = detail or self.default_detail
         self.reason = reason or self.detail
         super().__init__(self.reason)
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """The header fields that this status requires in addition to the common ones."""
-        return []
 
 
 class BadRequest(RequestError):
@@ -90,31 +87,24 @@ class InvalidRequest(RequestError):
     status, code, default_detail = 422, "invalid_request", "The request is malformed"
 
 
-class _Unauthenticated(RequestError):
+class NotAuthenticated(RequestError):
     """RFC 9110 §15.5.2: a 401 carries a challenge."""
 
-    status = 401
-    challenge: ClassVar[str]
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        return [("WWW-Authenticate", self.challenge)]
-
-
-class NotAuthenticated(_Unauthenticated):
-    code, default_detail = "not_authenticated", "Not authenticated"
-    challenge = 'Bearer realm="plugins"'
+    status, code, default_detail = 401, "not_authenticated", "Not authenticated"
+    headers = (("WWW-Authenticate", 'Bearer realm="plugins"'),)
 
 
 class PasswordRequired(NotAuthenticated):
     """For pages that an administrator opens: the browser then asks for the token."""
 
-    challenge = 'Basic realm="administrators", charset="UTF-8"'
+    headers = (("WWW-Authenticate", 'Basic realm="administrators", charset="UTF-8"'),)
 
 
-class InvalidToken(_Unauthenticated):
-    code, default_detail = "invalid_token", "Invalid token"
-    challenge = 'Bearer realm="plugins", error="invalid_token"'  # RFC 6750 §3.1
+class InvalidToken(RequestError):
+    """RFC 6750 §3.1."""
+
+    status, code, default_detail = 401, "invalid_token", "Invalid token"
+    headers = (("WWW-Authenticate", 'Bearer realm="plugins", error="invalid_token"'),)
 
 
 class AssetTypeNotAllowed(RequestError):
@@ -173,11 +163,7 @@ class MethodNotAllowed(RequestError):
 
     def __init__(self, allow: str) -> None:
         super().__init__()
-        self.allow = allow
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        return [("Allow", self.allow)]
+        self.headers = (("Allow", allow),)
 
 
 class RequestTimeout(RequestError):
@@ -227,11 +213,7 @@ class RangeNotSatisfiable(RequestError):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        return [("Content-Range", f"bytes */{self.size}")]
+        self.headers = (("Content-Range", f"bytes */{size}"),)
 
 
 class HeadTooLarge(RequestError):
@@ -245,13 +227,9 @@ class TransferCodingUnknown(RequestError):
 
 
 class _Later(RequestError):
-    """The same request may succeed a moment later (RFC 9110 §10.2.3)."""
+    """The same request may succeed a second later (RFC 9110 §10.2.3)."""
 
-    retry_after_s: ClassVar[int] = 1
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        return [("Retry-After", str(self.retry_after_s))]
+    headers = (("Retry-After", "1"),)
 
 
 class TooManyChanges(_Later):

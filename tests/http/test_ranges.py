@@ -52,7 +52,7 @@ def test_a_range_field_means(field: str, size: int, expected: object) -> None:
     if expected == UNSATISFIABLE:
         with pytest.raises(RangeNotSatisfiable) as raised:
             parse_range(field, size)
-        assert raised.value.headers == [("Content-Range", f"bytes */{size}")]
+        assert raised.value.headers == (("Content-Range", f"bytes */{size}"),)
     else:
         assert parse_range(field, size) == expected
 
