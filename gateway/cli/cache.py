@@ -13,7 +13,7 @@ from gateway.changes import Change
 from gateway.cli.parameters import SLUG, USER, VERSION, pass_settings
 from gateway.cli.reporting import Columns
 from gateway.errors import ConfigurationError, GatewayError
-from gateway.freshness.announcing import announcing
+from gateway.freshness.announcing import announce_now
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings
 
@@ -55,14 +55,8 @@ def purge(
     if version is not None and plugin is None:
         raise click.UsageError("--version needs --plugin")
     change = Change(user, plugin, version, hard=hard)
-    anyio.run(_announce, settings, change)
+    anyio.run(announce_now, settings, change, _fail)
     click.echo("told all workers")
-
-
-async def _announce(settings: Settings, change: Change) -> None:
-    """Raises: GatewayError, if not everybody was told."""
-    async with announcing(settings, on_failure=_fail) as announce:
-        announce(change)
 
 
 def _fail(whom: str, error: OSError) -> NoReturn:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import anyio
 import click
+from anyio.to_thread import run_sync
 from rich.console import Console
 from rich.filesize import decimal
 
@@ -26,26 +27,23 @@ def gc(settings: Settings, apply: bool) -> None:
     removed, and nobody has requested its files lately. If that moment is not known, the days
     count from the first run that finds no row.
     """
-    anyio.run(_gc, settings, apply)
+    anyio.run(_collect, settings, apply)
 
 
-async def _gc(settings: Settings, apply: bool) -> None:
-    storage = PluginStorage(settings.plugins_dir)
+async def _collect(settings: Settings, apply: bool) -> None:
     async with announcing(settings) as announce:
-        await _collect(settings, Collector(settings, storage, announce, time.time), apply)
-
-
-async def _collect(settings: Settings, collector: Collector, apply: bool) -> None:
-    with Console(stderr=True).status("looking at versions"):
-        async with opened_database(settings) as database:
-            referred = await database.read_all_versions()
-        candidates = await anyio.to_thread.run_sync(lambda: list(collector.candidates(referred)))
-    _show(candidates)
-    if apply:
-        async for candidate in collector.collect(candidates):
-            click.echo(f"removed {candidate.slug} {candidate.version}")
-    elif any(candidate.fate is Fate.COLLECTABLE for candidate in candidates):
-        click.echo("nothing was removed: --apply does")
+        storage = PluginStorage(settings.plugins_dir)
+        collector = Collector(settings, storage, announce, time.time)
+        with Console(stderr=True).status("looking at versions"):
+            async with opened_database(settings) as database:
+                referred = await database.read_all_versions()
+            candidates = await run_sync(lambda: list(collector.candidates(referred)))
+        _show(candidates)
+        if apply:
+            async for candidate in collector.collect(candidates):
+                click.echo(f"removed {candidate.slug} {candidate.version}")
+        elif any(candidate.fate is Fate.COLLECTABLE for candidate in candidates):
+            click.echo("nothing was removed: --apply does")
 
 
 def _show(candidates: Sequence[Candidate]) -> None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, VERSION, pass_settings
 from gateway.disk.storage import PluginStorage
-from gateway.freshness.announcing import announcing
+from gateway.freshness.announcing import announce_now
 from gateway.lifecycle.publishing import publish as publish_version
 from gateway.names import Slug, Version
 from gateway.settings import Settings
@@ -42,7 +42,7 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
         )
     names = f"{published.slug} {published.version}"
     if published.is_new:
-        anyio.run(_announce, settings, Change(slug=published.slug, version=published.version))
+        anyio.run(announce_now, settings, Change(slug=published.slug, version=published.version))
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:
         click.echo(f"{names} is there already with the same content, build {published.build}")
@@ -57,8 +57,3 @@ def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
             step: bars.add_task(step, total=None) for step in ("copying", "encoding", "writing")
         }
         yield lambda step, done, total: bars.update(tasks[step], completed=done, total=total)
-
-
-async def _announce(settings: Settings, change: Change) -> None:
-    async with announcing(settings) as announce:
-        announce(change)

@@ -42,7 +42,7 @@ def serve(
     def read_settings() -> Settings:
         settings = load_settings(config_file, overrides=overrides)
         require_servable(settings)
-        _require_database(settings)
+        anyio.run(_open_database, settings)
         return settings
 
     settings = read_settings()
@@ -51,14 +51,7 @@ def serve(
         raise SystemExit(DID_NOT_START)
 
 
-def _require_database(settings: Settings) -> None:
-    """Opens the database once, so that an error in it is one line here, not a worker's traceback.
-
-    Raises: ConfigurationError.
-    """
-
-    async def open_once() -> None:
-        async with opened_database(settings):
-            pass
-
-    anyio.run(open_once)
+async def _open_database(settings: Settings) -> None:
+    """Raises: ConfigurationError, one line here instead of a traceback in each worker."""
+    async with opened_database(settings):
+        pass

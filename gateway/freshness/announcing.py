@@ -59,6 +59,14 @@ class Announcer:
             self._on_failure("other workers", error)
 
 
+async def announce_now(
+    settings: Settings, change: Change, on_failure: OnFailure = _log_failure
+) -> None:
+    """For a command that announces one change."""
+    async with announcing(settings, on_failure) as announce:
+        announce(change)
+
+
 @asynccontextmanager
 async def announcing(
     settings: Settings, on_failure: OnFailure = _log_failure

@@ -68,6 +68,10 @@ class UserFile:
     """Until this moment of the clock, a file that still has the fingerprint says the same. After
     it the file is read again."""
 
+    @property
+    def is_negative(self) -> bool:
+        return not self.installations.slugs and not self.installations.table_decides
+
 
 class UserDocument(NamedTuple):
     """A user's file with all that it says; the content is empty if it is missing or broken."""

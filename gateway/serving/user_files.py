@@ -30,7 +30,7 @@ class UserFiles:
         """Documents that come with the load of the user's entry, which is under way."""
         self._reads: set[asyncio.Task[None]] = set()
         self.cache: TTLCache[UserId, UserFile] = build_lookup_cache(
-            settings, clock, load_many=self._load, is_negative=_is_negative
+            settings, clock, load_many=self._load, is_negative=lambda file: file.is_negative
         )
 
     def begin_documents(
@@ -122,10 +122,6 @@ class UserFiles:
         if entry is None or entry.value.fingerprint is None:
             return None
         return entry.value if self._clock() < entry.value.vouched_until else None
-
-
-def _is_negative(file: UserFile) -> bool:
-    return not file.installations.slugs and not file.installations.table_decides
 
 
 async def _file_of(document: asyncio.Future[UserDocument]) -> UserFile:

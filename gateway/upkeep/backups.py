@@ -18,7 +18,6 @@ from pathlib import Path
 import orjson
 
 from gateway.disk.storage import PluginStorage
-from gateway.disk.users_folder import LockedFile
 from gateway.disk.writing import make_durable
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_user_id
@@ -109,17 +108,13 @@ def restore(storage: PluginStorage, original: Original, *, apply: bool) -> Resto
             if content is None or _digest(content) != original.after:
                 return RestoredFile(original.user, RestoreState.CHANGED_SINCE)
             if file is not None:
-                _put_back(file, original)
+                if original.before is None:
+                    file.remove()
+                else:
+                    file.write(original.before)
     except StorageError as error:
         return RestoredFile(original.user, RestoreState.FAILED, str(error))
     return RestoredFile(original.user, RestoreState.RESTORED)
-
-
-def _put_back(file: LockedFile, original: Original) -> None:
-    if original.before is None:
-        file.remove()
-    else:
-        file.write(original.before)
 
 
 def _encode(original: Original) -> bytes:

@@ -127,7 +127,8 @@ def _contradictions(
             yield Contradiction(slug, key, value, "plugin.enabled", row.enabled)
     elif key == "shared_path":
         expected = ["shared", slug, f"v{row.version}"]
-        if not isinstance(value, str) or _last_components(value, 3) != expected:
+        components = _SEPARATORS.split(str(value).rstrip("\\/"))
+        if not isinstance(value, str) or components[-3:] != expected:
             yield Contradiction(slug, key, value, "plugin.version", "/".join(expected))
     else:
         yield from _config_contradictions(slug, value, config.get(row.id, ()))
@@ -165,10 +166,6 @@ def _parsed(column: Any) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         fields = None
     return fields if isinstance(fields, dict) else {}
-
-
-def _last_components(path: str, count: int) -> list[str]:
-    return _SEPARATORS.split(path.rstrip("\\/"))[-count:]
 
 
 def _json(value: Any) -> str:

@@ -36,7 +36,14 @@ def document_findings(
     for row in rows:
         usable_slug = parse_or_none(parse_slug, row.plugin_slug)
         if usable_slug is not None and usable_slug not in document:
-            yield _row_without_entry(user, row)
+            yield new_finding(
+                Code.ROW_WITHOUT_ENTRY,
+                f"user {user} has a row of {row.plugin_slug}, but their file has no such entry",
+                severity=None if row.enabled else Severity.NOTE,
+                user=user,
+                slug=row.plugin_slug,
+                version=row.version,
+            )
     with_row = {slug: entry for slug, entry in document.items() if slug in row_slugs}
     minimised = minimise(with_row, rows, config)
     for contradiction in minimised.contradictions:
@@ -44,17 +51,6 @@ def document_findings(
         yield new_finding(Code.CONTRADICTING_VALUE, text, user=user, slug=contradiction.slug)
     if minimised.changed and not minimised.contradictions:
         yield new_finding(Code.OLD_FORMAT, f"the file of user {user} has the old format", user=user)
-
-
-def _row_without_entry(user: UserId, row: PluginRow) -> Finding:
-    return new_finding(
-        Code.ROW_WITHOUT_ENTRY,
-        f"user {user} has a row of {row.plugin_slug}, but their file has no such entry",
-        severity=None if row.enabled else Severity.NOTE,
-        user=user,
-        slug=row.plugin_slug,
-        version=row.version,
-    )
 
 
 def module_finding(module: StrayModule) -> Finding:
