@@ -212,11 +212,8 @@ class Target:
     """A slug or a database id, as in the request. Compared with names, never put into a path."""
     pin: Pin | None
     asset_path: AssetPath
-    suffix: str = field(init=False, compare=False)
+    suffix: str = field(default="", compare=False)
     """What `suffix` returns for the asset path."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "suffix", suffix(self.asset_path))
 
 
 def parse_target(raw: bytes) -> Target:
@@ -249,7 +246,8 @@ def _target(raw: bytes) -> Target:
     if rest.startswith("@"):
         segment, _, rest = rest.partition("/")
         pin = parse_pin(segment)
-    return Target(plugin, pin, parse_asset_path(rest))
+    asset_path = parse_asset_path(rest)
+    return Target(plugin, pin, asset_path, suffix(asset_path))
 
 
 _remembered_target = lru_cache(_REMEMBERED_TARGETS)(_target)

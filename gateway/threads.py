@@ -25,7 +25,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 _Trips: TypeAlias = "SimpleQueue[_Trip[K, R] | None]"
 
-# A trip of 64 small files takes 2 ms. A call counts as hanging if it lasts for two looks.
+# The event loop looks at each trip this often. A call that lasts for two looks counts as hanging.
+# A trip of 64 small files takes 2 ms.
 _LOOK_S = 0.025
 # More than there are processors: these threads wait for fsync.
 _THREADS = 8
@@ -78,11 +79,12 @@ class _Trip(Generic[K, R]):
         self.loop = loop
         self.started_at = loop.time()
         self.timer: asyncio.TimerHandle | None = None
-        """For the next look at the trip."""
-        self.were_all_taken = False
+        """Calls the next look at the trip."""
+        self.all_taken = False
+        """Whether threads had taken all keys at the last look."""
         self.results: dict[K, R | _Raised] = {}
         """By key; the threads write it."""
-        self.over: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
         """Done when each key is in `results` or in `late`."""
         self.late: dict[K, asyncio.Future[R]] = {}
         """Calls that hang, or have waited for a thread for long."""
@@ -101,7 +103,7 @@ class _Trip(Generic[K, R]):
                 results[key] = _Raised(error)
 
     def result(self, key: K) -> "R | asyncio.Future[R]":
-        """After `over`: what the function returned; a future, if it raised or hangs."""
+        """After `ended`: what the function returned; a future, if it raised or hangs."""
         late = self.late.get(key)
         if late is not None:
             return late
@@ -114,8 +116,8 @@ class _Trip(Generic[K, R]):
 
 
 def in_own_thread(function: Callable[[], R]) -> "asyncio.Future[R]":
-    """What the function returns or raises. It may hang: its thread is its own, and does not keep
-    the process from ending."""
+    """What the function returns or raises. It may hang: it has a thread of its own, which does not
+    keep the process from ending."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[R] = loop.create_future()
 
@@ -179,7 +181,7 @@ class KeyedThreads(Generic[K, R]):
 
     @property
     def running(self) -> KeysView[K]:
-        """Keys with a call that has not ended; if no trip is under way, those that hang."""
+        """Keys with a call that has not ended. If no trip is under way, all of them hang."""
         return self._running.keys()
 
     async def call(self, key: K) -> R:
@@ -192,7 +194,7 @@ class KeyedThreads(Generic[K, R]):
                 # The caller may know something newer than what the earlier call returns.
                 await asyncio.wait({earlier})
             trip = self._begin([key])
-            await asyncio.shield(trip.over)
+            await asyncio.shield(trip.ended)
             result = trip.result(key)
             return await asyncio.shield(result) if isinstance(result, asyncio.Future) else result
 
@@ -211,7 +213,7 @@ class KeyedThreads(Generic[K, R]):
                 free_keys.append(key)
         if free_keys:
             trip = self._begin(free_keys)
-            await asyncio.shield(trip.over)
+            await asyncio.shield(trip.ended)
             for key in free_keys:
                 results[key] = trip.result(key)
             until = trip.started_at + self._patience_s
@@ -231,7 +233,7 @@ class KeyedThreads(Generic[K, R]):
     def _begin(self, keys: Iterable[K]) -> _Trip[K, R]:
         """The keys have no other call."""
         trip = _Trip[K, R](keys, asyncio.get_running_loop())
-        self._running.update(dict.fromkeys(trip.keys, trip.over))
+        self._running.update(dict.fromkeys(trip.keys, trip.ended))
         self._give_thread(trip)
         trip.timer = trip.loop.call_later(_LOOK_S, self._look, trip)
         return trip
@@ -255,13 +257,13 @@ class KeyedThreads(Generic[K, R]):
 
     def _look(self, trip: _Trip[K, R]) -> None:
         """Called every `_LOOK_S` while the trip lasts: more threads help, until calls hang."""
-        if trip.over.done():
+        if trip.ended.done():
             return
         lasts_s = trip.loop.time() - trip.started_at
-        if trip.were_all_taken or lasts_s > self._patience_s:
+        if trip.all_taken or lasts_s > self._patience_s:
             self._end(trip)
             return
-        trip.were_all_taken = not trip.untaken
+        trip.all_taken = not trip.untaken
         if trip.untaken and self._busy < self._most_threads:
             self._give_thread(trip)
         trip.timer = trip.loop.call_later(_LOOK_S, self._look, trip)
@@ -270,7 +272,7 @@ class KeyedThreads(Generic[K, R]):
         """A thread has ended its part of the trip."""
         if trips is self._trips:  # `close` replaces it
             self._busy -= 1
-        if not trip.over.done() and len(trip.results) == len(trip.keys):
+        if not trip.ended.done() and len(trip.results) == len(trip.keys):
             self._end(trip)
         for key in [key for key in trip.late if key in trip.results]:
             late = trip.late[key]
@@ -287,7 +289,7 @@ class KeyedThreads(Generic[K, R]):
                 trip.late[key] = self._running[key] = trip.loop.create_future()
         if trip.timer is not None:
             trip.timer.cancel()
-        trip.over.set_result(None)
+        trip.ended.set_result(None)
 
 
 async def _awaited(late: "asyncio.Future[R]", until: float) -> R:

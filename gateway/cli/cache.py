@@ -42,7 +42,9 @@ def show(settings: Settings, as_json: bool) -> None:
 @click.option("--user", type=USER, metavar="ID", help="Purge what is cached about this user.")
 @click.option("--plugin", type=SLUG, metavar="SLUG", help="Purge the files of this plugin.")
 @click.option("--version", type=VERSION, help="Purge only the files of this version.")
-@click.option("--hard", is_flag=True, help="Also drop answers that are kept for outages.")
+@click.option(
+    "--hard", is_flag=True, help="Also drop the old answers that are used while a source fails."
+)
 @pass_settings
 def purge(
     settings: Settings,
@@ -51,7 +53,10 @@ def purge(
     version: Version | None,
     hard: bool,
 ) -> None:
-    """Makes all workers ask again: about a user, about a plugin's files, or about everything."""
+    """Makes all workers ask their sources again.
+
+    Without options: about everything.
+    """
     if version is not None and plugin is None:
         raise click.UsageError("--version needs --plugin")
     change = Change(user, plugin, version, hard=hard)

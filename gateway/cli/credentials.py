@@ -39,7 +39,7 @@ def token(settings: Settings, user: UserId, ttl: int) -> None:
 def sign(settings: Settings, user: UserId, slug: Slug, ttl: int | None) -> None:
     """Prints the beginning of a signed URL.
 
-    The URL serves SLUG as that user has it, without a credential, to everyone who has it.
+    Everybody who has the URL gets the files of SLUG at the user's version, without a credential.
     """
     signed = SignedPaths(settings.identity.signed)
     if not signed.enabled:

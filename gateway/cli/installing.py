@@ -55,7 +55,7 @@ def install(
 def update(settings: Settings, slug: Slug, user: UserId, version: Version | None) -> None:
     """Moves a user to another version of a plugin.
 
-    Open pages go on loading the files of the old version.
+    Pages that are open continue to load the files of the old version.
     """
     outcome = _run(settings, lambda lifecycle: lifecycle.update(user, slug, version))
     _echo(outcome, f"updated {slug} of {user} from {outcome.previous_version} to {outcome.version}")
@@ -80,7 +80,7 @@ def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | No
 @_user
 @pass_settings
 def uninstall(settings: Settings, slug: Slug, user: UserId) -> None:
-    """Takes a plugin from a user, with their configuration of it."""
+    """Takes a plugin from a user, and deletes their configuration of it."""
     outcome = _run(settings, lambda lifecycle: lifecycle.uninstall(user, slug))
     name = " ".join(filter(None, (slug, outcome.previous_version)))
     _echo(outcome, f"uninstalled {name} of {user}")

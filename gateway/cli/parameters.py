@@ -65,4 +65,5 @@ VERSION = Name("version", parse_version)
 
 
 def user_option(*, required: bool) -> Callable[[Any], Any]:
-    return click.option("--user", type=USER, required=required, metavar="ID", help="A user's id.")
+    help_text = "The user's id." if required else "Only this user."
+    return click.option("--user", type=USER, required=required, metavar="ID", help=help_text)

@@ -68,7 +68,8 @@ def proxy_config(
     site: bool,
 ) -> None:
     """Prints an nginx or Caddy configuration for these settings."""
-    mode = mode or _mode_of(settings)
+    if mode is None:
+        mode = "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode
     upstream = upstream_of(settings, mode)
     if proxy == "nginx":
         text = nginx.configuration(
@@ -86,7 +87,3 @@ def proxy_config(
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)
-
-
-def _mode_of(settings: Settings) -> Mode:
-    return "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode

@@ -7,8 +7,7 @@ and its pages could read the tokens.
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +85,6 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
     async def users(_request: Request) -> Response:
         return JSONResponse(_users(settings), headers={"Cache-Control": "no-store"})
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with gateway.running():
-            yield
-
     pages = Starlette(
         routes=[
             Route("/", _page),
@@ -98,7 +92,7 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
             Mount("/demo/static", StaticFiles(directory=_STATIC)),
             Mount("/", gateway),
         ],
-        lifespan=lifespan,
+        lifespan=lambda _app: gateway.running(),
     )
     return HostGuard(pages, hosts), GuardedFront(gateway.front, hosts)
 

@@ -84,7 +84,7 @@ class AssetStore:
         return self._cache.size
 
     def purge_wrong(self, key: AssetKey) -> None:
-        """For a request that found the file other than its entry says."""
+        """Forgets an entry whose file a request found to be another."""
         self._cache.purge(key)
 
     def purge_files(self, slug: Slug, version: Version | None) -> None:

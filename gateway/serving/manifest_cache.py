@@ -101,12 +101,14 @@ class ManifestCache:
         users = list({user: None for user, _ in keys})
         documents = self._user_files.begin_documents(users)
         rows = await self._database.fetch_plugins(users)
-        designers = [user for user, with_modules in keys if with_modules]
-        modules = _by_plugin_id(await self._database.fetch_modules(designers) if designers else ())
+        with_modules = [user for user, has_modules in keys if has_modules]
+        modules = _by_plugin_id(
+            await self._database.fetch_modules(with_modules) if with_modules else ()
+        )
         manifests: dict[Key, Manifest | asyncio.Future[Manifest]] = {}
         for number, key in enumerate(keys, 1):
-            user, with_modules = key
-            build = partial(self._build, user, rows[user], modules if with_modules else None)
+            user, has_modules = key
+            build = partial(self._build, user, rows[user], modules if has_modules else None)
             manifests[key] = _when_read(documents[user], build)
             if number % _MOST_BUILT_AT_ONCE == 0:
                 await asyncio.sleep(0)

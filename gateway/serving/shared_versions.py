@@ -161,7 +161,7 @@ class SharedVersions:
         self.cache.purge_all()
 
     def purge_wrong(self, slug: Slug, version: Version) -> None:
-        """For a request that found the folder other than its entry says."""
+        """Forgets an entry whose folder a request found to be changed."""
         self.cache.purge((slug, version))
 
     def purge_files(self, slug: Slug, version: Version | None) -> None:

@@ -28,8 +28,8 @@ from gateway.upkeep.population import Examined, chunks_of, pages_of
 from gateway.upkeep.user_findings import RowExaminer, document_findings, module_finding
 from gateway.upkeep.version_findings import shared_folders, version_findings
 
-_MAY_PASS = frozenset({Code.ENTRY_WITHOUT_ROW, Code.ROW_WITHOUT_ENTRY, Code.CONTRADICTING_VALUE})
-"""What a change that is under way looks like, between its steps."""
+_TRANSIENT = frozenset({Code.ENTRY_WITHOUT_ROW, Code.ROW_WITHOUT_ENTRY, Code.CONTRADICTING_VALUE})
+"""Findings between the steps of a change. They disappear when the change ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class _Case:
     has_temporary: bool
 
     @property
-    def may_pass(self) -> bool:
-        return self.has_temporary or any(finding.code in _MAY_PASS for finding in self.findings)
+    def may_disappear(self) -> bool:
+        return self.has_temporary or any(finding.code in _TRANSIENT for finding in self.findings)
 
 
 class Doctor:
@@ -72,8 +72,8 @@ class Doctor:
             users = {name: user_of(name) for name in sorted(names)}
             findings = [self._foreign(name) for name, user in users.items() if user is None]
             for case in await self._cases([user for user in users.values() if user is not None]):
-                settled = await self._settled(case) if case.may_pass else case
-                findings += settled.findings
+                final = await self._examined_again(case) if case.may_disappear else case
+                findings += final.findings
             yield Examined(len(names), findings)
 
     def _foreign(self, name: str) -> Finding:
@@ -111,7 +111,7 @@ class Doctor:
             findings += document_findings(case.user, case.document, rows, config)
         return replace(case, findings=findings)
 
-    async def _settled(self, case: _Case) -> _Case:
+    async def _examined_again(self, case: _Case) -> _Case:
         """Examines the case again under the user's lock, and mends it if there is a backup.
 
         Without a backup, returns the same case if the lock cannot be taken.
@@ -120,7 +120,7 @@ class Doctor:
         try:
             async with entered_in_thread(self._storage.users.locked(case.user)) as file:
                 (case,) = await self._cases([case.user])
-                if self._backup is not None and case.may_pass:
+                if self._backup is not None and case.may_disappear:
                     return await anyio.to_thread.run_sync(self._mend, case, file, self._backup)
         except StorageError:
             if self._backup is not None:

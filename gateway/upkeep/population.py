@@ -57,10 +57,10 @@ async def users_with_rows(
         yield [only]
         return
     async for chunk in pages_of(database.read_user_ids):
-        yield [user for text in chunk if (user := usable(text)) is not None]
+        yield [user for text in chunk if (user := usable_user(text)) is not None]
 
 
-def usable(text: object) -> UserId | None:
+def usable_user(text: object) -> UserId | None:
     """The user whom a value of the column `user_id` names; None if no credential can."""
     try:
         user = parse_user_id(text)

@@ -18,7 +18,7 @@ from gateway.names import (
 )
 from gateway.upkeep.findings import Code, Finding, Severity, new_finding
 from gateway.upkeep.old_format import ConfigFields, minimise
-from gateway.upkeep.population import usable
+from gateway.upkeep.population import usable_user
 
 # The application's ids: 32 hex digits, with or without the dashes of a UUID.
 _USER_PREFIX = re.compile(r"([0-9a-fA-F]{32}|[0-9a-fA-F-]{36})_")
@@ -71,7 +71,7 @@ class RowExaminer:
 
     def findings(self, user_id: str, rows: Sequence[PluginRow]) -> Iterator[Finding]:
         """About the rows whose column `user_id` has this text. Blocking."""
-        user = usable(user_id)
+        user = usable_user(user_id)
         if user is None:
             text = f"the table has rows of user {user_id!r}"
             yield new_finding(Code.UNUSABLE_USER, text, user=user_id)
