@@ -19,7 +19,7 @@ from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, Signed
 from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.health import Health
-from gateway.endpoints.lifecycle import LifecycleRoutes
+from gateway.endpoints.lifecycle import LifecycleRoutes, changes_are_off
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.sending import AssetServer
@@ -50,7 +50,10 @@ class Gateway:
         """Raises: ConfigurationError."""
         self.core = core = Core(settings)
         self.health = Health(
-            core.database, core.required_folders, settings.cache.versions.stale_if_error
+            core.database,
+            core.required_folders,
+            settings.cache.versions.stale_if_error,
+            settings.access.changes,
         )
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -124,9 +127,17 @@ class Gateway:
             Authorization(files, core.shared_versions, core.pinned_trees, trusted, ttl_s).route,
             *Administration(core, self._callers, self._cors).routes,
             *PluginRoutes(prefix, core.catalogue, core.identity, self._manifest_routes).routes,
-            *LifecycleRoutes(prefix, core.lifecycle, self._callers, self._cors).routes,
+            *self._make_lifecycle_routes(),
             *(Route(route.pattern, route) for route in files),
         ]
+
+    def _make_lifecycle_routes(self) -> list[Route]:
+        prefix, changes = self._plugins_prefix, self.core.settings.access.changes
+        if changes == "off":
+            return [changes_are_off(prefix)]
+        return LifecycleRoutes(
+            prefix, self.core.lifecycle, self._callers, self._cors, admins_only=changes == "admins"
+        ).routes
 
     def _make_file_routes(self) -> list[AssetRoute]:
         core, settings = self.core, self.core.settings

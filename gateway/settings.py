@@ -160,6 +160,9 @@ class HttpSettings(_Section):
 
 
 class AccessSettings(_Section):
+    changes: Literal["off", "admins", "users"] = "off"
+    """Who may change over HTTP what users have: nobody, administrators for any user, or users for
+    themselves too. "off": serving never opens the database for writing."""
     public: bool = True
     """Whether the public route exists, by which script tags load bundles without a credential."""
     missing_installations: Literal["deny", "allow"] = "deny"

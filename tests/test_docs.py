@@ -212,6 +212,7 @@ def all_routes(tmp_path: Path) -> list[Route]:
     settings = Settings.model_validate(
         {
             "database": {"url": f"sqlite:///{tmp_path / 'gateway.db'}"},
+            "access": {"changes": "users"},
             "identity": {"jwt": {"secret": SECRET}, "signed": {"secret": SECRET}},
         }
     )

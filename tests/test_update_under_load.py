@@ -10,7 +10,7 @@ import pytest
 from tests.support.commands import run
 from tests.support.lives import Life, forget_use
 from tests.support.server import Server, serving
-from tests.support.site import Site, bearer
+from tests.support.site import USERS_CHANGE, Site, bearer
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
@@ -36,7 +36,8 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def server(site: Site) -> Iterator[Server]:
-    environment = {**site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}
+    retention = {"GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}
+    environment = {**site.environment, **USERS_CHANGE, **retention}
     with serving(environment, "--workers", "2") as running, each_worker(running, 2):
         yield running
 
@@ -126,7 +127,8 @@ def test_after_the_collection_of_a_version_its_pins_are_gone_and_the_others_are_
         lambda versions: versions == {"1.0.1"},
     )
     forget_use(site, "1.0.0")
-    environment = {**site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}
+    retention = {"GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}
+    environment = {**site.environment, **USERS_CHANGE, **retention}
     with Pages(server, USERS) as pages:
         assert "removed Review 1.0.0" in run(environment, "gc", "--apply").stdout
         gone = own("Review", pins["1.0.0"])

@@ -1,6 +1,7 @@
 """`install`, `update`, `rollback`, `uninstall`, `enable`, `disable`: change what one user has."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -8,12 +9,16 @@ import click
 
 from gateway.cli.parameters import SLUG, TEXT, VERSION, pass_settings, user_option
 from gateway.disk.storage import PluginStorage
+from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings
+from gateway.upkeep.new_site import has_other_tables
 
 Command = Callable[[Lifecycle], Awaitable[Outcome]]
+
+_OF_AN_APPLICATION = "note: an application owns this database; this changed its rows"
 
 _slug = click.argument("slug", type=SLUG)
 _user = user_option(required=True)
@@ -109,7 +114,11 @@ def _run(settings: Settings, command: Command) -> Outcome:
 
     async def run() -> Outcome:
         async with announcing(settings) as announce:
-            return await command(Lifecycle(settings, storage, announce))
+            outcome = await command(Lifecycle(settings, storage, announce))
+        with suppress(ConfigurationError, SourceUnavailable):  # the change is committed
+            if outcome.changed and await has_other_tables(settings):
+                click.echo(_OF_AN_APPLICATION, err=True)
+        return outcome
 
     return anyio.run(run)
 

@@ -62,6 +62,9 @@ url = "sqlite:///gateway.db"
 [storage]
 root = "plugins"
 
+[access]
+changes = "users"
+
 [identity.jwt]
 secret = "{jwt_secret}"
 

@@ -21,12 +21,17 @@ class Health:
     """Says whether the process answers, and whether it can answer for its users."""
 
     def __init__(
-        self, database: PluginDatabase, folders: Sequence[Path], stale_if_error_s: float
+        self,
+        database: PluginDatabase,
+        folders: Sequence[Path],
+        stale_if_error_s: float,
+        changes: str,
     ) -> None:
-        """`folders`: nobody can be served without them."""
+        """`folders`: nobody can be served without them. `changes`: the setting, to be shown."""
         self._database = database
         self._folders = folders
         self._stale_if_error_s = stale_if_error_s
+        self._changes = changes
         self.draining = False
         """The server sets it before it ends: load balancers then send no more requests here."""
         self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]
@@ -40,22 +45,21 @@ class Health:
         After `stale_if_error` nobody is served.
         """
         if self.draining:
-            return _readiness("draining", "the server is about to end")
+            return self._readiness("draining", "the server is about to end")
         if not await anyio.to_thread.run_sync(_are_readable, self._folders):
-            return _readiness("unavailable", "the plugin storage cannot be read")
+            return self._readiness("unavailable", "the plugin storage cannot be read")
         try:
             await self._database.ping()
         except SourceUnavailable as error:
             logger.warning("not ready: %s", error.reason)
             is_lasting = (self._database.failing_for_s or 0.0) > self._stale_if_error_s
             status = "unavailable" if is_lasting else "degraded"
-            return _readiness(status, "the database cannot be read")
-        return _readiness("ready")
+            return self._readiness(status, "the database cannot be read")
+        return self._readiness("ready")
 
-
-def _readiness(status: str, *reasons: str) -> Response:
-    is_ready = status in ("ready", "degraded")
-    return json_answer({"status": status, "reasons": reasons}, 200 if is_ready else 503)
+    def _readiness(self, status: str, *reasons: str) -> Response:
+        content = {"status": status, "reasons": reasons, "changes": self._changes}
+        return json_answer(content, 200 if status in ("ready", "degraded") else 503)
 
 
 def _are_readable(folders: Sequence[Path]) -> bool:

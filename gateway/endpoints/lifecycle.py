@@ -50,6 +50,21 @@ class _Nothing(Body):
     pass
 
 
+def changes_are_off(prefix: str) -> Route:
+    """The route of `{api}/plugins/{plugin}` if nobody may change anything: it has no methods.
+
+    The paths below it are those of files, whose routes refuse all methods that change something.
+    """
+
+    async def refuse(request: Request) -> Response:
+        # The path of the manifest has the same form; its own route takes GET and HEAD alone.
+        is_manifest = request.path_params["plugin"] == "manifest"
+        raise MethodNotAllowed("GET, HEAD" if is_manifest else "")
+
+    methods = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+    return Route(prefix + "/{plugin}", refuse, methods=methods)
+
+
 B = TypeVar("B", bound=Body)
 Command = Callable[[UserId, str, B], Awaitable[Outcome]]
 
@@ -58,13 +73,20 @@ class LifecycleRoutes:
     """Commands below `{api}/plugins/{plugin}`."""
 
     def __init__(
-        self, prefix: str, lifecycle: Lifecycle, callers: Callers, cors: CorsPolicy
+        self,
+        prefix: str,
+        lifecycle: Lifecycle,
+        callers: Callers,
+        cors: CorsPolicy,
+        *,
+        admins_only: bool,
     ) -> None:
         """`prefix`: `{api}/plugins`."""
         self._prefix = prefix
         self._lifecycle = lifecycle
         self._callers = callers
         self._cors = cors
+        self._admins_only = admins_only
         self.routes = [
             self._route("POST", "/{plugin}/install", _Install, self._install),
             self._route("PUT", "/{plugin}/update", _ToVersion, self._update),
@@ -87,6 +109,8 @@ class LifecycleRoutes:
             raise MethodNotAllowed(f"GET, HEAD, OPTIONS, {method}")
         refuse_foreign_page(request, self._cors)
         caller = await self._callers.identify(request.scope)
+        if self._admins_only:
+            caller.require_administrator()
         user = caller.acts_for(_named_user(request))
         body = await read_body(request, body_type)
         try:

@@ -175,6 +175,7 @@ class Supervisor:
         elif not self._has_served:
             self._has_served = True
             logger.info("gateway running on %s (Press CTRL+C to quit)", self._listener.name)
+            logger.info("changes over HTTP: %s (access.changes)", self._settings.access.changes)
         elif self._old_settings is not None and len(self._workers) == target:
             self._old_settings = None
             logger.info("all workers are replaced")

@@ -21,6 +21,13 @@ _MANY_ROWS = 20_000
 # One in 28 million texts of 32 random hex digits has fewer different digits; a repeated word has.
 _FEW_CHARACTERS = 8
 
+_WHO_CHANGES = {
+    "off": "nobody changes over HTTP what users have; serving only reads the database",
+    "admins": "administrators change over HTTP what users have",
+    "users": "users change over HTTP what they have, administrators what any user has",
+}
+"""By the value of `access.changes`."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
@@ -54,7 +61,8 @@ async def check_site(settings: Settings) -> list[CheckResult]:
         return [CheckResult(Severity.ERROR, "configuration", str(error))]
     chain = ", ".join(settings.identity.chain)
     valid = CheckResult(Severity.NOTE, "configuration", f"valid; users are known by: {chain}")
-    results = [valid, *_weak_secrets(settings)]
+    changes = CheckResult(Severity.NOTE, "configuration", _WHO_CHANGES[settings.access.changes])
+    results = [valid, changes, *_weak_secrets(settings)]
     try:
         async with core.running(follow_changes=False):
             await _check_sources(core, results)

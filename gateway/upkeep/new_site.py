@@ -17,6 +17,8 @@ CONFIG_NAME = "config.toml"
 PRIVATE = 0o600
 """The mode of files with secrets or users' data: only the owner can read them."""
 
+_OWN_TABLES = {"plugin", "module"}
+
 
 async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[str]:
     """Makes what is missing. Returns a line about each part: whether it was made or kept.
@@ -26,18 +28,19 @@ async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[s
     """
     lines = []
     config_file = config_file or folder / CONFIG_NAME
-    if config_file.exists():
-        lines.append(f"kept   {config_file}")
-    else:
+    is_new = not config_file.exists()
+    lines.append(f"{'made' if is_new else 'kept'}   {config_file}")
+    if is_new:
         config_file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(config_file, default_config(), PRIVATE)
-        lines.append(f"made   {config_file}")
     settings = load_settings(config_file)
     for name in ("shared", "users", "cache"):
         path = settings.plugins_dir / name
         lines.append(f"{'kept' if path.is_dir() else 'made'}   {path}")
         path.mkdir(parents=True, exist_ok=True)
     made = await make_tables(settings)
+    if is_new and made:  # no application has these tables, so nobody else can change them
+        write_atomically(config_file, config_of_own_tables(), PRIVATE)
     lines.append(f"{'made' if made else 'kept'}   {settings.database.url}")
     return lines
 
@@ -52,7 +55,7 @@ async def make_tables(settings: Settings) -> bool:
         tables: set[str] = set()
     else:
         tables = await _tables(settings)
-    if {"plugin", "module"} <= tables:
+    if tables >= _OWN_TABLES:
         return False
     if tables:
         raise ConfigurationError(
@@ -89,12 +92,20 @@ async def install_triggers(settings: Settings) -> None:
     await execute_in_transaction(settings, trigger_statements(settings.freshness.postgres_channel))
 
 
+async def has_other_tables(settings: Settings) -> bool:
+    """Whether the database is an application's: it has tables beside ours.
+
+    Raises: ConfigurationError, SourceUnavailable.
+    """
+    return bool(await _tables(settings) - _OWN_TABLES)
+
+
 async def _tables(settings: Settings) -> set[str]:
     connection = connect(settings)
     await connection.open()
     try:
         rows = await connection.fetch(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
             if settings.database_dialect == "sqlite"
             else "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
         )
@@ -109,3 +120,8 @@ def default_config() -> bytes:
     if packaged.is_file():
         return packaged.read_bytes()
     return (Path(__file__).parents[2] / CONFIG_NAME).read_bytes()  # a checkout
+
+
+def config_of_own_tables() -> bytes:
+    """`default_config` for a site whose tables belong to the gateway: users may change them."""
+    return default_config().replace(b'#changes = "off"  ', b'changes = "users" ')

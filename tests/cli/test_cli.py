@@ -276,14 +276,17 @@ def test_init_without_a_folder_means_this_one(elsewhere: Path) -> None:
 
 def test_inits_configuration_holds_every_default(tmp_path: Path) -> None:
     run({}, "init", str(tmp_path))
-    made = load_settings(tmp_path / "config.toml", environ={})
-    assert made.model_dump() == load_settings(environ={}).model_dump()
+    made = load_settings(tmp_path / "config.toml", environ={}).model_dump()
+    made["access"]["changes"] = "off"  # "users": the tables are new, and no application's
+    assert made == load_settings(environ={}).model_dump()
 
 
 def test_init_leaves_an_applications_database_alone(site: Site, tmp_path: Path) -> None:
     before = site.database.read_bytes()
     assert run(site.environment, "init", str(tmp_path)).exit_code == 0
     assert site.database.read_bytes() == before
+    made = load_settings(tmp_path / "config.toml", environ={})
+    assert made.access.changes == "off"
 
 
 def test_init_refuses_a_database_of_something_else(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gateway.database.tables import is_true
 from tests.support.commands import run
 from tests.support.server import Server, serving
-from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
+from tests.support.site import ADA, BEN, CLEO, USERS_CHANGE, Site, bearer, populated
 from tests.support.urls import API, MANIFEST, own, public
 
 pytestmark = pytest.mark.slow
@@ -52,7 +52,7 @@ def odd_server(odd: Site) -> Iterator[Server]:
         for cache in ("INSTALLATIONS", "VERSIONS")
         for setting in ("TTL", "NEGATIVE_TTL")
     }
-    with serving({**odd.environment, **settings}) as running:
+    with serving({**odd.environment, **settings, **USERS_CHANGE}) as running:
         yield running
 
 
@@ -194,7 +194,7 @@ def test_a_view_in_the_tables_place_is_read_too(either_site: Site) -> None:
 def test_a_name_that_nothing_can_have_is_unknown_to_every_route(either_site: Site) -> None:
     """PostgreSQL takes NUL in a text for an error: it was a 503, and opened the circuit."""
     as_ada = bearer(ADA)
-    with serving(either_site.environment) as server:
+    with serving({**either_site.environment, **USERS_CHANGE}) as server:
         for name in ("a%00b", "a%1fb", "%00", "x" * 256, "%ff"):
             plugin = f"{API}/plugins/{name}"
             for method, path, body in (

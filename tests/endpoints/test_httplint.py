@@ -11,7 +11,7 @@ from starlette.routing import Route
 from gateway.application import create_app
 from gateway.settings import load_settings
 from tests.support.server import Server, serving
-from tests.support.site import ADA, Site, bearer, populated
+from tests.support.site import ADA, USERS_CHANGE, Site, bearer, populated
 from tests.support.sockets import exchange
 from tests.support.urls import (
     API,
@@ -132,6 +132,7 @@ def environment(site: Site) -> dict[str, str]:
     return {
         **site.environment,
         **SIGNED_ENVIRONMENT,
+        **USERS_CHANGE,
         "GATEWAY__HTTP__CORS_ORIGINS": ORIGIN,
         "GATEWAY__ADMIN__TOKEN": ADMIN_TOKEN,
     }

@@ -5,7 +5,7 @@ import http.client
 import json
 import select
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from gateway.names import UserId
 from tests.support.lives import Life, module, publish
 from tests.support.news import AN_HOUR
 from tests.support.server import Answer, Server, server_of, serving
-from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, token
+from tests.support.site import ADA, BEN, CLEO, NOBODY, USERS_CHANGE, Site, bearer, token
 from tests.support.urls import API, MANIFEST, own
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
@@ -27,6 +27,7 @@ ADMIN_TOKEN = "the-token-of-administrators-that-is-long-enough"
 ROOT = "f" * 32
 ORIGIN = "https://app.example.org"
 ENVIRONMENT = {
+    **USERS_CHANGE,
     "GATEWAY__ADMIN__TOKEN": ADMIN_TOKEN,
     "GATEWAY__IDENTITY__ADMIN_USERS": ROOT,
     "GATEWAY__HTTP__CORS_ORIGINS": ORIGIN,
@@ -198,7 +199,7 @@ def test_what_is_not_the_administrators_token_is_refused(
 
 @pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", "", "Bearer  "])
 def test_no_token_is_configured_and_none_matches(site: Site, authorization: str) -> None:
-    with serving(site.environment) as server:
+    with serving({**site.environment, **USERS_CHANGE}) as server:
         path = url("Review", "update", BEN)
         assert ask(server, "PUT", path, headers={"Authorization": authorization}).status == 401
 
@@ -455,3 +456,43 @@ def test_a_change_shows_in_every_worker_at_once(site: Site) -> None:
 
 def is_of(version: str, answer: Answer) -> bool:
     return bool(answer.json["version"] == version)
+
+
+@pytest.fixture(scope="module")
+def reading_server(site: Site) -> Iterator[Server]:
+    """A server with the default: nobody changes anything over HTTP."""
+    environment = {key: ENVIRONMENT[key] for key in ENVIRONMENT if key not in USERS_CHANGE}
+    with serving({**site.environment, **environment}) as server:
+        yield server
+
+
+@pytest.mark.parametrize("headers", [bearer(ADA), bearer(ROOT), AS_ADMIN, {}])
+@pytest.mark.parametrize(("method", "action"), ROUTES)
+def test_by_default_nobody_changes_anything(
+    reading_server: Server, site: Site, method: str, action: str, headers: dict[str, str]
+) -> None:
+    rows = site.query("SELECT * FROM plugin ORDER BY id")
+    answer = ask(reading_server, method, url("Review", action, ADA), headers=headers)
+    assert (answer.status, answer.code) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == ("GET, HEAD, OPTIONS" if action else "")
+    assert site.query("SELECT * FROM plugin ORDER BY id") == rows
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST", "DELETE"])
+def test_a_plugin_that_nobody_changes_has_no_methods(reading_server: Server, method: str) -> None:
+    answer = ask(reading_server, method, url("Review", ""))
+    assert (answer.status, answer.headers["allow"]) == (405, "")
+    manifest = ask(reading_server, "POST", MANIFEST)
+    assert (manifest.status, manifest.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_only_administrators_change_what_users_have(site: Site) -> None:
+    environment = {**site.environment, **ENVIRONMENT, "GATEWAY__ACCESS__CHANGES": "admins"}
+    path = url("Review", "update", ADA)
+    with serving(environment) as server:
+        answer = ask(server, "PUT", path)
+        assert (answer.status, answer.code) == (403, "admin_required")
+        assert ask(server, "PUT", url("Review", "update")).status == 403
+        assert ask(server, "PUT", path, headers=bearer(ROOT)).json["data"]["version"] == "1.0.1"
+        assert ask(server, "PUT", path, headers=AS_ADMIN).json["data"]["changed"] is False
+        assert server.get("/-/ready").json["changes"] == "admins"

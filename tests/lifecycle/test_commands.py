@@ -25,11 +25,26 @@ def site(empty_site: Site) -> Site:
     return empty_site
 
 
+NOTE = "note: an application owns this database; this changed its rows\n"
+
+
 def said(site: Site, *arguments: str) -> str:
-    """What a command that succeeded said, and nothing on the error output."""
+    """What a command that succeeded said, and nothing on the error output but the note."""
     result = run(site.environment, *arguments)
-    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    assert result.exit_code == 0, result.output
+    assert result.stderr in ("", NOTE)
     return result.stdout
+
+
+def test_a_command_says_that_it_changed_rows_of_an_application(site: Site) -> None:
+    assert run(site.environment, "install", "Review", *USER).stderr == NOTE
+    assert run(site.environment, "install", "Review", *USER).stderr == ""  # nothing to do
+
+
+def test_tables_of_a_new_site_are_no_applications(site: Site, tmp_path: Path) -> None:
+    own = {**site.environment, "GATEWAY__DATABASE__URL": f"sqlite:///{tmp_path / 'own.db'}"}
+    assert run(own, "init", str(tmp_path)).exit_code == 0
+    assert run(own, "install", "Review", *USER).stderr == ""
 
 
 def test_each_command_says_what_it_did(site: Site) -> None:

@@ -321,7 +321,7 @@ def test_a_healthy_gateway_is_alive_and_ready(quick: tuple[Site, Server]) -> Non
     _, server = quick
     for url, body in (
         ("/-/live", {"status": "alive"}),
-        ("/-/ready", {"status": "ready", "reasons": []}),
+        ("/-/ready", {"status": "ready", "reasons": [], "changes": "off"}),
     ):
         answer = server.get(url)
         assert (answer.status, answer.json) == (200, body)

@@ -11,6 +11,8 @@ from typing import Any
 import jwt
 
 SECRET = "a-secret-of-the-application-that-is-long-enough"
+USERS_CHANGE = {"GATEWAY__ACCESS__CHANGES": "users"}
+"""The setting by which users change over HTTP what they have."""
 
 ADA = "a" * 32
 BEN = "b" * 32
