@@ -19,8 +19,9 @@ from gateway.cli import main
 from gateway.errors import RequestError
 from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_types
 from gateway.upkeep.findings import KINDS, Severity
-from tests.support.asgi import ENTRY, Client, body
+from tests.support.asgi import Client, body
 from tests.support.site import SECRET, populated
+from tests.support.urls import ENTRY_URL
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -358,6 +359,6 @@ def test_the_application_in_the_readme_serves_itself_and_the_gateway(
         client = Client(app)
         async with app.router.lifespan_context(app):
             assert body(await client.request("/")) == b"the application"
-            assert b"Review 1.0.0" in body(await client.request(ENTRY))
+            assert b"Review 1.0.0" in body(await client.request(ENTRY_URL))
 
     anyio.run(ask)

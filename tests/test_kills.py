@@ -25,10 +25,10 @@ from gateway.lifecycle.installing import Lifecycle
 from gateway.lifecycle.publishing import publish
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
-from tests.support import lives
+from tests.support import accounts
 from tests.support.killing import count_steps, kill_at, spread
-from tests.support.news import UNWATCHED
 from tests.support.server import serving
+from tests.support.settings import UNWATCHED
 from tests.support.site import ADA, BEN, Site, bearer, contents
 from tests.support.urls import own
 
@@ -143,16 +143,16 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A site where each command has something to do."""
     site = Site(tmp_path_factory.mktemp("template") / "site")
     for version, names in (("1.0.0", "AB"), ("1.0.1", "BC"), ("1.0.2", "CD")):
-        modules = [lives.module(name, of=version) for name in names]
-        lives.publish(site, version, modules=modules)
-    lives.publish(site, "1.0.0", slug="Eyes", modules=[lives.module("Eye")])
-    lives.publish(site, "0.9.0", slug="Eyes")
-    life = lives.Life(site)
-    life.install("1.0.0")
-    life.configure("A", {"of": "the user"})
-    life.update("1.0.1")
-    life.configure("B", {"of": "the user, later"})
-    ben = lives.Life(site, BEN)
+        modules = [accounts.module(name, of=version) for name in names]
+        accounts.publish(site, version, modules=modules)
+    accounts.publish(site, "1.0.0", slug="Eyes", modules=[accounts.module("Eye")])
+    accounts.publish(site, "0.9.0", slug="Eyes")
+    account = accounts.Account(site)
+    account.install("1.0.0")
+    account.configure("A", {"of": "the user"})
+    account.update("1.0.1")
+    account.configure("B", {"of": "the user, later"})
+    ben = accounts.Account(site, BEN)
     ben.install("1.0.2")
     source = site.folder / "source"
     (source / "dist").mkdir(parents=True)

@@ -25,13 +25,13 @@ from starlette.types import Message
 from gateway import Gateway, create_app, load_settings
 from gateway.changes import ANYTHING
 from gateway.names import UserId
-from tests.support.asgi import ENTRY, HANGS_AFTER_S, Client, Headers, fields, status, with_gateway
+from tests.support.asgi import HANGS_AFTER_S, Client, Headers, fields, status, with_gateway
 from tests.support.leaping import LEAP_S, leaping
-from tests.support.news import AN_HOUR
 from tests.support.server import Server, serving
+from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, Site, bearer, populated, token
 from tests.support.sources import Queries, WatchedFiles
-from tests.support.urls import MANIFEST, own, public
+from tests.support.urls import ENTRY_URL, MANIFEST, own, public
 from tests.support.waiting import eventually, for_a_while, until, until_answer
 
 pytestmark = pytest.mark.slow
@@ -245,7 +245,9 @@ def test_new_users_do_not_pile_up_before_a_source_that_does_not_answer(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         async def ask_all(users: range) -> list[list[Message]]:
-            asking = [client.request(ENTRY, None, extra=credential(f"{it:032x}")) for it in users]
+            asking = [
+                client.request(ENTRY_URL, None, extra=credential(f"{it:032x}")) for it in users
+            ]
             return await asyncio.gather(*asking)
 
         database = Queries(monkeypatch, gateway)
@@ -315,7 +317,7 @@ def test_a_disk_that_fails_is_noticed_by_those_alone_who_were_never_here(
     site: Site, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         real_open, real_stat = os.open, Path.stat
 
         def failing_open(path: Any, *arguments: Any, **options: Any) -> int:
@@ -332,13 +334,13 @@ def test_a_disk_that_fails_is_noticed_by_those_alone_who_were_never_here(
             patch.setattr(os, "open", failing_open)
             patch.setattr(Path, "stat", failing_stat)
             for _ in range(10):
-                assert status(await client.request(ENTRY)) == 200
+                assert status(await client.request(ENTRY_URL)) == 200
                 await asyncio.sleep(0.05)  # several lifetimes
-            cold = await client.request(ENTRY, BEN)
+            cold = await client.request(ENTRY_URL, BEN)
             assert (status(cold), fields(cold)[b"retry-after"]) == (503, b"1")
             ready = await client.request("/-/ready", None)
             assert status(ready) == 503
-        await until_answer(lambda: client.request(ENTRY, BEN), lambda it: status(it) == 200)
+        await until_answer(lambda: client.request(ENTRY_URL, BEN), lambda it: status(it) == 200)
         assert status(await client.request("/-/ready", None)) == 200
 
     with_gateway(site, scenario, **SETTINGS)
@@ -357,14 +359,14 @@ def test_folders_that_may_not_be_read_are_an_outage_too() -> None:
 
 def _folders_become_unreadable(site: Site) -> Callable[[Gateway, Client], Awaitable[None]]:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         with _without_privileges():
             os.chmod(site.plugins, 0)  # noqa: PTH101
             try:
                 for _ in range(10):
-                    assert status(await client.request(ENTRY)) == 200
+                    assert status(await client.request(ENTRY_URL)) == 200
                     await asyncio.sleep(0.05)  # several lifetimes
-                assert status(await client.request(ENTRY, BEN)) == 503
+                assert status(await client.request(ENTRY_URL, BEN)) == 503
                 assert status(await client.request("/-/ready", None)) == 503
             finally:
                 os.chmod(site.plugins, 0o755)  # noqa: PTH101
@@ -400,15 +402,15 @@ def test_a_slow_database_delays_only_those_who_were_never_here(
             return entry is not None and time.monotonic() > entry.fresh_until
 
         database = Queries(monkeypatch, gateway)
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         database.may_run.clear()
         while not is_out_of_date():
-            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(ENTRY_URL)) == 200
             await asyncio.sleep(0.005)
         assert database.count == 2
-        cold = asyncio.create_task(client.request(ENTRY, BEN))
+        cold = asyncio.create_task(client.request(ENTRY_URL, BEN))
         for _ in range(20):
-            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(ENTRY_URL)) == 200
         assert not cold.done()
         database.may_run.set()
         assert status(await cold) == 200
@@ -427,12 +429,12 @@ def test_the_known_do_not_wait_for_a_source_that_does_not_answer(
     """What they may have is known: whoever asks the source again, it is not at their expense."""
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         longest_s = 0.0
         with site.locked():
             for _ in for_a_while(3.0):
                 started = time.monotonic()
-                assert status(await client.request(ENTRY)) == 200
+                assert status(await client.request(ENTRY_URL)) == 200
                 longest_s = max(longest_s, time.monotonic() - started)
                 await asyncio.sleep(0.005)
         assert longest_s < 2.5, f"one waited for {longest_s:.2f} s"
@@ -467,7 +469,7 @@ def test_an_outage_with_many_known_users_asks_the_source_once_in_a_pause(
     async def scenario(gateway: Gateway, client: Client) -> None:
         async def all_statuses() -> set[int]:
             answers = await asyncio.gather(
-                *(client.request(ENTRY, None, extra=headers[user]) for user in users)
+                *(client.request(ENTRY_URL, None, extra=headers[user]) for user in users)
             )
             return {status(answer) for answer in answers}
 
@@ -500,7 +502,7 @@ def test_ten_thousand_requests_over_http_for_a_cold_user_are_one_query_and_one_f
     """
     connections, each = 500, 20  # pipelined: a process may not have 10,000 descriptors
     request = (
-        f"GET {ENTRY} HTTP/1.1\r\nHost: gateway\r\nAccept-Encoding: identity\r\n"
+        f"GET {ENTRY_URL} HTTP/1.1\r\nHost: gateway\r\nAccept-Encoding: identity\r\n"
         f"Authorization: Bearer {token(ADA)}\r\n"
     ).encode()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

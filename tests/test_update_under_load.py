@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.accounts import Account, forget_use
 from tests.support.commands import run
-from tests.support.lives import Life, forget_use
 from tests.support.server import Server, serving
 from tests.support.site import USERS_CHANGE, Site, bearer
 from tests.support.urls import MANIFEST, own, public
@@ -113,14 +113,14 @@ def test_after_the_collection_of_a_version_its_pins_are_gone_and_the_others_are_
 ) -> None:
     pins = {}
     for version in VERSIONS:
-        Life(site, USERS[0]).update(version)
+        Account(site, USERS[0]).update(version)
         row = eventually(
             lambda: server.get(MANIFEST, bearer(USERS[0])).json["Review"],
             lambda row, version=version: row["version"] == version,  # type: ignore[misc]
         )
         pins[version] = row["bundlelocation"]
     for user in USERS[1:]:
-        Life(site, user).update()
+        Account(site, user).update()
     asked = [user for user in USERS for _ in range(4)]
     eventually(
         lambda: {server.get(MANIFEST, bearer(user)).json["Review"]["version"] for user in asked},

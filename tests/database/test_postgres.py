@@ -22,14 +22,14 @@ from gateway.freshness.postgres import PostgresSource, _Heart
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.settings import load_settings
-from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.asgi import Client, body, status, with_gateway
 from tests.support.commands import line_of, run
 from tests.support.following import follow
-from tests.support.news import AN_HOUR, version_for
 from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Server, server_of, serving
+from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populate
-from tests.support.urls import API, MANIFEST, own, public
+from tests.support.urls import API, ENTRY_URL, MANIFEST, own, public, version_for
 from tests.support.waiting import eventually, for_a_while, until, until_answer
 
 pytestmark = pytest.mark.slow
@@ -308,7 +308,7 @@ def test_the_manifest_hears_of_names_and_modules(site: PostgresSite, server: Ser
 def test_a_change_of_one_user_asks_for_nobody_elses_rows(site: PostgresSite) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         for user in (ADA, BEN):
-            assert status(await client.request(ENTRY, user)) == 200
+            assert status(await client.request(ENTRY_URL, user)) == 200
         records, applied = gateway.core.lookups.records, gateway.core.invalidation.applied
         ben = records.peek(BEN)  # type: ignore[arg-type]
         change = "UPDATE plugin SET icon = 'x' WHERE user_id = ?"
@@ -334,7 +334,7 @@ def test_several_sites_in_one_database_server_hear_only_of_themselves(
             return entry is not None and gateway.core.lookups.records.is_fresh(entry)
 
         for user in (ADA, BEN):
-            assert status(await client.request(ENTRY, user)) == 200
+            assert status(await client.request(ENTRY_URL, user)) == 200
         change = "UPDATE plugin SET icon = 'x' WHERE user_id = ?"
         await asyncio.to_thread(other.execute, change, ADA)
         await asyncio.to_thread(site.execute, change, BEN)
@@ -352,7 +352,7 @@ def test_a_channel_of_ones_own_is_listened_to(postgres: Postgres, tmp_path: Path
     assert "elsewhere" in install_triggers(site, tmp_path / "init", **channel)
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         await asyncio.to_thread(site.execute, "UPDATE plugin SET version = '1.0.1'")
         await _until_entry_holds(client, b"1.0.1")
 
@@ -363,7 +363,7 @@ def test_without_triggers_the_lifetimes_hold(postgres: Postgres, tmp_path: Path)
     site = new_site(postgres, tmp_path / "site")
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         await asyncio.to_thread(site.execute, "UPDATE plugin SET version = '1.0.1'")
         await _until_entry_holds(client, b"1.0.1")
 
@@ -371,7 +371,7 @@ def test_without_triggers_the_lifetimes_hold(postgres: Postgres, tmp_path: Path)
 
 
 async def _until_entry_holds(client: Client, content: bytes) -> None:
-    await until_answer(lambda: client.request(ENTRY), lambda answer: content in body(answer))
+    await until_answer(lambda: client.request(ENTRY_URL), lambda answer: content in body(answer))
 
 
 # The listener and its end

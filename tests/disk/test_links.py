@@ -15,8 +15,8 @@ from gateway.errors import AssetNotFound, PublishingError, StorageError, Version
 from gateway.freshness.change_log import ChangeLog
 from gateway.lifecycle.publishing import publish
 from gateway.names import AssetPath, Slug, UserId, Version
+from tests.support.accounts import Account
 from tests.support.commands import run
-from tests.support.lives import Life
 from tests.support.server import Server, server_of, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import ENTRY, MANIFEST, own, public
@@ -84,12 +84,12 @@ def test_a_linked_folder_is_not_served(server: Server, slug: Slug, version: Vers
 
 
 def test_a_linked_folder_is_not_installed_nor_updated_to(site: Site) -> None:
-    life = Life(site, BEN)
+    account = Account(site, BEN)
     with pytest.raises(VersionNotPublished):
-        life.install("1.0.0", "Linked")
+        account.install("1.0.0", "Linked")
     with pytest.raises(VersionNotPublished):
-        life.update("9.0.0")
-    assert life.update().version == "1.0.1"  # the newest
+        account.update("9.0.0")
+    assert account.update().version == "1.0.1"  # the newest
 
 
 @each_link

@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import chromium
 from tests.support.commands import line_of, run
-from tests.support.news import QUIET
 from tests.support.server import Server, run_cli, serving
+from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually

@@ -12,11 +12,11 @@ from starlette.types import Message
 from gateway import Gateway
 from gateway.changes import ANYTHING, Change
 from gateway.names import UserId
-from tests.support.asgi import ENTRY, Client, Headers, body, fields, status, with_gateway
-from tests.support.news import QUIET
+from tests.support.asgi import Client, Headers, body, fields, status, with_gateway
 from tests.support.server import serving
+from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, token
-from tests.support.urls import MANIFEST, own, public
+from tests.support.urls import ENTRY_URL, MANIFEST, own, public
 from tests.support.waiting import until_answer
 
 pytestmark = pytest.mark.slow
@@ -121,7 +121,9 @@ def in_process(
 # When they are there
 
 
-@pytest.mark.parametrize("path", [ENTRY, MANIFEST, "/-/live", "/-/ready", "/nothing", own("No")])
+@pytest.mark.parametrize(
+    "path", [ENTRY_URL, MANIFEST, "/-/live", "/-/ready", "/nothing", own("No")]
+)
 def test_they_are_absent_unless_they_are_asked_for(site: Site, path: str) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         for _ in range(2):
@@ -133,11 +135,11 @@ def test_they_are_absent_unless_they_are_asked_for(site: Site, path: str) -> Non
 @pytest.mark.parametrize(
     ("path", "expected", "extra"),
     [
-        (ENTRY, 200, []),
-        (ENTRY, 304, [(b"if-none-match", b"*")]),
-        (ENTRY, 206, [(b"range", b"bytes=0-0")]),
-        (ENTRY, 416, [(b"range", b"bytes=999999-")]),
-        (ENTRY, 412, [(b"if-match", b'"other"')]),
+        (ENTRY_URL, 200, []),
+        (ENTRY_URL, 304, [(b"if-none-match", b"*")]),
+        (ENTRY_URL, 206, [(b"range", b"bytes=0-0")]),
+        (ENTRY_URL, 416, [(b"range", b"bytes=999999-")]),
+        (ENTRY_URL, 412, [(b"if-match", b'"other"')]),
         (MANIFEST, 200, []),
         (own("Review", "dist/none.js"), 404, []),
         (own("Nothing"), 404, []),
@@ -159,7 +161,9 @@ def test_they_are_on_every_answer_that_rests_on_a_cache(
     in_process(site, scenario)
 
 
-@pytest.mark.parametrize(("user", "path"), [(None, ENTRY), (None, "/-/live"), (ADA, "/nothing")])
+@pytest.mark.parametrize(
+    ("user", "path"), [(None, ENTRY_URL), (None, "/-/live"), (ADA, "/nothing")]
+)
 def test_an_answer_that_rests_on_no_cache_names_none(
     site: Site, user: str | None, path: str
 ) -> None:
@@ -186,7 +190,7 @@ def test_each_field_is_there_once_over_real_http(site: Site) -> None:
 
 def test_each_layer_misses_at_first_and_hits_then(site: Site) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        first, second = await client.request(ENTRY), await client.request(ENTRY)
+        first, second = await client.request(ENTRY_URL), await client.request(ENTRY_URL)
         expected = {"versions", "installations", "assets"}
         assert layers(first) == dict.fromkeys(expected, "miss")
         assert layers(second) == dict.fromkeys(expected, "hit")
@@ -201,7 +205,7 @@ def test_each_layer_misses_at_first_and_hits_then(site: Site) -> None:
 
 def test_of_requests_that_wait_for_one_load_all_but_one_are_collapsed(site: Site) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(5)))
+        answers = await asyncio.gather(*(client.request(ENTRY_URL) for _ in range(5)))
         for layer in ("versions", "installations", "assets"):
             found = [it for answer in answers for it in members(answer) if it.name == layer]
             began = [
@@ -220,12 +224,12 @@ def test_a_no_that_is_too_old_to_be_believed_was_asked_for_by_the_request(site: 
     """A "no" is never older than negative_ttl, though the user's other rows are fresh."""
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         await asyncio.sleep(0.02)
         missing = await client.request(own("Missing"))
         assert status(missing) == 404
         assert layers(missing) == {"versions": "request", "installations": "request"}
-        assert set(layers(await client.request(ENTRY)).values()) == {"hit"}
+        assert set(layers(await client.request(ENTRY_URL)).values()) == {"hit"}
 
     settings = {
         f"GATEWAY__CACHE__{cache}__NEGATIVE_TTL": "0.01" for cache in ("INSTALLATIONS", "VERSIONS")
@@ -247,10 +251,10 @@ def test_a_pinned_url_rests_on_the_builds_too(site: Site) -> None:
 
 def test_one_users_hit_is_another_users_miss(site: Site) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY, ADA)
-        ben = layers(await client.request(ENTRY, BEN))
+        await client.request(ENTRY_URL, ADA)
+        ben = layers(await client.request(ENTRY_URL, BEN))
         assert (ben["versions"], ben["installations"]) == ("miss", "miss")
-        assert layers(await client.request(ENTRY, ADA))["versions"] == "hit"
+        assert layers(await client.request(ENTRY_URL, ADA))["versions"] == "hit"
 
     in_process(site, scenario)
 
@@ -258,9 +262,9 @@ def test_one_users_hit_is_another_users_miss(site: Site) -> None:
 def test_what_was_forgotten_is_a_miss_and_what_was_expired_is_stale(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         for change in (Change(user=UserId(ADA)), ANYTHING):
-            await client.request(ENTRY)
+            await client.request(ENTRY_URL)
             gateway.core.invalidation.apply(change)
-            found = layers(await client.request(ENTRY))
+            found = layers(await client.request(ENTRY_URL))
             expected = "stale" if change == ANYTHING else "miss"
             assert (found["versions"], found["installations"]) == (expected, expected)
             assert found["assets"] == "hit"
@@ -272,11 +276,11 @@ def test_a_known_no_is_told_from_a_yes(site: Site) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         extra = [(b"authorization", f"Bearer {token(NOBODY)}".encode())]
         for outcome in ("miss", "hit"):
-            answer = await client.request(ENTRY, None, extra=extra)
+            answer = await client.request(ENTRY_URL, None, extra=extra)
             found = {member.name: member for member in members(answer)}
             assert found["installations"].outcome == outcome
             assert found["installations"].parameters["detail"] == "negative"
-        yes = members(await client.request(ENTRY))
+        yes = members(await client.request(ENTRY_URL))
         assert not [member for member in yes if "detail" in member.parameters]
 
     in_process(site, scenario, GATEWAY__CACHE__INSTALLATIONS__NEGATIVE_TTL="60")
@@ -290,13 +294,13 @@ def test_ttl_counts_down_and_is_negative_for_what_stands_in(site: Site) -> None:
             (found,) = (it.parameters["ttl"] for it in members(answer) if it.name == "versions")
             return int(str(found))
 
-        first = await client.request(ENTRY)
+        first = await client.request(ENTRY_URL)
         assert 0 <= ttl(first) <= 2
         away = site.database.rename(site.folder / "away.db")
         seen: set[tuple[str, str]] = set()
 
         async def look() -> set[tuple[str, str]]:
-            answer = await client.request(ENTRY)
+            answer = await client.request(ENTRY_URL)
             assert status(answer) == 200
             (versions,) = (it for it in members(answer) if it.name == "versions")
             assert "stored" not in versions.parameters
@@ -315,7 +319,7 @@ def test_ttl_counts_down_and_is_negative_for_what_stands_in(site: Site) -> None:
 
 def test_they_name_no_user_and_no_path(site: Site) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        answer = await client.request(ENTRY)
+        answer = await client.request(ENTRY_URL)
         text = b" ".join(fields(answer)[name] for name in NAMES).decode()
         assert ADA not in text
         assert "Review" not in text
@@ -330,15 +334,15 @@ def test_they_name_no_user_and_no_path(site: Site) -> None:
 def test_no_answer_that_tells_how_it_was_decided_takes_the_hot_path(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         for _ in range(3):
-            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(ENTRY_URL)) == 200
             assert status(await client.request(MANIFEST)) == 200
         assert gateway.front.answered_at_once == {}
-        assert set(layers(await client.request(ENTRY)).values()) == {"hit"}
+        assert set(layers(await client.request(ENTRY_URL)).values()) == {"hit"}
 
     in_process(site, scenario)
 
 
-@pytest.mark.parametrize("path", [ENTRY, MANIFEST, own("Nothing"), public("Eyes")])
+@pytest.mark.parametrize("path", [ENTRY_URL, MANIFEST, own("Nothing"), public("Eyes")])
 def test_all_else_of_the_answer_is_as_without_them(site: Site, path: str) -> None:
     answers = []
 
@@ -357,9 +361,9 @@ def test_a_304_refreshes_what_a_client_keeps_with_fields_of_its_own(site: Site) 
     """RFC 9111 §3.2: a client takes over the fields of a 304; they are those of this request."""
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        first = await client.request(ENTRY)
+        first = await client.request(ENTRY_URL)
         extra = [(b"if-none-match", fields(first)[b"etag"])]
-        second = await client.request(ENTRY, extra=extra)
+        second = await client.request(ENTRY_URL, extra=extra)
         assert status(second) == 304
         assert set(layers(second).values()) == {"hit"}
 

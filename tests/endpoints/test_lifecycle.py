@@ -13,9 +13,9 @@ import pytest
 
 from gateway.disk.storage import PluginStorage
 from gateway.names import UserId
-from tests.support.lives import Life, module, publish
-from tests.support.news import AN_HOUR
+from tests.support.accounts import Account, module, publish
 from tests.support.server import Answer, Server, server_of, serving
+from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, CLEO, NOBODY, USERS_CHANGE, Site, bearer, token
 from tests.support.urls import API, MANIFEST, own
 from tests.support.waiting import eventually
@@ -89,19 +89,19 @@ def test_users_change_what_they_have(server: Server, site: Site) -> None:
         assert (data["plugin_slug"], data["user_id"]) == ("Review", ADA)
         return data
 
-    life = Life(site)
+    account = Account(site)
     assert done("PUT", "update")["version"] == "1.0.1"
     assert done("PUT", "update")["changed"] is False
     assert done("POST", "rollback")["previous_version"] == "1.0.1"
     assert done("PATCH", "", {"enabled": False})["enabled"] is False
-    assert not life.row()["enabled"]
+    assert not account.row()["enabled"]
     assert done("PATCH", "", {"enabled": True})["enabled"] is True
     gone = done("DELETE", "uninstall")
     assert (gone["version"], gone["previous_version"], gone["enabled"]) == (None, "1.0.0", None)
     new = done("POST", "install", {"version": "1.0.0", "source_url": "https://example.org/x"})
     assert (new["version"], new["plugin_id"]) == ("1.0.0", f"{ADA}_Review")
-    assert life.metadata()["source_url"] == "https://example.org/x"
-    assert list(life.modules()) == ["Board"]
+    assert account.metadata()["source_url"] == "https://example.org/x"
+    assert list(account.modules()) == ["Board"]
 
 
 def test_a_database_id_names_the_same_plugin(server: Server, site: Site) -> None:
@@ -111,7 +111,7 @@ def test_a_database_id_names_the_same_plugin(server: Server, site: Site) -> None
     assert ask(server, "POST", url(plugin, "rollback")).json["data"]["version"] == "1.0.0"
     assert ask(server, "PATCH", url(plugin, ""), {"enabled": False}).status == 200
     assert ask(server, "DELETE", url(plugin, "uninstall")).status == 200
-    assert Life(site).plugins() == {}
+    assert Account(site).plugins() == {}
 
 
 def test_what_cannot_be_is_told_with_its_code(server: Server) -> None:
@@ -136,7 +136,7 @@ def test_what_cannot_be_is_told_with_its_code(server: Server) -> None:
 def test_nobody_changes_what_another_has(
     server: Server, site: Site, method: str, action: str
 ) -> None:
-    before = Life(site, BEN).everything()
+    before = Account(site, BEN).everything()
     body = BODIES.get(action, b"")
     refused = ask(server, method, url("Review", action, BEN), body)
     assert (refused.status, refused.code) == (403, "admin_required")
@@ -148,7 +148,7 @@ def test_nobody_changes_what_another_has(
     anonymous = ask(server, method, url("Review", action), body, {})
     assert (anonymous.status, anonymous.code) == (401, "not_authenticated")
     assert "www-authenticate" in anonymous.headers
-    assert Life(site, BEN).everything() == before
+    assert Account(site, BEN).everything() == before
 
 
 def test_naming_oneself_is_no_other(server: Server) -> None:
@@ -166,14 +166,14 @@ def test_administrators_change_what_anyone_has(
         answer = ask(server, method, url(name, action, BEN), body, headers)
         assert (answer.status, answer.json["data"]["user_id"]) == (200, BEN)
 
-    ada = Life(site).everything()[2]
+    ada = Account(site).everything()[2]
     done("PUT", "update", {"version": "1.0.0"})
     done("POST", "rollback")
     done("PATCH", "", {"enabled": False})
     done("DELETE", "uninstall")
     done("POST", "install", name="Review")
-    assert Life(site).everything()[2] == ada
-    assert Life(site).row()["version"] == "1.0.0"
+    assert Account(site).everything()[2] == ada
+    assert Account(site).row()["version"] == "1.0.0"
 
 
 def test_the_administrators_token_names_no_user(server: Server) -> None:
@@ -233,10 +233,10 @@ def test_two_users_are_none(server: Server) -> None:
 def test_hostile_names_are_nobodys_plugin(
     server: Server, site: Site, method: str, action: str, plugin: str
 ) -> None:
-    before = Life(site).everything()
+    before = Account(site).everything()
     answer = ask(server, method, url(plugin, action), BODIES.get(action, b""))
     assert answer.status in (400, 404, 405), (answer.status, answer.body)
-    assert Life(site).everything() == before
+    assert Account(site).everything() == before
 
 
 # Bodies
@@ -257,7 +257,7 @@ def test_a_body_that_says_something_else_is_refused(
 ) -> None:
     answer = ask(server, "PUT", url("Review", action), body)
     assert (answer.status, answer.code) == (422, "invalid_request"), answer.body
-    assert Life(site).row()["version"] == "1.0.0"
+    assert Account(site).row()["version"] == "1.0.0"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_body_of_17_kib_is_too_large_however_it_is_sent(server: Server, site: 
     assert (answer.status, answer.code) == (413, "content_too_large")
     chunks = b"".join(b"%x\r\n%s\r\n" % (1024, b" " * 1024) for _ in range(17))
     assert b" 413 " in server.raw(chunked(chunks)).split(b"\r\n")[0]
-    assert Life(site).row()["version"] == "1.0.0"
+    assert Account(site).row()["version"] == "1.0.0"
     almost = json.dumps({"version": "1.0.1"}).encode().ljust(16 * 1024)
     assert ask(server, "PUT", url("Review", "update"), almost).status == 200
 
@@ -306,7 +306,7 @@ def test_a_slow_body_holds_nobody_else(server: Server, site: Site) -> None:
         assert ask(server, "PATCH", url("Review", ""), {"enabled": False}).status == 200
         slow.sendall(b'10\r\nversion":"1.0.1"\r\n1\r\n}\r\n0\r\n\r\n')
         assert b" 200 " in slow.recv(65536).split(b"\r\n")[0]
-    assert Life(site).row()["version"] == "1.0.1"
+    assert Account(site).row()["version"] == "1.0.1"
 
 
 # Origins
@@ -321,11 +321,11 @@ def test_a_slow_body_holds_nobody_else(server: Server, site: Site) -> None:
 def test_pages_of_other_origins_change_nothing(
     server: Server, site: Site, method: str, action: str, origin: str
 ) -> None:
-    before = Life(site).everything()
+    before = Account(site).everything()
     headers = {**bearer(ADA), "Origin": origin}
     answer = ask(server, method, url("Review", action), BODIES.get(action, b""), headers)
     assert (answer.status, answer.code) == (403, "origin_not_allowed")
-    assert Life(site).everything() == before
+    assert Account(site).everything() == before
 
 
 def test_pages_of_listed_origins_and_our_own_may(server: Server) -> None:

@@ -10,9 +10,10 @@ import uvloop
 from gateway import Gateway, create_app, freshness, load_settings
 from gateway.changes import ANYTHING, Change
 from gateway.freshness import FreshnessSource, Ready, Tell, following, next_turn
-from tests.support.asgi import ENTRY, Client, status, with_gateway
+from tests.support.asgi import Client, status, with_gateway
 from tests.support.postgres import Postgres, PostgresSite
 from tests.support.site import Site
+from tests.support.urls import ENTRY_URL
 
 DEADLINE_S = 10.0
 LATE_S = 0.05
@@ -113,7 +114,7 @@ def test_a_gateway_that_runs_expires_nothing_on_account_of_its_start(site: Site)
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         at_the_start = gateway.core.invalidation.applied
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         assert gateway.core.invalidation.applied == at_the_start == 1
 
     with_gateway(site, scenario)

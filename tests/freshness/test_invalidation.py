@@ -13,10 +13,10 @@ from gateway import Gateway
 from gateway.caching.ttl_cache import TTLCache
 from gateway.changes import ANYTHING, Change
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
-from tests.support.asgi import ENTRY, Client, body, status, with_gateway
-from tests.support.news import QUIET
+from tests.support.asgi import Client, body, status, with_gateway
+from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, Site, populated
-from tests.support.urls import API, MANIFEST, public
+from tests.support.urls import API, ENTRY_URL, MANIFEST, public
 
 REVIEW, V1, V2 = Slug("Review"), Version("1.0.0"), Version("1.0.1")
 OWN_ID = "a-row-with-an-id-of-its-own"
@@ -128,8 +128,8 @@ async def warmed(client: Client) -> None:
         manifest = orjson.loads(body(await client.request(MANIFEST, user)))
         pins[user] = f"{API}/plugins/Review/{manifest['Review']['bundlelocation']}"
     questions: list[tuple[str, str | None]] = [
-        (ENTRY, ADA),
-        (ENTRY, BEN),
+        (ENTRY_URL, ADA),
+        (ENTRY_URL, BEN),
         (pins[ADA], ADA),
         (public("Eyes"), None),
         (public(OWN_ID), None),
@@ -291,21 +291,21 @@ def test_only_a_hard_change_forgets_what_stands_in_while_the_source_fails(
     site: Site, hard: bool, expected: int
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         with site.locked():
             _gateway.core.invalidation.apply(Change(user=UserId(ADA), hard=hard))
-            assert status(await client.request(ENTRY)) == expected
+            assert status(await client.request(ENTRY_URL)) == expected
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DATABASE__QUERY_TIMEOUT="0.1")
 
 
 def test_what_is_announced_here_is_applied_here_before_anything_is_awaited(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         loads = gateway.core.lookups.records.counters.loads
         gateway.core.announcer.announce(Change(user=UserId(ADA)))
         assert gateway.core.lookups.records.peek(UserId(ADA)) is None
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         assert gateway.core.lookups.records.counters.loads == loads + 1
 
     with_gateway(site, scenario, **QUIET)

@@ -27,10 +27,10 @@ from gateway.names import Slug, UserId, Version
 from tests.conftest import require_program
 from tests.support.commands import run
 from tests.support.load import Client, under_load
-from tests.support.news import AN_HOUR
 from tests.support.nginx import free_port, nginx_before
 from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Answer, Server, serving
+from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, bearer, populate
 from tests.support.urls import MANIFEST, own, pin_of
 from tests.support.waiting import eventually

@@ -27,13 +27,13 @@ from gateway.freshness.sqlite import SqliteSource, _Counter
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.settings import load_settings
-from tests.support.asgi import ENTRY, Client, body, status, with_gateway
+from tests.support.asgi import Client, body, status, with_gateway
 from tests.support.following import follow
-from tests.support.news import AN_HOUR, version_for
 from tests.support.server import Server, server_of, serving
+from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.sources import Queries
-from tests.support.urls import MANIFEST, public
+from tests.support.urls import ENTRY_URL, MANIFEST, public, version_for
 from tests.support.waiting import DEADLINE_S, eventually, until
 from tests.support.workers import children
 
@@ -254,7 +254,7 @@ def in_process(
 
     async def prepared(gateway: Gateway, client: Client) -> None:
         await looks.two_more()
-        for path in (ENTRY, ENTRY, MANIFEST, MANIFEST):
+        for path in (ENTRY_URL, ENTRY_URL, MANIFEST, MANIFEST):
             assert status(await client.request(path)) == 200
         await scenario(gateway, client, looks)
 
@@ -276,7 +276,7 @@ def test_a_busy_table_that_is_not_ours_makes_nothing_be_waited_for(
         for number in range(5):
             await asyncio.to_thread(login, site, f"a{number}@example.org")
             await looks.two_more()
-            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(ENTRY_URL)) == 200
         assert looks.contents >= 5  # it did look
         now = {name: cache.counters.loads for name, cache in gateway.core.lookups.caches.items()}
         assert now == loads
@@ -294,10 +294,10 @@ def test_where_the_table_is_too_large_to_look_at_any_commit_is_asked_about(
         loads = gateway.core.lookups.records.counters.loads
         await asyncio.to_thread(commit, site, "1.0.1")
         await looks.two_more()
-        assert b"1.0.1" in body(await client.request(ENTRY))
+        assert b"1.0.1" in body(await client.request(ENTRY_URL))
         await asyncio.to_thread(commit, site, "1.0.0")
         await looks.two_more()
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         assert gateway.core.lookups.records.counters.loads == loads + 2
 
     in_process(site, monkeypatch, scenario)
@@ -307,7 +307,7 @@ def test_polling_may_be_turned_off(site: Site, monkeypatch: pytest.MonkeyPatch) 
     looks = Looks(monkeypatch)
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
 
     with_gateway(site, scenario, GATEWAY__FRESHNESS__SQLITE_POLL="0")
     assert looks.versions == 0
@@ -364,8 +364,8 @@ def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: GatesScen
         try:
             await scenario(gateway, client, gates)
             await gates.two_looks()
-            assert b"1.0.0" in body(await client.request(ENTRY))
-            assert b"1.0.0" in body(await client.request(ENTRY))
+            assert b"1.0.0" in body(await client.request(ENTRY_URL))
+            assert b"1.0.0" in body(await client.request(ENTRY_URL))
         finally:
             commit(site, "1.0.0")
 
@@ -379,7 +379,7 @@ def test_what_was_read_and_landed_before_it_was_taken_back_is_read_again(
     async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
         await gates.no_look()
         commit(site, "1.0.1")
-        assert b"1.0.1" in body(await client.request(ENTRY))
+        assert b"1.0.1" in body(await client.request(ENTRY_URL))
         commit(site, "1.0.0")
 
     taking_back(monkeypatch, site, scenario)
@@ -392,7 +392,7 @@ def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
 
     async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
         gates.queries.may_run.clear()
-        asking = asyncio.create_task(client.request(ENTRY))
+        asking = asyncio.create_task(client.request(ENTRY_URL))
         await until(lambda: gates.queries.count)
         await gates.two_looks()
         await gates.no_look()
@@ -411,7 +411,7 @@ def test_what_was_read_before_it_was_taken_back_and_landed_after_the_look_is_not
         await gates.no_look()
         commit(site, "1.0.1")
         gates.queries.may_return.clear()
-        asking = asyncio.create_task(client.request(ENTRY))
+        asking = asyncio.create_task(client.request(ENTRY_URL))
         await gates.queries.until_answered(1)
         commit(site, "1.0.0")
         await gates.two_looks()
@@ -430,7 +430,7 @@ def test_what_was_read_while_a_look_found_nothing_is_read_again(
         gates.counters_go_on.clear()
         await gates.until("looked")
         commit(site, "1.0.1")
-        assert b"1.0.1" in body(await client.request(ENTRY))
+        assert b"1.0.1" in body(await client.request(ENTRY_URL))
         gates.looks_go_on.clear()
         gates.counters_go_on.set()
         await gates.until("looking")
@@ -445,10 +445,10 @@ def test_what_was_read_between_two_looks_and_is_right_is_not_read_again(
     async def scenario(gateway: Gateway, client: Client, gates: Gates) -> None:
         await gates.no_look()
         login(site, "somebody@example.org")
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         loads = gateway.core.lookups.records.counters.loads
         await gates.two_looks()
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         assert gateway.core.lookups.records.counters.loads == loads
 
     taking_back(monkeypatch, site, scenario)
@@ -458,14 +458,14 @@ def test_what_was_read_before_the_last_look_is_not_read_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, gates: Gates) -> None:
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         await gates.two_looks()
         await gates.no_look()
         commit(site, "1.0.1")
         commit(site, "1.0.0")
         await gates.two_looks()
         loads = gateway.core.lookups.records.counters.loads
-        assert b"1.0.0" in body(await client.request(ENTRY))
+        assert b"1.0.0" in body(await client.request(ENTRY_URL))
         assert gateway.core.lookups.records.counters.loads == loads
 
     taking_back(monkeypatch, site, scenario)

@@ -28,12 +28,12 @@ from gateway.names import UserId
 from gateway.serving.file_reader import Installations, UserFile
 from gateway.serving.lookups import Lookups
 from gateway.settings import load_settings
-from tests.support.asgi import ENTRY, Client, status, with_gateway
-from tests.support.news import AN_HOUR
+from tests.support.asgi import Client, status, with_gateway
 from tests.support.server import Server, server_of
+from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
 from tests.support.sources import WatchedFiles
-from tests.support.urls import MANIFEST, own
+from tests.support.urls import ENTRY_URL, MANIFEST, own
 from tests.support.waiting import DEADLINE_S, eventually, until, until_answer
 
 pytestmark = pytest.mark.slow
@@ -205,11 +205,11 @@ def ada(site: Site) -> Iterator[Path]:
 
 def test_a_file_that_is_caught_while_it_is_rewritten_is_no_damage(site: Site, ada: Path) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         for _ in range(5):
             ada.write_bytes(REVIEW_AND_EYES[:9])
             _gateway.core.invalidation.apply(Change(user=UserId(ADA)))
-            asking = asyncio.create_task(client.request(ENTRY))
+            asking = asyncio.create_task(client.request(ENTRY_URL))
             await asyncio.sleep(0.01)  # how long the writer takes
             ada.write_bytes(REVIEW_AND_EYES)
             assert status(await asking) == 200
@@ -222,7 +222,7 @@ def test_a_file_that_is_deleted_twice_is_gone_twice(site: Site, ada: Path) -> No
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         async def asked() -> int:
-            return status(await client.request(ENTRY))
+            return status(await client.request(ENTRY_URL))
 
         for _ in range(5):
             assert await asked() == 200
@@ -250,7 +250,7 @@ def test_users_that_are_not_active_cost_nothing_at_the_start_or_later(tmp_path: 
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         async def asked() -> int:
-            return status(await client.request(ENTRY))
+            return status(await client.request(ENTRY_URL))
 
         # One whole sweep: Ada is read and taken away, and that has been noticed.
         assert await asked() == 200

@@ -13,12 +13,12 @@ from gateway.changes import Change
 from gateway.disk.cache_folder import CacheFolder
 from gateway.freshness.change_log import ChangeLog
 from gateway.names import Slug, UserId, Version
-from tests.support.asgi import ENTRY, Client, status, with_gateway
+from tests.support.asgi import Client, status, with_gateway
 from tests.support.commands import run
-from tests.support.news import AN_HOUR, QUIET
 from tests.support.server import serving
+from tests.support.settings import AN_HOUR, QUIET
 from tests.support.site import ADA, BEN, Site, bearer, populated
-from tests.support.urls import own
+from tests.support.urls import ENTRY_URL, own
 from tests.support.waiting import eventually
 from tests.support.workers import Worker, each_worker
 
@@ -208,7 +208,7 @@ def test_a_cache_folder_that_cannot_be_written_costs_freshness_and_not_the_start
     (site.plugins / "cache").touch()
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
 
     with_gateway(site, scenario)
 

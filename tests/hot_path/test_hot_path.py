@@ -21,11 +21,19 @@ from gateway.disk.encoder import MIN_BYTES
 from gateway.errors import NotServed
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, UserId
-from tests.support.asgi import ENTRY, Client, body, fields, status, with_gateway
-from tests.support.news import AN_HOUR, QUIET
+from tests.support.asgi import Client, body, fields, status, with_gateway
+from tests.support.settings import AN_HOUR, QUIET
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sources import WatchedFiles
-from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
+from tests.support.urls import (
+    ENTRY_URL,
+    MANIFEST,
+    SIGNED_ENVIRONMENT,
+    capability,
+    own,
+    public,
+    signed,
+)
 from tests.support.waiting import until_answer
 
 # Measured on Python 3.11, the client of this test included: 81 to 87 for a file, 54 for a
@@ -80,12 +88,12 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
     site: Site, monkeypatch: pytest.MonkeyPatch, expected: int, mode: str
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        first = await client.request(ENTRY)
+        first = await client.request(ENTRY_URL)
         extra = [(b"if-none-match", fields(first)[b"etag"])] if expected == 304 else []
-        await client.request(ENTRY, extra=extra)
+        await client.request(ENTRY_URL, extra=extra)
         before = gateway.front.answered_at_once[expected]
         counts = Counts(monkeypatch, gateway)
-        messages, calls = await counts.fewest_calls(lambda: client.request(ENTRY, extra=extra))
+        messages, calls = await counts.fewest_calls(lambda: client.request(ENTRY_URL, extra=extra))
         assert status(messages) == expected
         assert len(messages) == 2
         assert (counts.hops, counts.queries) == (0, 0)
@@ -181,7 +189,7 @@ def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         counts = Counts(monkeypatch, gateway)
-        answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(10_000)))
+        answers = await asyncio.gather(*(client.request(ENTRY_URL) for _ in range(10_000)))
         assert {status(answer) for answer in answers} == {200}
         assert counts.queries == 1
         assert counts.hops <= 1  # the plugin's file; the JSON goes along with the query
@@ -192,21 +200,21 @@ def test_ten_thousand_requests_of_a_cold_user_cost_one_query_and_one_file_read(
 def test_an_answer_is_one_users_alone(site: Site) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         for _ in range(2):
-            assert b"1.0.0" in body(await client.request(ENTRY, ADA))
-            assert b"1.0.1" in body(await client.request(ENTRY, BEN))
-            assert status(await client.request(ENTRY, None)) == 401
+            assert b"1.0.0" in body(await client.request(ENTRY_URL, ADA))
+            assert b"1.0.1" in body(await client.request(ENTRY_URL, BEN))
+            assert status(await client.request(ENTRY_URL, None)) == 401
 
     with_gateway(site, scenario)
 
 
 def test_after_a_change_of_a_user_their_next_request_takes_the_cold_path(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         gateway.core.invalidation.apply(Change(user=UserId(ADA)))
         before = gateway.front.answered_at_once.total()
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         assert gateway.front.answered_at_once.total() == before
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         assert gateway.front.answered_at_once.total() == before + 1
 
     with_gateway(site, scenario, **QUIET)
@@ -226,9 +234,9 @@ def test_ranges_and_rarer_conditions_take_the_cold_path(
     site: Site, field: tuple[bytes, bytes], expected: int
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         before = gateway.front.answered_at_once.total()
-        assert status(await client.request(ENTRY, extra=[field])) == expected
+        assert status(await client.request(ENTRY_URL, extra=[field])) == expected
         assert gateway.front.answered_at_once.total() == before
 
     with_gateway(site, scenario, **QUIET)
@@ -237,12 +245,12 @@ def test_ranges_and_rarer_conditions_take_the_cold_path(
 def test_middleware_that_edits_messages_leaves_the_cache_unharmed(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         wrapped = Client(GZipMiddleware(gateway, minimum_size=10))
-        whole = body(await client.request(ENTRY))
+        whole = body(await client.request(ENTRY_URL))
         assert len(whole) < MIN_BYTES  # too short for the gateway to encode it itself
         for _ in range(3):
-            zipped = await wrapped.request(ENTRY, coding=b"gzip")
+            zipped = await wrapped.request(ENTRY_URL, coding=b"gzip")
             assert fields(zipped)[b"content-encoding"] == b"gzip"
-            plain = await client.request(ENTRY, coding=b"gzip")
+            plain = await client.request(ENTRY_URL, coding=b"gzip")
             assert b"content-encoding" not in fields(plain)
             assert fields(plain)[b"content-length"] == b"%d" % len(whole)
             assert body(plain) == whole
@@ -269,14 +277,14 @@ def test_a_request_that_waits_through_a_change_leaves_nothing_behind(
             return await load(key)
 
         monkeypatch.setattr(flights, "_load", slow_load)
-        before = asyncio.create_task(client.request(ENTRY))
+        before = asyncio.create_task(client.request(ENTRY_URL))
         await reached.wait()
         site.install(ADA)  # nothing is left
         gateway.core.announcer.announce(Change(user=UserId(ADA)))
         go_on.set()
         try:
             assert status(await before) == 404
-            assert status(await client.request(ENTRY)) == 404
+            assert status(await client.request(ENTRY_URL)) == 404
         finally:
             site.install(ADA, "Review", "Eyes")
 
@@ -303,7 +311,7 @@ def test_what_only_a_manifest_shows_is_seen_after_a_commit(site: Site) -> None:
     """And costs the files' caches nothing."""
 
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         assert b"a new name" not in body(await client.request(MANIFEST))
         site.execute("UPDATE plugin SET name = 'a new name' WHERE user_id = ?", ADA)
         await until_answer(lambda: client.request(MANIFEST), lambda it: b"a new name" in body(it))
@@ -316,14 +324,14 @@ def test_who_asks_when_an_entry_is_due_is_answered_at_once_and_one_load_begins(
     site: Site,
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         records = gateway.core.lookups.records
         entry = records.peek(UserId(ADA))
         assert entry is not None
         entry.refresh_at = 0.0  # as if the time had come
         before, loads = gateway.front.answered_at_once.total(), records.counters.loads
         for _ in range(10):
-            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(ENTRY_URL)) == 200
         assert gateway.front.answered_at_once.total() == before + 10
         assert records.counters.loads == loads + 1
 
@@ -344,7 +352,7 @@ def test_a_hard_purge_of_everything_forgets_tokens(
 
         monkeypatch.setattr(source, "_verify", counted)
         for _ in range(2):
-            assert status(await client.request(ENTRY, ADA)) == 200
+            assert status(await client.request(ENTRY_URL, ADA)) == 200
             gateway.core.invalidation.apply(Change(hard=hard))
         assert len(calls) == verified
 
@@ -364,9 +372,9 @@ def test_a_mistake_of_ours_at_the_hot_path_costs_the_cold_path_and_is_logged(
                 raise KeyError("a mistake")
             return answer(basis, *arguments)
 
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         monkeypatch.setattr(gateway.own_assets, "answer_from_memory", mistaken)
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         (record,) = (each for each in caplog.records if each.name == "gateway.hot_path.front")
         assert record.exc_info is not None
         assert record.exc_info[0] is KeyError
@@ -426,13 +434,13 @@ def test_what_a_client_sends_is_not_remembered(site: Site) -> None:
     """Nothing of a request but the digest of its token."""
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         tracemalloc.start()
         try:
             for number in range(500):
                 filler = b"%d" % number * 500
                 extra = [(b"accept-encoding", filler), (b"if-none-match", filler)]
-                await client.request(f"{ENTRY}?{number}", extra=extra)
+                await client.request(f"{ENTRY_URL}?{number}", extra=extra)
             assert tracemalloc.get_traced_memory()[0] < 2**20
         finally:
             tracemalloc.stop()

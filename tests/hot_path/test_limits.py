@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.listeners import user_request
-from tests.support.memory import MIB, memory_bytes
 from tests.support.server import Server, serving
 from tests.support.site import Site, populated
 from tests.support.sockets import converse, statuses
 from tests.support.urls import own
 from tests.support.waiting import eventually
-from tests.support.workers import children
+from tests.support.workers import children, memory_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +26,7 @@ SHORT = {"GATEWAY__SERVER__HEAD_TIMEOUT": "0.5", "GATEWAY__SERVER__SEND_TIMEOUT"
 PATIENCE_S = 3.0
 LARGE = "dist/large.js"
 # More than the buffers of both sides take.
+MIB = 2**20
 LARGE_BYTES = 16 * MIB
 # Kept in memory, so that it is written at once; more than the buffers of the system take.
 MEDIUM = "dist/medium.js"

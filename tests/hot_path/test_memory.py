@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.memory import memory_bytes
 from tests.support.server import Server, serving
 from tests.support.site import ADA, Site, token
 from tests.support.urls import SIGNED_ENVIRONMENT, capability, own, public, signed
+from tests.support.workers import memory_bytes
 
 pytestmark = pytest.mark.slow
 

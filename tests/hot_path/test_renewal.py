@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.leaping import LEAP_S, LeapingServer, leaping
 from tests.support.listeners import user_request
-from tests.support.news import QUIET
+from tests.support.settings import QUIET
 from tests.support.site import ADA, Site, bearer, populated
 from tests.support.sockets import LAST, converse
 from tests.support.urls import own, public

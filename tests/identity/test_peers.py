@@ -11,8 +11,9 @@ from gateway.identity.dev import DevIdentity
 from gateway.identity.peers import TrustedPeers, is_loopback
 from gateway.identity.proxy import ProxyIdentity
 from gateway.settings import ProxySettings
-from tests.support.asgi import ENTRY, Client, status, with_gateway
+from tests.support.asgi import Client, status, with_gateway
 from tests.support.site import ADA, Site
+from tests.support.urls import ENTRY_URL
 
 TCP = ("127.0.0.1", 8000)
 """The address that listens."""
@@ -90,7 +91,7 @@ def test_an_identity_that_believes_loopback_believes_a_dual_stack_peer(
 
 @pytest.mark.parametrize(
     ("path", "extra", "refused"),
-    [("/-/metrics", {}, 401), ("/-/authorize", {b"x-original-uri": ENTRY.encode()}, 403)],
+    [("/-/metrics", {}, 401), ("/-/authorize", {b"x-original-uri": ENTRY_URL.encode()}, 403)],
 )
 def test_an_endpoint_for_this_machine_answers_a_dual_stack_peer(
     site: Site, path: str, extra: Mapping[bytes, bytes], refused: int

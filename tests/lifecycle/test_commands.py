@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.accounts import Account, module, publish
 from tests.support.commands import line_of, run
-from tests.support.lives import Life, module, publish
 from tests.support.site import ADA, NOBODY, Site
 
 USER = ("--user", ADA)
@@ -60,14 +60,14 @@ def test_each_command_says_what_it_did(site: Site) -> None:
         (("uninstall", "Review"), f"uninstalled Review 1.0.0 of {ADA}"),
     ):
         assert said(site, *arguments, *USER) == f"{expected}\n"
-    assert Life(site).plugins() == {}
+    assert Account(site).plugins() == {}
 
 
 def test_the_source_is_noted_and_a_dashed_user_is_the_same(site: Site) -> None:
     dashed = f"{ADA[:8]}-{ADA[8:12]}-{ADA[12:16]}-{ADA[16:20]}-{ADA[20:]}"
     source = "https://example.org/review"
     said(site, "install", "Review", "--user", dashed, "--source-url", source)
-    assert Life(site).metadata()["source_url"] == source
+    assert Account(site).metadata()["source_url"] == source
 
 
 def test_an_entry_without_a_row_is_uninstalled_without_a_version(site: Site) -> None:
@@ -122,7 +122,7 @@ def test_bad_input_is_exit_code_2(site: Site, arguments: tuple[str, ...]) -> Non
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Error: " in result.stderr
-    assert Life(site).plugins() == {}
+    assert Account(site).plugins() == {}
 
 
 def test_a_database_that_is_not_there_is_one_line_and_is_not_made(site: Site) -> None:
@@ -134,9 +134,9 @@ def test_a_database_that_is_not_there_is_one_line_and_is_not_made(site: Site) ->
 
 def test_other_users_are_not_touched(site: Site) -> None:
     said(site, "install", "Review", *USER)
-    before = Life(site).everything()
+    before = Account(site).everything()
     line_of(run(site.environment, "uninstall", "Review", "--user", NOBODY))
-    assert Life(site).everything() == before
+    assert Account(site).everything() == before
 
 
 def test_gc_names_what_goes_and_goes_only_when_told(site: Site) -> None:

@@ -15,7 +15,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.lifecycle.installing import Lifecycle
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings
-from tests.support.lives import Life, module, publish
+from tests.support.accounts import Account, module, publish
 from tests.support.postgres import PostgresSite
 from tests.support.site import ADA, Site
 
@@ -82,30 +82,30 @@ def expected(number: int, changes: int) -> tuple[str, bool, bool] | None:
     ][done]
 
 
-def with_plugins(site: Site, count: int) -> Life:
+def with_plugins(site: Site, count: int) -> Account:
     for number in range(count):
         for version in VERSIONS:
             publish(site, version, slug=f"P{number}", modules=[module("Board")])
-    return Life(site)
+    return Account(site)
 
 
-def assert_as_expected(life: Life, processes: int, changes: int) -> None:
+def assert_as_expected(account: Account, processes: int, changes: int) -> None:
     wanted = {f"P{number}": expected(number, changes) for number in range(processes)}
     found = {
-        slug: (row["version"], bool(row["enabled"]), "previous_versions" in life.metadata(slug))
-        for slug, row in life.plugins().items()
+        slug: (row["version"], bool(row["enabled"]), "previous_versions" in account.metadata(slug))
+        for slug, row in account.plugins().items()
     }
     assert found == {slug: state for slug, state in wanted.items() if state is not None}
-    assert set(life.document() or ()) == set(found)
-    assert len(life.site.query("SELECT * FROM module")) == len(found)
-    left = [path.name for path in life.site.installations_file(ADA).parent.iterdir()]
+    assert set(account.document() or ()) == set(found)
+    assert len(account.site.query("SELECT * FROM module")) == len(found)
+    left = [path.name for path in account.site.installations_file(ADA).parent.iterdir()]
     assert left == ["installed_plugins.json"]
 
 
 def test_eight_processes_lose_none_of_a_users_changes(empty_site: Site) -> None:
-    life = with_plugins(empty_site, PROCESSES)
+    account = with_plugins(empty_site, PROCESSES)
     all_at_once(empty_site, of_its_own, PROCESSES, CHANGES)
-    assert_as_expected(life, PROCESSES, CHANGES)
+    assert_as_expected(account, PROCESSES, CHANGES)
 
 
 async def of_one_for_all(lifecycle: Lifecycle, number: int, changes: int) -> None:
@@ -127,16 +127,16 @@ def test_moves_of_one_plugin_by_many_processes_follow_each_other(
     if database == "postgresql":
         url = request.getfixturevalue("postgres").new_database()
         site = PostgresSite(tmp_path / "other", url)
-    life = with_plugins(site, 1)
-    life.install("1.0.0", "P0")
+    account = with_plugins(site, 1)
+    account.install("1.0.0", "P0")
     all_at_once(site, of_one_for_all, 4, 30)
     moves = [line for path in site.plugins.glob("moves*") for line in path.read_text().splitlines()]
     up, down = moves.count("1.0.0 1.0.1"), moves.count("1.0.1 1.0.0")
     assert up + down == len(moves) > 0
-    assert up - down == VERSIONS.index(life.row("P0")["version"])
-    previous = life.metadata("P0")["previous_versions"]
+    assert up - down == VERSIONS.index(account.row("P0")["version"])
+    previous = account.metadata("P0")["previous_versions"]
     assert len(previous) == min(10, len(moves))
-    assert previous[-1] != life.row("P0")["version"]
+    assert previous[-1] != account.row("P0")["version"]
     assert all(one != other for one, other in itertools.pairwise(previous))
 
 
@@ -145,6 +145,6 @@ def test_on_postgresql_many_processes_lose_none_of_a_users_changes(
 ) -> None:
     url = request.getfixturevalue("postgres").new_database()
     site = PostgresSite(tmp_path / "site", url)
-    life = with_plugins(site, 4)
+    account = with_plugins(site, 4)
     all_at_once(site, of_its_own, 4, 40)
-    assert_as_expected(life, 4, 40)
+    assert_as_expected(account, 4, 40)

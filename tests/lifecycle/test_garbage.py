@@ -16,8 +16,8 @@ from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
 from gateway.lifecycle.publishing import publish
 from gateway.lifecycle.staging import only_publisher
 from gateway.names import Slug, Version
-from tests.support.lives import Life, forget_use
-from tests.support.lives import publish as put
+from tests.support.accounts import Account, forget_use
+from tests.support.accounts import publish as put
 from tests.support.postgres import PostgresSite
 from tests.support.server import run_cli, serving
 from tests.support.site import ADA, BEN, Site, bearer
@@ -33,10 +33,10 @@ class Collecting:
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.life = Life(site)
-        self.storage = self.life.storage
+        self.account = Account(site)
+        self.storage = self.account.storage
         self.retention = Retention(self.storage.cache)
-        self.told: list[Change] = []
+        self.announced: list[Change] = []
         self._began = time.time()
 
     def look(self, day: float, *, days: int = 7) -> dict[str, Candidate]:
@@ -54,12 +54,12 @@ class Collecting:
         return asyncio.run(run())
 
     def _collector(self, day: float, days: int) -> tuple[Collector, list[Candidate]]:
-        settings = self.life.settings.model_copy(
-            update={"lifecycle": self.life.settings.lifecycle.model_copy(
+        settings = self.account.settings.model_copy(
+            update={"lifecycle": self.account.settings.lifecycle.model_copy(
                 update={"retention_days": days})}
         )  # fmt: skip
         moment = self._began + day * DAY_S
-        collector = Collector(settings, self.storage, self.told.append, lambda: moment)
+        collector = Collector(settings, self.storage, self.announced.append, lambda: moment)
         rows = self.site.query("SELECT plugin_slug, version FROM plugin")
         referred = {(row["plugin_slug"], row["version"]) for row in rows}
         return collector, list(collector.candidates(referred))
@@ -87,7 +87,7 @@ def test_a_version_without_rows_is_retained_from_the_run_that_finds_it(gc: Colle
     assert gc.look(7.1)["Review 1.0.0"].fate is Fate.COLLECTABLE
     assert gc.collect(7.1) == ["Review 1.0.0"]
     assert (gc.is_there("1.0.0"), gc.is_there("1.0.1")) == (False, True)
-    assert gc.told == [Change(slug=REVIEW, version=OLD)]
+    assert gc.announced == [Change(slug=REVIEW, version=OLD)]
     assert set(gc.look(7.2)) == {"Review 1.0.1"}
 
 
@@ -109,14 +109,14 @@ def test_a_reference_stops_the_clock(gc: Collecting) -> None:
 @pytest.mark.parametrize("leave", ["uninstall", "update"])
 def test_a_change_begins_the_retention_of_what_it_leaves(gc: Collecting, leave: str) -> None:
     put(gc.site, "1.0.2")
-    getattr(gc.life, leave)()
+    getattr(gc.account, leave)()
     assert gc.look(6.9)["Review 1.0.1"].fate is Fate.RETAINED
     assert gc.look(7.1)["Review 1.0.1"].fate is Fate.COLLECTABLE
 
 
 def test_an_installation_stops_the_clock_before_the_next_run(gc: Collecting) -> None:
     gc.look(0)
-    gc.life.rollback("1.0.0")
+    gc.account.rollback("1.0.0")
     gc.site.execute("DELETE FROM plugin")
     assert gc.look(8)["Review 1.0.0"].fate is Fate.RETAINED
 
@@ -163,10 +163,10 @@ def test_a_look_changes_nothing_but_notes(gc: Collecting) -> None:
         return {path for path in gc.site.folder.rglob("*") if "versions" not in path.parts}
 
     gc.look(0)
-    before, contents = files(), gc.life.everything()
+    before, contents = files(), gc.account.everything()
     gc.look(8)
     assert files() == before
-    assert gc.life.everything() == contents
+    assert gc.account.everything() == contents
 
 
 def test_folders_that_are_no_versions_are_left_alone(gc: Collecting) -> None:
@@ -192,7 +192,7 @@ def test_a_row_that_appears_meanwhile_keeps_its_version(gc: Collecting) -> None:
     gc.site.give(BEN, "Review", "1.0.0")
     assert gc.collected(collector, found) == []
     assert gc.is_there("1.0.0")
-    assert gc.told == []
+    assert gc.announced == []
 
 
 def test_a_run_that_was_overtaken_by_another_finds_nothing_to_do(gc: Collecting) -> None:
@@ -230,7 +230,7 @@ def test_variants_of_its_files_go_too_and_those_shared_are_made_again(
         (source / "plugin.json").write_text(f'{{"slug": "Review", "version": "{version}"}}')
         for name, content in {"remoteEntry.js": shared, **files}.items():
             (source / "dist" / name).write_bytes(content)
-        publish(Life(empty_site).storage, source)
+        publish(Account(empty_site).storage, source)
     empty_site.give(ADA, "Review", "1.0.1")
     gc = Collecting(empty_site)
     encoded = gc.storage.cache.encoded
@@ -257,7 +257,7 @@ def test_pins_of_a_collected_version_answer_410_at_once(gc: Collecting) -> None:
     with serving({**gc.site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}) as server:
         pinned = own("Review", f"{pin_of(server, BEN, 'Review')}/{ENTRY}")
         assert server.get(pinned, bearer(BEN)).status == 200
-        Life(gc.site, BEN).update()
+        Account(gc.site, BEN).update()
         eventually(
             lambda: server.get(own("Review", "plugin.json"), bearer(BEN)).json["version"],
             lambda version: version == "1.0.1",
@@ -306,7 +306,7 @@ def test_on_postgresql_an_installation_keeps_its_version(
         async def collect() -> list[str]:
             return [one.version async for one in collector.collect(found)]
 
-        installing = asyncio.create_task(gc.life.lifecycle.install(gc.life.user, REVIEW))
+        installing = asyncio.create_task(gc.account.lifecycle.install(gc.account.user, REVIEW))
         await at_its_end.wait()
         collecting.append(asyncio.create_task(collect()))
         await installing
@@ -314,4 +314,4 @@ def test_on_postgresql_an_installation_keeps_its_version(
 
     assert asyncio.run(both()) == []
     assert gc.is_there("1.0.0")
-    assert gc.life.row()["version"] == "1.0.0"
+    assert gc.account.row()["version"] == "1.0.0"

@@ -21,8 +21,8 @@ from gateway.errors import PublishingError
 from gateway.lifecycle.publishing import RECORD_NAME, publish, read_record
 from gateway.lifecycle.unpacking import unpack
 from gateway.names import Slug, Version
-from tests.support.news import QUIET
 from tests.support.server import clean_environment, run_cli, serving
+from tests.support.settings import QUIET
 from tests.support.site import ADA, Site, bearer, contents
 from tests.support.urls import own
 from tests.support.waiting import eventually

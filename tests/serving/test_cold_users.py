@@ -9,10 +9,11 @@ import pytest
 from gateway import Gateway
 from gateway.errors import SourceUnavailable
 from gateway.names import UserId
-from tests.support.asgi import ENTRY, Client, body, status, with_gateway
-from tests.support.news import QUIET
+from tests.support.asgi import Client, body, status, with_gateway
+from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, Site
 from tests.support.sources import Queries, WatchedFiles
+from tests.support.urls import ENTRY_URL
 
 ADA_ID = UserId(ADA)
 
@@ -32,9 +33,9 @@ def test_whoever_leaves_takes_the_load_from_nobody(
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client, queries: Queries) -> None:
         queries.may_return.clear()
-        first = asyncio.create_task(client.request(ENTRY))
+        first = asyncio.create_task(client.request(ENTRY_URL))
         await queries.until_answered(1)
-        second = asyncio.create_task(client.request(ENTRY))
+        second = asyncio.create_task(client.request(ENTRY_URL))
         await asyncio.sleep(0)
         first.cancel()
         queries.may_return.set()
@@ -52,14 +53,14 @@ def test_what_was_read_before_a_change_is_not_kept_after_it(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
         queries.may_return.clear()
-        early = asyncio.create_task(client.request(ENTRY))
+        early = asyncio.create_task(client.request(ENTRY_URL))
         await queries.until_answered(1)
         site.execute("UPDATE plugin SET version = '1.0.1' WHERE user_id = ?", ADA)
         try:
             gateway.core.lookups.forget_user(ADA_ID, hard=hard)
             queries.may_return.set()
             assert status(await early) == 200  # asked before the change: either answer is right
-            assert b"1.0.1" in body(await client.request(ENTRY))
+            assert b"1.0.1" in body(await client.request(ENTRY_URL))
         finally:
             site.execute("UPDATE plugin SET version = '1.0.0' WHERE user_id = ?", ADA)
         assert queries.count == 2
@@ -72,11 +73,11 @@ def test_a_failing_database_is_asked_once_and_leaves_nobody_waiting(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
         queries.error = SourceUnavailable(reason="for this test")
-        answers = await asyncio.gather(*(client.request(ENTRY) for _ in range(20)))
+        answers = await asyncio.gather(*(client.request(ENTRY_URL) for _ in range(20)))
         assert {status(answer) for answer in answers} == {503}
         assert queries.count == 1
         queries.error = None
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
 
     gated(site, monkeypatch, scenario)
 
@@ -89,7 +90,7 @@ def test_a_file_that_is_being_written_is_read_again(
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
         queries.may_return.clear()
-        asking = asyncio.create_task(client.request(ENTRY))
+        asking = asyncio.create_task(client.request(ENTRY_URL))
         await queries.until_answered(1)
         path.write_bytes(whole)
         queries.may_return.set()
@@ -103,12 +104,12 @@ def test_rows_that_are_there_stay_when_the_file_alone_is_asked_for(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
-        await client.request(ENTRY)
+        await client.request(ENTRY_URL)
         gateway.core.lookups.installations.purge(ADA_ID)
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         assert queries.count == 1
         gateway.core.lookups.records.purge(ADA_ID)
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         assert queries.count == 2
         assert gateway.core.lookups.installations.counters.loads == 2
 
@@ -120,7 +121,7 @@ def test_a_gateway_that_ends_waits_for_no_load(site: Site, monkeypatch: pytest.M
 
     async def scenario(_gateway: Gateway, client: Client, queries: Queries) -> None:
         queries.may_return.clear()
-        left.append(asyncio.create_task(client.request(ENTRY, BEN)))
+        left.append(asyncio.create_task(client.request(ENTRY_URL, BEN)))
         await queries.until_answered(1)
 
     gated(site, monkeypatch, scenario)
@@ -142,7 +143,7 @@ def test_ten_thousand_users_who_come_at_once_cost_a_few_queries(either_site: Sit
 
     async def scenario(gateway: Gateway, client: Client) -> None:
         before = gateway.core.database.queries
-        answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
+        answers = await asyncio.gather(*(client.request(ENTRY_URL, user) for user in users))
         assert gateway.core.database.queries - before <= 50
         assert [
             user for user, answer in zip(users, answers, strict=True) if status(answer) == 200
@@ -160,7 +161,7 @@ def test_users_who_come_one_after_another_while_the_source_is_slow_share_the_nex
         queries.may_return.clear()
         asking = []
         for user in (ADA, BEN, *strangers(50)):
-            asking.append(asyncio.create_task(client.request(ENTRY, user)))
+            asking.append(asyncio.create_task(client.request(ENTRY_URL, user)))
             await queries.until_answered(1)
             await asyncio.sleep(0)
         assert queries.count == 1
@@ -178,11 +179,11 @@ def test_a_file_that_hangs_delays_its_user_and_nobody_else(
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
         files.hang(ADA)
-        adas = asyncio.create_task(client.request(ENTRY))
+        adas = asyncio.create_task(client.request(ENTRY_URL))
         try:
             for batch in range(5):
                 users = [BEN, *strangers(5 + batch)[5:]]
-                answers = await asyncio.gather(*(client.request(ENTRY, user) for user in users))
+                answers = await asyncio.gather(*(client.request(ENTRY_URL, user) for user in users))
                 assert [status(answer) for answer in answers] == [200] + [404] * batch
             assert not adas.done()
         finally:
@@ -202,10 +203,10 @@ def test_a_broken_file_delays_its_user_and_nobody_else(
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
         path.write_bytes(whole[: len(whole) // 2])
-        adas = asyncio.create_task(client.request(ENTRY))
+        adas = asyncio.create_task(client.request(ENTRY_URL))
         try:
             for user in (BEN, *strangers(3)):
-                await client.request(ENTRY, user)
+                await client.request(ENTRY_URL, user)
             assert not adas.done()
         finally:
             path.write_bytes(whole)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from gateway import Gateway
-from tests.support.asgi import ENTRY, Client, status, with_gateway
-from tests.support.news import AN_HOUR, UNWATCHED
+from tests.support.asgi import Client, status, with_gateway
 from tests.support.server import serving
+from tests.support.settings import AN_HOUR, UNWATCHED
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sources import WatchedFiles
-from tests.support.urls import MANIFEST, own
+from tests.support.urls import ENTRY_URL, MANIFEST, own
 from tests.support.waiting import until, until_answer
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedFiles]:
     files.release()
 
 
-@pytest.mark.parametrize("path", [ENTRY, MANIFEST])
+@pytest.mark.parametrize("path", [ENTRY_URL, MANIFEST])
 def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
     site: Site, files: WatchedFiles, path: str
 ) -> None:
@@ -53,11 +53,11 @@ def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
 def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: WatchedFiles) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         files.release()
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         files.hang(ADA)
         gateway.core.lookups.expire_all()
         for _ in range(5):
-            assert status(await client.request(ENTRY)) == 200
+            assert status(await client.request(ENTRY_URL)) == 200
         assert files.hung == 1
 
     with_gateway(site, scenario, **UNWATCHED)
@@ -68,11 +68,11 @@ def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         async def asked(user: str) -> int:
-            return status(await client.request(ENTRY, user))
+            return status(await client.request(ENTRY_URL, user))
 
         files.release()
         for user in (ADA, BEN):
-            assert status(await client.request(ENTRY, user)) == 200
+            assert status(await client.request(ENTRY_URL, user)) == 200
         files.hang(ADA)
         assert await asked(ADA) == 200  # so that her file is looked at
         ben = site.installations_file(BEN)

@@ -24,7 +24,7 @@ from gateway.errors import SourceUnavailable
 from gateway.names import UserId
 from gateway.serving.manifest_cache import ManifestCache
 from tests.support.asgi import Client, with_gateway
-from tests.support.news import QUIET
+from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, CLEO, Site, populated
 from tests.support.sources import WatchedFiles
 

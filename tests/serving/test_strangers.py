@@ -9,11 +9,11 @@ import pytest
 from gateway import Gateway
 from gateway.caching.breaker import THRESHOLD
 from gateway.errors import SourceUnavailable
-from tests.support.asgi import ENTRY, Client, status, with_gateway
+from tests.support.asgi import Client, status, with_gateway
 from tests.support.commands import run
 from tests.support.site import ADA, BEN, NOBODY, Site, populated
 from tests.support.sources import Queries
-from tests.support.urls import public
+from tests.support.urls import ENTRY_URL, public
 from tests.support.waiting import until_answer
 
 pytestmark = pytest.mark.slow
@@ -105,7 +105,7 @@ def test_the_ids_of_a_user_who_is_known_are_asked_of_nobody(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client, statements: Statements) -> None:
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
         for slug in ("Review", "Eyes"):
             assert status(await client.request(public(f"{ADA}_{slug}"), None)) == 200
         assert (len(statements.for_users), statements.for_strangers) == (1, [])
@@ -123,7 +123,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
         slow = [asyncio.create_task(database.strangers.fetch(ENDLESS)) for _ in range(THRESHOLD)]
         await asyncio.sleep(0)
         for user in (ADA, BEN):
-            assert status(await client.request(ENTRY, user)) == 200
+            assert status(await client.request(ENTRY_URL, user)) == 200
         assert not any(task.done() for task in slow)
         ended = await asyncio.gather(*slow, return_exceptions=True)
         assert {type(error) for error in ended} == {SourceUnavailable}
@@ -133,7 +133,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
         assert status(await client.request(public("Eyes"), None)) == 503
         assert database.failing_for_s is None
         gateway.core.lookups.purge_all()
-        assert status(await client.request(ENTRY)) == 200
+        assert status(await client.request(ENTRY_URL)) == 200
 
     listening(either_site, monkeypatch, scenario)
 

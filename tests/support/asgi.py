@@ -74,9 +74,6 @@ def _bearer(user: str) -> bytes:
     return f"Bearer {token(user)}".encode()
 
 
-ENTRY = "/api/v1/plugins/Review/dist/remoteEntry.js"
-
-
 def with_gateway(
     site: Site, scenario: Callable[[Gateway, Client], Awaitable[None]], **environment: str
 ) -> None:

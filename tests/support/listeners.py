@@ -20,7 +20,7 @@ from gateway.hot_path.protocol import protocol_for
 from gateway.processes.server import uvicorn_options
 from gateway.settings import load_settings
 from tests.support import sockets
-from tests.support.news import QUIET
+from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sockets import LAST, converse
 from tests.support.urls import own

@@ -21,6 +21,10 @@ def own(plugin: str, path: str = ENTRY) -> str:
     return f"{API}/plugins/{plugin}/{path}"
 
 
+ENTRY_URL = own("Review")
+"""Of ENTRY in the plugin Review, for its user."""
+
+
 def public(plugin: str, path: str = ENTRY) -> str:
     return f"{API}/public/plugins/{plugin}/{path}"
 
@@ -41,6 +45,16 @@ def pin_of(server: Server, user: str, slug: str) -> str:
     pin = location.partition("/")[0]
     assert pin.startswith("@"), f"not pinned: {location}"
     return pin
+
+
+def version_for(server: Server, user: str, slug: str = "Review") -> Callable[[], str]:
+    """A function that returns the version the user gets, or the code of the refusal."""
+
+    def ask() -> str:
+        answer = server.get(own(slug), bearer(user))
+        return answer.body.split()[2].decode() if answer.status == 200 else answer.code
+
+    return ask
 
 
 class Question(NamedTuple):

@@ -1,4 +1,4 @@
-"""Speaks to each worker of a server on a connection of its own (Linux: reads /proc)."""
+"""The processes of a server: a connection to each worker, their memory (Linux: reads /proc)."""
 
 import contextlib
 import http.client
@@ -97,3 +97,15 @@ def _inode_of_peer(connection: socket.socket) -> str:
 
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def memory_bytes(server: Server) -> int:
+    """Resident memory of the supervisor and its workers."""
+    return sum(_resident(pid) for pid in (server.process.pid, *children(server.process.pid)))
+
+
+def _resident(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0

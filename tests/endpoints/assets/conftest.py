@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.endpoints.assets.asking import BAD_VERSIONS, CANARY, DORA, MEDIA_TYPES
-from tests.support.news import UNWATCHED
 from tests.support.server import Server, server_of, serving
+from tests.support.settings import UNWATCHED
 from tests.support.site import Site, populated
 from tests.support.urls import ENTRY, SIGNED_ENVIRONMENT
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.endpoints.assets.asking import ask
-from tests.support.news import AN_HOUR, UNWATCHED
 from tests.support.server import Server, serving
+from tests.support.settings import AN_HOUR, UNWATCHED
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import ENTRY, SIGNED_ENVIRONMENT, WAYS, own, public
 from tests.support.waiting import eventually, for_a_while

@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lives import Life
+from tests.support.accounts import Account
 from tests.support.postgres import PostgresSite
 from tests.support.site import Site
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Life:
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Account:
     """An empty site on each database."""
     if request.param == "sqlite":
-        return Life(Site(tmp_path / "site"))
+        return Account(Site(tmp_path / "site"))
     postgres = request.getfixturevalue("postgres")
-    return Life(PostgresSite(tmp_path / "site", postgres.new_database()))
+    return Account(PostgresSite(tmp_path / "site", postgres.new_database()))
 
 
 @pytest.fixture
-def life(empty_site: Site) -> Life:
+def account(empty_site: Site) -> Account:
     """An empty site on SQLite."""
-    return Life(empty_site)
+    return Account(empty_site)

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from gateway.errors import SourceUnavailable
-from tests.support.lives import Life, configured, module, publish
+from tests.support.accounts import Account, configured, module, publish
 from tests.support.site import ADA
 
 
-def test_the_users_values_win_and_new_fields_join(both: Life) -> None:
+def test_the_users_values_win_and_new_fields_join(both: Account) -> None:
     publish(both.site, "1.0.0", modules=[module("Board", colour={"default": "red"})])
     both.install()
     both.configure("Board", {"colour": {"default": "red", "value": "blue"}, "own": [1]})
@@ -43,19 +43,19 @@ def test_the_users_values_win_and_new_fields_join(both: Life) -> None:
         '{"not a number": NaN}', '{"twice": 1, "twice": 2}', '{"half": "\\ud800"}',
     ],
 )  # fmt: skip
-def test_configuration_that_nothing_joins_stays_byte_for_byte(life: Life, text: str) -> None:
-    configured(life)
-    publish(life.site, "1.0.1", modules=[module("Board")])
-    publish(life.site, "1.0.2", modules=[])
-    publish(life.site, "1.0.3", modules=[module("Board")])
-    life.configure("Board", text)
+def test_configuration_that_nothing_joins_stays_byte_for_byte(account: Account, text: str) -> None:
+    configured(account)
+    publish(account.site, "1.0.1", modules=[module("Board")])
+    publish(account.site, "1.0.2", modules=[])
+    publish(account.site, "1.0.3", modules=[module("Board")])
+    account.configure("Board", text)
     for version in ("1.0.1", "1.0.2", "1.0.3"):
-        life.update(version)
+        account.update(version)
         if version != "1.0.2":
-            assert life.modules()["Board"]["config_fields"] == text, version
-    life.rollback("1.0.0")
+            assert account.modules()["Board"]["config_fields"] == text, version
+    account.rollback("1.0.0")
     if text.startswith("{") and json_of(text) is None:
-        assert life.modules()["Board"]["config_fields"] == text
+        assert account.modules()["Board"]["config_fields"] == text
 
 
 def json_of(text: str) -> Any:
@@ -65,25 +65,25 @@ def json_of(text: str) -> Any:
 
 @pytest.mark.parametrize("text", ['{"broken": ', "plain words", "[1, 2]", '"text"'])
 def test_configuration_that_is_no_object_stays_although_fields_are_new(
-    life: Life, text: str
+    account: Account, text: str
 ) -> None:
-    configured(life)
-    publish(life.site, "1.0.1", modules=[module("Board", new=1)])
-    life.configure("Board", text)
-    life.update()
-    assert life.modules()["Board"]["config_fields"] == text
+    configured(account)
+    publish(account.site, "1.0.1", modules=[module("Board", new=1)])
+    account.configure("Board", text)
+    account.update()
+    assert account.modules()["Board"]["config_fields"] == text
 
 
-def test_a_large_number_of_the_user_survives_a_new_field(life: Life) -> None:
-    configured(life)
-    publish(life.site, "1.0.1", modules=[module("Board", new=1)])
-    life.configure("Board", '{"id": 123456789012345678901234567890}')
-    life.update()
-    assert life.configuration("Board") == {"new": 1, "id": 123456789012345678901234567890}
+def test_a_large_number_of_the_user_survives_a_new_field(account: Account) -> None:
+    configured(account)
+    publish(account.site, "1.0.1", modules=[module("Board", new=1)])
+    account.configure("Board", '{"id": 123456789012345678901234567890}')
+    account.update()
+    assert account.configuration("Board") == {"new": 1, "id": 123456789012345678901234567890}
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_no_configuration_gets_that_of_the_version(both: Life, nothing: str | None) -> None:
+def test_no_configuration_gets_that_of_the_version(both: Account, nothing: str | None) -> None:
     configured(both)
     publish(both.site, "1.0.1", modules=[module("Board", size=2)])
     both.configure("Board", nothing)
@@ -91,7 +91,7 @@ def test_no_configuration_gets_that_of_the_version(both: Life, nothing: str | No
     assert both.configuration("Board") == {"size": 2}
 
 
-def test_configuration_of_a_module_that_vanishes_comes_back_with_it(both: Life) -> None:
+def test_configuration_of_a_module_that_vanishes_comes_back_with_it(both: Account) -> None:
     configured(both)
     publish(both.site, "1.0.1", modules=[module("Other")])
     publish(both.site, "1.0.2", modules=[module("Other")])
@@ -108,7 +108,7 @@ def test_configuration_of_a_module_that_vanishes_comes_back_with_it(both: Life) 
     assert both.configuration("Board")["colour"] == "pink"
 
 
-def test_modules_stay_where_the_version_says_nothing_of_them(both: Life) -> None:
+def test_modules_stay_where_the_version_says_nothing_of_them(both: Account) -> None:
     configured(both)
     publish(both.site, "1.0.1")
     both.configure("Board", {"colour": "blue"})
@@ -117,14 +117,14 @@ def test_modules_stay_where_the_version_says_nothing_of_them(both: Life) -> None
     assert both.modules() == before
 
 
-def test_an_empty_list_of_modules_takes_them_away(life: Life) -> None:
-    configured(life)
-    publish(life.site, "1.0.1", modules=[])
-    life.update()
-    assert life.modules() == {}
+def test_an_empty_list_of_modules_takes_them_away(account: Account) -> None:
+    configured(account)
+    publish(account.site, "1.0.1", modules=[])
+    account.update()
+    assert account.modules() == {}
 
 
-def test_a_modules_row_is_found_by_its_name_whatever_its_id(both: Life) -> None:
+def test_a_modules_row_is_found_by_its_name_whatever_its_id(both: Account) -> None:
     publish(both.site, "1.0.1", modules=[{**module("Board", size=2), "priority": 7}])
     database_id = both.site.give(ADA, "Review", "1.0.0")
     own = {"id": f"{ADA}_Board", "config_fields": '{"colour": "blue"}', "enabled": 0}
@@ -135,12 +135,12 @@ def test_a_modules_row_is_found_by_its_name_whatever_its_id(both: Life) -> None:
     assert both.configuration("Board") == {"colour": "blue", "size": 2}
 
 
-def test_a_new_module_may_not_take_the_id_of_another(life: Life) -> None:
+def test_a_new_module_may_not_take_the_id_of_another(account: Account) -> None:
     """The application numbers modules by user and name in some plugins."""
-    publish(life.site, "1.0.1", modules=[module("Board"), module("New")])
-    database_id = life.site.give(ADA, "Review", "1.0.0")
-    life.site.add_module(database_id, "Board", ADA, id=f"{database_id}_New", config_fields="{}")
-    before = life.everything()
+    publish(account.site, "1.0.1", modules=[module("Board"), module("New")])
+    database_id = account.site.give(ADA, "Review", "1.0.0")
+    account.site.add_module(database_id, "Board", ADA, id=f"{database_id}_New", config_fields="{}")
+    before = account.everything()
     with pytest.raises(SourceUnavailable):
-        life.update()
-    assert life.everything() == before
+        account.update()
+    assert account.everything() == before

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from gateway.errors import NotInstalled, UnknownPlugin
-from tests.support.lives import Life, configured, module, publish
+from tests.support.accounts import Account, configured, module, publish
 from tests.support.postgres import PostgresSite
 from tests.support.site import ADA, BEN
 
 
-def test_enable_and_disable_change_the_row_alone(both: Life) -> None:
+def test_enable_and_disable_change_the_row_alone(both: Account) -> None:
     publish(both.site, "1.0.0")
     both.install()
     document = both.document()
@@ -24,17 +24,17 @@ def test_enable_and_disable_change_the_row_alone(both: Life) -> None:
     assert both.document() == document
 
 
-def test_enabling_needs_no_json_and_a_null_counts_as_disabled(life: Life) -> None:
-    life.site.write_installations(ADA, b"{broken")
-    life.site.add_row(ADA, "Review", "1.0.0", enabled=None)
-    assert life.enable(enabled=False).changed is False
-    assert life.enable().changed is True
-    assert life.row()["enabled"] == 1
+def test_enabling_needs_no_json_and_a_null_counts_as_disabled(account: Account) -> None:
+    account.site.write_installations(ADA, b"{broken")
+    account.site.add_row(ADA, "Review", "1.0.0", enabled=None)
+    assert account.enable(enabled=False).changed is False
+    assert account.enable().changed is True
+    assert account.row()["enabled"] == 1
     with pytest.raises(UnknownPlugin):
-        life.enable("Other")
+        account.enable("Other")
 
 
-def test_uninstall_takes_rows_modules_and_entry(both: Life) -> None:
+def test_uninstall_takes_rows_modules_and_entry(both: Account) -> None:
     configured(both)
     outcome = both.uninstall()
     assert (outcome.version, outcome.previous_version) == (None, "1.0.0")
@@ -46,7 +46,7 @@ def test_uninstall_takes_rows_modules_and_entry(both: Life) -> None:
         both.uninstall()
 
 
-def test_uninstall_takes_a_row_without_an_entry_and_an_entry_without_a_row(both: Life) -> None:
+def test_uninstall_takes_a_row_without_an_entry_and_an_entry_without_a_row(both: Account) -> None:
     both.site.add_row(ADA, "Review", "1.0.0")
     assert both.uninstall().changed
     assert both.document() is None
@@ -55,18 +55,18 @@ def test_uninstall_takes_a_row_without_an_entry_and_an_entry_without_a_row(both:
     assert both.document() == {"Other": {}}
 
 
-def test_uninstall_by_database_id_can_be_repeated_after_a_kill(life: Life) -> None:
+def test_uninstall_by_database_id_can_be_repeated_after_a_kill(account: Account) -> None:
     """The row is gone with the commit, the entry was not reached."""
-    life.site.write_installations(ADA, {"Review": {}})
-    assert life.uninstall(f"{ADA}_Review").slug == "Review"
-    assert life.document() == {}
+    account.site.write_installations(ADA, {"Review": {}})
+    assert account.uninstall(f"{ADA}_Review").slug == "Review"
+    assert account.document() == {}
 
 
-def test_others_and_other_plugins_are_not_touched(both: Life) -> None:
+def test_others_and_other_plugins_are_not_touched(both: Account) -> None:
     for version in ("1.0.0", "1.0.1"):
         for slug in ("Review", "Eyes"):
             publish(both.site, version, slug=slug, modules=[module("Board", of=version)])
-    ben = Life(both.site, BEN)
+    ben = Account(both.site, BEN)
     if isinstance(both.site, PostgresSite):
         ben.settings = both.settings
     for one in (both, ben):

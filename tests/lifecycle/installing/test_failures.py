@@ -13,22 +13,22 @@ from gateway.changes import Change
 from gateway.database.transactions import SqliteTransaction
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import Slug, Version
-from tests.support.lives import Life, module, publish
+from tests.support.accounts import Account, module, publish
 from tests.support.postgres import PostgresSite
 from tests.support.site import Site
 
-Command = Callable[[Life], object]
+Command = Callable[[Account], object]
 COMMANDS: dict[str, Command] = {
-    "install": lambda life: life.install(slug="Eyes"),
-    "update": lambda life: life.update(),
-    "rollback": lambda life: life.rollback("1.0.0"),
-    "uninstall": lambda life: life.uninstall(),
-    "disable": lambda life: life.enable(enabled=False),
+    "install": lambda account: account.install(slug="Eyes"),
+    "update": lambda account: account.update(),
+    "rollback": lambda account: account.rollback("1.0.0"),
+    "uninstall": lambda account: account.uninstall(),
+    "disable": lambda account: account.enable(enabled=False),
 }
 
 
 @pytest.fixture
-def settled(both: Life) -> Life:
+def settled(both: Account) -> Account:
     """A user at 1.0.1 of Review, with modules and a past; 1.0.2 and Eyes are published."""
     for version, names in (("1.0.0", "AB"), ("1.0.1", "BC"), ("1.0.2", "CD")):
         modules = [module(name, of=version) for name in names]
@@ -38,24 +38,24 @@ def settled(both: Life) -> Life:
     return both
 
 
-def settle(life: Life) -> None:
-    for slug in life.plugins():
-        life.uninstall(slug)
-    life.install("1.0.0")
-    life.update("1.0.1")
-    life.told.clear()
+def settle(account: Account) -> None:
+    for slug in account.plugins():
+        account.uninstall(slug)
+    account.install("1.0.0")
+    account.update("1.0.1")
+    account.announced.clear()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_commit_that_fails_leaves_everything_as_it_was(
-    settled: Life, command: str, monkeypatch: pytest.MonkeyPatch
+    settled: Account, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = settled.everything()
     monkeypatch.setattr("gateway.database.transactions._WRITER_WAITS_S", 0.1)
     with commits_refused(settled.site), pytest.raises(SourceUnavailable):
         COMMANDS[command](settled)
     assert settled.everything() == before
-    assert settled.told == []
+    assert settled.announced == []
 
 
 @contextmanager
@@ -83,37 +83,37 @@ def test_a_database_that_is_locked_or_read_only_changes_nothing(
     empty_site: Site, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.database.transactions._WRITER_WAITS_S", 0.1)
-    life = Life(empty_site)
+    account = Account(empty_site)
     for version in ("1.0.0", "1.0.1", "1.0.2"):
-        publish(life.site, version)
-    publish(life.site, "1.0.0", slug="Eyes")
-    life.install("1.0.1")
-    before = life.everything()
-    with life.site.locked(), pytest.raises(SourceUnavailable, match="locked"):
-        COMMANDS[command](life)
-    life.site.execute(
+        publish(account.site, version)
+    publish(account.site, "1.0.0", slug="Eyes")
+    account.install("1.0.1")
+    before = account.everything()
+    with account.site.locked(), pytest.raises(SourceUnavailable, match="locked"):
+        COMMANDS[command](account)
+    account.site.execute(
         "CREATE TRIGGER no BEFORE UPDATE ON plugin BEGIN SELECT RAISE(ABORT, 'no'); END"
     )
     for event in ("INSERT", "DELETE"):
-        life.site.execute(
+        account.site.execute(
             f"CREATE TRIGGER no_{event} BEFORE {event} ON plugin"
             " BEGIN SELECT RAISE(ABORT, 'a constraint'); END"
         )
     with pytest.raises(SourceUnavailable):
-        COMMANDS[command](life)
-    assert life.everything() == before
+        COMMANDS[command](account)
+    assert account.everything() == before
 
 
 @pytest.mark.parametrize("command", ["install", "update", "rollback"])
 def test_a_full_database_changes_nothing_and_is_named(
-    life: Life, command: str, monkeypatch: pytest.MonkeyPatch
+    account: Account, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = "x" * 200_000
     for version, description in (("1.0.0", long), ("1.0.1", ""), ("1.0.2", long)):
-        publish(life.site, version, description=description)
-    publish(life.site, "1.0.0", slug="Eyes", description=long)
-    life.install("1.0.1")
-    before = life.everything()
+        publish(account.site, version, description=description)
+    publish(account.site, "1.0.0", slug="Eyes", description=long)
+    account.install("1.0.1")
+    before = account.everything()
     original = SqliteTransaction.execute
 
     async def execute(self: SqliteTransaction, statement: str, *values: Any) -> None:
@@ -122,15 +122,15 @@ def test_a_full_database_changes_nothing_and_is_named(
 
     monkeypatch.setattr(SqliteTransaction, "execute", execute)
     with pytest.raises(SourceUnavailable, match="full"):
-        COMMANDS[command](life)
+        COMMANDS[command](account)
     monkeypatch.undo()
-    assert life.everything() == before
-    assert COMMANDS[command](life)
+    assert account.everything() == before
+    assert COMMANDS[command](account)
 
 
 @pytest.mark.parametrize("command", ["install", "update", "rollback"])
 def test_a_json_that_cannot_be_written_leaves_the_rows(
-    settled: Life, command: str, monkeypatch: pytest.MonkeyPatch
+    settled: Account, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = settled.everything()
 
@@ -142,11 +142,11 @@ def test_a_json_that_cannot_be_written_leaves_the_rows(
         COMMANDS[command](settled)
     monkeypatch.undo()
     assert settled.everything() == before
-    assert settled.told == []
+    assert settled.announced == []
 
 
 def test_an_entry_that_cannot_be_removed_is_told_after_the_rows_are_gone(
-    settled: Life, monkeypatch: pytest.MonkeyPatch
+    settled: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -156,23 +156,23 @@ def test_an_entry_that_cannot_be_removed_is_told_after_the_rows_are_gone(
         settled.uninstall()
     monkeypatch.undo()
     assert settled.plugins() == {}
-    assert settled.told == [Change(user=settled.user)]
+    assert settled.announced == [Change(user=settled.user)]
     assert settled.uninstall().changed
     assert settled.document() == {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_caller_that_is_cancelled_leaves_a_whole_change(settled: Life, command: str) -> None:
+def test_a_caller_that_is_cancelled_leaves_a_whole_change(settled: Account, command: str) -> None:
     """Wherever it was, also where a thread writes the JSON: the caller waits for its end."""
-    life = settled.lifecycle
+    lifecycle = settled.lifecycle
     user, wanted = settled.user, Version("1.0.0")
     changes: dict[str, Callable[[], Any]] = {
-        "install": lambda: life.install(user, Slug("Eyes")),
-        "update": lambda: life.update(user, "Review"),
-        "rollback": lambda: life.rollback(user, "Review", wanted),
-        "uninstall": lambda: life.uninstall(user, "Review"),
-        "disable": lambda: life.set_enabled(user, "Review", enabled=False),
+        "install": lambda: lifecycle.install(user, Slug("Eyes")),
+        "update": lambda: lifecycle.update(user, "Review"),
+        "rollback": lambda: lifecycle.rollback(user, "Review", wanted),
+        "uninstall": lambda: lifecycle.uninstall(user, "Review"),
+        "disable": lambda: lifecycle.set_enabled(user, "Review", enabled=False),
     }
 
     async def cancelled_at(tick: int) -> bool:
@@ -192,7 +192,7 @@ def test_a_caller_that_is_cancelled_leaves_a_whole_change(settled: Life, command
     for ticks in (1, 2, 3, 5, 8, 20, 80, 300, 1500):
         if not asyncio.run(cancelled_at(ticks)):
             break
-        assert settled.told == [Change(user=user)]
+        assert settled.announced == [Change(user=user)]
         assert summary(settled) == NEW[command], ticks
         cancelled += 1
         settle(settled)
@@ -208,8 +208,8 @@ NEW = {
 }
 
 
-def summary(life: Life) -> tuple[dict[str, str], set[str], set[str]]:
+def summary(account: Account) -> tuple[dict[str, str], set[str], set[str]]:
     """Versions, names of modules, names in the JSON."""
-    versions = {slug: row["version"] for slug, row in life.plugins().items()}
-    modules = {row["name"] for row in life.site.query("SELECT name FROM module")}
-    return versions, modules, set(life.document() or ())
+    versions = {slug: row["version"] for slug, row in account.plugins().items()}
+    modules = {row["name"] for row in account.site.query("SELECT name FROM module")}
+    return versions, modules, set(account.document() or ())

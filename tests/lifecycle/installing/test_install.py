@@ -4,11 +4,11 @@ import pytest
 
 from gateway.changes import Change
 from gateway.errors import AlreadyInstalled, SourceUnavailable, VersionNotPublished
-from tests.support.lives import Life, module, publish
+from tests.support.accounts import Account, module, publish
 from tests.support.site import ADA
 
 
-def test_a_new_plugin_gets_rows_and_an_entry(both: Life) -> None:
+def test_a_new_plugin_gets_rows_and_an_entry(both: Account) -> None:
     publish(
         both.site, "1.0.0", name="Review of networks", scope="review_scope", permissions=["a"],
         modules=[module("Board", colour={"default": "red"}), module("Panel")],
@@ -27,7 +27,7 @@ def test_a_new_plugin_gets_rows_and_an_entry(both: Life) -> None:
     metadata = both.metadata()
     assert metadata["source_url"] == "https://example.org/review"
     assert (metadata["installation_type"], metadata["installed_by"]) == ("production", "gateway")
-    assert both.told == [Change(user=both.user)]
+    assert both.announced == [Change(user=both.user)]
 
 
 @pytest.mark.parametrize(
@@ -42,21 +42,23 @@ def test_a_new_plugin_gets_rows_and_an_entry(both: Life) -> None:
         (["nightly", "1.0.0-rc.1"], "1.0.0-rc.1"),
     ],
 )
-def test_the_newest_version_is_installed(life: Life, published: list[str], newest: str) -> None:
+def test_the_newest_version_is_installed(
+    account: Account, published: list[str], newest: str
+) -> None:
     for version in published:
-        publish(life.site, version)
-    assert life.install().version == newest
+        publish(account.site, version)
+    assert account.install().version == newest
 
 
-def test_folders_that_are_no_versions_are_not_installed(life: Life) -> None:
-    publish(life.site, "1.0.0")
+def test_folders_that_are_no_versions_are_not_installed(account: Account) -> None:
+    publish(account.site, "1.0.0")
     for name in ("9.0.0", "v", "v..", "v9 0", "latest"):
-        (life.site.plugins / "shared" / "Review" / name).mkdir()
-    (life.site.plugins / "shared" / "Review" / "v8.0.0").write_text("a file")
-    assert life.install().version == "1.0.0"
+        (account.site.plugins / "shared" / "Review" / name).mkdir()
+    (account.site.plugins / "shared" / "Review" / "v8.0.0").write_text("a file")
+    assert account.install().version == "1.0.0"
 
 
-def test_a_second_installation_is_nothing_to_do(both: Life) -> None:
+def test_a_second_installation_is_nothing_to_do(both: Account) -> None:
     publish(both.site, "1.0.0")
     both.install()
     publish(both.site, "1.0.1")
@@ -67,7 +69,7 @@ def test_a_second_installation_is_nothing_to_do(both: Life) -> None:
     assert both.everything() == before
 
 
-def test_an_installed_plugin_is_not_moved_by_install(both: Life) -> None:
+def test_an_installed_plugin_is_not_moved_by_install(both: Account) -> None:
     publish(both.site, "1.0.0")
     publish(both.site, "1.0.1")
     both.install("1.0.0")
@@ -78,7 +80,9 @@ def test_an_installed_plugin_is_not_moved_by_install(both: Life) -> None:
 
 
 @pytest.mark.parametrize("wanted", [None, "1.0.0"])
-def test_a_row_as_the_application_makes_it_gets_its_entry(both: Life, wanted: str | None) -> None:
+def test_a_row_as_the_application_makes_it_gets_its_entry(
+    both: Account, wanted: str | None
+) -> None:
     publish(both.site, "1.0.0", name="Another name")
     publish(both.site, "1.0.1")
     both.site.add_row(ADA, "Review", "1.0.0", name="As it was", enabled=0)
@@ -90,7 +94,7 @@ def test_a_row_as_the_application_makes_it_gets_its_entry(both: Life, wanted: st
 
 
 def test_a_row_without_an_entry_is_moved_by_install_and_keeps_its_configuration(
-    both: Life,
+    both: Account,
 ) -> None:
     publish(both.site, "1.0.1", modules=[module("Board")])
     database_id = both.site.add_row(ADA, "Review", "1.0.0")
@@ -105,36 +109,38 @@ def test_a_row_without_an_entry_is_moved_by_install_and_keeps_its_configuration(
     assert both.configuration("Gone") == {"size": 3}
 
 
-def test_a_row_without_an_entry_that_install_moved_can_be_rolled_back(life: Life) -> None:
-    publish(life.site, "1.0.0")
-    publish(life.site, "1.0.1")
-    life.site.add_row(ADA, "Review", "1.0.0")
-    life.install("1.0.1")
-    assert life.rollback().version == "1.0.0"
+def test_a_row_without_an_entry_that_install_moved_can_be_rolled_back(account: Account) -> None:
+    publish(account.site, "1.0.0")
+    publish(account.site, "1.0.1")
+    account.site.add_row(ADA, "Review", "1.0.0")
+    account.install("1.0.1")
+    assert account.rollback().version == "1.0.0"
 
 
-def test_an_entry_without_a_row_becomes_an_installation(both: Life) -> None:
+def test_an_entry_without_a_row_becomes_an_installation(both: Account) -> None:
     publish(both.site, "1.0.0")
     left = {"installed_at": "2020-01-01", "previous_versions": ["0.1"], "kept_config_fields": {}}
     both.site.write_installations(ADA, {"Review": {"installation_metadata": left, "mine": 1}})
     assert both.install().changed
     assert both.row()["version"] == "1.0.0"
     assert both.entry()["mine"] == 1
-    # What a life that has ended left behind is not this one's past.
+    # The user had the plugin before and removed it: that is no past of this installation.
     assert not both.metadata().keys() & {"previous_versions", "kept_config_fields"}
 
 
 @pytest.mark.parametrize("version", [None, "1.0.0"])
-def test_a_plugin_that_is_not_published_is_not_installed(both: Life, version: str | None) -> None:
+def test_a_plugin_that_is_not_published_is_not_installed(
+    both: Account, version: str | None
+) -> None:
     publish(both.site, "1.0.0", slug="Other")
     before = both.everything()
     with pytest.raises(VersionNotPublished):
         both.install(version)
     assert both.everything() == before
-    assert both.told == []
+    assert both.announced == []
 
 
-def test_a_shared_folder_that_is_away_is_an_outage_and_no_missing_version(life: Life) -> None:
-    (life.site.plugins / "shared").rmdir()
+def test_a_shared_folder_that_is_away_is_an_outage_and_no_missing_version(account: Account) -> None:
+    (account.site.plugins / "shared").rmdir()
     with pytest.raises(SourceUnavailable):
-        life.install()
+        account.install()

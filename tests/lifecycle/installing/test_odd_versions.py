@@ -7,30 +7,30 @@ from contextlib import closing
 import pytest
 
 from gateway.errors import UnusableVersion
-from tests.support.lives import Life, module, publish
+from tests.support.accounts import Account, module, publish
 
 
-def test_tables_of_older_migrations_will_do(life: Life) -> None:
+def test_tables_of_older_migrations_will_do(account: Account) -> None:
     """Only the columns without which nobody could be served (database.REQUIRED_COLUMNS)."""
-    with closing(sqlite3.connect(life.site.database)) as connection:
+    with closing(sqlite3.connect(account.site.database)) as connection:
         connection.executescript(
             "DROP TABLE plugin; DROP TABLE module;"
             "CREATE TABLE plugin (id VARCHAR PRIMARY KEY, plugin_slug VARCHAR, version VARCHAR,"
             " enabled BOOLEAN, user_id VARCHAR);"
             "CREATE TABLE module (id VARCHAR, plugin_id VARCHAR, name VARCHAR)"
         )
-    publish(life.site, "1.0.0", modules=[module("Board", a=1), module("Gone", a=1)])
-    publish(life.site, "1.0.1", modules=[module("Board", a=1)])
-    assert life.install("1.0.0").changed
-    assert life.update().version == "1.0.1"
-    assert list(life.modules()) == ["Board"]
-    assert life.rollback().version == "1.0.0"
-    assert life.enable(enabled=False).changed
-    assert life.uninstall().changed
-    assert life.site.query("SELECT * FROM module") == []
+    publish(account.site, "1.0.0", modules=[module("Board", a=1), module("Gone", a=1)])
+    publish(account.site, "1.0.1", modules=[module("Board", a=1)])
+    assert account.install("1.0.0").changed
+    assert account.update().version == "1.0.1"
+    assert list(account.modules()) == ["Board"]
+    assert account.rollback().version == "1.0.0"
+    assert account.enable(enabled=False).changed
+    assert account.uninstall().changed
+    assert account.site.query("SELECT * FROM module") == []
 
 
-def test_versions_as_the_application_ships_them_need_no_plugin_json(both: Life) -> None:
+def test_versions_as_the_application_ships_them_need_no_plugin_json(both: Account) -> None:
     package = {
         "name": "review", "version": "1.0.0", "description": "A review", "type": "module",
         "author": {"name": "Ada", "email": "ada@example.org"}, "scripts": {"build": "webpack"},
@@ -47,7 +47,7 @@ def test_versions_as_the_application_ships_them_need_no_plugin_json(both: Life) 
     assert both.modules() == {}
 
 
-def test_a_version_without_any_metadata_can_be_installed(both: Life) -> None:
+def test_a_version_without_any_metadata_can_be_installed(both: Account) -> None:
     both.site.publish("Review", "1.0.0", {"dist/remoteEntry.js": "x"})
     both.install()
     assert (both.row()["name"], both.row()["scope"]) == ("Review", "Review")
@@ -71,7 +71,7 @@ def test_a_version_without_any_metadata_can_be_installed(both: Life) -> None:
         ('{"modules": [{"name": "a", "display_name": 3}]}', r"modules\[0\].display_name: expected"),
     ],
 )
-def test_odd_metadata_gives_one_clear_line(both: Life, stated: str, named: str) -> None:
+def test_odd_metadata_gives_one_clear_line(both: Account, stated: str, named: str) -> None:
     both.site.publish("Review", "1.0.0", {"plugin.json": stated, "dist/remoteEntry.js": "x"})
     before = both.everything()
     with pytest.raises(UnusableVersion, match=named) as refused:

@@ -7,25 +7,25 @@ import pytest
 
 from gateway.changes import Change
 from gateway.errors import NoEarlierVersion, NotInstalled, UnknownPlugin, VersionNotPublished
-from tests.support.lives import Life, publish
+from tests.support.accounts import Account, publish
 from tests.support.site import ADA
 
 
-def test_an_update_moves_to_the_newest_version_and_remembers_the_old(both: Life) -> None:
+def test_an_update_moves_to_the_newest_version_and_remembers_the_old(both: Account) -> None:
     for version in ("1.0.0", "1.0.1", "1.1.0"):
         publish(both.site, version, description=f"of {version}")
     both.install("1.0.0")
     outcome = both.update()
     assert (outcome.version, outcome.previous_version, outcome.changed) == ("1.1.0", "1.0.0", True)
     assert (both.row()["version"], both.row()["description"]) == ("1.1.0", "of 1.1.0")
-    assert both.told == [Change(user=both.user)] * 2
+    assert both.announced == [Change(user=both.user)] * 2
     before = both.everything()
     again = both.update()
     assert (again.version, again.changed) == ("1.1.0", False)
     assert both.everything() == before
 
 
-def test_an_update_by_database_id_is_the_same(both: Life) -> None:
+def test_an_update_by_database_id_is_the_same(both: Account) -> None:
     publish(both.site, "1.0.0")
     both.site.give(ADA, "Review", "1.0.0", id="an-id-of-its-own")
     publish(both.site, "1.0.1")
@@ -34,17 +34,17 @@ def test_an_update_by_database_id_is_the_same(both: Life) -> None:
     assert both.row()["version"] == "1.0.1"
 
 
-def test_a_slug_is_meant_before_the_database_id_of_another_plugin(life: Life) -> None:
+def test_a_slug_is_meant_before_the_database_id_of_another_plugin(account: Account) -> None:
     for slug in ("Review", "Eyes"):
-        publish(life.site, "1.0.0", slug=slug)
-        publish(life.site, "1.0.1", slug=slug)
-    life.site.give(ADA, "Eyes", "1.0.0", id="Review")
-    life.site.give(ADA, "Review", "1.0.0")
-    assert life.update().slug == "Review"
-    assert (life.row("Review")["version"], life.row("Eyes")["version"]) == ("1.0.1", "1.0.0")
+        publish(account.site, "1.0.0", slug=slug)
+        publish(account.site, "1.0.1", slug=slug)
+    account.site.give(ADA, "Eyes", "1.0.0", id="Review")
+    account.site.give(ADA, "Review", "1.0.0")
+    assert account.update().slug == "Review"
+    assert (account.row("Review")["version"], account.row("Eyes")["version"]) == ("1.0.1", "1.0.0")
 
 
-def test_rollback_goes_back_step_by_step(both: Life) -> None:
+def test_rollback_goes_back_step_by_step(both: Account) -> None:
     versions = ["1.0.0", "1.0.1", "1.0.2"]
     for version in versions:
         publish(both.site, version)
@@ -58,78 +58,78 @@ def test_rollback_goes_back_step_by_step(both: Life) -> None:
     assert both.everything() == before
 
 
-def test_rollback_to_a_version_by_name_forgets_those_after_it(life: Life) -> None:
+def test_rollback_to_a_version_by_name_forgets_those_after_it(account: Account) -> None:
     for version in ("1.0.0", "1.0.1", "1.0.2"):
-        publish(life.site, version)
-    life.install("1.0.0")
-    life.update("1.0.1")
-    life.update("1.0.2")
-    assert life.rollback("1.0.0").previous_version == "1.0.2"
+        publish(account.site, version)
+    account.install("1.0.0")
+    account.update("1.0.1")
+    account.update("1.0.2")
+    assert account.rollback("1.0.0").previous_version == "1.0.2"
     with pytest.raises(NoEarlierVersion):
-        life.rollback()
+        account.rollback()
 
 
-def test_rollback_to_a_version_the_user_never_had_needs_its_name_alone(life: Life) -> None:
+def test_rollback_to_a_version_the_user_never_had_needs_its_name_alone(account: Account) -> None:
     for version in ("0.9.0", "1.0.0"):
-        publish(life.site, version)
-    life.install("1.0.0")
-    assert life.rollback("0.9.0").version == "0.9.0"
-    assert life.rollback("0.9.0").changed is False
+        publish(account.site, version)
+    account.install("1.0.0")
+    assert account.rollback("0.9.0").version == "0.9.0"
+    assert account.rollback("0.9.0").changed is False
 
 
-def test_rollback_after_moves_to_and_fro_goes_back_through_each(life: Life) -> None:
+def test_rollback_after_moves_to_and_fro_goes_back_through_each(account: Account) -> None:
     for version in ("1.0.0", "1.0.1"):
-        publish(life.site, version)
-    life.install("1.0.0")
+        publish(account.site, version)
+    account.install("1.0.0")
     for version in ("1.0.1", "1.0.0", "1.0.1"):
-        life.update(version)
-    assert [life.rollback().version for _ in range(3)] == ["1.0.0", "1.0.1", "1.0.0"]
+        account.update(version)
+    assert [account.rollback().version for _ in range(3)] == ["1.0.0", "1.0.1", "1.0.0"]
     with pytest.raises(NoEarlierVersion):
-        life.rollback()
+        account.rollback()
 
 
-def test_ten_earlier_versions_are_remembered(life: Life) -> None:
+def test_ten_earlier_versions_are_remembered(account: Account) -> None:
     versions = [f"1.0.{number}" for number in range(13)]
     for version in versions:
-        publish(life.site, version)
-    life.install(versions[0])
+        publish(account.site, version)
+    account.install(versions[0])
     for version in versions[1:]:
-        life.update(version)
-    assert life.metadata()["previous_versions"] == versions[2:12]
-    assert [life.rollback().version for _ in range(10)] == versions[11:1:-1]
+        account.update(version)
+    assert account.metadata()["previous_versions"] == versions[2:12]
+    assert [account.rollback().version for _ in range(10)] == versions[11:1:-1]
 
 
-def test_rollback_to_a_version_that_was_collected_says_so(life: Life) -> None:
-    publish(life.site, "1.0.1")
-    life.site.give(ADA, "Review", "1.0.1")
-    life.site.write_installations(
+def test_rollback_to_a_version_that_was_collected_says_so(account: Account) -> None:
+    publish(account.site, "1.0.1")
+    account.site.give(ADA, "Review", "1.0.1")
+    account.site.write_installations(
         ADA, {"Review": {"installation_metadata": {"previous_versions": ["0.9.0", "1.0.0"]}}}
     )
-    before = life.everything()
+    before = account.everything()
     with pytest.raises(VersionNotPublished, match=r"Review 1\.0\.0 is not published"):
-        life.rollback()
-    assert life.everything() == before
-    publish(life.site, "0.9.0")
-    assert life.rollback("0.9.0").changed
+        account.rollback()
+    assert account.everything() == before
+    publish(account.site, "0.9.0")
+    assert account.rollback("0.9.0").changed
 
 
 @pytest.mark.parametrize("odd", ["1.0.0", [None, 3, "../x", "", "1.0.0"], {"1.0.0": 1}])
-def test_odd_earlier_versions_are_passed_over(life: Life, odd: Any) -> None:
-    publish(life.site, "1.0.0")
-    publish(life.site, "1.0.1")
-    life.site.give(ADA, "Review", "1.0.1")
-    life.site.write_installations(
+def test_odd_earlier_versions_are_passed_over(account: Account, odd: Any) -> None:
+    publish(account.site, "1.0.0")
+    publish(account.site, "1.0.1")
+    account.site.give(ADA, "Review", "1.0.1")
+    account.site.write_installations(
         ADA, {"Review": {"installation_metadata": {"previous_versions": odd}}}
     )
     if isinstance(odd, list):
-        assert life.rollback().version == "1.0.0"
+        assert account.rollback().version == "1.0.0"
     else:
         with pytest.raises(NoEarlierVersion):
-            life.rollback()
+            account.rollback()
 
 
 @pytest.mark.parametrize("command", ["update", "rollback"])
-def test_a_plugin_that_the_user_does_not_have_cannot_be_moved(both: Life, command: str) -> None:
+def test_a_plugin_that_the_user_does_not_have_cannot_be_moved(both: Account, command: str) -> None:
     publish(both.site, "1.0.0")
     with pytest.raises(UnknownPlugin):
         getattr(both, command)("1.0.0")
@@ -139,7 +139,7 @@ def test_a_plugin_that_the_user_does_not_have_cannot_be_moved(both: Life, comman
     assert both.row()["version"] == "0.9.0"
 
 
-def test_columns_that_a_version_does_not_state_stay_as_they_are(both: Life) -> None:
+def test_columns_that_a_version_does_not_state_stay_as_they_are(both: Account) -> None:
     """Rows made by the application state more than a package.json does."""
     package = json.dumps({"name": "review", "version": "1.0.1", "description": "npm's"})
     both.site.publish("Review", "1.0.1", {"package.json": package, "dist/remoteEntry.js": "x"})

@@ -1,4 +1,4 @@
-"""The plugins of one user: the lifecycle changes them, and another program looks at them."""
+"""A user of a site: what the lifecycle does for them, and what another program then reads."""
 
 import asyncio
 import json
@@ -31,16 +31,16 @@ def module(name: str, **config_fields: Any) -> dict[str, Any]:
     return {"name": name, "config_fields": config_fields}
 
 
-class Life:
-    """One user's plugins on a site."""
+class Account:
+    """One user of a site, and their plugins."""
 
     def __init__(self, site: Site, user: str = ADA, **environment: str) -> None:
         self.site = site
         self.user = UserId(user)
         self.settings = load_settings(environ={**site.environment, **environment})
         self.storage = PluginStorage(self.settings.plugins_dir)
-        self.told: list[Change] = []
-        self.lifecycle = Lifecycle(self.settings, self.storage, self.told.append)
+        self.announced: list[Change] = []
+        self.lifecycle = Lifecycle(self.settings, self.storage, self.announced.append)
 
     def install(self, version: str | None = None, slug: str = "Review", **facts: Any) -> Outcome:
         parsed = None if version is None else Version(version)
@@ -60,7 +60,7 @@ class Life:
     def uninstall(self, plugin: str = "Review") -> Outcome:
         return asyncio.run(self.lifecycle.uninstall(self.user, plugin))
 
-    # What another program finds
+    # What another program reads and writes
 
     def plugins(self) -> dict[str, dict[str, Any]]:
         rows = self.site.query("SELECT * FROM plugin")
@@ -109,8 +109,8 @@ class Life:
         )
 
 
-def configured(life: Life) -> Life:
+def configured(account: Account) -> Account:
     """The user has a version of Review with one module, the Board, and its configuration."""
-    publish(life.site, "1.0.0", modules=[module("Board", colour="red", size=1)])
-    life.install("1.0.0")
-    return life
+    publish(account.site, "1.0.0", modules=[module("Board", colour="red", size=1)])
+    account.install("1.0.0")
+    return account
