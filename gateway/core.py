@@ -126,7 +126,7 @@ class Core:
             logger.warning("changes by other workers are not heard: %s", error)
 
     def freshness_sources(self) -> list[FreshnessSource]:
-        """What tells this process of changes, by the settings."""
+        """The sources of changes that the settings ask for."""
         settings = self.settings
         sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
         if self.pinned_trees is not None:
@@ -152,7 +152,7 @@ class Core:
 
     @property
     def required_folders(self) -> list[Path]:
-        """Folders of the site without which nobody can be served."""
+        """The folders without which nobody can be served."""
         if self.settings.access.missing_installations == "allow":
             return [self.storage.shared.path]
         return [self.storage.shared.path, self.storage.users.path]

@@ -1,4 +1,4 @@
-"""Mode of files that the proxy in front sends: the gateway decides, and names the file.
+"""The mode in which the proxy in front sends the files: the gateway decides, and names the file.
 
 nginx takes X-Accel-Redirect, a URL below an `internal` location on the plugins folder
 (`delivery.accel_prefix`). With an empty prefix the answer carries X-Sendfile, the absolute
@@ -20,7 +20,7 @@ from gateway.http.planning import plain_answer, plan_answer, whole_fields
 from gateway.http.representation import Representation, Variant
 from gateway.names import AssetKey
 
-# If an encoded file is deleted, the proxy finds nothing for at most this long.
+# After an encoded file is deleted, the proxy can be sent to it for at most this long.
 _SEEN_S = 0.5
 _MAX_SEEN = 10_000
 # The proxy sets these for the bytes that it sends.
@@ -35,7 +35,7 @@ class AccelRedirect:
         self._encoder = encoder
         self._prefix = prefix
         self._seen: TTLCache[tuple[bytes, str], bool] = TTLCache(_MAX_SEEN, _SEEN_S)
-        """Encoded variants whose files existed at the last look."""
+        """Encoded variants, by digest and coding, whose files existed at the last look."""
 
     def answer_from_memory(
         self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
@@ -102,6 +102,6 @@ class AccelRedirect:
         return (b"x-accel-redirect", quote(f"{self._prefix}/{relative}").encode())
 
     def _encoded_path(self, representation: Representation, variant: Variant) -> Path:
-        if self._encoder is None:
+        if self._encoder is None:  # without an encoder there is only identity
             return Path()
         return self._encoder.path(representation.digest, variant.coding)

@@ -1,8 +1,9 @@
-"""Mode of files that are too large for memory: the bytes come from the file.
+"""The mode for files that are too large for memory: the bytes come from the file.
 
-Starlette's FileResponse opens by name what it measured before, answers 400 to range units
-that RFC 9110 §14.2 wants ignored, and knows no If-Match: this subclass keeps its part in the
-protocol (`http.response.pathsend`) and sends what is planned, from an opened, verified file.
+Starlette's FileResponse opens a file by name after it has measured it, answers 400 to range units
+that it should ignore (RFC 9110 §14.2), and knows no If-Match. The subclass here sends what a plan
+says, from a file that is open and verified, and may leave the sending to the server
+(`http.response.pathsend`).
 """
 
 import os
@@ -27,7 +28,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class FromFile:
-    """Reads the file again for each answer. The file holds the content in identity."""
+    """Reads the file again for each answer, and sends it without a content coding."""
 
     def __init__(self, storage: PluginStorage) -> None:
         self._storage = storage

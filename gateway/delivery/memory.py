@@ -1,4 +1,4 @@
-"""Mode of files whose content is in memory: two sends."""
+"""The mode for files whose content is in memory."""
 
 from gateway.delivery import FileRequest
 from gateway.http.answers import send_answer

@@ -11,15 +11,14 @@ from gateway.caching.basis import AtHand, Basis
 from gateway.delivery import FileRequest
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import InvalidToken, MethodNotAllowed, NotServed
-from gateway.http.answers import send_answer
-from gateway.http.cache_policy import NO_STORE, Audience
+from gateway.http.answers import ALLOW, answer_options
+from gateway.http.cache_policy import Audience
 from gateway.http.heads import Head, Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.signed import SignedPaths
 from gateway.names import parse_target
 from gateway.serving.resolver import Resolution, Resolver
 
-_ALLOW = "GET, HEAD, OPTIONS"
 _ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*|[^/]*")
 
 
@@ -54,7 +53,7 @@ class AssetRoute:
         return self._server.answer_from_memory(basis, headers, resolution, self._lifetimes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if await answered_by_method(scope, send):
+        if await _answered_by_method(scope, send):
             return
         basis = Basis.of(scope)
         request = FileRequest(scope, receive, send, joined_headers(scope))
@@ -138,13 +137,12 @@ class SignedAssets(AssetRoute):
         return resolution
 
 
-async def answered_by_method(scope: Scope, send: Send) -> bool:
+async def _answered_by_method(scope: Scope, send: Send) -> bool:
     """Answers OPTIONS. Raises: MethodNotAllowed, for anything but GET, HEAD and OPTIONS."""
     method = scope["method"]
     if method in ("GET", "HEAD"):
         return False
     if method != "OPTIONS":
-        raise MethodNotAllowed(_ALLOW)
-    fields = ((b"allow", _ALLOW.encode()), (b"cache-control", NO_STORE.encode()))
-    await send_answer(send, 204, fields, b"")
+        raise MethodNotAllowed(ALLOW)
+    await answer_options(send)
     return True

@@ -7,8 +7,8 @@ plugin too, for as long as X-Accel-Expires says, and must not remember a refusal
 """
 
 import time
-from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -32,7 +32,6 @@ from gateway.identity.peers import TrustedPeers, is_loopback, is_on_socket
 from gateway.names import Pin, Slug
 from gateway.serving.shared_versions import SharedVersions
 
-K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 _NO_TREE = "-"
@@ -54,7 +53,7 @@ class _Permission(Basis):
         self.until = float("inf")
         """Seconds of the monotonic clock, which is the caches' clock too."""
 
-    def _rest_on(self, layer: str, _cache: TTLCache[K, V], entry: Entry[V]) -> V:
+    def _rest_on(self, layer: str, _cache: TTLCache[Any, Any], entry: Entry[V]) -> V:
         if layer != "builds":
             self.until = min(self.until, entry.fresh_until)
         return entry.value

@@ -27,7 +27,7 @@ class Health:
         stale_if_error_s: float,
         changes: str,
     ) -> None:
-        """`folders`: nobody can be served without them. `changes`: the setting, to be shown."""
+        """`folders`: those without which nobody can be served. `changes`: the setting."""
         self._database = database
         self._folders = folders
         self._stale_if_error_s = stale_if_error_s

@@ -17,7 +17,7 @@ from gateway.errors import (
     StorageError,
     UnknownPlugin,
 )
-from gateway.http.answers import json_answer
+from gateway.http.answers import ALLOW, json_answer
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.lifecycle.installing import Lifecycle, Outcome
@@ -106,7 +106,7 @@ class LifecycleRoutes:
         self, method: str, body_type: type[B], command: Command[B], request: Request
     ) -> Response:
         if request.method != method:
-            raise MethodNotAllowed(f"GET, HEAD, OPTIONS, {method}")
+            raise MethodNotAllowed(f"{ALLOW}, {method}")
         refuse_foreign_page(request, self._cors)
         caller = await self._callers.identify(request.scope)
         if self._admins_only:

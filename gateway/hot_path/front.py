@@ -12,13 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
 from gateway.errors import RequestError, SourceUnavailable
-from gateway.http.answers import error_answer, internal_error, send_answer
+from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
 from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
 
 logger = logging.getLogger(__name__)
 
-_WHOLE_SERVER = ((b"allow", b"GET, HEAD, OPTIONS"), (b"cache-control", b"no-store"))
 _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 
@@ -141,8 +140,8 @@ class Front:
     async def answer_later(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The cold path, as an ASGI application for requests."""
         headers = joined_headers(scope)
-        if scope["path"] == "*":  # OPTIONS of the whole server (RFC 9110 §9.3.7)
-            await send_answer(send, 204, _WHOLE_SERVER, b"")
+        if scope["path"] == "*":  # the server as a whole
+            await answer_options(send)
             self.answered_later[204] += 1
             return
         preflight = self._cors.preflight(scope["method"], headers)

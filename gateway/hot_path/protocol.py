@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(cast(Any, self))
-        self._room.remove_idle(self)
+        self._room.remove_idle(self._transport)
         self._room.lingering -= self._is_lingering
         self._is_over = True
         self._deadline.close()
@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
             self._writer.write(_CONTINUE, b"")
 
     def _wait_for_request(self, timeout_s: float) -> None:
-        self._room.renew_idle(self)
+        self._room.renew_idle(self._transport)
         self._deadline.set(timeout_s)
 
     def _pause_reading(self) -> None:
@@ -255,7 +255,7 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, request: Request) -> None:
         """Begins the answer of the application, which may take time."""
-        self._room.remove_idle(self)
+        self._room.remove_idle(self._transport)
         scope = build_scope(request, self._scope, self._app_state)
         exchange = Exchange(self._writer, self, request, scope, access_log=self._config.access_log)
         self._exchange = exchange
@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         """Closes in two steps (see the head of this module)."""
         self._is_over = True
-        self._room.add_idle(self)
+        self._room.add_idle(self._transport)
         if self._has_eof or self._transport.is_closing():
             self._close()
             return

@@ -5,46 +5,38 @@ import contextlib
 import resource
 import sys
 from collections import OrderedDict
-from typing import Protocol
 
 # Descriptors for the database, files that are being sent, logs and the event loop.
 _RESERVED = 64
 
 
-class Occupant(Protocol):
-    """A connection."""
-
-    @property
-    def transport(self) -> asyncio.Transport: ...
-
-
 class Room:
-    """The connections of a worker, as far as they compete for descriptors."""
+    """Counts the connections of a worker against the limit of descriptors."""
 
     def __init__(self) -> None:
         self._max_connections = _max_connections()
-        self._idle: OrderedDict[Occupant, None] = OrderedDict()
+        self._idle: OrderedDict[asyncio.Transport, None] = OrderedDict()
         """Connections that are owed no answer; first the one that has waited longest."""
         self.lingering = 0
         """How many had their last answer, and wait for the client to close its side."""
 
-    def add_idle(self, connection: Occupant) -> None:
+    def add_idle(self, connection: asyncio.Transport) -> None:
         """A connection that is idle already keeps its place."""
         self._idle[connection] = None
 
-    def renew_idle(self, connection: Occupant) -> None:
+    def renew_idle(self, connection: asyncio.Transport) -> None:
         """The connection waits from this moment on."""
         self._idle[connection] = None
         self._idle.move_to_end(connection)
 
-    def remove_idle(self, connection: Occupant) -> None:
+    def remove_idle(self, connection: asyncio.Transport) -> None:
         self._idle.pop(connection, None)
 
     def make(self, connections: int) -> None:
         """Ends the connection that has waited longest, if there are more `connections` than fit."""
         if connections > self._max_connections:
             longest, _ = self._idle.popitem(last=False)
-            longest.transport.abort()
+            longest.abort()
 
 
 def raise_limit() -> None:

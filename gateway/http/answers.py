@@ -17,11 +17,20 @@ from gateway.http.heads import HeaderFields
 
 logger = logging.getLogger(__name__)
 
+ALLOW = "GET, HEAD, OPTIONS"
+"""The methods of every URL of files, and of the server as a whole."""
+
 
 async def send_answer(send: Send, status: int, fields: HeaderFields, body: bytes) -> None:
     """A whole answer. Each message is a new object, because middleware edits them in place."""
     await send({"type": "http.response.start", "status": status, "headers": list(fields)})
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer_options(send: Send) -> None:
+    """The answer to OPTIONS (RFC 9110 §9.3.7)."""
+    fields = ((b"allow", ALLOW.encode()), (b"cache-control", NO_STORE.encode()))
+    await send_answer(send, 204, fields, b"")
 
 
 def json_answer(

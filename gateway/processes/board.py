@@ -8,7 +8,7 @@ class Order(IntFlag):
     """What a supervisor orders its workers to do."""
 
     DRAIN = 1
-    """Say in `/-/ready` that the node ends; serve everything else as before."""
+    """Answer `/-/ready` with "draining", and everything else as before."""
     RETIRE = 2
     """Accept no connections, give each open one its last answer, then end."""
     HURRY = 4

@@ -12,7 +12,7 @@ import uvicorn.config
 
 from gateway.settings import ObservabilitySettings
 
-# By its place, and by its form: the place can be written in another way (`/%73igned/`).
+# Matched by its place, and by its form: a URL can spell the place differently (`/%73igned/`).
 _SIGNED_TOKEN = re.compile(r"(?<=/signed/)[^/?\s]+|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?![\w-])")
 _MASK = "***"
 

@@ -6,7 +6,7 @@
     SIGINT                  the end at once: running requests get server.drain_timeout seconds
     a second one of these   the end without waiting for running requests
 
-The supervisor is a process of its own, which serves nothing: it wakes ten times a second.
+The supervisor is a process of its own, and serves nothing. It wakes ten times a second.
 """
 
 import logging
@@ -77,7 +77,7 @@ class Supervisor:
     def __init__(
         self, listener: Listener, settings: Settings, read_settings: Callable[[], Settings]
     ) -> None:
-        """`settings`: of the first workers. `read_settings`: called at SIGHUP; it raises
+        """`settings`: those of the first workers. `read_settings` is called at SIGHUP, and raises
         ConfigurationError for settings that a worker could not start with.
         """
         self._listener = listener
@@ -88,7 +88,7 @@ class Supervisor:
         self._generation = 0
         self._has_served = False
         self._old_settings: Settings | None = None
-        """Of the workers that are being replaced; None if none are."""
+        """Those of the workers that are being replaced; None if none are."""
         self._start_after = 0.0
         self._looked_at = time.monotonic()
         self._retire_at: float | None = None
@@ -123,7 +123,7 @@ class Supervisor:
     # Signals
 
     def _obey(self, number: int) -> None:
-        if number not in (signal.SIGINT, signal.SIGTERM):
+        if number == signal.SIGHUP:
             self._renew()
         elif self._retire_at is None:
             logger.info("asked to end: draining")

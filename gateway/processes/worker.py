@@ -70,6 +70,7 @@ class WorkerServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """In the place of uvicorn's, which would obey signals."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -77,8 +78,8 @@ class WorkerServer(uvicorn.Server):
         self._attending = asyncio.create_task(self._attend())
 
     async def main_loop(self) -> None:
-        """As uvicorn's, on the turns of `next_turn`: an idle process wakes once for its loop, its
-        board and its change sources.
+        """uvicorn's loop, on the turns of `next_turn`: an idle process wakes once for this loop,
+        its board and its change sources.
         """
         counter = 0
         while not await self.on_tick(counter):
