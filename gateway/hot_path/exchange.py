@@ -127,7 +127,8 @@ class Exchange:
         self._has_body = self._request.method != b"HEAD" and status not in (204, 304)
         says_close = False
         for name, value in fields:
-            _check(name, value)
+            if _BAD_NAME.search(name) or _BAD_VALUE.search(value):  # could end the field early
+                raise RuntimeError(f"invalid header field {name!r}: {value!r}")
             lowered = name.lower()
             if lowered == b"content-length":
                 self._remaining_bytes = int(value)
@@ -191,12 +192,6 @@ def build_scope(request: Request, peers: Mapping[str, Any], state: Mapping[str, 
         "state": dict(state),
         "extensions": {WHOLE_ANSWER: {}},
     }
-
-
-def _check(name: bytes, value: bytes) -> None:
-    """Raises: RuntimeError, for characters that would end a field early."""
-    if _BAD_NAME.search(name) or _BAD_VALUE.search(value):
-        raise RuntimeError(f"invalid header field {name!r}: {value!r}")
 
 
 def _chunk(body: bytes) -> bytes:

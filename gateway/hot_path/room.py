@@ -14,7 +14,9 @@ class Room:
     """Counts the connections of a worker against the limit of descriptors."""
 
     def __init__(self) -> None:
-        self._max_connections = _max_connections()
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        is_unlimited = soft == resource.RLIM_INFINITY
+        self._max_connections = sys.maxsize if is_unlimited else max(soft - _RESERVED, soft // 2)
         self._idle: OrderedDict[asyncio.Transport, None] = OrderedDict()
         """Connections that are owed no answer; first the one that has waited longest."""
         self.lingering = 0
@@ -47,9 +49,3 @@ def raise_limit() -> None:
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):  # macOS states more than it gives
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _max_connections() -> int:
-    """Connections that fit into the limit of descriptors, with room for the rest."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else max(soft - _RESERVED, soft // 2)

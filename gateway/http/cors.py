@@ -37,28 +37,27 @@ class CorsPolicy:
             self._any_localhost and _LOCALHOST.fullmatch(origin) is not None
         )
 
-    def fields(self, origin: bytes | None) -> HeaderFields:
-        """The fields of every answer. `Vary: Origin` stands also in the answer to a request without
-        an origin: a cache must not give that answer to a page of a listed origin.
-        """
-        vary = (b"vary", b"Origin")
-        if origin is None or not self.allows(origin):
-            return (vary,)
-        return (
-            (b"access-control-allow-origin", origin),
-            (b"access-control-allow-credentials", b"true"),
-            (b"access-control-expose-headers", EXPOSED),
-            vary,
-        )
-
     def sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
-        """The fields, and their lines as they are sent. Both are empty if CORS is off."""
+        """The fields of every answer, and their lines as they are sent; both empty if CORS is off.
+
+        `Vary: Origin` stands also in the answer to a request without an origin: a cache must not
+        give that answer to a page of a listed origin.
+        """
         if not self.enabled:
             return (), b""
         return self._sent(origin if origin is not None and self.allows(origin) else None)
 
-    def _build_sent(self, origin: bytes | None) -> tuple[HeaderFields, bytes]:
-        fields = self.fields(origin)
+    @staticmethod
+    def _build_sent(origin: bytes | None) -> tuple[HeaderFields, bytes]:
+        """`origin`: an allowed one; None: the request has none."""
+        fields: HeaderFields = ((b"vary", b"Origin"),)
+        if origin is not None:
+            fields = (
+                (b"access-control-allow-origin", origin),
+                (b"access-control-allow-credentials", b"true"),
+                (b"access-control-expose-headers", EXPOSED),
+                *fields,
+            )
         return fields, field_lines(fields)
 
     def preflight(self, method: str, headers: Headers) -> tuple[Head, bytes] | None:
