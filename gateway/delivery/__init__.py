@@ -33,6 +33,7 @@ class DeliveryMode(Protocol):
         self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
     ) -> tuple[Head, bytes] | None:
         """The answer to a plain GET, with its body; None: this mode cannot answer from memory."""
+        return None
 
     async def send(
         self,

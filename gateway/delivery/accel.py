@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cachetools import TTLCache
 
-from gateway.delivery import FileRequest
+from gateway.delivery import DeliveryMode, FileRequest
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
 from gateway.http.answers import send_answer
@@ -27,7 +27,7 @@ _MAX_SEEN = 10_000
 _FIELDS_OF_THE_PROXY = frozenset({b"content-length", b"accept-ranges"})
 
 
-class AccelRedirect:
+class AccelRedirect(DeliveryMode):
     """Sends the name of the file, and no bytes."""
 
     def __init__(self, storage: PluginStorage, encoder: Encoder | None, prefix: str) -> None:

@@ -12,13 +12,12 @@ import anyio.to_thread
 from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
-from gateway.delivery import FileRequest
+from gateway.delivery import DeliveryMode, FileRequest
 from gateway.disk.reading import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
 from gateway.http.answers import send_answer
-from gateway.http.heads import Head, Headers
 from gateway.http.planning import Plan, plan_answer
 from gateway.http.representation import Representation
 from gateway.names import AssetKey
@@ -27,20 +26,11 @@ from gateway.names import AssetKey
 CHUNK_BYTES = 256 * 1024
 
 
-class FromFile:
+class FromFile(DeliveryMode):
     """Reads the file again for each answer, and sends it without a content coding."""
 
     def __init__(self, storage: PluginStorage) -> None:
         self._storage = storage
-
-    def answer_from_memory(
-        self,
-        _key: AssetKey,
-        _representation: Representation,
-        _cache_control: bytes,
-        _headers: Headers,
-    ) -> tuple[Head, bytes] | None:
-        return None
 
     async def send(
         self,

@@ -1,6 +1,6 @@
 """The mode for files whose content is in memory."""
 
-from gateway.delivery import FileRequest
+from gateway.delivery import DeliveryMode, FileRequest
 from gateway.http.answers import send_answer
 from gateway.http.heads import Head, Headers
 from gateway.http.planning import plain_answer, plan_answer
@@ -8,7 +8,7 @@ from gateway.http.representation import Representation
 from gateway.names import AssetKey
 
 
-class FromMemory:
+class FromMemory(DeliveryMode):
     """Sends the content of the representation."""
 
     def answer_from_memory(

@@ -25,4 +25,5 @@ class IdentitySource(Protocol):
         """
 
     def purge_all(self) -> None:
-        """Forgets what was learned from credentials."""
+        """Forgets what was learned from credentials, if anything was."""
+        return

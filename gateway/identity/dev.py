@@ -7,6 +7,7 @@ from starlette.types import Scope
 from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
 from gateway.http.heads import Headers
+from gateway.identity import IdentitySource
 from gateway.identity.peers import is_loopback
 from gateway.names import UserId, parse_user_id
 
@@ -14,7 +15,7 @@ HEADER = b"x-dev-user"
 QUERY_PARAMETER = "dev_user"
 
 
-class DevIdentity:
+class DevIdentity(IdentitySource):
     """The user named by the header `X-Dev-User` or the query parameter `dev_user`."""
 
     def identify(self, _basis: AtHand, scope: Scope, headers: Headers) -> UserId | None:
@@ -30,6 +31,3 @@ class DevIdentity:
             return parse_user_id(named[0]) if named else None
         except ValueError as error:
             raise InvalidToken(reason=str(error)) from None
-
-    def purge_all(self) -> None:
-        """Nothing is remembered."""

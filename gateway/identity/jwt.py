@@ -19,6 +19,7 @@ from starlette.types import Scope
 from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
 from gateway.http.heads import Headers
+from gateway.identity import IdentitySource
 from gateway.identity.key_set import KeySet
 from gateway.identity.keys import signing_key, verifying_keys
 from gateway.names import UserId, parse_user_id
@@ -35,7 +36,7 @@ _MAX_REMEMBERED = 100_000
 _MAX_REMEMBERED_S = 300.0
 
 
-class JwtIdentity:
+class JwtIdentity(IdentitySource):
     """Verifies tokens and remembers their digests, never past a token's expiry."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:

@@ -7,12 +7,13 @@ from starlette.types import Scope
 from gateway.caching.basis import AtHand
 from gateway.errors import InvalidToken
 from gateway.http.heads import Headers
+from gateway.identity import IdentitySource
 from gateway.identity.peers import TrustedPeers
 from gateway.names import UserId, parse_user_id
 from gateway.settings import ProxySettings
 
 
-class ProxyIdentity:
+class ProxyIdentity(IdentitySource):
     """The user that a trusted peer names."""
 
     def __init__(self, settings: ProxySettings) -> None:
@@ -29,6 +30,3 @@ class ProxyIdentity:
             return parse_user_id(value.decode("latin-1").strip())
         except ValueError as error:
             raise InvalidToken(reason=str(error)) from None
-
-    def purge_all(self) -> None:
-        """Nothing is remembered."""
