@@ -21,7 +21,8 @@ from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
 
 SentLifetimes = tuple[bytes, bytes]
-"""Values of Cache-Control as they are sent: of unpinned URLs, of pinned ones."""
+"""Values of Cache-Control as they are sent, for unpinned and for pinned URLs: the index is whether
+the URL has a pin."""
 
 # Each attempt after the first finds that a writer has just changed the file.
 _ATTEMPTS = 3

@@ -20,9 +20,10 @@ basis (caching/basis.py) for each value:
 - On the cold path the basis waits for that value, and the function decides again from its
   beginning. Requests that wait for one key share one load.
 
-The hot path answers only a *plain GET*: no body, no repeated field, no range, and no condition but
-If-None-Match. It answers no error: the cold path asks the sources again before it refuses what was
-refused a while ago. Both paths give the same answers (tests/hot_path/test_differential.py).
+The hot path answers only a *plain GET*, which has no range and no condition but If-None-Match, and
+only if the request repeats no field. It answers no error: the cold path asks the sources again
+before it refuses what was refused a while ago. Both paths give the same answers
+(tests/hot_path/test_differential.py).
 
 There is no second cache, of decisions or of answers. It would need to know all that a decision
 rests on to be purged in time, would hold an entry for each user and file, and would help repeated

@@ -86,8 +86,7 @@ class Front:
         """Requests answered on the cold path, by status."""
 
     def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
-        """The answer to a GET that has no body and repeats no field, counted as sent; None: the
-        request takes the cold path.
+        """The answer to a GET that repeats no field, counted as sent; None: take the cold path.
 
         `scope`: only `raw_path`, `query_string`, `client` and `server` are needed.
         """

@@ -75,8 +75,9 @@ def plain_answer(
     if_none_match: bytes | None,
     fields_of_200: Callable[[Variant, bytes], HeaderFields] = whole_fields,
 ) -> Head:
-    """The head of the answer to a *plain GET*, which has no range and no condition but
-    If-None-Match: 200 or 304.
+    """The head of the answer to a plain GET, which has no range and no condition but If-None-Match.
+
+    Its status is 200 or 304.
     """
     unchanged = if_none_match is not None and is_known(variant.common_fields[0][1], if_none_match)
     status = 304 if unchanged else 200
