@@ -19,7 +19,7 @@ from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, Signed
 from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.health import Health
-from gateway.endpoints.lifecycle import LifecycleRoutes, changes_are_off
+from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.sending import AssetServer
@@ -49,12 +49,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         """Raises: ConfigurationError."""
         self.core = core = Core(settings)
-        self.health = Health(
-            core.database,
-            core.required_folders,
-            settings.cache.versions.stale_if_error,
-            settings.access.changes,
-        )
+        self.health = Health(core.database, core.required_folders, settings)
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
         self._plugins_prefix = f"{settings.http.api_prefix}/plugins"
@@ -134,7 +129,7 @@ class Gateway:
     def _make_lifecycle_routes(self) -> list[Route]:
         prefix, changes = self._plugins_prefix, self.core.settings.access.changes
         if changes == "off":
-            return [changes_are_off(prefix)]
+            return [route_without_methods(prefix)]
         return LifecycleRoutes(
             prefix, self.core.lifecycle, self._callers, self._cors, admins_only=changes == "admins"
         ).routes

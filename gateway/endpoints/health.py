@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gateway.database.plugin_database import PluginDatabase
 from gateway.errors import SourceUnavailable
 from gateway.http.answers import json_answer
+from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -21,17 +22,13 @@ class Health:
     """Says whether the process answers, and whether it can answer for its users."""
 
     def __init__(
-        self,
-        database: PluginDatabase,
-        folders: Sequence[Path],
-        stale_if_error_s: float,
-        changes: str,
+        self, database: PluginDatabase, folders: Sequence[Path], settings: Settings
     ) -> None:
-        """`folders`: those without which nobody can be served. `changes`: the setting."""
+        """`folders`: those without which nobody can be served."""
         self._database = database
         self._folders = folders
-        self._stale_if_error_s = stale_if_error_s
-        self._changes = changes
+        self._stale_if_error_s = settings.cache.versions.stale_if_error
+        self._changes = settings.access.changes
         self.draining = False
         """The server sets it before it ends: load balancers then send no more requests here."""
         self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]

@@ -50,7 +50,7 @@ class _Nothing(Body):
     pass
 
 
-def changes_are_off(prefix: str) -> Route:
+def route_without_methods(prefix: str) -> Route:
     """The route of `{api}/plugins/{plugin}` if nobody may change anything: it has no methods.
 
     The paths below it are those of files, whose routes refuse all methods that change something.
