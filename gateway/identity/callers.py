@@ -32,17 +32,17 @@ class Caller:
         if not self.is_administrator:
             raise AdministratorRequired
 
-    def acts_for(self, named: str | None) -> UserId:
-        """The user whose plugins are changed: the one that is named, or the caller.
+    def acts_for(self, user_id: str | None) -> UserId:
+        """The user whose plugins are changed: the one with this id, or the caller.
 
-        Raises: AdministratorRequired, if another user is named; InvalidRequest.
+        Raises: AdministratorRequired, if that is another user; InvalidRequest.
         """
-        if named is None:
+        if user_id is None:
             if self.user is None:
                 raise InvalidRequest("Expected ?user=ID: the token names no user")
             return self.user
         try:
-            user = parse_user_id(named)
+            user = parse_user_id(user_id)
         except ValueError:
             raise InvalidRequest("user: not a user id") from None
         if user != self.user:

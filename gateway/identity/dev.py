@@ -27,7 +27,7 @@ class DevIdentity(IdentitySource):
                 return parse_user_id(value.decode("latin-1"))
             if not scope["query_string"]:
                 return None
-            named = parse_qs(scope["query_string"].decode("latin-1")).get(QUERY_PARAMETER)
-            return parse_user_id(named[0]) if named else None
+            values = parse_qs(scope["query_string"].decode("latin-1")).get(QUERY_PARAMETER)
+            return parse_user_id(values[0]) if values else None
         except ValueError as error:
             raise InvalidToken(reason=str(error)) from None

@@ -96,7 +96,7 @@ _ANONYMOUS = """\
             header_up -Authorization
 """
 
-_ASKED_REMARK = """
+_PERMISSION_REMARK = """
     # Caddy remembers no permission: it asks the gateway for each file, and that costs the gateway
     # about as much as sending a small file. nginx remembers a permission for some seconds.
 """
@@ -204,16 +204,20 @@ def _files(upstream: Upstream) -> str:
     if upstream.mode == "accel":
         return pinned
     api = upstream.api_pattern
-    asked = _asked(upstream, "own", f"{api}/plugins/", path, upstream.private)
+    files = _files_by_permission(upstream, "own", f"{api}/plugins/", path, upstream.private)
     if upstream.has_public:
-        asked += _asked(upstream, "public", f"{api}/public/plugins/", path, upstream.public)
+        files += _files_by_permission(
+            upstream, "public", f"{api}/public/plugins/", path, upstream.public
+        )
     if upstream.has_signed:
         prefix = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/"
-        asked += _asked(upstream, "signed", prefix, path, upstream.public)
-    return pinned + _ASKED_REMARK + asked
+        files += _files_by_permission(upstream, "signed", prefix, path, upstream.public)
+    return pinned + _PERMISSION_REMARK + files
 
 
-def _asked(upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes) -> str:
+def _files_by_permission(
+    upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes
+) -> str:
     """Handlers for the files of one route that need a permission, with a pin and without."""
     question = _QUESTION.substitute(
         upstream=_address(upstream), anonymous="" if route == "own" else _ANONYMOUS
