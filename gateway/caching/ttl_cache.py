@@ -78,6 +78,9 @@ class TTLCache(Generic[K, V]):
             self._flights = BatchFlights(load_many, self._entries, on_change)
         else:
             raise TypeError("a cache needs something that loads its values")
+        self.counters: Counters = self._entries.counters
+        self.landings: Landings[K, V] = self._flights.landings
+        """The loads that ended lately."""
         self._patience_s = times.patience_s
         self._order_within_s = capacity.order_within_s
         self._clock = clock
@@ -92,15 +95,6 @@ class TTLCache(Generic[K, V]):
     def size(self) -> float:
         """The number of entries, or what `size_of` measures of them."""
         return self._entries.currsize
-
-    @property
-    def counters(self) -> Counters:
-        return self._entries.counters
-
-    @property
-    def landings(self) -> Landings[K, V]:
-        """Which loads ended lately."""
-        return self._flights.landings
 
     def __iter__(self) -> Iterator[K]:
         """The present keys, copied: the cache may change during the iteration."""

@@ -24,7 +24,6 @@ from gateway.upkeep.backups import (
     Backup,
     RestoredFile,
     RestoreState,
-    count_originals,
     read_backup,
     restore,
 )
@@ -185,7 +184,7 @@ async def _migrate(
 
 async def _restore(settings: Settings, backup_file: Path, report: _Report) -> None:
     storage = PluginStorage(settings.plugins_dir)
-    total = count_originals(backup_file)
+    total = sum(1 for _ in read_backup(backup_file))
     put_back = partial(restore, storage, apply=report.applied)
     with progress("restoring", total) as advance:
         async with announcing(settings) as announce:

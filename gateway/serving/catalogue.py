@@ -32,7 +32,10 @@ _NO_FILES = {
 
 
 class Catalogue:
-    """Answers about a user's plugins, in the shapes of formats.py."""
+    """Answers about a user's plugins, in the shapes of formats.py.
+
+    All methods raise SourceUnavailable; all but `status` raise UnknownPlugin if nothing is found.
+    """
 
     def __init__(
         self, user_files: UserFiles, database: PluginDatabase, shared_versions: SharedVersions
@@ -42,29 +45,24 @@ class Catalogue:
         self._shared_versions = shared_versions
 
     async def by_slug(self, user: UserId, slug: str) -> JsonObject:
-        """Raises: UnknownPlugin, SourceUnavailable."""
         for plugin in await self._database.read_plugins(user):
             if plugin.plugin_slug == slug:
                 return bare_plugin(plugin)
         raise UnknownPlugin(f"Plugin {slug} not found")
 
     async def info(self, user: UserId, database_id: str) -> JsonObject:
-        """One plugin with its modules, disabled or not.
-
-        Raises: UnknownPlugin, SourceUnavailable.
-        """
+        """One plugin with its modules, disabled or not."""
         plugin = await self._own_plugin(user, database_id, f"Plugin {database_id} not found")
         modules = await self._modules_of(user, plugin)
         return {**bare_plugin(plugin), "modules": module_objects(modules, plugin.id)}
 
     async def modules(self, user: UserId, database_id: str) -> JsonObject:
-        """Raises: UnknownPlugin, SourceUnavailable."""
         error_text = f"Plugin {database_id} not found or you don't have permission"
         plugin = await self._own_plugin(user, database_id, error_text)
         return {"modules": module_objects(await self._modules_of(user, plugin), plugin.id)}
 
     async def module(self, user: UserId, database_id: str, module_id: str) -> JsonObject:
-        """One module, by its id or name. Raises: UnknownPlugin, SourceUnavailable."""
+        """One module, by its id or name."""
         error_text = f"Module {module_id} not found in plugin {database_id}"
         plugin = await self._own_plugin(user, database_id, error_text)
         for module in await self._modules_of(user, plugin):
@@ -73,10 +71,7 @@ class Catalogue:
         raise UnknownPlugin(error_text)
 
     async def status(self, user: UserId, reference: str) -> JsonObject:
-        """The status of a plugin, by slug or database id, at the user's own version.
-
-        Raises: SourceUnavailable.
-        """
+        """The status of a plugin, by slug or database id, at the user's own version."""
         plugins, metadata = await asyncio.gather(
             self._database.read_plugins(user), self._metadata(user)
         )

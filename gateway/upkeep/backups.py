@@ -93,11 +93,6 @@ def read_backup(path: Path) -> Iterator[Original]:
             yield original
 
 
-def count_originals(path: Path) -> int:
-    """Raises: StorageError, if the file is no backup."""
-    return sum(1 for _ in _lines(path))
-
-
 def restore(storage: PluginStorage, original: Original, *, apply: bool) -> RestoredFile:
     """Restores one original, if its file still is what the command wrote."""
     try:

@@ -77,7 +77,14 @@ class RowExaminer:
             yield new_finding(Code.UNUSABLE_USER, text, user=user_id)
             return
         if self._storage.users.fingerprint(user) is None:
-            yield self._missing_file(user)
+            effect = "they get nothing" if self._missing_is_denied else "the table decides"
+            yield new_finding(
+                Code.NO_INSTALLATIONS,
+                f"user {user} has rows but no installed_plugins.json: {effect}",
+                severity=None if self._missing_is_denied else Severity.NOTE,
+                user=user,
+                path=self._storage.users.file(user),
+            )
         slugs = set()
         for row in rows:
             yield from self._row_findings(row)
@@ -85,16 +92,6 @@ class RowExaminer:
                 text = f"user {user} has several rows of {row.plugin_slug}"
                 yield new_finding(Code.DUPLICATE_SLUG, text, user=user, slug=row.plugin_slug)
             slugs.add(row.plugin_slug)
-
-    def _missing_file(self, user: UserId) -> Finding:
-        effect = "they get nothing" if self._missing_is_denied else "the table decides"
-        return new_finding(
-            Code.NO_INSTALLATIONS,
-            f"user {user} has rows but no installed_plugins.json: {effect}",
-            severity=None if self._missing_is_denied else Severity.NOTE,
-            user=user,
-            path=self._storage.users.file(user),
-        )
 
     def _row_findings(self, row: PluginRow) -> Iterator[Finding]:
         about: Any = {"user": row.user_id, "slug": row.plugin_slug, "version": row.version}
