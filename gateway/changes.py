@@ -22,10 +22,10 @@ class Change:
     """True: what is cached is dropped. False: lookups are asked for again at their next use; the
     cached value stands in while their source fails."""
     read_since: float | None = None
-    """Not None: there was a commit, and the table `plugin` is as it was before. In between it may
-    have been different, since this moment of the monotonic clock (seconds). So lookups are right,
-    except for what they read of the database since this moment and what was not confirmed.
-    Manifests may be wrong: they hold columns that were not compared."""
+    """Not None: there was a commit, and the table `plugin` is as it was before. But it may have
+    been different for a while since this moment (seconds of the monotonic clock). So lookups are
+    right, except for values that were read since then and were not confirmed. Manifests may be
+    wrong: they hold columns that were not compared."""
 
     def encode(self) -> bytes:
         """Compact JSON, for another process. `read_since` is left out, as the other process has

@@ -1,5 +1,5 @@
-"""A TTL cache between each question and its source, and what a decision asks caches through.
+"""TTL caches in front of slow sources, and how a decision asks them.
 
-ttl_cache.py is the cache; basis.py is how a decision asks it, at once or waiting for a load. A
-source that fails is left alone for a while by breaker.py.
+ttl_cache.py is the cache. basis.py asks it for a decision, at once or by waiting for a load.
+breaker.py leaves a source alone for a while after it has failed.
 """

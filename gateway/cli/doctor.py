@@ -108,9 +108,9 @@ class _Report:
             return
         group = finding.severity, finding.code
         self._counts[group] += 1
-        shown = self._shown.setdefault(group, [])
-        if len(shown) < _MOST_SHOWN:
-            shown.append(finding)
+        findings = self._shown.setdefault(group, [])
+        if len(findings) < _MOST_SHOWN:
+            findings.append(finding)
 
     def close(self) -> None:
         """Prints the summary. Raises: SystemExit, if a problem remains."""
@@ -128,14 +128,14 @@ class _Report:
         order = list(Severity)
         for group in sorted(self._shown, key=lambda group: (order.index(group[0]), group[1])):
             severity, code = group
-            shown, count = self._shown[group], self._counts[group]
+            findings, count = self._shown[group], self._counts[group]
             console.print(f"[{_COLOURS[severity]}]{severity:<7}[/]  [bold]{code}[/]  {count:,}")
-            for finding in shown:
+            for finding in findings:
                 console.print(f"    {escape(finding.text)}{'  (fixed)' if finding.fixed else ''}")
-            if count > len(shown):
-                console.print(f"    … and {count - len(shown):,} more (--json lists all)")
-            if shown[0].hint:
-                console.print(f"    [dim]{escape(shown[0].hint)}[/]")
+            if count > len(findings):
+                console.print(f"    … and {count - len(findings):,} more (--json lists all)")
+            if findings[0].hint:
+                console.print(f"    [dim]{escape(findings[0].hint)}[/]")
         counted = ", ".join(plural(count, name[:-1]) for name, count in self.totals.items())
         remaining = plural(self._remaining, "problem") if self._remaining else "no problems"
         fixed = f", {self._fixed:,} fixed" if self._fixed else ""

@@ -40,11 +40,7 @@ def _version(help_text: str) -> Callable[[Any], Any]:
 )
 @pass_settings
 def install(
-    settings: Settings,
-    slug: Slug,
-    user: UserId,
-    version: Version | None,
-    source_url: str | None,
+    settings: Settings, slug: Slug, user: UserId, version: Version | None, source_url: str | None
 ) -> None:
     """Gives a published plugin to a user."""
     metadata = {} if source_url is None else {"source_url": source_url}

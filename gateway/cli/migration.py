@@ -20,13 +20,7 @@ from gateway.freshness.announcing import announcing
 from gateway.names import UserId
 from gateway.settings import Settings
 from gateway.threads import in_threads
-from gateway.upkeep.backups import (
-    Backup,
-    RestoredFile,
-    RestoreState,
-    read_backup,
-    restore,
-)
+from gateway.upkeep.backups import Backup, RestoredFile, RestoreState, read_backup, restore
 from gateway.upkeep.migration import CHANGES, REFUSALS, FileState, MigratedFile, Migration
 from gateway.upkeep.population import chunks_of, users_with_rows, with_folders
 
@@ -166,11 +160,7 @@ async def _migrate(
         backup = Backup(storage, "migrate", datetime.now(UTC)) if report.applied else None
         async with announcing(settings) as announce:
             migration = Migration(
-                storage,
-                database,
-                backup=backup,
-                prefer_database=prefer_database,
-                announce=announce,
+                storage, database, backup=backup, prefer_database=prefer_database, announce=announce
             )
             count = 1 if only else sum(1 for _ in storage.users.ids())
             files = migration.minimise_files(with_folders(storage, only))

@@ -38,8 +38,8 @@ class Invalidation:
         """How many changes were applied."""
 
     def apply(self, change: Change) -> None:
-        """After this call requests are answered from what the sources say then. After a soft change
-        older values stand in while a source fails."""
+        """Requests after this call are answered from what the sources say after it. After a soft
+        change, older values stand in while a source fails."""
         self.applied += 1
         if change.read_since is not None:
             self._manifests.cache.expire_all()

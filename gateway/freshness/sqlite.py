@@ -8,9 +8,10 @@ still have changed and changed back in between: manifests expire, and what looku
 last look is compared with the table. A file that replaces the old one moves no counter; its inode
 is compared.
 
-A look at the counter that came back confirms all cached values of the database, as of the moment
-before the look began. Looks happen in a thread of their own, which wakes the event loop only for a
-commit: ten looks a second cost 0.1 % of a core; through aiosqlite's thread and the loop, 0.4 %.
+Each look at the counter confirms all cached values of the database, as of the moment before the
+look began; if it found a commit, after the source has told of it. Looks happen in a thread of their
+own, which wakes the event loop only for a commit: ten looks a second cost 0.1 % of a core; through
+aiosqlite's thread and the loop, 0.4 %.
 
 Why no change is missed. Let a commit write the state B, a load read B, and a commit A take B back.
 

@@ -5,6 +5,6 @@
     asset_store.py    the bytes of that file, their ETag and encoded variants, in memory
     manifest_cache.py the JSON that a page loads first: all plugins of its user
 
-The caches are filled from database/ and disk/. Nothing here writes, and nothing here knows
-lifecycle/, which does.
+The caches are filled from database/ and disk/. Nothing here changes what a user has, and nothing
+here knows lifecycle/, which does.
 """

@@ -107,7 +107,7 @@ class AssetStore:
         try:
             representation = await anyio.to_thread.run_sync(self._read, key, cached)
         except NotServed as error:
-            # The error itself would keep the frames that it came through.
+            # The error itself would keep its traceback alive.
             return type(error)(reason=error.reason)
         except OSError as error:
             raise SourceUnavailable(reason=f"{key}: {error}") from error

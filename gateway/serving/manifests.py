@@ -86,10 +86,7 @@ class PluginPart(Part):
         columns that are the user's own. `pins`: whether locations are pinned.
         """
         plugin = plugin_of((*(None,) * OWN_PLUGIN_COLUMNS, *shared))
-        database_id, user = ids or (
-            _after_user(f"_{plugin.plugin_slug}"),
-            _after_user(""),
-        )
+        database_id, user = ids or (_after_user(f"_{plugin.plugin_slug}"), _after_user(""))
         key = to_json(plugin.plugin_slug) if plugin.plugin_slug else database_id
         self._before_location = b"".join(
             (
@@ -135,7 +132,7 @@ class ModulePart(Part):
 
 
 class Manifest:
-    """What a user has, by the database and the file with this fingerprint, but for the pins."""
+    """What a user has, as the database and the file with this fingerprint say. Parts have pins."""
 
     __slots__ = ("_own", "fingerprint", "parts")
 
@@ -169,7 +166,7 @@ class Manifest:
 
 
 class Parts:
-    """Builds manifests from parts, of which it keeps the last in use."""
+    """Builds manifests from parts, and keeps the parts that were used last."""
 
     def __init__(self, *, pins: bool) -> None:
         self._pins = pins

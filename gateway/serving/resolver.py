@@ -22,16 +22,7 @@ from gateway.errors import (
     VersionNotPublished,
     VersionRetired,
 )
-from gateway.names import (
-    AssetKey,
-    AssetPath,
-    Pin,
-    Slug,
-    Target,
-    UserId,
-    Version,
-    parse_slug,
-)
+from gateway.names import AssetKey, AssetPath, Pin, Slug, Target, UserId, Version, parse_slug
 from gateway.serving.lookups import Lookups
 from gateway.serving.shared_versions import SharedVersions
 

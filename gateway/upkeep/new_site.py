@@ -38,10 +38,10 @@ async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[s
         path = settings.plugins_dir / name
         lines.append(f"{'kept' if path.is_dir() else 'made'}   {path}")
         path.mkdir(parents=True, exist_ok=True)
-    made = await make_tables(settings)
-    if is_new and made:  # no application has these tables, so nobody else can change them
+    has_new_tables = await make_tables(settings)
+    if is_new and has_new_tables:  # no application has these tables, so nobody else can change them
         write_atomically(config_file, config_of_own_tables(), PRIVATE)
-    lines.append(f"{'made' if made else 'kept'}   {settings.database.url}")
+    lines.append(f"{'made' if has_new_tables else 'kept'}   {settings.database.url}")
     return lines
 
 

@@ -145,8 +145,8 @@ def _config_contradictions(
     for name, value in user_config.items():
         stored = [_value_of(column[name]) for column in fields if name in column]
         if value not in stored:
-            kept = stored[0] if stored else None
-            yield Contradiction(slug, f"user_config.{name}", value, place, kept)
+            other = stored[0] if stored else None
+            yield Contradiction(slug, f"user_config.{name}", value, place, other)
 
 
 def _value_of(setting: Any) -> Any:

@@ -39,9 +39,7 @@ async def with_folders(
         yield sorted(chunk)
 
 
-async def pages_of(
-    read: Callable[[T | None, int], Awaitable[list[T]]],
-) -> AsyncIterator[list[T]]:
+async def pages_of(read: Callable[[T | None, int], Awaitable[list[T]]]) -> AsyncIterator[list[T]]:
     """What a method of Survey reads, which takes the last item of the page before."""
     after: T | None = None
     while page := await read(after, CHUNK):
