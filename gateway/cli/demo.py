@@ -52,8 +52,8 @@ def demo(host: str, port: int, folder: Path | None) -> None:
                 soft_wrap=True,
             )
 
-        application, front = create_demo_app(settings)
-        config = server_config(application, front, settings, log_level="warning")
+        application = create_demo_app(settings)
+        config = server_config(application, application, settings, log_level="warning")
         # uvicorn raises the signal again after its shutdown: exit then, so that the temporary site
         # is removed on the way out.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -30,43 +30,30 @@ _TOKEN_LIFE_S = 12 * 3600
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
-class OwnHosts:
+def own_hosts(listening: str) -> re.Pattern[bytes]:
     """The values of Host that the demo answers to. Any port is right, since ports may be mapped."""
-
-    def __init__(self, listening: str) -> None:
-        names = ["localhost", r"127\.0\.0\.1", r"\[::1\]"]
-        if listening in _EVERY_ADDRESS:  # nobody can let an address resolve to another one
-            names += [r"[0-9]+(?:\.[0-9]+){3}", r"\[[0-9a-f:.]+\]"]
-        else:
-            names.append(re.escape(f"[{listening}]" if ":" in listening else listening))
-        pattern = rf"(?:{'|'.join(names)})(?::[0-9]+)?"
-        self._pattern = re.compile(pattern.encode(), re.IGNORECASE)
-
-    def have(self, headers: Mapping[bytes, bytes]) -> bool:
-        return self._pattern.fullmatch(headers.get(b"host", b"")) is not None
+    names = ["localhost", r"127\.0\.0\.1", r"\[::1\]"]
+    if listening in _EVERY_ADDRESS:  # nobody can let an address resolve to another one
+        names += [r"[0-9]+(?:\.[0-9]+){3}", r"\[[0-9a-f:.]+\]"]
+    else:
+        names.append(re.escape(f"[{listening}]" if ":" in listening else listening))
+    return re.compile(rf"(?:{'|'.join(names)})(?::[0-9]+)?".encode(), re.IGNORECASE)
 
 
-class GuardedFront:
-    """Takes the hot path only for requests to the demo's own hosts."""
+class HostGuard:
+    """Refuses requests to other hosts, on the hot path and behind it."""
 
-    def __init__(self, front: Front, hosts: OwnHosts) -> None:
+    def __init__(self, application: ASGIApp, front: Front, hosts: re.Pattern[bytes]) -> None:
+        self._application = application
         self._front = front
         self._hosts = hosts
         self.answered_later = front.answered_later
 
     def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
-        return self._front.answer_at_once(scope, headers) if self._hosts.have(headers) else None
-
-
-class HostGuard:
-    """Refuses requests to other hosts."""
-
-    def __init__(self, application: ASGIApp, hosts: OwnHosts) -> None:
-        self._application = application
-        self._hosts = hosts
+        return self._front.answer_at_once(scope, headers) if self._is_own(headers) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._hosts.have(dict(scope["headers"])):
+        if scope["type"] != "http" or self._is_own(dict(scope["headers"])):
             await self._application(scope, receive, send)
             return
         content = {
@@ -76,10 +63,12 @@ class HostGuard:
         refusal = JSONResponse(content, 421, headers={"Cache-Control": "no-store"})
         await refusal(scope, receive, send)
 
+    def _is_own(self, headers: Mapping[bytes, bytes]) -> bool:
+        return self._hosts.fullmatch(headers.get(b"host", b"")) is not None
 
-def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
-    """The application, and the front of the gateway that it mounts."""
-    hosts = OwnHosts(settings.server.host)
+
+def create_demo_app(settings: Settings) -> HostGuard:
+    """The host page with the gateway mounted in it."""
     gateway = Gateway(settings)
 
     async def users(_request: Request) -> Response:
@@ -94,7 +83,7 @@ def create_demo_app(settings: Settings) -> tuple[ASGIApp, GuardedFront]:
         ],
         lifespan=lambda _app: gateway.running(),
     )
-    return HostGuard(pages, hosts), GuardedFront(gateway.front, hosts)
+    return HostGuard(pages, gateway.front, own_hosts(settings.server.host))
 
 
 async def _page(_request: Request) -> Response:

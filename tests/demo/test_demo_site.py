@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.demo.application import OwnHosts
+from gateway.demo.application import own_hosts
 from gateway.demo.demo_site import USERS, DemoSite, DemoUser, demo_plugins
 from gateway.names import parse_slug, parse_version
 from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
@@ -165,10 +165,10 @@ def test_the_demo_answers_only_under_its_own_host_names(demo: Server) -> None:
 def test_the_address_that_the_demo_listens_on_is_its_own(
     listening: str, own: list[bytes], foreign: list[bytes]
 ) -> None:
-    hosts = OwnHosts(listening)
-    assert all(hosts.have({b"host": host}) for host in own)
-    assert not any(hosts.have({b"host": host}) for host in foreign)
-    assert not hosts.have({})
+    hosts = own_hosts(listening)
+    assert all(hosts.fullmatch(host) for host in own)
+    assert not any(hosts.fullmatch(host) for host in foreign)
+    assert not hosts.fullmatch(b"")  # no Host
 
 
 def test_the_demo_has_the_protocol_of_serve(demo: Server) -> None:
