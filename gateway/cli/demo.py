@@ -13,7 +13,7 @@ import uvicorn
 from rich.console import Console
 
 from gateway.demo.application import create_demo_app
-from gateway.demo.demo_site import DemoSite
+from gateway.demo.demo_site import make_demo_site
 from gateway.processes.listener import Listener
 from gateway.processes.server import server_config
 from gateway.settings import load_settings
@@ -36,18 +36,15 @@ def demo(host: str, port: int, folder: Path | None) -> None:
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
-        site = DemoSite(folder)
-        site.make()
-        settings = load_settings(
-            site.config_file, overrides={"server": {"host": host, "port": port}}
-        )
+        config_file = make_demo_site(folder)
+        settings = load_settings(config_file, overrides={"server": {"host": host, "port": port}})
         listener = Listener(settings)
 
         def announce() -> None:
             console.print(
                 f"\n  The demo runs at [bold]{listener.name}/[/bold]"
                 "   (Ctrl-C ends it)\n"
-                f"  Its site: gateway --config {site.config_file} list\n",
+                f"  Its site: gateway --config {config_file} list\n",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -76,45 +76,41 @@ debug_headers = true
 """
 
 
-class DemoSite:
-    """The site in `folder`: configuration, database, plugins."""
+def make_demo_site(folder: Path) -> Path:
+    """Makes the site in `folder`; a site that exists stays as it is. Returns its configuration.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config_file = folder / "config.toml"
+    Raises: ConfigurationError, if the folder holds something else.
+    """
+    config_file = folder / "config.toml"
+    if config_file.exists() and (folder / "gateway.db").exists():
+        return config_file
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigurationError(f"{folder}: expected an empty folder, or a demo's site")
+    for name in ("shared", "users"):
+        shutil.copytree(demo_plugins() / name, folder / "plugins" / name)
+    config = _CONFIG.format(
+        jwt_secret=secrets.token_urlsafe(32), signed_secret=secrets.token_urlsafe(32)
+    )
+    write_atomically(config_file, config.encode(), PRIVATE)
+    anyio.run(_fill_database, load_settings(config_file, environ={}))
+    return config_file
 
-    def make(self) -> None:
-        """Makes the site; a site that exists stays as it is.
 
-        Raises: ConfigurationError, if the folder holds something else.
-        """
-        if self.config_file.exists() and (self.folder / "gateway.db").exists():
-            return
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise ConfigurationError(f"{self.folder}: expected an empty folder, or a demo's site")
-        for name in ("shared", "users"):
-            shutil.copytree(demo_plugins() / name, self.folder / "plugins" / name)
-        config = _CONFIG.format(
-            jwt_secret=secrets.token_urlsafe(32), signed_secret=secrets.token_urlsafe(32)
-        )
-        write_atomically(self.config_file, config.encode(), PRIVATE)
-        anyio.run(self._seed, load_settings(self.config_file, environ={}))
-
-    async def _seed(self, settings: Settings) -> None:
-        await make_tables(settings)
-        storage = PluginStorage(settings.plugins_dir)
-        now = datetime.now(UTC)
-        statements = []
-        for user in USERS:
-            for slug, version in user.versions.items():
-                metadata = read_metadata(storage.construct_shared_path(slug, version))
-                row = plugin_row(metadata, user.id, slug, version, now)
-                statements.append(insert_statement("plugin", row))
-                statements += [
-                    insert_statement("module", module)
-                    for module in module_rows(metadata, user.id, database_id(user.id, slug), now)
-                ]
-        await execute_in_transaction(settings, statements)
+async def _fill_database(settings: Settings) -> None:
+    await make_tables(settings)
+    storage = PluginStorage(settings.plugins_dir)
+    now = datetime.now(UTC)
+    statements = []
+    for user in USERS:
+        for slug, version in user.versions.items():
+            metadata = read_metadata(storage.construct_shared_path(slug, version))
+            row = plugin_row(metadata, user.id, slug, version, now)
+            statements.append(insert_statement("plugin", row))
+            statements += [
+                insert_statement("module", module)
+                for module in module_rows(metadata, user.id, database_id(user.id, slug), now)
+            ]
+    await execute_in_transaction(settings, statements)
 
 
 def demo_plugins() -> Path:

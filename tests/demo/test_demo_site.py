@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.demo.application import own_hosts
-from gateway.demo.demo_site import USERS, DemoSite, DemoUser, demo_plugins
+from gateway.demo.demo_site import USERS, DemoUser, demo_plugins, make_demo_site
 from gateway.names import parse_slug, parse_version
 from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
 from tests.support.site import contents
@@ -101,13 +101,13 @@ def test_a_wheel_carries_what_init_and_demo_read_beside_the_code() -> None:
 
 
 def test_the_site_holds_the_plugins_and_users_of_the_checkout(tmp_path: Path) -> None:
-    DemoSite(tmp_path / "site").make()
+    make_demo_site(tmp_path / "site")
     for name in ("shared", "users"):
         assert contents(tmp_path / "site" / "plugins" / name) == contents(demo_plugins() / name)
 
 
 def test_the_secrets_of_the_site_are_for_its_owner_alone(tmp_path: Path) -> None:
-    DemoSite(tmp_path / "site").make()
+    make_demo_site(tmp_path / "site")
     for name in ("config.toml", "gateway.db"):
         assert stat.S_IMODE((tmp_path / "site" / name).stat().st_mode) == 0o600
 
