@@ -1,4 +1,10 @@
-"""Blocking calls beside an event loop: locks, many short calls, and calls that may hang."""
+"""Calls blocking functions beside an event loop.
+
+entered_in_thread   a lock that may be held by another process
+in_threads          many short calls, for a command
+in_own_thread       one call that may hang
+KeyedThreads        calls for many keys, any of which may hang, while requests wait
+"""
 
 import asyncio
 import threading
@@ -28,7 +34,7 @@ _Trips: TypeAlias = "SimpleQueue[_Trip[K, R] | None]"
 # The event loop looks at each trip this often. A call that lasts for two looks counts as hanging.
 # A trip of 64 small files takes 2 ms.
 _LOOK_S = 0.025
-# More than there are processors: these threads wait for fsync.
+# Of `in_threads`. More than there are processors: these threads wait for fsync.
 _THREADS = 8
 
 
@@ -36,7 +42,7 @@ _THREADS = 8
 async def entered_in_thread(
     context: AbstractContextManager[T], limiter: CapacityLimiter | None = None
 ) -> AsyncIterator[T]:
-    """Enters a lock in a thread, because it may wait for another process."""
+    """Enters a lock in a thread, and leaves it in the event loop's."""
     entered = await run_sync(context.__enter__, limiter=limiter)
     try:
         yield entered
@@ -65,6 +71,46 @@ class _Raised:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def in_own_thread(function: Callable[[], R]) -> "asyncio.Future[R]":
+    """What the function returns or raises. It may hang: it has a thread of its own, which does not
+    keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[R] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result: R | _Raised = function()
+        except BaseException as error:  # the caller gets it
+            result = _Raised(error)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(_settle, future, result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def _settle(future: "asyncio.Future[R]", result: R | _Raised) -> None:
+    if future.done():  # `close` cancels it
+        return
+    if isinstance(result, _Raised):
+        future.set_exception(result.error)
+        mark_seen(future)
+    else:
+        future.set_result(result)
+
+
+def _task(coroutine: Coroutine[Any, Any, R]) -> "asyncio.Future[R]":
+    task = asyncio.create_task(coroutine)
+    task.add_done_callback(mark_seen)
+    return task
+
+
+def mark_seen(future: "asyncio.Future[R]") -> None:
+    """Keeps asyncio from logging an error that nobody awaits: the caller may have given up."""
+    if not future.cancelled():
+        future.exception()
 
 
 class _Trip(Generic[K, R]):
@@ -113,46 +159,6 @@ class _Trip(Generic[K, R]):
         failed: asyncio.Future[R] = self.loop.create_future()
         _settle(failed, result)
         return failed
-
-
-def in_own_thread(function: Callable[[], R]) -> "asyncio.Future[R]":
-    """What the function returns or raises. It may hang: it has a thread of its own, which does not
-    keep the process from ending."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[R] = loop.create_future()
-
-    def run() -> None:
-        try:
-            result: R | _Raised = function()
-        except BaseException as error:  # the caller gets it
-            result = _Raised(error)
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(_settle, future, result)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
-
-
-def _settle(future: "asyncio.Future[R]", result: R | _Raised) -> None:
-    if future.done():  # `close` cancels it
-        return
-    if isinstance(result, _Raised):
-        future.set_exception(result.error)
-        mark_seen(future)
-    else:
-        future.set_result(result)
-
-
-def _task(coroutine: Coroutine[Any, Any, R]) -> "asyncio.Future[R]":
-    task = asyncio.create_task(coroutine)
-    task.add_done_callback(mark_seen)
-    return task
-
-
-def mark_seen(future: "asyncio.Future[R]") -> None:
-    """Keeps asyncio from logging an error that nobody awaits: the caller may have given up."""
-    if not future.cancelled():
-        future.exception()
 
 
 class KeyedThreads(Generic[K, R]):
