@@ -12,7 +12,7 @@ from typing import Any
 import anyio.to_thread
 
 from gateway.caching.ttl_cache import TTLCache
-from gateway.database.connections import connect, connect_one
+from gateway.database.connections import connect
 from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
@@ -56,7 +56,8 @@ class Core:
         self.storage = storage = PluginStorage(settings.plugins_dir)
         self.encoder = None if settings.dev.enabled else Encoder(storage.cache.encoded)
         self.pinned_trees = _pinned_trees(settings, storage, self.encoder)
-        self.database = PluginDatabase(connect(settings), strangers=connect_one(settings))
+        strangers = connect(settings, rarely_asked=True)
+        self.database = PluginDatabase(connect(settings), strangers)
         self.lookups = Lookups(storage, self.database, settings.cache, settings.access)
         self.shared_versions = SharedVersions(
             storage, self.encoder, asset_cache.revalidate, on_look=self._on_look

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from anyio.to_thread import run_sync
@@ -39,7 +39,7 @@ COLUMNS = {
     "postgresql": "SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1)"
     " AND (attnum > 0 OR attname = 'ctid') AND NOT attisdropped",
 }
-"""Names of a table's columns, by dialect, and of the system column that tells the places of its
+"""Names of a table's columns, by dialect, and of the system column that gives the places of its
 rows: `rowid` or `ctid`. A view has no such column."""
 _INDEXES = {
     "sqlite": "SELECT 1 FROM pragma_index_list($1) AS list, pragma_index_info(list.name) AS info"
@@ -57,6 +57,8 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 class DatabaseConnection(Protocol):
     """What the tables are read through, whichever database it is."""
 
+    dialect: ClassVar[str]
+
     async def open(self) -> None:
         """Raises: ConfigurationError, if the database cannot be reached."""
 
@@ -72,28 +74,27 @@ class DatabaseConnection(Protocol):
     async def columns(self, table: str) -> frozenset[str]:
         """Names of the table's columns, with `rowid` or `ctid` if its rows have a place; empty if
         there is no such table."""
+        return frozenset(row[0] for row in await self.fetch(COLUMNS[self.dialect], table))
 
     async def has_index(self, table: str, column: str) -> bool:
         """Whether an index over all rows begins with the column."""
+        return bool(await self.fetch(_INDEXES[self.dialect], table, column))
 
     def close_at_exit(self) -> None:
         """Lets the process end although nobody will call `close`."""
 
 
-def connect(settings: Settings) -> DatabaseConnection:
-    """A connection that can only read, not opened yet."""
+def connect(settings: Settings, *, rarely_asked: bool = False) -> DatabaseConnection:
+    """A connection that can only read, not opened yet.
+
+    `rarely_asked`: it runs one query at a time, and the first query opens the database, not `open`.
+    """
     section = settings.database
     if settings.database_dialect == "sqlite":
-        return SqliteConnection(settings.sqlite_file, section.query_timeout)
-    return PostgresConnection(settings, section.min_size, section.max_size)
-
-
-def connect_one(settings: Settings) -> DatabaseConnection:
-    """`connect` for one query at a time. It opens nothing before the first query."""
-    if settings.database_dialect == "sqlite":
-        timeout_s = settings.database.query_timeout
-        return SqliteConnection(settings.sqlite_file, timeout_s, opens_late=True)
-    return PostgresConnection(settings, min_size=0, max_size=1)
+        file = settings.sqlite_file
+        return SqliteConnection(file, section.query_timeout, opens_late=rarely_asked)
+    sizes = (0, 1) if rarely_asked else (section.min_size, section.max_size)
+    return PostgresConnection(settings, *sizes)
 
 
 def parameters(values: Collection[object]) -> str:
@@ -127,11 +128,13 @@ def postgres_errors() -> tuple[type[Exception], ...]:
     return (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
-class SqliteConnection:
+class SqliteConnection(DatabaseConnection):
     """One connection that stays open: opening one costs more than ten queries.
 
     If another file takes the place of the file, the next query opens that.
     """
+
+    dialect = "sqlite"
 
     def __init__(self, file: Path, query_timeout_s: float, *, opens_late: bool = False) -> None:
         """`opens_late`: the first query opens the file, not `open`."""
@@ -202,13 +205,6 @@ class SqliteConnection:
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
         return await self.fetch(statement.replace("= ANY($1)", _AMONG), json.dumps(values))
 
-    async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch(COLUMNS["sqlite"], table)
-        return frozenset(row[0] for row in rows)
-
-    async def has_index(self, table: str, column: str) -> bool:
-        return bool(await self.fetch(_INDEXES["sqlite"], table, column))
-
     async def _executed(self, statement: str, named: Mapping[str, Any]) -> Sequence[Row]:
         try:
             return await self._executed_once(statement, named)
@@ -277,8 +273,10 @@ def _roll_back(file: Path, timeout_s: float) -> None:
     logger.warning("%s: rolled back what a killed writer had left", file)
 
 
-class PostgresConnection:
+class PostgresConnection(DatabaseConnection):
     """A pool of read-only sessions."""
+
+    dialect = "postgresql"
 
     def __init__(self, settings: Settings, min_size: int, max_size: int) -> None:
         self._errors = postgres_errors()
@@ -320,10 +318,3 @@ class PostgresConnection:
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
         return await self.fetch(statement, values)
-
-    async def columns(self, table: str) -> frozenset[str]:
-        rows = await self.fetch(COLUMNS["postgresql"], table)
-        return frozenset(row[0] for row in rows)
-
-    async def has_index(self, table: str, column: str) -> bool:
-        return bool(await self.fetch(_INDEXES["postgresql"], table, column))

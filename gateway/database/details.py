@@ -91,16 +91,6 @@ _ID, _SLUG = 0, OWN_PLUGIN_COLUMNS
 """Places in a row of `plugin`."""
 
 
-def plugin_of(row: Row) -> PluginDetails:
-    """From a row as `PluginDatabase.fetch_plugins` returns it."""
-    return read_row(PluginDetails, row)
-
-
-def module_of(row: Row) -> ModuleDetails:
-    """From a row as `PluginDatabase.fetch_modules` returns it."""
-    return read_row(ModuleDetails, row)
-
-
 def read_row(row_type: type[T], row: Row) -> T:
     """A dataclass from a row with the columns that its fields name; `enabled` is one of them."""
     names = (field.name for field in fields(row_type))

@@ -4,19 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.database.connections import DatabaseConnection, Row
-from gateway.database.details import (
-    ModuleDetails,
-    PluginDetails,
-    module_of,
-    plugin_of,
-    sorted_by_slug,
-)
+from gateway.database.details import ModuleDetails, PluginDetails, read_row, sorted_by_slug
 from gateway.database.records import RECORD_COLUMNS, SharedRecords, UserRecords
 from gateway.database.tables import GuardedConnection, Tables, is_true
 from gateway.names import UserId, Version, parse_or_none, parse_user_id, parse_version
 
 _ROW_ORDERS = ("rowid", "ctid")
-"""The column that tells a row's place in its table, of each dialect."""
+"""The column that gives a row's place in its table, of each dialect."""
 
 
 class PluginDatabase:
@@ -30,37 +24,34 @@ class PluginDatabase:
         number of them delays a user.
         """
         self.tables = Tables(connection)
-        self.strangers = (
-            self.tables
-            if strangers is None
-            else GuardedConnection(strangers, "the database for strangers")
-        )
+        self.strangers: GuardedConnection = self.tables
+        self._connections: list[GuardedConnection] = [self.tables]
+        if strangers is not None:
+            self.strangers = GuardedConnection(strangers, "the database for strangers")
+            self._connections.append(self.strangers)
         self.records = SharedRecords()
 
     async def open(self) -> None:
         """Raises: ConfigurationError, if the database or a table is not what it should be."""
         try:
-            await self.tables.open()
-            if self.strangers is not self.tables:
-                await self.strangers.connection.open()
+            for connection in self._connections:
+                await connection.open()
         except BaseException:  # cancelled too: an open connection keeps the process alive
             await self.close()
             raise
 
     async def close(self) -> None:
-        await self.tables.close()
-        if self.strangers is not self.tables:
-            await self.strangers.connection.close()
+        for connection in self._connections:
+            await connection.close()
 
     def close_at_exit(self) -> None:
-        self.tables.connection.close_at_exit()
-        self.strangers.connection.close_at_exit()
+        for guarded in self._connections:
+            guarded.connection.close_at_exit()
 
     @property
     def queries(self) -> int:
         """How many were made since the start."""
-        strangers = 0 if self.strangers is self.tables else self.strangers.queries
-        return self.tables.queries + strangers
+        return sum(connection.queries for connection in self._connections)
 
     @property
     def failing_for_s(self) -> float | None:
@@ -115,10 +106,11 @@ class PluginDatabase:
 
     async def read_plugins(self, user: UserId) -> list[PluginDetails]:
         """All of a user's rows, whole, sorted by slug (bytewise)."""
-        return [plugin_of(row) for row in (await self.fetch_plugins([user]))[user]]
+        rows = (await self.fetch_plugins([user]))[user]
+        return [read_row(PluginDetails, row) for row in rows]
 
     async def fetch_plugins(self, users: Sequence[UserId]) -> dict[UserId, list[Row]]:
-        """`read_plugins` of many users, by user, as rows for `plugin_of`; one query."""
+        """`read_plugins` of many users, by user, as rows for `read_row`; one query."""
         columns = self.tables.select_list("plugin", PluginDetails)
         of_user = await self.fetch_of_users(columns, users)
         return {user: sorted_by_slug(rows) for user, rows in of_user.items()}
@@ -130,10 +122,10 @@ class PluginDatabase:
         a table by rowid. PostgreSQL reads it from the first page to the last, which is the order
         of ctid: that of inserting, except that a changed row may have moved.
         """
-        return [module_of(row) for row in await self.fetch_modules([user])]
+        return [read_row(ModuleDetails, row) for row in await self.fetch_modules([user])]
 
     async def fetch_modules(self, users: Sequence[UserId]) -> Sequence[Row]:
-        """`read_modules` of many users, as rows for `module_of`; one query."""
+        """`read_modules` of many users, as rows for `read_row`; one query."""
         order = next((name for name in _ROW_ORDERS if self.tables.has_column("module", name)), None)
         columns = self.tables.select_list("module", ModuleDetails)
         return await self.tables.fetch_among(

@@ -48,6 +48,13 @@ class GuardedConnection:
         """Seconds since the queries began to fail; None if the last one did not fail."""
         return self._breaker.failing_for_s
 
+    async def open(self) -> None:
+        """Raises: ConfigurationError, if the database cannot be reached."""
+        await self.connection.open()
+
+    async def close(self) -> None:
+        await self.connection.close()
+
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         with self._breaker.guarding():
             self.queries += 1
@@ -72,7 +79,7 @@ class Tables(GuardedConnection):
 
     async def open(self) -> None:
         """Raises: ConfigurationError, if the database or a table is not what it should be."""
-        await self.connection.open()
+        await super().open()
         try:
             for table, required in REQUIRED_COLUMNS.items():
                 columns = await self.connection.columns(table)
@@ -87,11 +94,8 @@ class Tables(GuardedConnection):
                     )
                 self._columns[table] = columns
         except BaseException:  # cancelled too: an open connection keeps the process alive
-            await self.connection.close()
+            await self.close()
             raise
-
-    async def close(self) -> None:
-        await self.connection.close()
 
     def has_column(self, table: str, column: str) -> bool:
         """`column`: also `rowid` or `ctid`, where the rows of the table have a place."""

@@ -9,7 +9,7 @@ not give the connection back when a commit fails, and then the pool waits for it
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import quote
 
 from databases import Database
@@ -28,6 +28,8 @@ Statement = tuple[str, Sequence[Any]]
 class Transaction(Protocol):
     """Statements that take effect together, or not at all."""
 
+    dialect: ClassVar[str]
+
     async def execute(self, statement: str, *values: Any) -> None: ...
 
     async def fetch(self, statement: str, *values: Any) -> list[dict[str, Any]]:
@@ -35,12 +37,15 @@ class Transaction(Protocol):
 
     async def columns(self, table: str) -> frozenset[str]:
         """As `DatabaseConnection.columns`."""
+        return frozenset(row["name"] for row in await self.fetch(COLUMNS[self.dialect], table))
 
     async def exclude_others(self, name: str) -> None:
         """Waits for, and then keeps out, other transactions that ask for the same name."""
 
 
-class SqliteTransaction:
+class SqliteTransaction(Transaction):
+    dialect = "sqlite"
+
     def __init__(self, raw: Any) -> None:
         """`raw`: an aiosqlite connection."""
         self._raw = raw
@@ -53,14 +58,13 @@ class SqliteTransaction:
         rows = await self._raw.execute_fetchall(statement, numbered(values))
         return [dict(row) for row in rows]
 
-    async def columns(self, table: str) -> frozenset[str]:
-        return frozenset(row["name"] for row in await self.fetch(COLUMNS["sqlite"], table))
-
     async def exclude_others(self, name: str) -> None:
         """SQLite has one writer at a time anyway."""
 
 
-class PostgresTransaction:
+class PostgresTransaction(Transaction):
+    dialect = "postgresql"
+
     def __init__(self, raw: Any) -> None:
         """`raw`: an asyncpg connection."""
         self._raw = raw
@@ -70,9 +74,6 @@ class PostgresTransaction:
 
     async def fetch(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in await self._raw.fetch(statement, *values)]
-
-    async def columns(self, table: str) -> frozenset[str]:
-        return frozenset(row["name"] for row in await self.fetch(COLUMNS["postgresql"], table))
 
     async def exclude_others(self, name: str) -> None:
         await self.execute("SELECT pg_advisory_xact_lock(hashtext($1))", name)

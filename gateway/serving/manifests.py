@@ -13,7 +13,13 @@ from functools import lru_cache
 from itertools import accumulate
 
 from gateway.database.connections import Row
-from gateway.database.details import OWN_MODULE_COLUMNS, OWN_PLUGIN_COLUMNS, module_of, plugin_of
+from gateway.database.details import (
+    OWN_MODULE_COLUMNS,
+    OWN_PLUGIN_COLUMNS,
+    ModuleDetails,
+    PluginDetails,
+    read_row,
+)
 from gateway.disk.reading import Fingerprint
 from gateway.disk.users_folder import InstallationMetadata
 from gateway.errors import RequestError
@@ -85,7 +91,7 @@ class PluginPart(Part):
         """`ids`: None, as nearly always, if they have the usual shape. `shared`: a row without the
         columns that are the user's own. `pins`: whether locations are pinned.
         """
-        plugin = plugin_of((*(None,) * OWN_PLUGIN_COLUMNS, *shared))
+        plugin = read_row(PluginDetails, (*(None,) * OWN_PLUGIN_COLUMNS, *shared))
         database_id, user = ids or (_after_user(f"_{plugin.plugin_slug}"), _after_user(""))
         key = to_json(plugin.plugin_slug) if plugin.plugin_slug else database_id
         self._before_location = b"".join(
@@ -123,7 +129,7 @@ class ModulePart(Part):
     __slots__ = ()
 
     def __init__(self, plugin: bytes, ids: Ids, shared: Row) -> None:
-        module = module_of((*(None,) * OWN_MODULE_COLUMNS, *shared))
+        module = read_row(ModuleDetails, (*(None,) * OWN_MODULE_COLUMNS, *shared))
         module_id, user = ids
         super().__init__(
             b'{"id":%b,"pluginId":%b,"userId":%b,%b,'

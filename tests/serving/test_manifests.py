@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.database.connections import Row
-from gateway.database.details import ModuleDetails, PluginDetails, module_of, plugin_of
+from gateway.database.details import ModuleDetails, PluginDetails, read_row
 from gateway.names import Build, UserId
 from gateway.serving.formats import bare_plugin, module_objects
 from gateway.serving.manifests import Manifest, Parts, PluginPart
@@ -70,7 +70,7 @@ def expected(
     row: Row, location: str | None, metadata: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the application shows of a row, and how it was given to us to show it."""
-    plugin = plugin_of(row)
+    plugin = read_row(PluginDetails, row)
     answer = {
         **bare_plugin(plugin),
         "bundlelocation": location,
@@ -127,7 +127,7 @@ def test_whatever_a_row_holds_it_is_shown_as_it_is_outside_of_a_manifest(
         columns["id"] = database_id
     row = plugin_row(slug=slug, **columns, user_id=owner)
     manifest = assembled(row)
-    key = slug or plugin_of(row).id
+    key = slug or read_row(PluginDetails, row).id
     answer = orjson.loads(orjson.dumps(expected(row, "dist/remoteEntry.js"), default=_text))
     assert shown(manifest) == {key: answer}
 
@@ -207,7 +207,9 @@ def test_modules_are_shown_in_the_order_of_their_rows(names: list[str]) -> None:
     answer = shown(assembled(*rows, modules=modules))
     assert list(answer) == ["Eyes", "Review", "Zebra"]
     assert answer["Eyes"]["modules"] == answer["Zebra"]["modules"] == []
-    assert answer["Review"]["modules"] == module_objects(map(module_of, modules), "Review")
+    assert answer["Review"]["modules"] == module_objects(
+        (read_row(ModuleDetails, row) for row in modules), "Review"
+    )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +227,7 @@ def test_modules_are_shown_in_the_order_of_their_rows(names: list[str]) -> None:
 def test_a_module_with_odd_ids_is_shown_with_them(columns: dict[str, Any]) -> None:
     row = module_row(**columns)
     (answer,) = shown(assembled(plugin_row(), modules=[row]))["Review"]["modules"]
-    (as_it_is,) = module_objects([module_of(row)], "Review")
+    (as_it_is,) = module_objects([read_row(ModuleDetails, row)], "Review")
     assert answer == orjson.loads(orjson.dumps(as_it_is, default=_text))
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.database.connections import connect
-from gateway.database.details import module_of, plugin_of
+from gateway.database.details import ModuleDetails, PluginDetails, read_row
 from gateway.database.plugin_database import PluginDatabase
 from gateway.database.records import UserRecords
 from gateway.database.survey import Survey
@@ -135,8 +135,10 @@ def test_whole_rows_of_many_users_are_one_query_for_each_table(either_site: Site
         assert list(plugins) == users
         modules = await database.fetch_modules(users)
         assert database.queries == 2
-        slugs = [[plugin_of(row).plugin_slug for row in rows] for rows in plugins.values()]
-        return slugs, {module_of(row).plugin_id for row in modules}
+        slugs = [
+            [read_row(PluginDetails, row).plugin_slug for row in rows] for rows in plugins.values()
+        ]
+        return slugs, {read_row(ModuleDetails, row).plugin_id for row in modules}
 
     slugs, owners = asked(either_site, together)
     assert slugs == [["Eyes", "Review"], ["Review"], []]
