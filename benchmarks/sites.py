@@ -25,7 +25,7 @@ import orjson
 
 from benchmarks.processes import HOST, Command
 from gateway.identity.jwt import issue_token
-from gateway.lifecycle.rows import database_id
+from gateway.lifecycle.releases import database_id
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
 from gateway.upkeep.new_site import CONFIG_NAME, make_site

@@ -22,7 +22,7 @@ from gateway.database.transactions import execute_in_transaction
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import write_atomically
 from gateway.freshness.change_log import ChangeLog
-from gateway.lifecycle.rows import insert_statement, plugin_row
+from gateway.lifecycle.releases import insert_statement, plugin_row
 from gateway.names import Version
 from gateway.upkeep.new_site import install_triggers, make_tables
 

@@ -165,14 +165,13 @@ class SqliteConnection(DatabaseConnection):
             return
         try:
             await self.fetch("SELECT count(*) FROM sqlite_master")
-        except (sqlite3.Error, SourceUnavailable) as error:
+        except BaseException as error:  # cancelled too: an open connection keeps the process alive
             await self.close()
+            if not isinstance(error, SourceUnavailable):
+                raise
             raise ConfigurationError(
                 f"database.url: {self._file} cannot be read as a SQLite database ({error})"
             ) from None
-        except asyncio.CancelledError:
-            await self.close()
-            raise
 
     async def close(self) -> None:
         await self._release()

@@ -70,12 +70,8 @@ class SharedRecords:
     """Makes records, and gives the same ones to all users who have the same."""
 
     def __init__(self) -> None:
-        self._record = lru_cache(_MAX_RECORDS)(_record)
+        self.record = lru_cache(_MAX_RECORDS)(_record)
         self._rows = lru_cache(_MAX_USERS_ROWS)(self._by_slug)
-
-    def record(self, slug: object, version: object, enabled: object) -> PluginRecord | None:
-        """From columns of a row; None if the slug is none: no folder can be meant."""
-        return self._record(slug, version, enabled)
 
     def of_user(self, user: UserId, rows: Iterable[Row]) -> UserRecords:
         """From the RECORD_COLUMNS of all of a user's rows."""
@@ -88,7 +84,7 @@ class SharedRecords:
         by_slug: dict[str, PluginRecord] = {}
         has_usual_ids = True
         for *columns, odd_id in rows:
-            record = self._record(*columns)
+            record = self.record(*columns)
             if record is not None:
                 has_usual_ids &= odd_id is None
                 has_usual_ids &= by_slug.setdefault(record.slug, record) is record
@@ -98,11 +94,12 @@ class SharedRecords:
         return {
             str(f"{user}_{record.slug}" if odd_id is None else odd_id): record
             for *columns, odd_id in rows
-            if (record := self._record(*columns)) is not None
+            if (record := self.record(*columns)) is not None
         }
 
 
 def _record(slug_text: object, version_text: object, enabled: object) -> PluginRecord | None:
+    """From columns of a row; None if the slug is not one: then no folder can be meant."""
     slug = parse_or_none(parse_slug, slug_text)
     if slug is None:  # NULL in old rows, or the empty string
         return None

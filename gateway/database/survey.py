@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.database.connections import Row, parameters
+from gateway.database.connections import parameters
 from gateway.database.details import read_row
 from gateway.database.records import PluginRecord, SharedRecords
 from gateway.database.tables import Tables
@@ -133,12 +133,11 @@ class Survey:
                 users[0],
                 users[-1],
             )
-            pairs = [pair for row in rows if (pair := self._with_user(row)) is not None]
-            pairs.sort(key=lambda pair: (pair[0], pair[1].slug))
-            yield pairs
+            pairs = [
+                (user, record)
+                for *columns, user_text in rows
+                if (user := parse_or_none(parse_user_id, user_text)) is not None
+                if (record := self._records.record(*columns)) is not None
+            ]
+            yield sorted(pairs, key=lambda pair: (pair[0], pair[1].slug))
             after = users[-1]
-
-    def _with_user(self, row: Row) -> tuple[UserId, PluginRecord] | None:
-        *columns, user_text = row
-        record, user = self._records.record(*columns), parse_or_none(parse_user_id, user_text)
-        return None if record is None or user is None else (user, record)

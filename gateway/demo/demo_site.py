@@ -13,7 +13,7 @@ from gateway.disk.metadata import read_metadata
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import write_atomically
 from gateway.errors import ConfigurationError
-from gateway.lifecycle.rows import database_id, insert_statement, module_rows, plugin_row
+from gateway.lifecycle.releases import database_id, insert_statement, module_rows, plugin_row
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings, load_settings
 from gateway.upkeep.new_site import PRIVATE, make_tables

@@ -63,8 +63,7 @@ def look_at_version(
 
 
 def _digest(path: Path) -> bytes:
-    flags = os.O_RDONLY | ITSELF
-    with FileIO(os.open(path, flags)) as file:
+    with FileIO(os.open(path, os.O_RDONLY | ITSELF)) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

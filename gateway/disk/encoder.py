@@ -10,6 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,11 +20,13 @@ import zstandard
 
 from gateway.disk.reading import read_regular
 from gateway.disk.writing import remove_temporary, write_atomically
+from gateway.http.media_types import media_type
+from gateway.names import AssetPath
 
 logger = logging.getLogger(__name__)
 
 MIN_BYTES = 256
-"""Of smaller content, a coding saves less than its header fields cost."""
+"""For smaller content a coding saves less than its header fields cost."""
 # A larger variant is not worth the client's decoding.
 _MAX_SHARE = 0.95
 # 1 MiB of JavaScript takes brotli 1.8 s at 11 and 0.07 s at 9, for 10 % fewer bytes; zstd 0.23 s
@@ -61,12 +64,8 @@ def _decode_zstd(content: bytes, size: int) -> bytes:
     return zstandard.ZstdDecompressor().decompress(content, max_output_size=size)
 
 
-def _encode_gzip(content: bytes) -> bytes:
-    return gzip.compress(content, compresslevel=9, mtime=0)  # no clock: equal on every node
-
-
-def _decode_gzip(content: bytes, _size: int) -> bytes:
-    return gzip.decompress(content)
+# Without the time of encoding, variants are equal on every node.
+_encode_gzip = partial(gzip.compress, compresslevel=9, mtime=0)
 
 
 def _is_short(content: bytes) -> bool:
@@ -76,11 +75,15 @@ def _is_short(content: bytes) -> bool:
 _CODINGS = {
     "zstd": _Coding("zst", _encode_zstd, _decode_zstd),
     "br": _Coding("br", _encode_brotli, _decode_brotli),
-    "gzip": _Coding("gz", _encode_gzip, _decode_gzip),
+    "gzip": _Coding("gz", _encode_gzip, lambda content, _size: gzip.decompress(content)),
 }
 SUFFIXES = {name: f".{coding.suffix}" for name, coding in _CODINGS.items()}
 """The suffix of a variant's file name, by coding."""
 _DECODING_ERRORS = (OSError, EOFError, ValueError, brotli.error, zstandard.ZstdError)
+
+
+def is_worth_encoding(path: AssetPath, size_bytes: int) -> bool:
+    return size_bytes >= MIN_BYTES and media_type(path).compressible
 
 
 class Encoder:
@@ -137,7 +140,7 @@ class Encoder:
                 logger.warning("cannot keep %s: %s", path, error)
         return variants
 
-    def kept(self, digest: bytes) -> tuple[str, ...]:
+    def codings_on_disk(self, digest: bytes) -> tuple[str, ...]:
         """Codings that have a variant on disk, damaged or not."""
         return tuple(name for name in _CODINGS if self.path(digest, name).is_file())
 

@@ -24,11 +24,10 @@ import anyio.to_thread
 from filelock import FileLock, Timeout
 
 from gateway.disk.builds import FolderState, look_at_version
-from gateway.disk.encoder import MIN_BYTES, SUFFIXES, Encoder
+from gateway.disk.encoder import SUFFIXES, Encoder, is_worth_encoding
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import make_durable
 from gateway.errors import AssetNotFound, NotServed
-from gateway.http.media_types import media_type
 from gateway.names import (
     AssetPath,
     Pin,
@@ -195,7 +194,7 @@ class PinnedTrees:
         if copied.digest() != digest:
             raise AssetNotFound(reason=f"{path} was rewritten meanwhile")
         size = opened.stat.st_size
-        if media_type(path).compressible and MIN_BYTES <= size <= self._max_encoded_bytes:
+        if size <= self._max_encoded_bytes and is_worth_encoding(path, size):
             for coding, content in self._encoder.make_now(target.read_bytes(), digest).items():
                 beside = target.with_name(target.name + SUFFIXES[coding])
                 with beside.open("wb") as file:

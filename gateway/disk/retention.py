@@ -1,8 +1,8 @@
-"""Notes since when no row refers to a version, and when it was last requested.
+"""Notes that say since when no row refers to a version, and when it was last requested.
 
-No table tells: the application deletes and rewrites its rows as it likes. So whoever sees a
-reference disappear, or a request, makes a note: the modification time of a small file. Whoever
-sees a reference removes the note `unreferred`.
+No table holds this: the application deletes and rewrites its rows as it likes. A note is a small
+file, and its modification time is the moment. Code that sees a reference disappear writes the note
+`unreferred`, code that sees a reference removes it, and a request writes the note `used`.
 
 If cache/ is deleted the clocks start anew: a version is kept longer, never shorter. Blocking.
 """
@@ -28,7 +28,7 @@ class Retention:
     """The notes below one `plugins/cache/`; moments are seconds since the epoch."""
 
     def __init__(self, cache: CacheFolder) -> None:
-        self._cache = cache
+        self._note = cache.version_note
 
     def note_reference(self, slug: Slug, version: Version) -> None:
         """A row refers to the version."""
@@ -45,7 +45,7 @@ class Retention:
             _touch(self._note(slug, version, "used"), now)
 
     def unreferred_since(self, slug: Slug, version: Version) -> float | None:
-        """None: a row refers to the version, as far as is known."""
+        """The moment; None if a row refers to the version, or nobody has seen that none does."""
         return _moment(self._note(slug, version, "unreferred"))
 
     def last_use(self, slug: Slug, version: Version) -> float | None:
@@ -55,9 +55,6 @@ class Retention:
         """The version was removed, or published again."""
         for kind in ("unreferred", "used"):
             _remove(self._note(slug, version, kind))
-
-    def _note(self, slug: Slug, version: Version, kind: str) -> Path:
-        return self._cache.version_note(slug, version, kind)
 
 
 def _touch(note: Path, moment: float) -> None:

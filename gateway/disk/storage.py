@@ -1,12 +1,7 @@
 """The storage API over one `plugins/` folder: what a user has installed, and where its files are.
 
-    plugins/shared/<slug>/v<version>/…                 shared_folder.py
-    plugins/users/user_<id>/installed_plugins.json     users_folder.py
-    plugins/cache/                                     cache_folder.py: locks, other runtime state
-    plugins/backups/                                   originals of files that commands changed
-
-Blocking throughout: call it in a thread. It knows no database, so the caller says which version
-a user has. The methods raise ValueError for what is no user id, no slug or no version.
+It knows no database, so the caller says which version a user has. The methods block, and raise
+ValueError for what is no user id, no slug or no version.
 """
 
 from collections.abc import Mapping
@@ -26,6 +21,7 @@ class PluginStorage:
         self.cache = CacheFolder(root / "cache")
         self.users = UsersFolder(root / "users", self.cache)
         self.backups = root / "backups"
+        """Originals of files that commands changed."""
 
     def register_user_plugin(
         self, user: UserId, slug: Slug, installation_metadata: Mapping[str, Any] | None = None
@@ -70,10 +66,9 @@ class PluginStorage:
         Raises: StorageError.
         """
         folder = self.construct_shared_path(slug, version)
-        is_there = self.plugin_exists_for_user(user, slug) and self.shared.is_published(
-            slug, version
-        )
-        return folder if is_there else None
+        if not self.plugin_exists_for_user(user, slug):
+            return None
+        return folder if self.shared.is_published(slug, version) else None
 
     def construct_shared_path(self, slug: Slug, version: Version) -> Path:
         """The version's folder, whether it exists or not."""

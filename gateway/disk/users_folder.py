@@ -110,11 +110,9 @@ class UsersFolder:
         Raises: BrokenInstallations; StorageError, if the file cannot be read.
         """
         document = self.read_document(user)
-        return (
-            None
-            if document is None
-            else {slug: metadata_of(entry) for slug, entry in document.items()}
-        )
+        if document is None:
+            return None
+        return {slug: metadata_of(entry) for slug, entry in document.items()}
 
     def read_document(self, user: UserId) -> Document | None:
         """The whole file, keys of the old format too; None if the user has no file.

@@ -99,15 +99,11 @@ class Collector:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         path = self._storage.cache.collector_lock
-        lock = FileLock(path, timeout=0, thread_local=False)
         try:
-            lock.acquire()
+            with FileLock(path, timeout=0, thread_local=False):
+                yield
         except Timeout:
             raise StorageError(f"{path}: another run is removing versions") from None
-        try:
-            yield
-        finally:
-            lock.release()
 
     def _candidate(self, slug: Slug, version: Version, *, is_referred: bool) -> Candidate:
         folder = self._storage.construct_shared_path(slug, version)

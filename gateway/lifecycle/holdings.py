@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from gateway.database.transactions import Transaction
-from gateway.lifecycle.rows import (
+from gateway.lifecycle.releases import (
     Columns,
+    Release,
     date_text,
     insert_statement,
     module_changes,
@@ -21,7 +22,6 @@ from gateway.lifecycle.rows import (
     plugin_row,
     update_statement,
 )
-from gateway.lifecycle.targets import Target
 from gateway.names import Slug, UserId
 
 Configurations = dict[str, str]
@@ -67,32 +67,36 @@ async def read_holding(transaction: Transaction, user: UserId, plugin: str) -> H
 
 
 async def insert_holding(
-    transaction: Transaction, user: UserId, slug: Slug, target: Target, now: datetime
+    transaction: Transaction, user: UserId, slug: Slug, release: Release, now: datetime
 ) -> Holding:
     """New rows, made from the version's metadata."""
-    row = plugin_row(target.metadata, user, slug, target.version, now)
+    row = plugin_row(release.metadata, user, slug, release.version, now)
     await _insert(transaction, "plugin", row)
-    for module in module_rows(target.metadata, user, row["id"], now):
+    for module in module_rows(release.metadata, user, row["id"], now):
         await _insert(transaction, "module", module)
     return Holding(user, row)
 
 
 async def change_version(
-    transaction: Transaction, holding: Holding, target: Target, kept: Configurations, now: datetime
+    transaction: Transaction,
+    holding: Holding,
+    release: Release,
+    kept: Configurations,
+    now: datetime,
 ) -> Configurations:
     """Makes the rows those of another version.
 
     `kept`: configurations for modules that the version brings back. Returns the configurations
     of modules that it does not have, to be kept for a later change.
     """
-    changes = plugin_changes(target.metadata, target.version, now)
+    changes = plugin_changes(release.metadata, release.version, now)
     _keep_configuration(changes, holding.plugin)
     await _update(transaction, "plugin", changes, {"id": holding.id})
-    modules = target.metadata.get("modules")
+    modules = release.metadata.get("modules")
     if modules is None:  # the metadata does not mention modules: the rows stay
         return {}
     by_name = {module["name"]: module for module in modules}
-    for row in module_rows(target.metadata, holding.user, holding.id, now):
+    for row in module_rows(release.metadata, holding.user, holding.id, now):
         name = row["name"]
         if (present := holding.modules.get(name)) is not None:
             await _update_module(transaction, present, module_changes(by_name[name], now))

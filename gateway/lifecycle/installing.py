@@ -40,7 +40,7 @@ from gateway.lifecycle.holdings import (
     insert_holding,
     read_holding,
 )
-from gateway.lifecycle.targets import Target, read_target
+from gateway.lifecycle.releases import Release, read_release
 from gateway.lifecycle.turns import Turns
 from gateway.names import Slug, UserId, Version, parse_or_none, parse_slug, parse_version
 from gateway.settings import Settings
@@ -193,13 +193,7 @@ class Lifecycle:
         Raises: UnknownPlugin, NotInstalled, VersionNotPublished, UnusableVersion.
         """
         async with self._change(user, plugin) as change:
-            holding = change.require_holding()
-            target = await self._target(change, version)
-            if target.version == holding.version:
-                return change.outcome(holding, holding.version, changed=False)
-            await self._move(change, holding, target)
-            await self._in_thread(change.entry.write)
-        return change.outcome(holding, target.version, changed=True)
+            return await self._move_to(change, change.require_holding(), version)
 
     @_to_its_end
     async def rollback(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
@@ -214,13 +208,7 @@ class Lifecycle:
                 raise NoEarlierVersion(
                     reason=f"no version of {change.slug} is known that {user} had before; --version"
                 )
-            target = await self._target(change, version or previous[-1])
-            if target.version == holding.version:
-                return change.outcome(holding, holding.version, changed=False)
-            await self._move(change, holding, target)
-            change.entry.note_rollback(previous, target.version)
-            await self._in_thread(change.entry.write)
-        return change.outcome(holding, target.version, changed=True)
+            return await self._move_to(change, holding, version or previous[-1], previous)
 
     @_to_its_end
     async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
@@ -300,31 +288,48 @@ class Lifecycle:
         """New rows, or those that the user has, at the version."""
         holding = change.holding
         if holding is None:
-            target = await self._target(change, version, is_new=True)
+            release = await self._find_release(change, version, is_new=True)
             return await insert_holding(
-                change.transaction, change.user, change.slug, target, change.now
+                change.transaction, change.user, change.slug, release, change.now
             )
         if version not in (None, holding.version):
-            await self._move(change, holding, await self._target(change, version))
+            await self._move(change, holding, await self._find_release(change, version))
         return holding
 
-    async def _move(self, change: _Change, holding: Holding, target: Target) -> None:
+    async def _move_to(
+        self,
+        change: _Change,
+        holding: Holding,
+        version: Version | None,
+        previous: list[Version] | None = None,
+    ) -> Outcome:
+        """Rows and JSON at the version. `previous`: for a rollback, the versions before."""
+        release = await self._find_release(change, version)
+        if release.version == holding.version:
+            return change.outcome(holding, holding.version, changed=False)
+        await self._move(change, holding, release)
+        if previous is not None:
+            change.entry.note_rollback(previous, release.version)
+        await self._in_thread(change.entry.write)
+        return change.outcome(holding, release.version, changed=True)
+
+    async def _move(self, change: _Change, holding: Holding, release: Release) -> None:
         """Makes the rows those of another version, and notes in the entry what they lose."""
         kept = change.entry.kept_configurations
-        removed = await change_version(change.transaction, holding, target, kept, change.now)
+        removed = await change_version(change.transaction, holding, release, kept, change.now)
         await self._note_left(change.slug, holding.version)
         change.entry.note_move(holding, removed)
 
-    async def _target(
+    async def _find_release(
         self, change: _Change, version: Version | None, *, is_new: bool = False
-    ) -> Target:
-        """A version that nobody collects before the change is committed."""
+    ) -> Release:
+        """A release that nobody collects before the change is committed."""
         await change.transaction.exclude_others(change.slug)
 
-        def read_and_note() -> Target:
-            target = read_target(self._storage, change.slug, version, is_new=is_new)
-            self._retention.note_reference(change.slug, target.version)
-            return target
+        def read_and_note() -> Release:
+            release = read_release(self._storage, change.slug, version, is_new=is_new)
+            self._retention.note_reference(change.slug, release.version)
+            return release
 
         return await self._in_thread(read_and_note)
 

@@ -14,16 +14,15 @@ from typing import Any
 import orjson
 
 from gateway.disk.builds import FolderState, look_at
-from gateway.disk.encoder import MIN_BYTES, Encoder
+from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.metadata import DEFAULT_ENTRY, read_metadata
 from gateway.disk.reading import read_regular
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import make_durable
 from gateway.errors import PublishingError
-from gateway.http.media_types import media_type
 from gateway.lifecycle.staging import only_publisher, staging_folder
-from gateway.lifecycle.unpacking import Progress, unpack
+from gateway.lifecycle.unpacking import Progress, unpack, with_progress
 from gateway.names import (
     AssetPath,
     Build,
@@ -84,7 +83,8 @@ def publish(
         slug, version, state = _checked(source, staging, slug, version)
         target = storage.construct_shared_path(slug, version)
         with only_publisher(storage.cache, slug, version):
-            _refuse_links(target.parent, target)
+            _refuse_link(target.parent)
+            _refuse_link(target)
             if is_new := not target.is_dir():
                 _encode(storage, staging, state, max_encoded_bytes, progress)
                 _write_record(staging, state)
@@ -167,10 +167,9 @@ def _require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None
         raise PublishingError(f"{source}: no entry file {entry} (bundle_location in plugin.json)")
 
 
-def _refuse_links(*folders: Path) -> None:
-    for folder in folders:
-        if folder.is_symlink():
-            raise PublishingError(f"{folder}: is a symbolic link; expected a folder, or nothing")
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise PublishingError(f"{folder}: is a symbolic link; expected a folder, or nothing")
 
 
 def _require_same(source: Path, target: Path, state: FolderState) -> None:
@@ -191,21 +190,16 @@ def _encode(
 ) -> None:
     """Makes the encoded variants now, so that the first request finds them."""
     encoder = Encoder(storage.cache.encoded)
-    for number, (name, digest) in enumerate(state.digests.items()):
-        progress("encoding", number, len(state.digests))
-        if media_type(AssetPath(name)).compressible and MIN_BYTES <= state.sizes[name] <= max_bytes:
+    for name, digest in with_progress("encoding", state.digests.items(), progress):
+        size = state.sizes[name]
+        if size <= max_bytes and is_worth_encoding(AssetPath(name), size):
             encoder.make_now((folder / name).read_bytes(), digest)
-    progress("encoding", len(state.digests), len(state.digests))
 
 
 def _put_in_place(staging: Path, target: Path, progress: Progress) -> None:
     """Renames the folder after an fsync of all in it: a power cut leaves it whole or not there."""
-    paths = list(staging.rglob("*"))
-    for number, path in enumerate(paths):
-        progress("writing", number, len(paths))
+    for path in with_progress("writing", [*staging.rglob("*"), staging], progress):
         make_durable(path)
-    make_durable(staging)
-    progress("writing", len(paths), len(paths))
     target.parent.mkdir(parents=True, exist_ok=True)
     staging.rename(target)
     make_durable(target.parent)

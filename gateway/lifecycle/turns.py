@@ -5,20 +5,11 @@ and holds nothing that others need.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from gateway.errors import TooManyChanges
-
-
-@dataclass(slots=True)
-class _Queue:
-    """The callers of one key."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    callers: int = 0
-    """The caller that has the turn, and those that wait."""
 
 
 class Turns:
@@ -28,7 +19,9 @@ class Turns:
         """`at_once`: turns of different keys that run together. `max_waiting`: callers per key."""
         self._running = asyncio.Semaphore(at_once)
         self._max_callers = 1 + max_waiting
-        self._queues: dict[Hashable, _Queue] = {}
+        self._locks: dict[Hashable, asyncio.Lock] = {}
+        self._callers: Counter[Hashable] = Counter()
+        """By key: the caller that has the turn, and those that wait."""
 
     @asynccontextmanager
     async def turn(self, key: Hashable) -> AsyncIterator[None]:
@@ -36,15 +29,14 @@ class Turns:
 
         Raises: TooManyChanges, at once, if too many wait for `key` already.
         """
-        queue = self._queues.setdefault(key, _Queue())
-        if queue.callers >= self._max_callers:
+        if self._callers[key] >= self._max_callers:
             raise TooManyChanges
-        queue.callers += 1
+        self._callers[key] += 1
         try:
             # The key comes first: of many callers of one key, only one competes with other keys.
-            async with queue.lock, self._running:
+            async with self._locks.setdefault(key, asyncio.Lock()), self._running:
                 yield
         finally:
-            queue.callers -= 1
-            if not queue.callers:
-                del self._queues[key]
+            self._callers[key] -= 1
+            if not self._callers[key]:
+                del self._callers[key], self._locks[key]

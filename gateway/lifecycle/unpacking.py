@@ -11,16 +11,19 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 from gateway.disk.metadata import MAX_METADATA_BYTES, METADATA_FILES
 from gateway.errors import PublishingError
 from gateway.names import MAX_PATH_BYTES, portable_problem
+
+T = TypeVar("T")
 
 # Bounds against bombs, far above the size of a front-end bundle.
 MAX_FILES = 20_000
@@ -71,10 +74,16 @@ def unpack(source: Path, staging: Path, progress: Progress) -> None:
         members = _without_common_folder(members)
         _check(source, members)
         room_bytes = MAX_BYTES
-        for number, member in enumerate(members):
-            progress("copying", number, len(members))
+        for member in with_progress("copying", members, progress):
             room_bytes -= _copy(member, staging / member.name, room_bytes)
-        progress("copying", len(members), len(members))
+
+
+def with_progress(step: str, items: Collection[T], progress: Progress) -> Iterator[T]:
+    """The items. Calls `progress` before each of them, and after the last."""
+    for number, item in enumerate(items):
+        progress(step, number, len(items))
+        yield item
+    progress(step, len(items), len(items))
 
 
 def _check(source: Path, members: list[Member]) -> None:
@@ -102,7 +111,7 @@ def _copy(member: Member, target: Path, room_bytes: int) -> int:
         target.parent.mkdir(parents=True, exist_ok=True)
         written = 0
         with (
-            _damage_told(f"{member.name!r}: damaged, or encrypted"),
+            _refusing_damage(f"{member.name!r}: damaged, or encrypted"),
             member.open() as reading,
             target.open("xb") as writing,
         ):
@@ -119,16 +128,16 @@ def _copy(member: Member, target: Path, room_bytes: int) -> int:
 
 
 @contextmanager
-def _damage_told(what: str) -> Iterator[None]:
-    """Raises: PublishingError with `what`, if the block cannot read an archive."""
+def _refusing_damage(text: str) -> Iterator[None]:
+    """If the block cannot read an archive, raises PublishingError with this text."""
     try:
         yield
     except _DAMAGED:
-        raise PublishingError(what) from None
+        raise PublishingError(text) from None
     except OSError as error:
         if error.errno != errno.EINVAL:  # EINVAL: an offset that no file has
             raise
-        raise PublishingError(what) from None
+        raise PublishingError(text) from None
 
 
 class _Reader:
@@ -168,7 +177,7 @@ def _members(source: Path) -> Iterator[list[Member]]:
         raise PublishingError(f"{source}: no such folder or file")
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb"))
-        with _damage_told(f"{source}: damaged, or not a folder, a .zip or a .tar.gz"):
+        with _refusing_damage(f"{source}: damaged, or not a folder, a .zip or a .tar.gz"):
             listing = _of_zip if zipfile.is_zipfile(file) else _of_tar
             members = list(_bounded(source, listing(file, stack)))
         yield members
@@ -214,13 +223,9 @@ def _of_folder(folder: Path) -> Iterator[Member | None]:
                 prefixes.append(f"{name}/")
                 yield None
             elif stat.S_ISREG(facts.st_mode):
-                yield Member(name, facts.st_size, partial(_binary, folder / name))
+                yield Member(name, facts.st_size, partial(FileIO, folder / name))
             else:
                 raise PublishingError(f"{name!r} is no regular file (links are not taken)")
-
-
-def _binary(path: Path) -> IO[bytes]:
-    return path.open("rb")
 
 
 def _of_zip(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:

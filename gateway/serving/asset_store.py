@@ -17,12 +17,11 @@ import anyio.to_thread
 from gateway.caching.basis import AtHand
 from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
-from gateway.disk.encoder import MIN_BYTES, Encoder
+from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.reading import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable
-from gateway.http.media_types import media_type
 from gateway.http.representation import Representation, build_representation
 from gateway.names import AssetKey, Slug, Version
 from gateway.settings import AssetCacheSettings
@@ -150,8 +149,7 @@ class AssetStore:
 
     def _encoder_of(self, key: AssetKey, content: bytes) -> Encoder | None:
         """None if encoding is off, or not worth it for this file."""
-        worth_it = len(content) >= MIN_BYTES and media_type(key.path).compressible
-        return self._encoder if worth_it else None
+        return self._encoder if is_worth_encoding(key.path, len(content)) else None
 
     def _encode_soon(self, key: AssetKey, plain: Representation) -> None:
         content, digest = plain.identity.content, plain.digest

@@ -73,7 +73,7 @@ class SharedVersion:
         return {
             name: codings
             for name, digest in self.state.digests.items()
-            if (codings := self._encoder.kept(digest))
+            if (codings := self._encoder.codings_on_disk(digest))
         }
 
     def size_bytes(self, name: str) -> int:

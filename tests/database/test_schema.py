@@ -15,7 +15,13 @@ from gateway.database.connections import numbered
 from gateway.database.details import ModuleDetails, PluginDetails
 from gateway.database.schema import CREATE_TABLES
 from gateway.database.tables import REQUIRED_COLUMNS
-from gateway.lifecycle.rows import Columns, database_id, insert_statement, module_rows, plugin_row
+from gateway.lifecycle.releases import (
+    Columns,
+    database_id,
+    insert_statement,
+    module_rows,
+    plugin_row,
+)
 from gateway.names import Slug, UserId, Version
 
 SHARED = Path(__file__).parents[2] / "plugins" / "shared"

@@ -115,4 +115,4 @@ async def test_nothing_is_kept_of_a_key_that_nobody_waits_for() -> None:
     task = await work.start("a1")
     await work.end("a1")
     await task
-    assert not work.turns._queues
+    assert not work.turns._locks

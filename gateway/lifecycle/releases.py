@@ -1,6 +1,7 @@
-"""Rows of the two tables, made from a version's metadata."""
+"""A release that a command moves a user to, and the rows of the two tables made from it."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +9,16 @@ import orjson
 
 from gateway.database.connections import parameters
 from gateway.database.transactions import Statement
-from gateway.disk.metadata import MODULE_TEXTS, PLUGIN_TEXTS
-from gateway.names import Slug, UserId, Version
+from gateway.disk.metadata import (
+    DEFAULT_ENTRY,
+    MODULE_TEXTS,
+    PLUGIN_TEXTS,
+    Metadata,
+    read_metadata,
+)
+from gateway.disk.storage import PluginStorage
+from gateway.errors import PublishingError, SourceUnavailable, UnusableVersion, VersionNotPublished
+from gateway.names import Slug, UserId, Version, newest_version
 
 Columns = dict[str, Any]
 """A row, or a part of one, by column name."""
@@ -21,6 +30,57 @@ _PLUGIN_JSON = (
 _MODULE_JSON = (
     "props", "config_fields", "messages", "required_services", "dependencies", "layout", "tags",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A published version whose metadata can be read."""
+
+    version: Version
+    metadata: Metadata
+
+
+def read_release(
+    storage: PluginStorage, slug: Slug, version: Version | None, *, is_new: bool
+) -> Release:
+    """`version`, or the newest published one. Blocking.
+
+    `is_new`: for a row that does not exist yet, defaults stand for what the metadata lacks. In a
+    row that exists, such columns stay as they are.
+
+    Raises: VersionNotPublished, UnusableVersion; SourceUnavailable, if the disk fails.
+    """
+    try:
+        version = version or newest_version(storage.shared.versions_of(slug))
+        if version is None:
+            raise VersionNotPublished(
+                "No version of this plugin is published",
+                reason=f"no version of {slug} is published",
+            )
+        return Release(version, _read_metadata(storage, slug, version, is_new=is_new))
+    except PublishingError as error:
+        raise UnusableVersion(reason=f"{slug} {version}: {error}") from None
+    except OSError as error:
+        raise SourceUnavailable(reason=f"{slug}: cannot be read: {error}") from error
+
+
+def _read_metadata(
+    storage: PluginStorage, slug: Slug, version: Version, *, is_new: bool
+) -> Metadata:
+    folder = storage.construct_shared_path(slug, version)
+    if not storage.shared.is_published(slug, version):
+        raise VersionNotPublished(
+            "This version of the plugin is not published",
+            reason=f"{slug} {version} is not published: no folder {folder}",
+        )
+    metadata = read_metadata(folder, npm_words=is_new)
+    stated = {key: value for key, value in metadata.items() if value is not None}
+    if not is_new:
+        return stated
+    defaults = {"scope": slug, "bundle_method": "webpack"}
+    if (folder / DEFAULT_ENTRY).is_file():
+        defaults["bundle_location"] = DEFAULT_ENTRY
+    return defaults | stated
 
 
 def database_id(user: UserId, slug: Slug) -> str:
