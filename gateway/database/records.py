@@ -67,7 +67,7 @@ class UserRecords:
 
 
 class SharedRecords:
-    """Makes records, and gives the same ones to all users who have the same."""
+    """Makes records. Users who have the same versions get the same objects."""
 
     def __init__(self) -> None:
         self.record = lru_cache(_MAX_RECORDS)(_record)

@@ -54,7 +54,7 @@ class Survey:
         return int(rows[0][0])
 
     async def has_slug_index(self) -> bool:
-        return await self._tables.has_index("plugin", "plugin_slug")
+        return await self._tables.connection.has_index("plugin", "plugin_slug")
 
     async def read_all_versions(self) -> set[tuple[str, str]]:
         """Slug and version, as stored, that any row names, enabled or not."""

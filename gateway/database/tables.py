@@ -65,10 +65,6 @@ class GuardedConnection:
             self.queries += 1
             return await self.connection.fetch_among(statement, values)
 
-    async def has_index(self, table: str, column: str) -> bool:
-        with self._breaker.guarding():
-            return await self.connection.has_index(table, column)
-
 
 class Tables(GuardedConnection):
     """A connection to a database that holds the two tables."""

@@ -1,8 +1,8 @@
 """Encoded variants: made once, outside the event loop, and kept in `plugins/cache/encoded/`.
 
 A variant is named by the digest of the uncoded content. So it serves all slugs, versions and
-nodes, and is never stale. Before it is used it is decoded and its digest compared: a damaged or
-forged variant is never served, but made anew.
+nodes, and is never stale. Before a variant is used, it is decoded and its digest is compared: a
+damaged or forged variant is never served, but made anew.
 """
 
 import gzip
@@ -10,7 +10,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -42,11 +41,6 @@ class _Coding:
     """(coded content, the size it must decode to): a bomb must not fill the memory."""
 
 
-def _encode_brotli(content: bytes) -> bytes:
-    encoded: bytes = brotli.compress(content, quality=11 if _is_short(content) else 9)
-    return encoded
-
-
 def _decode_brotli(content: bytes, size: int) -> bytes:
     decoder = brotli.Decompressor()
     decoded: bytes = decoder.process(content, output_buffer_limit=size + 1)
@@ -55,27 +49,28 @@ def _decode_brotli(content: bytes, size: int) -> bytes:
     return decoded
 
 
-def _encode_zstd(content: bytes) -> bytes:
-    # RFC 9659 §3: clients need not accept a window beyond 8 MiB. Up to level 19 it is smaller.
-    return zstandard.ZstdCompressor(level=19 if _is_short(content) else 12).compress(content)
-
-
-def _decode_zstd(content: bytes, size: int) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(content, max_output_size=size)
-
-
-# Without the time of encoding, variants are equal on every node.
-_encode_gzip = partial(gzip.compress, compresslevel=9, mtime=0)
-
-
-def _is_short(content: bytes) -> bool:
-    return len(content) <= _THOROUGH_BYTES
+def _level(content: bytes, thorough: int, quick: int) -> int:
+    return thorough if len(content) <= _THOROUGH_BYTES else quick
 
 
 _CODINGS = {
-    "zstd": _Coding("zst", _encode_zstd, _decode_zstd),
-    "br": _Coding("br", _encode_brotli, _decode_brotli),
-    "gzip": _Coding("gz", _encode_gzip, lambda content, _size: gzip.decompress(content)),
+    "zstd": _Coding(
+        "zst",
+        # RFC 9659 §3: clients need not accept a window beyond 8 MiB. Up to level 19 it is smaller.
+        lambda content: zstandard.ZstdCompressor(_level(content, 19, 12)).compress(content),
+        lambda coded, size: zstandard.ZstdDecompressor().decompress(coded, max_output_size=size),
+    ),
+    "br": _Coding(
+        "br",
+        lambda content: brotli.compress(content, quality=_level(content, 11, 9)),
+        _decode_brotli,
+    ),
+    "gzip": _Coding(
+        "gz",
+        # Without the time of encoding, variants are equal on every node.
+        lambda content: gzip.compress(content, compresslevel=9, mtime=0),
+        lambda coded, _size: gzip.decompress(coded),
+    ),
 }
 SUFFIXES = {name: f".{coding.suffix}" for name, coding in _CODINGS.items()}
 """The suffix of a variant's file name, by coding."""
@@ -121,7 +116,10 @@ class Encoder:
         )
 
     def make_now(self, content: bytes, digest: bytes) -> Mapping[str, bytes]:
-        """The variants in every coding that makes `content` smaller, from disk or made and kept."""
+        """The variants in every coding that makes `content` smaller.
+
+        Those that are not on disk are made and written.
+        """
         variants = self.load(content, digest)
         for name, coding in _CODINGS.items():
             if name in variants:

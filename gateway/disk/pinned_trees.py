@@ -77,13 +77,10 @@ class PinnedTrees:
         """`keep`, in the background."""
         if (slug, version) in self._tasks:
             return  # the next look at the folder calls this again
-
-        async def keep() -> None:
-            await anyio.to_thread.run_sync(
-                self.keep, slug, version, state, limiter=self._one_at_a_time
-            )
-
-        task = asyncio.create_task(keep())
+        keeping = anyio.to_thread.run_sync(
+            self.keep, slug, version, state, limiter=self._one_at_a_time
+        )
+        task = asyncio.create_task(keeping)
         self._tasks[slug, version] = task
         task.add_done_callback(lambda _task: self._tasks.pop((slug, version), None))
 
@@ -120,8 +117,8 @@ class PinnedTrees:
     def keep(self, slug: Slug, version: Version, state: FolderState | None) -> None:
         """Makes the tree of `state`, and removes all other trees of the version. Blocking.
 
-        `state`: of the version's folder; None if it has none. If the disk fails, a later call does
-        what is left.
+        `state`: that of the version's folder; None if there is none. If the disk fails, a later
+        call does the rest.
         """
         target = None if state is None else self.path(slug, Pin(version, state.build))
         retired = [tree for tree in self._trees_of(slug, version) if tree != target]
@@ -235,8 +232,8 @@ def _ending(name: str) -> str:
 def _finish(file: BufferedWriter, path: Path, digest: bytes) -> None:
     """Makes the file durable and readable, and its modification time a hash of the content.
 
-    nginx and Caddy make the ETag from time and size. So it is equal on every node, and differs
-    for other bytes. 30 bits give a moment in the past; nobody sees it as a date.
+    nginx and Caddy make the ETag from time and size. So the ETag is equal on every node, and
+    differs for other bytes. 30 bits of the hash give a moment in the past.
     """
     file.flush()
     os.fsync(file.fileno())

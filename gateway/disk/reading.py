@@ -1,6 +1,6 @@
 """Reads of files that another program may have replaced by a link, a FIFO or something huge.
 
-No link is followed, nobody waits for a FIFO, and a read ends at a bound. Blocking.
+The functions follow no link, do not wait for a FIFO, and read up to a bound. Blocking.
 """
 
 import errno
@@ -12,7 +12,7 @@ from pathlib import Path
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK
 """Flags of `os.open` to read a file that may be a link."""
 ITSELF = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Flags of `os.open` for the file of that name itself: no link is followed, no FIFO waited for."""
+"""Flags of `os.open` that refuse a link and do not wait for a FIFO."""
 
 Fingerprint = tuple[int, ...]
 """Device, inode, size and times of a file: another content has another fingerprint."""
@@ -23,7 +23,7 @@ def fingerprint(facts: os.stat_result) -> Fingerprint:
 
 
 def is_real_folder(path: Path) -> bool:
-    """Whether the path is a folder; a link to a folder is none. Raises: OSError."""
+    """Whether the path is a folder, and not a link to one. Raises: OSError."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -31,7 +31,7 @@ def is_real_folder(path: Path) -> bool:
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes | None:
-    """The content of a regular file; None if there is none. A link is none.
+    """The content of a regular file; None if there is no such file, or a link in its place.
 
     Raises: ValueError, if the file is larger than `max_bytes`; OSError.
     """
@@ -54,7 +54,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes | None:
 
 
 def read_up_to(max_bytes: int, descriptor: int, expected_bytes: int) -> bytes:
-    """The content of the file, with one system call if it has the expected size."""
+    """The first bytes of the file. One system call suffices if it has the expected size."""
     content = os.read(descriptor, min(expected_bytes, max_bytes) + 1)
     if len(content) != expected_bytes:  # it grew or shrank, or the file system reads in pieces
         while len(content) < max_bytes and (more := os.read(descriptor, max_bytes - len(content))):

@@ -41,9 +41,9 @@ class SharedFolder:
         return self.path / parse_slug(slug) / f"v{parse_version(version)}"
 
     def require(self) -> None:
-        """Raises: FileNotFoundError, if the folder itself is gone.
+        """Raises: FileNotFoundError, if the folder itself is missing.
 
-        Then the disk has failed, which is not the same as a version that is not there.
+        Then the disk has failed. A missing version is something else.
         """
         if not self.path.is_dir():
             raise FileNotFoundError(errno.ENOENT, "the folder of all versions is gone", self.path)

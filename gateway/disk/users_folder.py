@@ -45,7 +45,7 @@ class BrokenInstallations(StorageError):
     def __init__(self, message: str, fingerprint: Fingerprint | None = None) -> None:
         super().__init__(message)
         self.fingerprint = fingerprint
-        """Of the file that was read; None if not known."""
+        """The fingerprint of the broken file; None if it is not known."""
 
 
 class UsersFolder:
@@ -95,7 +95,7 @@ class UsersFolder:
         return sorted(Path(folder, name) for name in names if name.startswith(_TEMPORARY_PREFIX))
 
     def fingerprint(self, user: UserId) -> Fingerprint | None:
-        """Of the user's file; None if there is none. Raises: StorageError."""
+        """The fingerprint of the user's file; None if there is no file. Raises: StorageError."""
         path = self._file_text(user)
         try:
             return fingerprint(os.stat(path))  # noqa: PTH116 (no Path)
@@ -171,10 +171,10 @@ class UsersFolder:
 
     @contextmanager
     def locked(self, user: UserId) -> Iterator["LockedFile"]:
-        """The user's file, which only the holder may change, in any process. Not reentrant.
+        """The user's file. Nobody else may change it meanwhile, in any process. Not reentrant.
 
-        Any thread may enter and leave. Raises: StorageError, if another holds the lock for
-        too long; ValueError, if that is no user id.
+        One thread may enter and another may leave. Raises: StorageError, if another holds the lock
+        for too long; ValueError, if that is no user id.
         """
         path = self._cache.user_lock(user)
         lock = FileLock(path, _LOCK_TIMEOUT_S, thread_local=False, poll_interval=_LOCK_POLL_S)
@@ -223,7 +223,7 @@ class LockedFile:
         self.write(encoded(document))
 
     def unregister(self, slug: Slug) -> bool:
-        """Removes the plugin's entry; False if there is none. Raises: as `register`."""
+        """Removes the plugin's entry; False if it has no entry. Raises: as `register`."""
         document = self._document()
         if document.pop(slug, _ABSENT) is _ABSENT:
             return False

@@ -1,7 +1,7 @@
 """Removes versions that nobody needs: no row refers to them, their retention has passed, and no
 gateway was asked for them lately.
 
-One rename takes a version from `shared/`, so it is complete or not there. Then its pins answer
+One rename takes a version from `shared/`, so it is complete or missing. Then its pins answer
 410. The database is asked again inside the transaction that covers the rename, so a plugin that
 was installed meanwhile keeps its files. Blocking, except for the database.
 """
@@ -16,7 +16,6 @@ from enum import Enum
 from pathlib import Path
 
 from anyio.to_thread import run_sync
-from filelock import FileLock, Timeout
 
 from gateway.changes import Change
 from gateway.database.transactions import Transaction, begin
@@ -26,7 +25,7 @@ from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.disk.writing import make_durable
 from gateway.errors import StorageError
-from gateway.lifecycle.staging import only_publisher
+from gateway.lifecycle.staging import locked_or_refused, only_publisher
 from gateway.names import Slug, Version
 from gateway.settings import Settings
 
@@ -88,22 +87,14 @@ class Collector:
         Raises: StorageError, if another run is removing versions; SourceUnavailable;
         PublishingError, if a version is being published; OSError.
         """
-        with self._alone():
+        lock = self._storage.cache.collector_lock
+        with locked_or_refused(lock, StorageError(f"{lock}: another run is removing versions")):
             await run_sync(self._empty_trash)  # of a run that was killed
             for candidate in candidates:
                 if candidate.fate is Fate.COLLECTABLE and await self._retire(candidate):
                     self._announce(Change(slug=candidate.slug, version=candidate.version))
                     await run_sync(self._empty_trash)
                     yield candidate
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        path = self._storage.cache.collector_lock
-        try:
-            with FileLock(path, timeout=0, thread_local=False):
-                yield
-        except Timeout:
-            raise StorageError(f"{path}: another run is removing versions") from None
 
     def _candidate(self, slug: Slug, version: Version, *, is_referred: bool) -> Candidate:
         folder = self._storage.construct_shared_path(slug, version)

@@ -7,7 +7,7 @@ this process, and all changes share a few threads of their own: serving never wa
 The change takes effect at the database's commit. Commands that add write the JSON before it,
 commands that remove write it after it. A process that is killed between the two leaves at most
 an entry without a row. Such an entry grants nothing, and the same command or `doctor` removes it.
-Caches are told after the commit. No HTTP.
+The change is announced after the commit. No HTTP.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """One change of one user's plugin: what there is before it, and where it is written."""
+    """One change of one user's plugin: the state before it, and where it is written."""
 
     user: UserId
     slug: Slug

@@ -1,7 +1,7 @@
 """Publishing: a plugin's files become `shared/<slug>/v<version>/`, whole or not at all.
 
 The files are unpacked and checked in a staging folder, made durable, and moved by one rename: the
-version is complete or not there. It is never changed. Publishing the same content again does
+version is complete or missing. It is never changed. Publishing the same content again does
 nothing, and other content is refused. Blocking.
 """
 
@@ -197,7 +197,7 @@ def _encode(
 
 
 def _put_in_place(staging: Path, target: Path, progress: Progress) -> None:
-    """Renames the folder after an fsync of all in it: a power cut leaves it whole or not there."""
+    """Syncs all files, then renames the folder: after a power cut it is complete or missing."""
     for path in with_progress("writing", [*staging.rglob("*"), staging], progress):
         make_durable(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,13 +7,13 @@ publisher holds its lock; a folder whose lock nobody holds was left by a killed 
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from gateway.disk.cache_folder import CacheFolder
-from gateway.errors import PublishingError
+from gateway.errors import GatewayError, PublishingError
 from gateway.names import Slug, Version
 
 
@@ -64,13 +64,20 @@ def _abandoned(cache: CacheFolder, *, remove: bool) -> list[Path]:
     return abandoned
 
 
-@contextmanager
-def only_publisher(cache: CacheFolder, slug: Slug, version: Version) -> Iterator[None]:
+def only_publisher(
+    cache: CacheFolder, slug: Slug, version: Version
+) -> AbstractContextManager[None]:
     """Excludes others who publish or remove the version. Raises: PublishingError."""
-    path = cache.publisher_lock(slug, version)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    refusal = PublishingError(f"{slug} {version} is being published by another process")
+    return locked_or_refused(cache.publisher_lock(slug, version), refusal)
+
+
+@contextmanager
+def locked_or_refused(lock: Path, refusal: GatewayError) -> Iterator[None]:
+    """Raises: `refusal`, at once, if another holds the lock."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path, timeout=0):
+        with FileLock(lock, timeout=0, thread_local=False):
             yield
     except Timeout:
-        raise PublishingError(f"{slug} {version} is being published by another process") from None
+        raise refusal from None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from gateway.changes import Change
 from gateway.disk.retention import IN_USE_S, Retention
@@ -203,8 +204,8 @@ def test_a_run_that_was_overtaken_by_another_finds_nothing_to_do(gc: Collecting)
 
 
 def test_a_second_run_at_the_same_time_says_so(gc: Collecting) -> None:
-    collector, _ = gc._collector(8, 0)
-    with collector._alone(), pytest.raises(StorageError, match="another run"):
+    lock = FileLock(gc.storage.cache.collector_lock)
+    with lock, pytest.raises(StorageError, match="another run"):
         gc.collect(8, days=0)
     assert gc.collect(8, days=0) == ["Review 1.0.0"]
 
