@@ -7,10 +7,8 @@ can change an answer: no lifetime ends, nobody looks at files, no trigger tells 
 import asyncio
 import contextlib
 import os
-import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +25,7 @@ from gateway.names import Slug, UserId, Version
 from tests.conftest import require_program
 from tests.support.commands import run
 from tests.support.load import Client, under_load
-from tests.support.nginx import free_port, nginx_before
+from tests.support.nginx import nginx_before
 from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Answer, Server, serving
 from tests.support.settings import AN_HOUR
@@ -36,7 +34,6 @@ from tests.support.urls import MANIFEST, own, pin_of
 from tests.support.waiting import eventually
 from tests.support.workers import Worker, children, each_worker
 
-DOCS = Path(__file__).parents[2] / "docs"
 NODES = 3
 WORKERS = 2
 ADMIN_TOKEN = "the-token-of-administrators-that-is-long-enough"
@@ -362,18 +359,3 @@ def test_a_node_that_is_killed_or_stopped_under_load_fails_no_request(cluster: C
         load.goes_on(300)
     assert load.failures == []
     assert {body for body in load.answers if body.isdigit()} == set()
-
-
-def test_the_configuration_of_nginx_in_the_documentation_is_valid(tmp_path: Path) -> None:
-    nginx = require_program("nginx")
-    (blocks,) = re.findall(r"(?ms)^```nginx\n(.*?)^```$", (DOCS / "deployment.md").read_text())
-    config = tmp_path / "nginx.conf"
-    blocks = blocks.replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
-    config.write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\n{blocks}\n}}\n")
-    done = subprocess.run(
-        [nginx, "-t", "-c", str(config), "-p", str(tmp_path), "-e", str(tmp_path / "log")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
