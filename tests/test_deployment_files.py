@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.settings import Settings, load_settings
+from gateway.settings import load_settings
 from tests.conftest import require_program
 from tests.support.load import Client, under_load
 from tests.support.nginx import free_port, nginx_with
@@ -51,7 +51,7 @@ class Instruction:
 
     @property
     def options(self) -> list[str]:
-        return re.match(r"(--\S+\s+)*", self.value)[0].split()  # type: ignore[index]
+        return self.value.removesuffix(self.arguments).split()
 
     @property
     def arguments(self) -> str:
@@ -85,23 +85,34 @@ def environment_of_image() -> dict[str, str]:
     return dict(re.findall(r'(\w+)="([^"]*)"', " ".join(it.value for it in instructions("ENV"))))
 
 
+def read_dockerignore() -> list[tuple[re.Pattern[str], bool]]:
+    """Each pattern, and whether it is an exception (`!`): fitting files are sent to the build."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    return [(as_expression(it.removeprefix("!")), it.startswith("!")) for it in patterns]
+
+
+def as_expression(pattern: str) -> re.Pattern[str]:
+    """Fits the path, and what lies below it."""
+    expression = re.escape(pattern).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
+    return re.compile(f"{expression}(/.*)?")
+
+
+DOCKERIGNORE = read_dockerignore()
+
+
 def is_sent_to_the_build(path: str) -> bool:
-    """Whether .dockerignore leaves this file: the last pattern decides that fits it or a parent."""
-    is_sent = True
-    parts = path.split("/")
-    parents = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        pattern = line.removeprefix("!")
-        expression = re.escape(pattern).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*")
-        if line and line[0] != "#" and any(re.fullmatch(expression, it) for it in parents):
-            is_sent = line.startswith("!")
-    return is_sent
+    """The last pattern that fits decides."""
+    fitting = [is_sent for pattern, is_sent in DOCKERIGNORE if pattern.fullmatch(path)]
+    return not fitting or fitting[-1]
 
 
-def files_of_the_build() -> list[Path]:
-    files = (path for path in ROOT.rglob("*") if path.is_file())
-    relative = (path.relative_to(ROOT) for path in files)
-    return [path for path in relative if is_sent_to_the_build(path.as_posix())]
+def files_of_the_build() -> Iterator[Path]:
+    """Relative to the checkout."""
+    for path in ROOT.rglob("*"):
+        relative = path.relative_to(ROOT)
+        if is_sent_to_the_build(relative.as_posix()) and path.is_file():
+            yield relative
 
 
 @dataclass(slots=True)
@@ -296,10 +307,9 @@ def test_a_server_that_answers_with_an_error_is_not_healthy(image: Image) -> Non
             pass
 
     with HTTPServer(("127.0.0.1", 0), Refusing) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.handle_request, daemon=True).start()
         image.settings["GATEWAY__SERVER__PORT"] = str(server.server_port)
         assert not image.is_healthy()
-        server.shutdown()
 
 
 # compose.yaml and nginx.conf
@@ -372,7 +382,7 @@ def test_nginx_asks_the_addresses_of_the_nodes_and_listens_on_the_published_port
 
 def test_a_node_has_the_time_to_end() -> None:
     for node in NODES.values():
-        server = Settings.model_validate(load_settings(environ=settings_of(node))).server
+        server = load_settings(environ=settings_of(node)).server
         assert seconds(node["stop_grace_period"]) > server.drain_delay + server.drain_timeout
         for fail_timeout in re.findall(r"fail_timeout=(\w+)", NGINX):
             assert server.drain_delay > seconds(fail_timeout)
@@ -423,3 +433,4 @@ def test_the_services_of_compose_lose_no_request_while_their_nodes_are_restarted
                 with nodes[1].serving():
                     load.goes_on(50)
         assert load.failures == []
+        assert set(load.answers) == {b"{}"}
