@@ -33,7 +33,7 @@ _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 def own_hosts(listening: str) -> re.Pattern[bytes]:
     """The values of Host that the demo answers to. Any port is right, since ports may be mapped."""
     names = ["localhost", r"127\.0\.0\.1", r"\[::1\]"]
-    if listening in _EVERY_ADDRESS:  # nobody can let an address resolve to another one
+    if listening in _EVERY_ADDRESS:  # an address cannot be made to resolve to another one
         names += [r"[0-9]+(?:\.[0-9]+){3}", r"\[[0-9a-f:.]+\]"]
     else:
         names.append(re.escape(f"[{listening}]" if ":" in listening else listening))

@@ -54,7 +54,7 @@ class Invalidation:
             self._apply_to_everything(hard=change.hard)
 
     def _purge_files(self, slug: Slug, version: Version | None) -> None:
-        """Of one version, or of all versions of a plugin."""
+        """Purges the files of one version, or of all versions of a plugin."""
         self._versions.purge_files(slug, version)
         self._assets.purge_files(slug, version)
         self._lookups.published.expire_all()

@@ -2,11 +2,11 @@
 
 The source sweeps: ten times a second it looks at the files of the users whom the cache answered for
 since the last sweep, and at no others. So idle users cost nothing, and 100,000 folders need neither
-100,000 watches nor a slow start. A look is one `stat` (3 µs) in a thread. It is compared with what
-the file said of itself when it was read:
+100,000 watches nor a slow start. A look is one `stat` (3 µs) in a thread. The file's
+fingerprint is compared with the one that it had when it was read:
 
-- the same facts: the user's entry is confirmed, as of the moment before the sweep's first look;
-- other facts: the source tells of a change.
+- the same: the user's entry is confirmed, as of the moment before the sweep's first look;
+- another: the source tells of a change.
 
 The entry of an idle user goes stale after `ttl`, and its next use looks at the file first
 (serving/user_files.py). An entry that was not confirmed for a while may answer once, and that
@@ -70,15 +70,13 @@ class UsersFolderSource:
         for user in chosen:
             del self._due[user]
         began_at = self._lookups.clock()
-        for user, facts in (await self._look(chosen)).items():
-            if not self._lookups.user_files.confirm(user, facts, began_at):
+        for user, fingerprint in (await self._look(chosen)).items():
+            if not self._lookups.user_files.confirm(user, fingerprint, began_at):
                 # Soft: a user who is cached is served even if the changed file cannot be read.
                 tell(Change(user=user, hard=False))
 
     async def _look(self, users: Sequence[UserId]) -> dict[UserId, Fingerprint | None]:
-        """The facts of these users' files, without files that hang or cannot be looked at."""
+        """The fingerprints of these users' files, but for files that hang or cannot be looked at."""
         hanging = self._threads.running
         looks = await self._threads.call_many(user for user in users if user not in hanging)
-        return {
-            user: facts for user, facts in looks.items() if not isinstance(facts, asyncio.Future)
-        }
+        return {user: look for user, look in looks.items() if not isinstance(look, asyncio.Future)}

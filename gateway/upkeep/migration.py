@@ -103,7 +103,7 @@ class Migration:
     async def write_missing_files(
         self, chunks: AsyncIterable[Sequence[UserId]]
     ) -> AsyncGenerator[Examined[MigratedFile], None]:
-        """Writes the files of users who have rows but no file. Raises as above."""
+        """Writes the files of users who have rows but no file. Raises: as `minimise_files`."""
         async for chunk in chunks:
             yield Examined(len(chunk), await self._repeated(chunk, self._compose))
 
@@ -163,8 +163,8 @@ class Migration:
         return _Proposal(file, original.content, encoded(minimised.document))
 
     async def _compose(self, users: Sequence[UserId]) -> "list[MigratedFile | _Proposal]":
-        facts = await in_threads(self._storage.users.fingerprint, users)
-        without = [user for user, fact in zip(users, facts, strict=True) if fact is None]
+        files = zip(users, await in_threads(self._storage.users.fingerprint, users), strict=True)
+        without = [user for user, fingerprint in files if fingerprint is None]
         rows = await self._database.read_rows(without)
         documents = {user: document_of(rows[user]) for user in without}
         return [
