@@ -76,7 +76,7 @@ class UsersFolderSource:
                 tell(Change(user=user, hard=False))
 
     async def _look(self, users: Sequence[UserId]) -> dict[UserId, Fingerprint | None]:
-        """The fingerprints of these users' files, but for files that hang or cannot be looked at."""
+        """The fingerprints of these files, except those that hang or cannot be looked at."""
         hanging = self._threads.running
         looks = await self._threads.call_many(user for user in users if user not in hanging)
         return {user: look for user, look in looks.items() if not isinstance(look, asyncio.Future)}
