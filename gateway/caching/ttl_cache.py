@@ -65,22 +65,18 @@ class TTLCache(Generic[K, V]):
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """Exactly one of `load` and `load_many` is given.
-
-        `on_change` is called when what callers were told may no longer hold: at a purge, an
-        expiry, and a load that brought another value than the one before.
+        """Takes either `load` or `load_many`. `on_change` is called when answers may no longer be
+        right: at a purge, at an expiry, and when a load brings another value than the one before.
         """
         self._entries: Entries[K, V] = Entries(times, capacity, is_negative, clock)
-        self._flights: Flights[K, V]
         if load is not None:
-            self._flights = KeyFlights(load, self._entries, on_change)
+            self._flights: Flights[K, V] = KeyFlights(load, self._entries, on_change)
         elif load_many is not None:
             self._flights = BatchFlights(load_many, self._entries, on_change)
         else:
             raise TypeError("a cache needs something that loads its values")
         self.counters: Counters = self._entries.counters
         self.landings: Landings[K, V] = self._flights.landings
-        """The loads that ended lately."""
         self._patience_s = times.patience_s
         self._order_within_s = capacity.order_within_s
         self._clock = clock

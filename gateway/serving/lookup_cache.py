@@ -23,7 +23,7 @@ def build_lookup_cache(
     load_many: LoadMany[K, V] | None = None,
     is_negative: Callable[[V], bool] = lambda _value: False,
 ) -> TTLCache[K, V]:
-    """Exactly one of `load` and `load_many` is given."""
+    """Takes either `load` or `load_many`."""
     return TTLCache(
         load,
         load_many=load_many,
