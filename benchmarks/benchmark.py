@@ -222,12 +222,12 @@ def rich_table(table: Table) -> RichTable:
 def promise_table(shown: Iterable[ShownPromise]) -> RichTable:
     table = RichTable("promise", "promised", "outcome", title="Promises", show_lines=True)
     table.add_column(r"median \[least to greatest] of the rounds, the worst first")
-    for promise in shown:
+    for each in shown:
         table.add_row(
-            escape(promise.text),
-            promise.bound,
-            Text(promise.outcome, style=_STYLES.get(promise.outcome, "yellow")),
-            escape("\n".join(promise.lines)),
+            escape(each.promise.text),
+            str(each.promise.bound),
+            Text(each.outcome, style=_STYLES.get(each.outcome, "yellow")),
+            escape("\n".join(each.lines)),
         )
     return table
 

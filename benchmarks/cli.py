@@ -12,15 +12,14 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from benchmarks.benchmark import OUTPUT, SITE_DIR, WIDTH, promise_table, quick_option
+from benchmarks.comparison import REPORT_FILE, compare, read_report
 from benchmarks.freshness.command import freshness
 from benchmarks.lookup.command import lookup
 from benchmarks.migration import migration
 from benchmarks.pages.command import pages
-from benchmarks.report import markdown_table, missing_figures, moves, page, shown_promises
+from benchmarks.report import markdown_table, page, shown_promises
 from benchmarks.resources import resources
 from benchmarks.scale.command import scale
 from benchmarks.serve.command import serve
@@ -42,7 +41,6 @@ BENCHMARKS: tuple[click.Command, ...] = (
 )
 _NAMES = [str(command.name) for command in BENCHMARKS]
 _REPORT_NAME = "report"
-_REPORT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,40 +85,13 @@ _ALL.params += [SITE_DIR, quick_option("Three minutes, to see that it works."), 
 
 
 @click.command()
-@click.argument("old", type=_REPORT)
-@click.argument("new", type=_REPORT)
-def compare(old: Path, new: Path) -> None:
-    """What moved from OLD to NEW, beyond noise: JSON files of one benchmark, or of a report.
-
-    A figure has moved where no round of one run lies among the rounds of the other.
-    """
-    before, after = _read(old), _read(new)
-    moved = sorted(moves(before, after), key=lambda move: -abs(move.change))
-    console = Console(width=WIDTH, highlight=False)
-    table = Table("benchmark", "figure", title=f"{len(moved)} figures moved")
-    for name in ("before", "after", "change"):
-        table.add_column(name, justify="right")
-    for move in moved:
-        color = "green" if move.is_better else "red"
-        table.add_row(
-            move.command,
-            escape(move.after.name),
-            *(f"{side.spread.median:,.4g} {side.unit}" for side in (move.before, move.after)),
-            f"[{color}]{move.change:+.1%}[/]",
-        )
-    console.print(table)
-    for name in missing_figures(before, after):
-        console.print(f"in one of the two only: {name}", style="dim", markup=False)
-
-
-@click.command()
-@click.argument("report", type=_REPORT, default=Path("benchmark-results/report.json"))
+@click.argument("report", type=REPORT_FILE, default=Path("benchmark-results/report.json"))
 def table(report: Path) -> None:
     """The promises of a report that were measured, as a Markdown table for the README.
 
     Of each promise it shows the worst case.
     """
-    for line in markdown_table(_read(report)["runs"]):
+    for line in markdown_table(read_report(report)["runs"]):
         click.echo(line)
 
 
@@ -150,14 +121,3 @@ def _write_report(folder: Path, records: Mapping[str, Mapping[str, Any]]) -> Non
     text = json.dumps({"runs": records}, indent=1, ensure_ascii=False)
     (folder / f"{_REPORT_NAME}.json").write_text(text + "\n")
     (folder / f"{_REPORT_NAME}.html").write_text(page(records))
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    """A record or a report. Raises: click.BadParameter."""
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
-        raise click.BadParameter(f"{path}: expected a JSON file of a benchmark") from None
-    if not isinstance(content, dict) or not content.keys() & {"runs", "figures"}:
-        raise click.BadParameter(f"{path}: expected a JSON file of a benchmark")
-    return content

@@ -67,6 +67,10 @@ class Latencies:
         return [self.percentile_us(percentile) for percentile in PERCENTILES]
 
 
+def us_text(microseconds: float) -> str:
+    return f"{microseconds:,.2f}" if microseconds < 100 else f"{microseconds:,.0f}"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """The line that fits samples over time best (least squares)."""
@@ -84,14 +88,6 @@ class Line:
 
 def fitted_line(samples: Sequence[tuple[float, float]]) -> Line:
     """Through (second, value). Raises: ValueError, if there are fewer than two moments."""
-    count = len(samples)
-    if count < 2:
-        raise ValueError("one sample has no slope")
-    mean_s = sum(second for second, _ in samples) / count
-    mean = sum(value for _, value in samples) / count
-    variance = sum((second - mean_s) ** 2 for second, _ in samples)
-    if not variance:
-        raise ValueError("all samples are of one moment")
-    per_s = sum((second - mean_s) * (value - mean) for second, value in samples) / variance
-    first, last = samples[0][0], samples[-1][0]
-    return Line(mean + per_s * (first - mean_s), per_s, last - first)
+    seconds, values = [second for second, _ in samples], [value for _, value in samples]
+    per_s, at_zero = statistics.linear_regression(seconds, values)
+    return Line(at_zero + per_s * seconds[0], per_s, seconds[-1] - seconds[0])

@@ -93,7 +93,6 @@ def migration(run: Run, users: int | None) -> None:
         Figure(f"{number}: {each.name}", "s", [each.seconds])
         for number, each in enumerate(measured, 1)
     ]
-    run.record.details["runs"] = [asdict(each) for each in measured]
 
 
 def _replace_files(site: Site) -> Measured:

@@ -82,22 +82,43 @@ def running(
     It ends with the block. Raises: ServerFailed, with the end of its log.
     """
     port = free_port()
-    command = make_command(port)
     log = folder / f"server-{port}.log"
-    with log.open("wb") as output, pinned_to(*([core] if isinstance(core, int) else core)):
-        process = subprocess.Popen(  # noqa: S603 (commands of our own)
-            command.arguments,
-            env={**inherited_environment(), **command.environment},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    cores = [core] if isinstance(core, int) else core
+    process = start(make_command(port), cores, log)
     try:
         _wait_until_it_listens(process, port, log)
         yield Running(process.pid, port)
     finally:
-        _end(process)
+        end(process)
+
+
+def start(
+    command: Command, cores: Sequence[int], log: Path, *, errors_only: bool = False
+) -> "subprocess.Popen[bytes]":
+    """Runs the command in the folder of its log, on these cores from its first instruction on."""
+    with log.open("wb") as output, pinned_to(*cores):
+        return subprocess.Popen(  # noqa: S603 (commands of our own)
+            command.arguments,
+            env={**_inherited_environment(), **command.environment},
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if errors_only else output,
+            stderr=output,
+        )
+
+
+def output_of(command: Command) -> str:
+    """What the command prints. Raises: ServerFailed, if it fails."""
+    ended = subprocess.run(  # noqa: S603 (commands of our own)
+        command.arguments,
+        env={**_inherited_environment(), **command.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ended.returncode:
+        raise ServerFailed(ended.stderr)
+    return ended.stdout
 
 
 class Servers(ExitStack):
@@ -131,15 +152,7 @@ def usage_of(command: Command, cores: Sequence[int], folder: Path) -> Usage:
     """
     log = folder / "command.log"
     started = time.perf_counter()
-    with log.open("wb") as errors, pinned_to(*cores):
-        process = subprocess.Popen(  # noqa: S603 (commands of our own)
-            command.arguments,
-            env={**inherited_environment(), **command.environment},
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-        )
+    process = start(command, cores, log, errors_only=True)
     deadline = threading.Timer(_COMMAND_DEADLINE_S, process.kill)
     deadline.start()
     _, status, usage = os.wait4(process.pid, 0)
@@ -159,7 +172,7 @@ def free_port() -> int:
         return port
 
 
-def inherited_environment() -> dict[str, str]:
+def _inherited_environment() -> dict[str, str]:
     """This process's environment without the gateway's settings, and with the checkout's path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY")}
     path = os.environ.get("PYTHONPATH")
@@ -205,7 +218,7 @@ def _wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: P
     raise ServerFailed(f"{' '.join(map(str, process.args))}\n{tail}")  # type: ignore[arg-type]
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.terminate()
     try:

@@ -1,4 +1,4 @@
-"""What is made of the records of a run: one page, the promises in a table, a comparison. Pure.
+"""What is shown of the records of a run: its promises, in a table, and one page of all. Pure.
 
 Records are dictionaries here, as they come out of their JSON files.
 """
@@ -9,12 +9,9 @@ from html import escape
 from typing import Any
 
 from benchmarks.promises import PROMISES, Outcome, Promise
-from benchmarks.record import Figure
 
 JsonRecord = Mapping[str, Any]
 NOT_MEASURED = "not measured"
-# Rounds that happen to agree say little of the next run.
-_LEAST_CHANGE = 0.03
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto;
        padding: 0 1rem; color: #1d2329; background: #fff }
@@ -43,14 +40,6 @@ class ShownPromise:
     remarks: Sequence[str]
     figures: Mapping[str, Mapping[str, float]]
     """Spreads by case, the worst first."""
-
-    @property
-    def text(self) -> str:
-        return self.promise.text
-
-    @property
-    def bound(self) -> str:
-        return str(self.promise.bound)
 
     @property
     def lines(self) -> list[str]:
@@ -94,7 +83,7 @@ def markdown_table(records: Mapping[str, JsonRecord]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for shown in shown_promises(records):
         if shown.outcome != NOT_MEASURED:
-            cells = (shown.text, shown.bound, shown.outcome, shown.worst)
+            cells = (shown.promise.text, str(shown.promise.bound), shown.outcome, shown.worst)
             yield f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |"
 
 
@@ -128,7 +117,7 @@ def _page_promises(records: Mapping[str, JsonRecord]) -> Iterator[str]:
         style = shown.outcome.replace(" ", "-")
         lines = "<br>".join(map(escape, shown.lines))
         yield (
-            f"<tr><td>{escape(shown.text)}<td>{escape(shown.bound)}"
+            f"<tr><td>{escape(shown.promise.text)}<td>{escape(str(shown.promise.bound))}"
             f'<td class="{style}">{shown.outcome}<td>{lines}</tr>'
         )
     yield "</table></div>"
@@ -152,67 +141,6 @@ def _section(name: str, record: JsonRecord) -> Iterator[str]:
         yield "</table></div>"
     for line in record.get("remarks", ()):
         yield f"<p>{escape(line)}</p>"
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A figure that moved between two runs, beyond what their own rounds wander."""
-
-    command: str
-    before: Figure
-    after: Figure
-
-    @property
-    def change(self) -> float:
-        """Change of the median, as a share of the old one."""
-        before, after = self.before.spread.median, self.after.spread.median
-        return after / before - 1 if before else float("inf")
-
-    @property
-    def is_better(self) -> bool:
-        return (self.change > 0) == self.after.more_is_better
-
-
-def moves(before: JsonRecord, after: JsonRecord) -> Iterator[Move]:
-    """Of figures that both have; each a record of one command, or a report of several."""
-    old = _figures(before)
-    for place, figure in _figures(after).items():
-        if place in old and _has_moved(old[place], figure):
-            yield Move(place[0], old[place], figure)
-
-
-def missing_figures(before: JsonRecord, after: JsonRecord) -> Sequence[str]:
-    """Names of figures that only one of the two has."""
-    names = _figures(before).keys() ^ _figures(after).keys()
-    return sorted(f"{command}: {name}" for command, name in names)
-
-
-def _has_moved(before: Figure, after: Figure) -> bool:
-    """Whether no round of one lies among the rounds of the other, and the medians are further
-    apart than the middle half of either's rounds is wide.
-    """
-    old, new = before.spread, after.spread
-    apart = new.low > old.high or new.high < old.low
-    distance = abs(new.median - old.median)
-    noise = max(_middle_half(before.rounds), _middle_half(after.rounds))
-    return apart and distance > max(noise, _LEAST_CHANGE * abs(old.median))
-
-
-def _middle_half(rounds: Sequence[float]) -> float:
-    ordered = sorted(rounds)
-    quarter = len(ordered) // 4
-    return ordered[-1 - quarter] - ordered[quarter]
-
-
-def _figures(report: JsonRecord) -> dict[tuple[str, str], Figure]:
-    """Figures by command and name."""
-    records = report["runs"].values() if "runs" in report else [report]
-    figures = {}
-    for record in records:
-        for fields in record.get("figures", ()):
-            figure = Figure(**fields)
-            figures[record["command"], figure.name] = figure
-    return figures
 
 
 def _number(value: float) -> str:

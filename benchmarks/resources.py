@@ -8,6 +8,7 @@ import gc
 import shutil
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -165,20 +166,20 @@ async def shared_bytes(plugins: Path, users: int) -> int:
     # Threads and modules of the first use belong to the process, not to the objects.
     _, slug, version = next(holdings())
     await Basis().settled(SharedVersions(storage, None, 0.0).get, slug, version)
-    with _Allocated() as allocated:
+    with _tracing_memory() as allocated:
         for place, (_, slug, version) in enumerate(holdings()):
             loaded[place] = _with_metadata(await Basis().settled(versions.get, slug, version))
-    return allocated.bytes
+        return allocated()
 
 
 async def own_bytes(plugins: Path, users: int) -> int:
     """Memory of one object for each user and plugin, each loaded by itself."""
     storage, holdings = PluginStorage(plugins), Holders(users).holdings
     loaded: list[SharedVersion | None] = [None] * sum(1 for _ in holdings())
-    with _Allocated() as allocated:
+    with _tracing_memory() as allocated:
         for place, (_, slug, version) in enumerate(holdings()):
             loaded[place] = _with_metadata(_loaded(storage, slug, version))
-    return allocated.bytes
+        return allocated()
 
 
 def _loaded(storage: PluginStorage, slug: Slug, version: Version) -> SharedVersion | None:
@@ -193,20 +194,18 @@ def _with_metadata(version: SharedVersion | None) -> SharedVersion | None:
     return version
 
 
-class _Allocated:
-    """What the block has allocated and still holds at its end."""
+@contextmanager
+def _tracing_memory() -> Iterator[Callable[[], int]]:
+    """Gives a function that returns the bytes which the block has allocated and still holds."""
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
 
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._now: Callable[[], int] = lambda: tracemalloc.get_traced_memory()[0]
-
-    def __enter__(self) -> "_Allocated":
+    def allocated() -> int:
         gc.collect()
-        tracemalloc.start()
-        self._before = self._now()
-        return self
+        return tracemalloc.get_traced_memory()[0] - before
 
-    def __exit__(self, *_: object) -> None:
-        gc.collect()
-        self.bytes = self._now() - self._before
+    try:
+        yield allocated
+    finally:
         tracemalloc.stop()

@@ -4,7 +4,6 @@ nginx runs with what `gateway proxy-config nginx --site` prints, in one process.
 behind it share the server's core, so a figure is what one core gives for both.
 """
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +12,7 @@ from typing import Any
 
 from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.client import Answer, ask, browser_headers
-from benchmarks.processes import (
-    HOST,
-    Command,
-    Running,
-    ServerFailed,
-    Servers,
-    inherited_environment,
-)
+from benchmarks.processes import HOST, Command, Running, ServerFailed, Servers, output_of
 from benchmarks.serve.command import chosen_effort, measure_all, measuring_options
 from benchmarks.serve.contestants import (
     NGINX,
@@ -156,16 +148,7 @@ class _Starter:
         options += ["--brotli"] if brotli_module() else []
         settings = {**settings, "GATEWAY__SERVER__PORT": str(upstream_port)}
         command = self._site.command("proxy-config", "nginx", *options, settings=settings)
-        printed = subprocess.run(  # noqa: S603 (a command of our own)
-            command.arguments,
-            env={**inherited_environment(), **command.environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if printed.returncode:
-            raise ServerFailed(printed.stderr)
-        return nginx_command(folder, printed.stdout)
+        return nginx_command(folder, output_of(command))
 
 
 def _own_path(size_bytes: int) -> str:

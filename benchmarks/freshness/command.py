@@ -6,10 +6,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 import psutil
@@ -244,7 +243,6 @@ def _note(run: Run, measured: Sequence[Series]) -> None:
         Figure(str(series), "ms", [delay_s * 1000 for delay_s in series.delays_s])
         for series in with_delays
     ]
-    record.details["series"] = [_recorded(series) for series in measured]
     for key in dict.fromkeys(series.promise for series in measured):
         judge_series(record, key, [series for series in measured if series.promise == key])
 
@@ -259,10 +257,3 @@ def judge_series(record: Record, key: str, measured: Sequence[Series]) -> None:
         doubt=f"fewer than {_FEWEST_DELAYS} delays" if few else "",
         broken=", ".join(late),
     )
-
-
-def _recorded(series: Series) -> dict[str, Any]:
-    recorded = {**asdict(series), "delays_s": [round(delay_s, 6) for delay_s in series.delays_s]}
-    for name, share in (("p50_s", 0.5), ("p99_s", 0.99)):
-        recorded[name] = round(series.percentile_s(share), 6) if series.delays_s else None
-    return recorded

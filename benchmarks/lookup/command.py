@@ -98,9 +98,10 @@ def _load_url(run: Run, url: str, token: str, effort: Effort) -> list[Loaded]:
 
 
 def _load(run: Run, port: int, requests: Sequence[Request], effort: Effort) -> list[Loaded]:
-    run.show("requests by HTTP", total=len(effort.rates) * len(LAWS))
+    cases = [(rate, law) for rate in effort.rates for law in LAWS]
+    run.show("requests by HTTP", total=len(cases))
     loads = []
-    for load in load_at(port, requests, effort.rates, effort.load_s):
-        loads.append(load)
+    for rate, law in cases:
+        loads.append(load_at(port, requests, rate, law, effort.load_s))
         run.advance()
     return loads

@@ -2,9 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.figures import exactly
@@ -12,7 +11,6 @@ from benchmarks.lookup.inside import gateway_inside
 from benchmarks.open_loop import zipf
 from benchmarks.record import Figure, Record, Table
 from benchmarks.subjects import Subjects
-from gateway.application import Gateway
 from gateway.caching.entries import Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 
@@ -24,75 +22,51 @@ _PAGES_PER_S = 200
 _FILES_OF_A_PAGE = 10
 
 
-@dataclass(slots=True)
-class Counted:
-    """Queries that reached the database, and how often the user's JSON was opened."""
+async def concurrent_misses(subjects: Subjects) -> Counter[str]:
+    """10,000 requests of one user, all at once, to a gateway whose caches are empty: how many
+    queries reach the database, and how often the user's JSON is opened.
 
-    queries: int = 0
-    file_reads: int = 0
-
-
-async def concurrent_misses(subjects: Subjects) -> Counted:
-    """10,000 requests of one user, all at once, of a gateway that knows nothing yet.
-
-    For a process of its own: an audit hook stays for its life.
+    Run it in a process of its own: an audit hook cannot be removed.
     """
-    counted = Counted()
+    counted = Counter({"queries": 0, "file reads": 0})
     async with gateway_inside(Subjects(subjects.settings, subjects.chosen[:1])) as inside:
         (request,) = inside.requests
-        file = inside.gateway.core.storage.users.file(subjects.chosen[0].user)
-        sys.addaudithook(_counting_opens(file, counted))
-        _count_queries(inside.gateway, counted)
+        core = inside.gateway.core
+        file = str(core.storage.users.file(subjects.chosen[0].user))
+        connection: Any = core.database.tables.connection  # every query of a user goes through it
+        fetch = connection.fetch
+
+        def count_opens(event: str, arguments: tuple[Any, ...]) -> None:
+            counted["file reads"] += event == "open" and arguments[0] == file
+
+        async def counting_fetch(statement: str, *values: Any) -> Any:
+            counted["queries"] += 1
+            return await fetch(statement, *values)
+
+        sys.addaudithook(count_opens)
+        connection.fetch = counting_fetch
         scopes = [request.scope for _ in range(CONCURRENT)]
         await asyncio.gather(*(inside.look_up_waiting(scope) for scope in scopes))
     return counted
 
 
-def _counting_opens(file: Path, counted: Counted) -> Any:
-    def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and arguments[0] == str(file):
-            counted.file_reads += 1
-
-    return hear
-
-
-def _count_queries(gateway: Gateway, counted: Counted) -> None:
-    connection: Any = gateway.core.database.tables.connection  # the one way to any database
-    fetch = connection.fetch
-
-    async def counting(statement: str, *values: Any) -> Any:
-        counted.queries += 1
-        return await fetch(statement, *values)
-
-    connection.fetch = counting
-
-
-def note_misses(record: Record, counted: Counted) -> None:
-    numbers = {"queries": counted.queries, "file reads": counted.file_reads}
-    for name, number in numbers.items():
+def note_misses(record: Record, counted: Mapping[str, int]) -> None:
+    for name, number in counted.items():
         label = f"{CONCURRENT:,} concurrent misses of one user: {name}"
         record.figures.append(Figure(label, "", [number]))
-    figures = {name: exactly(number) for name, number in numbers.items()}
+    figures = {name: exactly(number) for name, number in counted.items()}
     record.judge("concurrent_misses", figures)
 
 
-@dataclass(frozen=True, slots=True)
-class HitRatio:
-    max_entries: int
-    ttl_s: float
-    ratio: float
-    """Of the requests: a page of ten files asks ten times within a moment."""
+async def hit_ratios(pages: int) -> Mapping[tuple[float, int], float]:
+    """Shares of requests by TTL (seconds) and size (entries), of the gateway's own cache with an
+    injected clock. A page asks ten times within a moment.
 
-
-async def hit_ratios(pages: int) -> Sequence[HitRatio]:
-    """Of the gateway's own cache, time injected. Users ask for pages by Zipf's law at an even pace;
-    the first tenth of the pages warms the cache.
+    Users ask for pages by Zipf's law, evenly in time. The first tenth of the pages warms the cache.
     """
-    return [
-        HitRatio(size, ttl_s, await _hit_ratio(size, ttl_s, pages))
-        for ttl_s in TTLS_S
-        for size in SIZES
-    ]
+    return {
+        (ttl_s, size): await _hit_ratio(size, ttl_s, pages) for ttl_s in TTLS_S for size in SIZES
+    }
 
 
 async def _hit_ratio(size: int, ttl_s: float, pages: int) -> float:
@@ -120,8 +94,7 @@ async def _hit_ratio(size: int, ttl_s: float, pages: int) -> float:
     return hits / (hits + misses)
 
 
-def note_hit_ratios(record: Record, results: Sequence[HitRatio]) -> None:
-    ratios = {(result.ttl_s, result.max_entries): result.ratio for result in results}
+def note_hit_ratios(record: Record, ratios: Mapping[tuple[float, int], float]) -> None:
     title = (
         f"Hit ratio by TTL and max_entries: {_USERS:,} users by Zipf's law,"
         f" {_PAGES_PER_S} pages/s of {_FILES_OF_A_PAGE} files"

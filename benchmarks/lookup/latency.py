@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.client import Request
-from benchmarks.figures import PERCENTILE_NAMES, PERCENTILES, Latencies
-from benchmarks.lookup.stages import us_text
+from benchmarks.figures import PERCENTILE_NAMES, PERCENTILES, Latencies, us_text
 from benchmarks.machine import cpu_seconds
 from benchmarks.open_loop import LAWS, one_of_each, open_loop, poisson, shuffled
 from benchmarks.processes import Running
@@ -46,26 +45,19 @@ def warm_up(server: Running, requests: Sequence[Request]) -> None:
 
 
 def load_at(
-    port: int, requests: Sequence[Request], rates: Sequence[int], duration_s: float
-) -> Iterator[Loaded]:
-    """Each rate by each law."""
-    for rate in rates:
-        for law in LAWS:
-            arrivals = poisson(rate, duration_s, _by_law(law, requests))
-            answered = asyncio.run(open_loop(port, arrivals))
-            yield Loaded(
-                law,
-                rate,
-                Latencies(answer.latency_ns for answer in answered),
-                Latencies(answer.lateness_ns for answer in answered),
-                sum(answer.status != 200 for answer in answered),
-            )
-
-
-def _by_law(law: str, requests: Sequence[Request]) -> Callable[[], tuple[str, bytes]]:
+    port: int, requests: Sequence[Request], rate: int, law: str, duration_s: float
+) -> Loaded:
     raw = shuffled((request.raw for request in requests), seed=2)
     choose = LAWS[law](len(raw))
-    return lambda: ("file", raw[choose()])
+    arrivals = poisson(rate, duration_s, lambda: ("file", raw[choose()]))
+    answered = asyncio.run(open_loop(port, arrivals))
+    return Loaded(
+        law,
+        rate,
+        Latencies(answer.latency_ns for answer in answered),
+        Latencies(answer.lateness_ns for answer in answered),
+        sum(answer.status != 200 for answer in answered),
+    )
 
 
 def note_latency(record: Record, loads: Sequence[Loaded]) -> None:

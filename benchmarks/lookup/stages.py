@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -15,11 +16,10 @@ import aiosqlite
 import anyio
 import orjson
 from databases import Database
-from databases.core import Connection
 
 from benchmarks.benchmark import Run
 from benchmarks.client import Request
-from benchmarks.figures import PERCENTILE_NAMES, Latencies
+from benchmarks.figures import PERCENTILE_NAMES, Latencies, us_text
 from benchmarks.lookup.inside import (
     Inside,
     Nanoseconds,
@@ -132,26 +132,18 @@ def _parameters(requests: Sequence[Request]) -> list[dict[str, str]]:
 
 async def _query_per_call(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     async with Database(_url(inside)) as database:
-        return await timed_async(
-            lambda values: database.fetch_all(_QUERY, values), _parameters(requests)
-        )
+        return await timed_async(partial(database.fetch_all, _QUERY), _parameters(requests))
 
 
 async def _query_held(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
-    async with (
-        Database(_url(inside)) as database,
-        database.connection() as held,
-    ):
-        connection: Connection = held
-        return await timed_async(
-            lambda values: connection.fetch_all(_QUERY, values), _parameters(requests)
-        )
+    async with Database(_url(inside)) as database, database.connection() as held:
+        return await timed_async(partial(held.fetch_all, _QUERY), _parameters(requests))
 
 
 async def _query_aiosqlite(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     async with aiosqlite.connect(_file(inside)) as connection:
         return await timed_async(
-            lambda values: connection.execute_fetchall(_QUERY, values), _parameters(requests)
+            partial(connection.execute_fetchall, _QUERY), _parameters(requests)
         )
 
 
@@ -335,7 +327,3 @@ def _plot_stages(record: Record, measured: Mapping[str, Sequence[Nanoseconds]]) 
         axes.legend()
 
     record.plot("lookup-stages", "Stages of a lookup", draw, height=4.4)
-
-
-def us_text(microseconds: float) -> str:
-    return f"{microseconds:,.2f}" if microseconds < 100 else f"{microseconds:,.0f}"

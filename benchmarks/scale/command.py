@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,13 +14,7 @@ import click
 from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.client import ask
 from benchmarks.machine import pinned_to
-from benchmarks.processes import (
-    ServerFailed,
-    free_port,
-    in_fresh_process,
-    inherited_environment,
-    usage_of,
-)
+from benchmarks.processes import ServerFailed, end, free_port, in_fresh_process, start, usage_of
 from benchmarks.record import Draw, Figure
 from benchmarks.scale.quantities import (
     CHECK,
@@ -138,7 +133,9 @@ class _Measuring:
     def measure_the_rest(self, population: Population) -> None:
         site = self._run.kept_site(population)
         self._run.show(f"{people(population)}: start")
-        seconds = [start_seconds(site, self._core) for _ in range(self._effort.starts)]
+        seconds = [
+            start_seconds(site, self._core, self._run.folder) for _ in range(self._effort.starts)
+        ]
         self._sizes.add(population, START, seconds)
         self._measure_commits(site)
         if population.users >= self._effort.commands_from:
@@ -209,22 +206,14 @@ class _Measuring:
         return draw
 
 
-def start_seconds(site: Site, core: int) -> float:
+def start_seconds(site: Site, core: int, folder: Path) -> float:
     """Until `/-/ready` is answered by 200: the interpreter's start and all imports included.
 
     Raises: ServerFailed.
     """
     port = free_port()
-    command = site.serve_command(port)
     started = time.perf_counter()
-    with pinned_to(core):
-        process = subprocess.Popen(  # noqa: S603 (a command of our own)
-            command.arguments,
-            env={**inherited_environment(), **command.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    process = start(site.serve_command(port), [core], folder / "start.log")
     try:
         while time.perf_counter() - started < _START_DEADLINE_S and process.poll() is None:
             if _is_ready(port):
@@ -232,8 +221,7 @@ def start_seconds(site: Site, core: int) -> float:
             time.sleep(_POLL_S)
         raise ServerFailed("the gateway was not ready")
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
 def _is_ready(port: int) -> bool:

@@ -89,7 +89,7 @@ def test_a_line_is_fitted_through_noise_that_cancels() -> None:
 
 @pytest.mark.parametrize("samples", [[], [(1.0, 1.0)], [(1.0, 1.0), (1.0, 2.0)]])
 def test_what_has_no_slope_is_refused(samples: list[tuple[float, float]]) -> None:
-    with pytest.raises(ValueError, match="sample"):
+    with pytest.raises(ValueError, match=r"regression|constant"):
         fitted_line(samples)
 
 

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.cli import BENCHMARKS, main
+from benchmarks.comparison import missing_figures, moves
 from benchmarks.figures import Spread
 from benchmarks.promises import PROMISES, Outcome
 from benchmarks.record import Figure, Plot, Record, Table
-from benchmarks.report import missing_figures, moves, page, shown_promises
+from benchmarks.report import page, shown_promises
 
 
 def _record(command: str = "lookup", **rounds: list[float]) -> dict[str, Any]:
