@@ -8,6 +8,7 @@ import asyncio
 import http.client
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -97,16 +98,10 @@ class Answer:
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection that is kept alive. Blocking. As a context manager it closes itself."""
+    """A connection that is kept alive. Blocking."""
 
     def __init__(self, port: int) -> None:
         super().__init__(HOST, port, timeout=_TIMEOUT_S)
-
-    def __enter__(self) -> "Connection":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def ask(self, path: str, headers: Mapping[str, str]) -> Answer:
         """Sends these fields and Host. Raises: OSError, http.client.HTTPException."""
@@ -120,7 +115,7 @@ class Connection(http.client.HTTPConnection):
 
 def ask(port: int, path: str, headers: Mapping[str, str] | None = None) -> Answer:
     """Asks on a connection of its own. Raises: OSError, http.client.HTTPException."""
-    with Connection(port) as connection:
+    with closing(Connection(port)) as connection:
         return connection.ask(path, headers or {})
 
 

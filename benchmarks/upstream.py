@@ -75,9 +75,9 @@ def upstream(run: Run, **options: Any) -> None:
     with Servers(run.cores.server, run.folder) as servers:
         site = SmallSite(run.folder, {cell.size_bytes for cell in effort.cells})
         run.show("starting the servers")
-        fronts = _Starter(servers, site).start_all(
-            () if run.quick else _WORKERS, run.cores.all_servers
-        )
+        fronts = _start_proxies(servers, site)
+        if not run.quick:
+            fronts += _start_workers(servers, site, run.cores.all_servers)
         entries = Entries()
         for cell in effort.cells:
             for front in fronts:
@@ -94,61 +94,61 @@ def upstream(run: Run, **options: Any) -> None:
     run.record.judge("behind_nginx", {cell: ratio for cell, ratio in ratios.items() if ratio})
 
 
-class _Starter:
-    """Starts the servers. Raises: ServerFailed."""
+def _start_proxies(servers: Servers, site: SmallSite) -> list[Front]:
+    """nginx alone, and nginx in each mode with its gateway. Raises: ServerFailed."""
+    static = servers.start(partial(NGINX.command, Served.of(site)))
+    fronts = [Front(STATIC, static, lambda size: folder_path(SLUG, VERSION, asset_path(size)))]
+    for mode, delivery in ((AUTHORIZE, AUTHORIZE), (ACCEL, ACCEL), (PROXY, "direct")):
+        settings = {"GATEWAY__DELIVERY__MODE": delivery}
+        gateway = servers.start(partial(site.serve_command, settings=settings))
+        nginx = servers.start(partial(_nginx_command, site, mode, settings, gateway.port))
+        nginx = replace(nginx, behind=(gateway,))
+        if mode == AUTHORIZE:
+            pinned = _pinned_prefix(gateway, site)
+            fronts.append(Front(PINNED, nginx, lambda size, p=pinned: p + asset_path(size)))  # type: ignore[misc]
+        fronts.append(Front(mode, nginx, _own_path))
+    return fronts
 
-    def __init__(self, servers: Servers, site: SmallSite) -> None:
-        self._start = servers.start
-        self._site = site
 
-    def start_all(self, numbers_of_workers: Sequence[int], all_cores: Sequence[int]) -> list[Front]:
-        """nginx alone, nginx in each mode with its gateway, the gateway with workers."""
-        site = self._site
-        static = self._start(partial(NGINX.command, Served.of(site)))
-        fronts = [Front(STATIC, static, lambda size: folder_path(SLUG, VERSION, asset_path(size)))]
-        for mode, delivery in ((AUTHORIZE, AUTHORIZE), (ACCEL, ACCEL), (PROXY, "direct")):
-            settings = {"GATEWAY__DELIVERY__MODE": delivery}
-            gateway = self._start(partial(site.serve_command, settings=settings))
-            nginx = self._start(partial(self._nginx_command, mode, settings, gateway.port))
-            nginx = replace(nginx, behind=(gateway,))
-            if mode == AUTHORIZE:
-                pinned = self._pinned_prefix(gateway)
-                fronts.append(Front(PINNED, nginx, lambda size, p=pinned: p + asset_path(size)))  # type: ignore[misc]
-            fronts.append(Front(mode, nginx, _own_path))
-        for number in numbers_of_workers:
-            options = ("--workers", str(number))
-            workers = self._start(
-                lambda port, options=options: site.serve_command(port, *options),  # type: ignore[misc]
-                *all_cores,
-            )
-            fronts.append(Front(f"{number} workers", workers, _own_path))
-        return fronts
+def _start_workers(servers: Servers, site: SmallSite, cores: Sequence[int]) -> list[Front]:
+    """The gateway alone, with each number of workers. Raises: ServerFailed."""
+    fronts = []
+    for number in _WORKERS:
+        command = partial(_serve_with, site, "--workers", str(number))
+        fronts.append(Front(f"{number} workers", servers.start(command, *cores), _own_path))
+    return fronts
 
-    def _pinned_prefix(self, gateway: Running) -> str:
-        """The beginning of a pinned URL by database id, once the gateway has made its tree."""
-        headers = {
-            **browser_headers(self._site.bearer, "identity"),
-            "X-Original-URI": own_path(SLUG, VERSION, ENTRY),
-        }
-        until = time.monotonic() + READY_DEADLINE_S
-        while time.monotonic() < until:
-            tree = ask(gateway.port, "/-/authorize", headers).field("x-plugin-tree") or "-"
-            if tree != "-":
-                return f"/api/v1/public/plugins/{self._site.user}_{tree}/"
-            time.sleep(_POLL_S)
-        raise ServerFailed("the gateway made no tree")
 
-    def _nginx_command(
-        self, mode: str, settings: dict[str, str], upstream_port: int, port: int
-    ) -> Command:
-        """nginx with the configuration that the gateway prints."""
-        folder = self._site.folder / f"nginx-{mode}"
-        options = ["--mode", mode, "--listen", f"{HOST}:{port}", "--site"]
-        options += ["--permissions-folder", str(folder / "permissions")]
-        options += ["--brotli"] if brotli_module() else []
-        settings = {**settings, "GATEWAY__SERVER__PORT": str(upstream_port)}
-        command = self._site.command("proxy-config", "nginx", *options, settings=settings)
-        return nginx_command(folder, output_of(command))
+def _serve_with(site: SmallSite, option: str, value: str, port: int) -> Command:
+    return site.serve_command(port, option, value)
+
+
+def _pinned_prefix(gateway: Running, site: SmallSite) -> str:
+    """The beginning of a pinned URL by database id, once the gateway has made its tree."""
+    headers = {
+        **browser_headers(site.bearer, "identity"),
+        "X-Original-URI": own_path(SLUG, VERSION, ENTRY),
+    }
+    until = time.monotonic() + READY_DEADLINE_S
+    while time.monotonic() < until:
+        tree = ask(gateway.port, "/-/authorize", headers).field("x-plugin-tree") or "-"
+        if tree != "-":
+            return f"/api/v1/public/plugins/{site.user}_{tree}/"
+        time.sleep(_POLL_S)
+    raise ServerFailed("the gateway made no tree")
+
+
+def _nginx_command(
+    site: SmallSite, mode: str, settings: dict[str, str], upstream_port: int, port: int
+) -> Command:
+    """nginx with the configuration that the gateway prints."""
+    folder = site.folder / f"nginx-{mode}"
+    options = ["--mode", mode, "--listen", f"{HOST}:{port}", "--site"]
+    options += ["--permissions-folder", str(folder / "permissions")]
+    options += ["--brotli"] if brotli_module() else []
+    settings = {**settings, "GATEWAY__SERVER__PORT": str(upstream_port)}
+    command = site.command("proxy-config", "nginx", *options, settings=settings)
+    return nginx_command(folder, output_of(command))
 
 
 def _own_path(size_bytes: int) -> str:

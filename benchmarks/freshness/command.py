@@ -5,7 +5,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -200,7 +200,7 @@ def _one_to_each(server: Running, workers: int) -> Iterator[list[Connection]]:
         by_process: dict[int, Connection] = {}
         end = time.monotonic() + _START_DEADLINE_S
         for _ in range(_MAX_CONNECTIONS):
-            connection = stack.enter_context(Connection(server.port))
+            connection = stack.enter_context(closing(Connection(server.port)))
             connection.ask("/-/live", {})
             by_process.setdefault(_holder(server, connection), connection)
             if len(by_process) == workers:

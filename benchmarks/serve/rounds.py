@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from benchmarks.client import QUERIES, hot_share, read_counters
-from benchmarks.figures import Spread, ratio_of_rounds, spread_of
+from benchmarks.figures import Spread, ratio_of_rounds
 from benchmarks.machine import Cores, cpu_seconds, others_cpu_seconds
 from benchmarks.processes import Running
 from benchmarks.serve.contestants import GATEWAY
@@ -161,48 +161,6 @@ class Measurements:
         disturbed = ratio_of_rounds(by_round(ours, quiet=False), by_round(theirs, quiet=False))
         return None if disturbed is None else replace(disturbed, doubtful=True)
 
-    def summaries(self, case: object, reference: str) -> "Iterator[Summary]":
-        """Of every server that has measurements of the case, in the order of their first."""
-        for server in dict.fromkeys(each.server for each in self.counted if each.case == case):
-            measured = self.of(server, case)
-            yield Summary(
-                server,
-                requests_per_s=_median(each.report.requests_per_s for each in measured),
-                p50_us=_median(each.report.p50_us for each in measured),
-                p99_us=_median(each.report.p99_us for each in measured),
-                cpu_us_per_request=_median(each.cpu_us_per_request for each in measured),
-                busy=_median(each.busy for each in measured),
-                ratio=self.ratio(server, reference, case),
-                cpu_ratio=self.cpu_ratio(server, reference, case),
-                hot_share=spread_of(
-                    each.hot_share for each in measured if each.hot_share is not None
-                ),
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Medians over the undisturbed rounds of a server in a case."""
-
-    server: str
-    requests_per_s: float
-    p50_us: float
-    p99_us: float
-    cpu_us_per_request: float
-    busy: float
-    ratio: Spread | None
-    """Against the reference, round by round; None if that was not measured."""
-    cpu_ratio: Spread | None
-    """The same by CPU time, which other processes disturb less."""
-    hot_share: Spread | None
-
-    @property
-    def short_of_core(self) -> bool:
-        return self.busy < BUSY
-
-
-def _median(values: Iterator[float]) -> float:
-    spread = spread_of(values)
-    if spread is None:
-        raise ValueError("no measurements")
-    return spread.median
+    def servers_in(self, case: object) -> list[str]:
+        """Servers that have measurements of the case, in the order of their first."""
+        return list(dict.fromkeys(each.server for each in self.counted if each.case == case))

@@ -1,6 +1,7 @@
 """What is shown at the end: the table and the plot, and what disturbed the measurements."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,7 +10,7 @@ from benchmarks.figures import spread_of
 from benchmarks.record import Draw, Figure, Record, Table
 from benchmarks.serve.cells import Cell, size_text
 from benchmarks.serve.contestants import ABOUT, BARE, GATEWAY
-from benchmarks.serve.rounds import BUSY, QUIET, Measurements, Summary
+from benchmarks.serve.rounds import BUSY, QUIET, Measurement, Measurements
 
 _LIMITED = "*"
 
@@ -22,13 +23,20 @@ def note(
     reference: str = BARE,
 ) -> None:
     """Adds all but the verdicts. about: of each server; ratios are those to `reference`."""
-    summaries = [
-        (case, summary) for case in cases for summary in measurements.summaries(case, reference)
+    rows = [
+        _row(case, server, measurements, reference)
+        for case in cases
+        for server in measurements.servers_in(case)
     ]
-    record.tables.append(_table(summaries, reference))
+    columns = (
+        *("case, server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "busy"),
+        *(f"of {reference} [min-max]", "by CPU", "at once"),
+    )
+    title = "Requests/s, medians over the undisturbed rounds"
+    record.tables.append(Table(title, columns, rows))
     record.figures += _figures(cases, measurements)
     record.details["rounds"] = _rounds(measurements)
-    if any(summary.short_of_core for _, summary in summaries):
+    if any(_LIMITED in cell for row in rows for cell in row[1:]):
         record.remark(
             f"{_LIMITED} the server had less than {BUSY:.0%} of its core: the load generator was"
             " the limit, or other processes were."
@@ -104,26 +112,28 @@ def _figures(cases: Sequence[object], measurements: Measurements) -> Iterator[Fi
                 yield Figure(f"{case}, {server}", "requests/s", rounds, more_is_better=True)
 
 
-def _table(summaries: Sequence[tuple[object, Summary]], reference: str) -> Table:
-    rows = [
-        [
-            f"{case}, {summary.server}",
-            f"{summary.requests_per_s:,.0f}",
-            f"{summary.p50_us / 1000:.2f}",
-            f"{summary.p99_us / 1000:.2f}",
-            f"{summary.cpu_us_per_request:,.1f}",
-            f"{summary.busy:.0%}{_LIMITED if summary.short_of_core else ' '}",
-            spread_text(summary.ratio) if summary.ratio else "",
-            f"{summary.cpu_ratio.median:.3f}" if summary.cpu_ratio else "",
-            f"{summary.hot_share.median:.0%}" if summary.hot_share else "",
-        ]
-        for case, summary in summaries
-    ]
-    columns = (
-        *("case, server", "requests/s", "p50 ms", "p99 ms", "CPU µs", "busy"),
-        *(f"of {reference} [min-max]", "by CPU", "at once"),
+def _row(case: object, server: str, measurements: Measurements, reference: str) -> Sequence[str]:
+    """Medians over the undisturbed rounds of a server in a case."""
+    measured = measurements.of(server, case)
+
+    def median(value: Callable[[Measurement], float]) -> float:
+        return statistics.median(map(value, measured))
+
+    busy = median(lambda each: each.busy)
+    ratio = measurements.ratio(server, reference, case)
+    cpu_ratio = measurements.cpu_ratio(server, reference, case)
+    hot_shares = [each.hot_share for each in measured if each.hot_share is not None]
+    return (
+        f"{case}, {server}",
+        f"{median(lambda each: each.report.requests_per_s):,.0f}",
+        f"{median(lambda each: each.report.p50_us) / 1000:.2f}",
+        f"{median(lambda each: each.report.p99_us) / 1000:.2f}",
+        f"{median(lambda each: each.cpu_us_per_request):,.1f}",
+        f"{busy:.0%}{_LIMITED if busy < BUSY else ' '}",
+        spread_text(ratio) if ratio else "",
+        f"{cpu_ratio.median:.3f}" if cpu_ratio else "",
+        f"{statistics.median(hot_shares):.0%}" if hot_shares else "",
     )
-    return Table("Requests/s, medians over the undisturbed rounds", columns, rows)
 
 
 def _rounds(measurements: Measurements) -> list[dict[str, Any]]:

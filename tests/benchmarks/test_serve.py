@@ -7,10 +7,12 @@ import pytest
 
 from benchmarks.client import Answer
 from benchmarks.figures import Spread
+from benchmarks.record import Record
 from benchmarks.serve.cells import CASES, MANIFEST, Case, Cell, objection, size_text
 from benchmarks.serve.command import judged_ratios
 from benchmarks.serve.entries import Entries
 from benchmarks.serve.rounds import Measurement, Measurements, schedule
+from benchmarks.serve.tables import note
 from benchmarks.wrk import LoadReport
 
 IDENTITY, BR, NOT_MODIFIED = CASES
@@ -35,7 +37,7 @@ def test_rounds_alternate_their_direction_within_each_case() -> None:
     ]
 
 
-def test_summary_takes_medians_of_rounds() -> None:
+def test_the_table_shows_medians_of_rounds() -> None:
     cell = Cell(1024, BR)
     measurements = Measurements(
         [
@@ -44,12 +46,16 @@ def test_summary_takes_medians_of_rounds() -> None:
             for number, requests in enumerate(counts, 1)
         ]
     )
-    gateway = list(measurements.summaries(cell, "bare"))[1]
-    assert gateway.requests_per_s == 100
-    assert gateway.ratio == Spread(0.75, 0.5, 1.0)
-    assert gateway.cpu_us_per_request == 5000
-    assert gateway.cpu_ratio == Spread(0.75, 0.5, 1.0)
-    assert gateway.short_of_core
+    assert measurements.ratio("gateway", "bare", cell) == Spread(0.75, 0.5, 1.0)
+    assert measurements.cpu_ratio("gateway", "bare", cell) == Spread(0.75, 0.5, 1.0)
+    record = Record("serve", {})
+    note(record, [cell], measurements)
+    _, gateway = record.tables[0].rows
+    assert gateway == (
+        *("1 KiB br, gateway", "100", "0.00", "0.00", "5,000.0", "50%*"),
+        *("0.750 [0.500-1.000]", "0.750", ""),
+    )
+    assert "the server had less than 90% of its core" in record.remarks[0]
 
 
 def test_disturbed_rounds_count_only_where_there_is_no_other() -> None:
@@ -66,7 +72,11 @@ def test_disturbed_rounds_count_only_where_there_is_no_other() -> None:
         Measurement("gateway", cell, 2, _report(99), cpu_s=1.0, others_s=0.01),
     ]
     assert measurements.ratio("gateway", "bare", cell) == Spread(0.99, 0.99, 0.99)
-    assert [summary.requests_per_s for summary in measurements.summaries(cell, "bare")] == [100, 99]
+    assert [
+        each.report.requests_per_s
+        for server in measurements.servers_in(cell)
+        for each in measurements.of(server, cell)
+    ] == [100, 100, 99]
 
 
 CONTENT = b"const answer = 42;" * 20
