@@ -58,7 +58,7 @@ def _arguments() -> dict[str, str]:
     return arguments
 
 
-# The measure of all: the gateway's bytes and fields, and nothing else.
+# The bare application: it sends the gateway's bytes and fields, and does nothing else.
 
 
 def bare_command(answer: Answer, port: int, folder: Path) -> Command:
@@ -115,7 +115,7 @@ def create_bare_pages() -> ASGIApp:
     return bare
 
 
-# File servers, and the design in its simplest forms.
+# File servers, and the gateway's decisions in their simplest forms.
 
 
 def create_staticfiles() -> ASGIApp:

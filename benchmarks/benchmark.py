@@ -1,4 +1,4 @@
-"""What all commands have in common: their options, the cores, the record, what is shown.
+"""The common part of all commands: options, cores, the record, and what is shown.
 
 A command is a function that measures into a `Run`; the decorator `benchmark` does the rest.
 """
@@ -238,7 +238,7 @@ def _on_two_cores() -> Iterator[Cores]:
 
     Raises: click.ClickException, with one line, for whatever makes measuring impossible.
     """
-    # SIGTERM as an exception leaves all blocks, and so ends the servers.
+    # SIGTERM raises an exception, so that all blocks end, and the servers with them.
     signal.signal(signal.SIGTERM, _leave)
     try:
         cores = choose_cores()

@@ -51,7 +51,7 @@ def choose_cores() -> Cores:
 
 @contextmanager
 def pinned_to(*cores: int) -> Iterator[None]:
-    """What this thread starts in the block has `cores` from its first instruction on.
+    """Processes that this thread starts in the block run on `cores` from their first instruction.
 
     Before the start, not after: Go sets its number of threads from the cores it finds.
     """
@@ -121,7 +121,7 @@ def others_cpu_seconds(cores: Cores) -> float:
     )
     process = psutil.Process()
     times = [member.cpu_times() for member in (process, *process.children(recursive=True))]
-    # The children's fields count those too that have ended.
+    # The fields `children_…` count children that have ended.
     own = sum(time.user + time.system + time.children_user + time.children_system for time in times)
     return float(both - own)
 

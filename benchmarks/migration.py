@@ -22,7 +22,7 @@ COMMANDS = (
     ("migrate", "--apply", "--write-missing"),
     ("doctor",),
 )
-# Each file waits for the disk: 90,000 would take a quarter of an hour.
+# Each file is synced: 90,000 would take a quarter of an hour.
 _SAMPLE = 5_000
 _USERS, _QUICK_USERS = 100_000, 500
 # Every tenth user has rows but no file, as on a site where only some were migrated before.
@@ -96,7 +96,7 @@ def migration(run: Run, users: int | None) -> None:
 
 
 def _replace_files(site: Site) -> Measured:
-    """What the disk and the system ask for."""
+    """The cost of the writes alone."""
     storage = PluginStorage(site.plugins)
     users = islice(storage.users.ids(), _SAMPLE)
     files = [storage.users.file(user) for user in users]

@@ -1,4 +1,4 @@
-"""What every command leaves behind: `<command>.json`, the same shape for all of them.
+"""The record that every command writes: `<command>.json`, in one shape.
 
 `all` makes its page of these files, and `compare` holds two of them against each other; neither
 knows what was measured.
@@ -66,7 +66,7 @@ class Record:
     tables: list[Table] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
-    """What a reader must know: what was skipped, where a curve is not flat and why."""
+    """Lines for the reader: what was skipped, which curve is not flat and why."""
     failures: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     """Whatever else of this one command is worth keeping."""

@@ -68,7 +68,7 @@ def shown_promises(records: Mapping[str, JsonRecord]) -> Iterator[ShownPromise]:
 
 def _shown(promise: Promise, verdicts: Sequence[Mapping[str, Any]]) -> ShownPromise:
     outcomes = {verdict["outcome"] for verdict in verdicts}
-    # Nothing is kept if a part of it was not judged.
+    # A promise is not kept if a part of it was not judged.
     worst_first = (Outcome.MISSED, Outcome.NOT_JUDGED, Outcome.KEPT)
     outcome = next((each.value for each in worst_first if each.value in outcomes), NOT_MEASURED)
     figures = [item for verdict in verdicts for item in verdict["figures"].items()]

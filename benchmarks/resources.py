@@ -89,7 +89,7 @@ def _source(folder: Path, slug: Slug, version: Version) -> Path:
     for name, size in _FILE_BYTES.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
-        # Different in each: nothing is shared between versions by chance.
+        # Each file is different, so that versions share nothing by chance.
         path.write_bytes(f"/* {slug} {version} {name} */\n".encode() + javascript(size))
     return folder
 
@@ -163,7 +163,7 @@ async def shared_bytes(plugins: Path, users: int) -> int:
     storage, holdings = PluginStorage(plugins), Holders(users).holdings
     versions = SharedVersions(storage, None, _NEVER_AGAIN_S)
     loaded: list[SharedVersion | None] = [None] * sum(1 for _ in holdings())
-    # Threads and modules of the first use belong to the process, not to the objects.
+    # The first use starts threads and imports modules: that is no memory of the objects.
     _, slug, version = next(holdings())
     await Basis().settled(SharedVersions(storage, None, 0.0).get, slug, version)
     with _tracing_memory() as allocated:

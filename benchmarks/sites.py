@@ -35,7 +35,7 @@ VERSIONS = (Version("1.0.0"), Version("1.1.0"))
 PUBLISHED_VERSIONS = PLUGINS * len(VERSIONS)
 ENTRY = "dist/remoteEntry.js"
 CHUNK = "dist/chunk.js"
-# So long that only what is measured ends what is cached.
+# Lifetimes so long that no cached value expires during a measurement.
 LASTING = {
     **{
         f"GATEWAY__CACHE__{cache}__{setting}": "3600"
@@ -62,10 +62,10 @@ _COLUMNS = (
     "id", "plugin_slug", "name", "description", "version", "type", "enabled", "status", "official",
     "scope", "bundle_method", "bundle_location", "is_local", "created_at", "updated_at", "user_id",
 )  # fmt: skip
-# Multiplier of a hash: users with neighbouring numbers have nothing else in common.
+# Multiplier of a hash, so that users with neighbouring numbers have different plugins.
 _HASH = 2654435761
 _QUANTILES = 4096
-# Raised when what is made changes: sites of earlier runs are then made again.
+# Raise it when the content of sites changes: sites of earlier runs are then made again.
 _FORMAT = 2
 _MARK = "complete"
 
@@ -196,7 +196,7 @@ class Site:
         anyio.run(make_site, self.folder)
         self._publish()
         with closing(sqlite3.connect(self.database, isolation_level=None)) as connection:
-            # A site that was not made whole is made again, so nothing needs a journal.
+            # An incomplete site is made again, so nothing needs a journal.
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("PRAGMA synchronous = OFF")
             for start in range(0, self.population.users, _BATCH):

@@ -23,7 +23,8 @@ _CONNECTIONS = (64, 512)
 _PAGES_AT_ONCE = 8
 _SETTLING_S = 1.0
 _DEFAULT_TTL_S, _DEFAULT_MAX_AGE_S, _MINUTE_S = 10.0, 300.0, 60.0
-# The first fills the caches; the others are as long as a user is believed without a question.
+# The first period fills the caches. The others last as long as cached records are confirmed
+# without a query (MAX_AGE).
 _PERIODS = 6
 _FILES_OF_A_VIEW = 2
 _PROMISED_USERS = 10_000
@@ -128,7 +129,7 @@ class _Measuring:
         others = range(users, users + users // 10)
         with serving(site, self._core, self._run.folder, _lifetimes(600)) as server:
             gateway_answers(server.port, self._urls, self._visitors.every_file())
-            # What a process allocates once is allocated before.
+            # Allocations that happen once for the process must not count.
             self._send_pages(server, others)
             before = _memory_bytes(server)
             self._send_pages(server, range(users))
@@ -138,7 +139,7 @@ class _Measuring:
             self._idle("idle_10k", server, users)
 
     def idle_with(self, visitors: Visitors) -> None:
-        """All users of a larger site are known, and nobody asks."""
+        """CPU time of an idle gateway that knows all users of a larger site."""
         users = visitors.site.population.users
         urls = Urls(visitors, GatewayPaths(visitors))
         lists = self._listed(urls, _one_file_each(visitors, range(users)))

@@ -1,6 +1,6 @@
-"""Whom a benchmark asks for: users with their plugins, of a site that was made or of your own.
+"""The users for whom a benchmark sends requests: of a site that it made, or of your own site.
 
-A site of your own is only read.
+Your own site is only read.
 """
 
 import time
@@ -17,9 +17,9 @@ from gateway.identity.jwt import issue_token
 from gateway.names import Slug, UserId, parse_slug, parse_user_id
 from gateway.settings import Settings, load_settings
 
-# A disk that was busy for some seconds spoils a round; it must not end the run.
+# A disk that is busy for some seconds may spoil a round, but must not end the run.
 _PATIENT = {**LASTING, "GATEWAY__DATABASE__QUERY_TIMEOUT": "60"}
-# Tokens are verified in this process alone, so any secret does where the site's is not known.
+# Tokens are verified in this process only, so the secret need not be the site's.
 _SECRET = "for tokens that never leave this process"  # noqa: S105
 _TOKEN_TTL_S = 24 * 3600.0
 _READ_ROWS = 20_000

@@ -85,7 +85,7 @@ def upstream(run: Run, **options: Any) -> None:
                     *(front.name, front.running, front.path(cell.size_bytes), cell, site),
                     # nginx alone has nothing to make first.
                     deadline_s=0 if front.name == STATIC else READY_DEADLINE_S,
-                    object_too=partial(_wrong_sender, front),
+                    also_object=partial(_wrong_sender, front),
                 )
                 entries.add(front.name, cell, tried)
         measurements = measure_all(run, effort, site, entries)

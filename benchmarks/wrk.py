@@ -20,7 +20,7 @@ HEAD_BYTES = 2048
 """The header fields of an answer have no more."""
 _SCRIPT = Path(__file__).with_name("wrk.lua")
 _GRACE_S = 30.0
-# Where the lists end the load, wrk may not end before.
+# Longer than any list takes: the list ends the load.
 _NO_LIMIT_S = 300
 _ERROR_KINDS = ("connect", "read", "write", "status", "timeout")
 
@@ -30,7 +30,7 @@ class LoadFailed(Exception):
 
 
 class Until(Enum):
-    """What ends a load of lists."""
+    """The event that ends a load of lists."""
 
     TIME = "again"
     """The time; the lists are sent again and again."""

@@ -31,7 +31,7 @@ Make = Callable[[Version | None], float]
 (perf_counter)."""
 
 _UPDATE = "UPDATE plugin SET version = {} WHERE user_id = {} AND plugin_slug = {}"
-# With these only what is told by hand is noticed.
+# With these the gateway looks for no changes itself.
 _UNWATCHED = {"GATEWAY__FRESHNESS__WATCH_USERS": "false", "GATEWAY__FRESHNESS__SQLITE_POLL": "0"}
 
 
@@ -42,7 +42,7 @@ class NotInstalled(Exception):
 @dataclass(frozen=True, slots=True)
 class Prepared:
     settings: Mapping[str, str]
-    """Of the server that is to notice the change."""
+    """Settings of the server that must notice the change."""
     make: Make
 
 

@@ -29,9 +29,9 @@ _POLL_S = 0.001
 _CONNECT_POLL_S = 0.01
 _MAX_CONNECTIONS = 400
 _START_DEADLINE_S = 30.0
-# Between two changes, at random: no change may come at the same moment of a poll as the last.
+# Random, so that changes do not always come at the same moment between two polls.
 _PAUSES_S = (0.02, 0.15)
-# Of fewer delays the 99th percentile is the maximum of a handful.
+# With fewer delays the 99th percentile is nearly the maximum.
 _FEWEST_DELAYS = 100
 
 

@@ -19,7 +19,7 @@ from gateway.names import AssetKey, UserId
 T = TypeVar("T")
 Nanoseconds = list[int]
 Received = tuple[Any, Headers]
-"""What the hot path is given of a request: the scope, and its header fields as they were read."""
+"""A request as the hot path gets it: the scope, and the header fields as they were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Inside:
     requests: Sequence[Request]
 
     def look_up(self, received: Received) -> Path:
-        """All that stands between a request's head and the folder of its file, on the hot path.
+        """All steps from a request's head to the folder of its file, on the hot path.
 
         Raises: Pending, if something is not in memory.
         """
@@ -39,13 +39,13 @@ class Inside:
         return self._folder_of(resolution.key)
 
     async def look_up_waiting(self, scope: Any) -> Path:
-        """The same on the cold path."""
+        """`look_up` on the cold path."""
         resolve, below = self.gateway.own_assets.resolve, self.below(scope)
         resolution = await Basis().settled(resolve, scope, joined_headers(scope), below)
         return self._folder_of(resolution.key)
 
     async def look_up_all(self, requests: Iterable[Request]) -> None:
-        """All of their users are warm afterwards."""
+        """Looks all of them up, so that their users are in the caches."""
         for scope in scopes(requests):
             await self.look_up_waiting(scope)
 
@@ -78,7 +78,7 @@ def scopes(requests: Iterable[Request]) -> Iterator[dict[str, object]]:
 
 
 def received(requests: Iterable[Request]) -> Iterator[Received]:
-    """The same with the header fields."""
+    """Scopes with their header fields."""
     return ((scope, joined_headers(scope)) for scope in scopes(requests))
 
 
@@ -95,7 +95,7 @@ def timed(call: Callable[[T], object], arguments: Iterable[T]) -> Nanoseconds:
 async def timed_async(
     call: Callable[[T], Awaitable[object]], arguments: Iterable[T]
 ) -> Nanoseconds:
-    """The same for a coroutine function; making the coroutine is part of it."""
+    """`timed` for a coroutine function. The time includes making the coroutine."""
     durations = []
     for argument in arguments:
         started = perf_counter_ns()

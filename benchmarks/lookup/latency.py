@@ -14,7 +14,7 @@ from benchmarks.processes import Running
 from benchmarks.record import Draw, Record, Table
 
 _WARM_RATE = 500
-# Share of a core. Encoding takes a whole one; watching the JSON files of all who asked, a tenth.
+# Share of a core. Encoding takes a whole core; watching the users' JSON files takes a tenth.
 _IDLE = 0.25
 _LONGEST_REST_S = 60.0
 

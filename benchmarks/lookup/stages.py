@@ -1,7 +1,7 @@
-"""The stages of a lookup, each as the gateway runs it, and what they are compared with.
+"""The stages of a lookup, each as the gateway runs it, and other ways to the same data.
 
-A stage measures itself once in each round; rounds go through all stages, so that whatever else
-the machine does meets all of them. To add a stage: a row in STAGES.
+Each round measures every stage once, so that other load on the machine falls on all of them.
+To add a stage: a row in STAGES.
 """
 
 import sqlite3
@@ -39,7 +39,7 @@ from gateway.identity.jwt import JwtIdentity
 from gateway.names import Target, UserId, parse_target
 from gateway.serving.resolver import Resolution
 
-# What the gateway asks for a user's plugins.
+# The columns that the gateway needs, for one user.
 _QUERY = "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = :user"
 _CALLS, _SLOW_CALLS = 2000, 100
 _BAR_PERCENTILES = (50.0, 99.0)

@@ -1,4 +1,4 @@
-"""What is asked in which case, and what is promised of it. Pure.
+"""The cases of page loads, and the promises about them. Pure.
 
 A case is a list of page loads, or of single requests. The gateway is new in each round, and the
 cases come in their order: a user who was asked for in an earlier case is known in a later one.
@@ -50,7 +50,7 @@ class Case:
     before: Sequence[PageRequest] = field(default=(), hash=False)
     """Asked before the measurement, of the gateway alone."""
     rivals: Sequence[Contestant] = field(default=(), hash=False)
-    """Who takes part beside the gateway and the bare application."""
+    """Servers that take part beside the gateway and the bare application."""
 
     def __str__(self) -> str:
         return self.name
@@ -175,5 +175,5 @@ def judge_cases(record: Record, cases: Sequence[Case], measurements: Measurement
         ratios = {name: measurements.ratio(GATEWAY, rival, by_name[name]) for name in names}
         record.judge(key, {name: ratio for name, ratio in ratios.items() if ratio is not None})
     measured = measurements.of(GATEWAY, by_name[ONE_FILE])
-    p99_ms = spread_of(each.report.p99_us / 1000 for each in measured)
+    p99_ms = spread_of(measurement.report.p99_us / 1000 for measurement in measured)
     record.judge("one_file_p99", {ONE_FILE: p99_ms} if p99_ms else {})

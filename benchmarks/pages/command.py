@@ -23,7 +23,7 @@ SITE = Population(40_000, 5, 5, plugins=40, file_bytes=FILE_BYTES)
 QUICK_SITE = Population(3_000, 5, 5, plugins=10, file_bytes=FILE_BYTES)
 _WHOLE = Effort(8_000, 1_000, 3_000, 12_000, rounds=5, duration_s=3)
 _QUICK = Effort(400, 50, 100, 1_000, rounds=1, duration_s=1)
-# Pages that were not finished at the end make the mean differ from the list's.
+# The last page is cut off, so the mean size of answers differs a little from the list's.
 _TOLERANCE = 0.1
 _ABOUT = {
     **ABOUT,
@@ -129,7 +129,7 @@ class _Measuring:
     def _measured(self, case: Case, contender: Contender, number: int) -> Measurement | Failure:
         server = contender.server(case)
         lists = self._lists[case.name, _owner(contender)]
-        # Only the gateway could know a request from the time before.
+        # A repeated list would find the gateway's caches filled; other servers have no such caches.
         until = case.until if contender is self._gateway else Until.TIME
         try:
             measurement = measure(
@@ -157,12 +157,14 @@ class _Measuring:
             cells = []
             for name in (GATEWAY, BARE):
                 measured = self._measurements.of(name, case)
-                rate = spread_of(each.report.requests_per_s / size for each in measured)
+                rate = spread_of(
+                    measurement.report.requests_per_s / size for measurement in measured
+                )
                 cells.append(f"{rate.median:,.0f}" if rate else "")
             queries = spread_of(
-                each.queries / each.report.requests * size
-                for each in self._measurements.counted
-                if (each.server, each.case) == (GATEWAY, case)
+                measurement.queries / measurement.report.requests * size
+                for measurement in self._measurements.counted
+                if (measurement.server, measurement.case) == (GATEWAY, case)
             )
             rows.append([case.name, *cells, f"{queries.median:.3f}" if queries else ""])
         columns = ("page loads, single requests", "gateway /s", "bare /s", "queries each")

@@ -1,4 +1,4 @@
-"""Who answers page loads: the gateway, new in each round; the bare application; file servers."""
+"""The servers of page loads: the gateway, new in each round; the bare application; file servers."""
 
 import shutil
 import time
@@ -105,7 +105,7 @@ class Arena:
         return twin
 
     def enter_rivals(self, manifest: bytes) -> list[Contender]:
-        """Those of the cases that are installed. Raises: ServerFailed."""
+        """The rivals of the cases, as far as they are installed. Raises: ServerFailed."""
         rivals = {rival.name: rival for case in self._cases for rival in case.rivals}
         served = self._copy(manifest)
         contenders = []

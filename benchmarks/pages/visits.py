@@ -1,4 +1,4 @@
-"""What the browsers of a site's users ask for, ready to be sent.
+"""Requests of the browsers of a site's users.
 
 A page is the caller's manifest, then two files of each of their five plugins: with the token by
 the plugin's own URL, or, as the real front end asks, by the public pinned URL that the manifest
@@ -86,7 +86,7 @@ class Visitors:
 
 
 class Urls:
-    """What one server is asked: its paths, and the ETags that it gave."""
+    """Makes the requests to one server: its paths, with the ETags that it gave."""
 
     def __init__(self, visitors: Visitors, path: Callable[[PageRequest], str]) -> None:
         self.visitors = visitors
@@ -95,7 +95,7 @@ class Urls:
         """By user for a manifest, or by file."""
 
     def request(self, page_request: PageRequest) -> Request:
-        """As a browser sends it; to a public URL it sends no token.
+        """The request as a browser sends it. A public URL gets no token.
 
         Raises: KeyError, for a revalidation of what was never asked for.
         """

@@ -114,7 +114,7 @@ class _Measuring:
         kib = measured.entry_bytes / 1024
         figure = Figure("memory of a cached user with 20 plugins", "KiB", [kib])
         self._record.figures.append(figure)
-        # What a process holds once counts for little beside so many users, and for much beside few.
+        # The fixed memory of a process is divided by the users too: few users look expensive.
         few = population.users < _WHOLE.memory_users
         doubt = f"fewer than {_WHOLE.memory_users:,} users" if few else ""
         self._record.judge("memory_lookup", {people(population): figure.spread}, doubt=doubt)
@@ -232,7 +232,7 @@ def _is_ready(port: int) -> bool:
 
 
 def import_seconds(core: int) -> float:
-    """What the interpreter and the imports take, with no site at all."""
+    """Seconds that the interpreter and the imports take, without a site."""
     started = time.perf_counter()
     with pinned_to(core):
         subprocess.run([sys.executable, "-c", "import gateway.cli"], check=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from benchmarks.record import Figure, Record, Table
 from benchmarks.sites import Population
 
-# A curve that grows by more than this factor is not flat; medians of rounds wander by half as much.
+# A curve that grows by more than this factor is not flat. Medians of rounds differ by a quarter.
 _FLAT = 1.5
 
 

@@ -101,7 +101,7 @@ async def _fill(inside: Inside, measured: Rounds) -> None:
 
 
 async def _warm_lookups(inside: Inside, requests: Sequence[Request], number: int) -> Latencies:
-    """Of users by Zipf's law, others in each round."""
+    """Lookups of users drawn by Zipf's law, other users in each round."""
     choose = zipf(len(requests), seed=number)
     chosen = [requests[choose()] for _ in range(_WARM_CALLS)]
     await inside.look_up_all(chosen)
@@ -135,7 +135,7 @@ class Commits:
     delays_us: list[float] = field(default_factory=list)
     """Until the gateway has heard."""
     cpu_us: list[float] = field(default_factory=list)
-    """Of this process, from the commit until half a second later."""
+    """CPU time of this process, from the commit until half a second later."""
     anything_changed: int = 0
     """Times that the gateway heard "anything may have changed"."""
     failed: str = ""

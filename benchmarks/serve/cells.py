@@ -1,4 +1,4 @@
-"""What is measured: a cell is a size and a case; and which answer counts as one. Pure."""
+"""Cells: a cell is a size of file and a kind of request, and has one right answer. Pure."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -23,9 +23,9 @@ _SERVERS = (BARE, GATEWAY, *(rival.name for rival in RIVALS))
 _QUICK_SERVERS = tuple(name for name in _SERVERS if name not in ("servestatic", "nginx"))
 _QUICK_SIZES_BYTES = (16 * KIB,)
 _QUICK_CASES = ("identity", "304", MANIFEST.name)
-# Larger files are in the table, and in no verdict.
+# Larger files are measured and shown, but not judged.
 _LARGEST_JUDGED_BYTES = 128 * KIB
-# What disturbed a measurement rarely ends at once.
+# A disturbance rarely ends at once.
 _PAUSE_S = 1.0
 
 T = TypeVar("T")

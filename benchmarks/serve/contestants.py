@@ -1,4 +1,4 @@
-"""Who is measured: servers over the same files as the gateway.
+"""The servers that are compared with the gateway, over the same files.
 
 To add one: a row in RIVALS. The bare application is not among them: it is made of the gateway's
 answers (apps.py).
@@ -111,12 +111,12 @@ class Contestant:
 
 
 def own_path(slug: Slug, _version: Version, name: str) -> str:
-    """The gateway's: the version is the caller's."""
+    """The path at the gateway, which knows the caller's version."""
     return f"/api/v1/plugins/{slug}/{name}"
 
 
 def folder_path(slug: Slug, version: Version, name: str) -> str:
-    """Of servers whose root is `plugins/shared`."""
+    """The path at servers whose root is `plugins/shared`."""
     return f"/{slug}/v{version}/{name}"
 
 
@@ -139,7 +139,7 @@ def _caddy_command(site: Served, port: int) -> Command:
     """One core, precompressed brotli files, no log."""
     path = site.folder / "Caddyfile"
     path.write_text(_CADDYFILE.format(host=HOST, port=port, root=site.shared))
-    # Caddy keeps state in the user's folders otherwise.
+    # Otherwise Caddy writes its state into the user's home.
     state = {name: str(site.folder / "caddy") for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME")}
     return Command(("caddy", "run", "--config", str(path), "--adapter", "caddyfile"), state)
 

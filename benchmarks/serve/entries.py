@@ -1,4 +1,4 @@
-"""Servers started and tried: who takes part in which cell, with which request."""
+"""Starts servers and tries their answers: which server takes part in which cell."""
 
 import http.client
 import time
@@ -17,7 +17,7 @@ from benchmarks.sites import SLUG, VERSION, SmallSite, asset_path
 READY_DEADLINE_S = 60.0
 MANIFEST_PATH = "/api/v1/plugins/manifest"
 _POLL_S = 0.1
-Object = Callable[[Answer], str | None]
+Objection = Callable[[Answer], str | None]
 """Why an answer does not count; None if it does."""
 
 
@@ -39,7 +39,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Entries:
-    """Who takes part; and who does not, and why."""
+    """The servers that take part in each cell; and those that do not, with the reason."""
 
     by_cell: dict[Cell, list[Entry]] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Entries:
             self.skipped.setdefault((server, cell.case.name, tried), []).append(cell)
 
     def skipped_lines(self) -> list[str]:
-        """Who does not take part in what, and why."""
+        """A line for each server and case that is left out, with the reason."""
         lines = list(self.absent)
         for (server, case, reason), cells in self.skipped.items():
             sizes = ", ".join(size_text(cell.size_bytes) for cell in cells)
@@ -71,7 +71,7 @@ def try_entry(
     site: SmallSite,
     *,
     deadline_s: float = 0.0,
-    object_too: Object = lambda _answer: None,
+    also_object: Objection = lambda _answer: None,
 ) -> Entry | str:
     """Asks until the answer is right; the last objection, once the time is over."""
     until = time.monotonic() + deadline_s
@@ -86,7 +86,7 @@ def try_entry(
             answer = ask(process.port, path, headers)
         except (OSError, http.client.HTTPException) as error:
             return f"does not answer: {error}"
-        objected = objection(answer, cell, site) or object_too(answer)
+        objected = objection(answer, cell, site) or also_object(answer)
         if objected is None:
             return Entry(server, cell, process, Request(path, headers), len(answer.content))
         if time.monotonic() >= until:

@@ -17,9 +17,9 @@ from benchmarks.wrk import LoadReport
 
 T = TypeVar("T")
 
-# Below this share of the time the server waited, and the load generator was the limit.
+# If the server had its core for less than this share of the time, it waited for the load.
 BUSY = 0.9
-# Others may have this share of a core before a measurement counts as disturbed.
+# A measurement is disturbed if other processes took more than this share of a core.
 QUIET = 0.05
 
 
@@ -82,7 +82,7 @@ def measure(
     servers = (process, *process.behind)
 
     def clocks() -> tuple[float, float]:
-        return sum(cpu_seconds(each.pid) for each in servers), others_cpu_seconds(cores)
+        return sum(cpu_seconds(server.pid) for server in servers), others_cpu_seconds(cores)
 
     counters = read_counters(process.port) if server == GATEWAY else None
     before = clocks()
@@ -97,7 +97,7 @@ def measure(
 
 
 def schedule(cases: Iterable[Sequence[T]], rounds: int) -> Iterator[tuple[int, T]]:
-    """Who is measured, with the number of the round, from 1. cases: the servers of each."""
+    """(round, server) in the order of measuring; rounds from 1. `cases`: the servers of each."""
     servers_by_case = list(cases)
     for number in range(1, rounds + 1):
         for servers in servers_by_case:
@@ -126,33 +126,41 @@ class Measurements:
     @property
     def servers(self) -> list[str]:
         """Servers with any measurement, in the order of their first."""
-        return list(dict.fromkeys(each.server for each in self.counted))
+        return list(dict.fromkeys(measurement.server for measurement in self.counted))
 
     def of(self, server: str, case: object) -> list[Measurement]:
-        """Those that nothing disturbed; all, if that would leave none."""
-        measured = [each for each in self.counted if (each.server, each.case) == (server, case)]
-        return [each for each in measured if not each.disturbed] or measured
+        """The undisturbed measurements; all of them, if every one was disturbed."""
+        measured = [
+            measurement
+            for measurement in self.counted
+            if (measurement.server, measurement.case) == (server, case)
+        ]
+        return [measurement for measurement in measured if not measurement.disturbed] or measured
 
     def ratio(self, ours: str, theirs: str, case: object) -> Spread | None:
         """Requests/s of one by those of the other, in rounds that nothing disturbed.
 
         Doubtful, if there is no such round.
         """
-        return self._ratio(ours, theirs, case, lambda each: each.report.requests_per_s)
+        return self._ratio(
+            ours, theirs, case, lambda measurement: measurement.report.requests_per_s
+        )
 
     def cpu_ratio(self, ours: str, theirs: str, case: object) -> Spread | None:
         """The same ratio of requests for each second of the server's CPU time."""
-        return self._ratio(ours, theirs, case, lambda each: each.report.requests / each.cpu_s)
+        return self._ratio(
+            ours, theirs, case, lambda measurement: measurement.report.requests / measurement.cpu_s
+        )
 
     def _ratio(
         self, ours: str, theirs: str, case: object, value: Callable[[Measurement], float]
     ) -> Spread | None:
         def by_round(server: str, *, quiet: bool) -> dict[int, float]:
             return {
-                each.round_number: value(each)
-                for each in self.counted
-                if (each.server, each.case) == (server, case)
-                if not (quiet and each.disturbed)
+                measurement.round_number: value(measurement)
+                for measurement in self.counted
+                if (measurement.server, measurement.case) == (server, case)
+                if not (quiet and measurement.disturbed)
             }
 
         quiet = ratio_of_rounds(by_round(ours, quiet=True), by_round(theirs, quiet=True))
@@ -163,4 +171,8 @@ class Measurements:
 
     def servers_in(self, case: object) -> list[str]:
         """Servers that have measurements of the case, in the order of their first."""
-        return list(dict.fromkeys(each.server for each in self.counted if each.case == case))
+        return list(
+            dict.fromkeys(
+                measurement.server for measurement in self.counted if measurement.case == case
+            )
+        )

@@ -1,4 +1,4 @@
-"""What is shown at the end: the table and the plot, and what disturbed the measurements."""
+"""The table and the plot of measurements, and remarks on what disturbed them."""
 
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,7 +41,7 @@ def note(
             f"{_LIMITED} the server had less than {BUSY:.0%} of its core: the load generator was"
             " the limit, or other processes were."
         )
-    if disturbed := sum(each.disturbed for each in measurements.counted):
+    if disturbed := sum(measurement.disturbed for measurement in measurements.counted):
         record.remark(
             f"{disturbed} of {len(measurements.counted)} measurements were disturbed: other"
             f" processes took more than {QUIET:.0%} of a core. They count only where there is no"
@@ -101,7 +101,7 @@ def _draw_server(
 
 
 def _requests_per_s(measurements: Measurements, server: str, case: object) -> list[float]:
-    return [each.report.requests_per_s for each in measurements.of(server, case)]
+    return [measurement.report.requests_per_s for measurement in measurements.of(server, case)]
 
 
 def _figures(cases: Sequence[object], measurements: Measurements) -> Iterator[Figure]:
@@ -119,16 +119,18 @@ def _row(case: object, server: str, measurements: Measurements, reference: str) 
     def median(value: Callable[[Measurement], float]) -> float:
         return statistics.median(map(value, measured))
 
-    busy = median(lambda each: each.busy)
+    busy = median(lambda measurement: measurement.busy)
     ratio = measurements.ratio(server, reference, case)
     cpu_ratio = measurements.cpu_ratio(server, reference, case)
-    hot_shares = [each.hot_share for each in measured if each.hot_share is not None]
+    hot_shares = [
+        measurement.hot_share for measurement in measured if measurement.hot_share is not None
+    ]
     return (
         f"{case}, {server}",
-        f"{median(lambda each: each.report.requests_per_s):,.0f}",
-        f"{median(lambda each: each.report.p50_us) / 1000:.2f}",
-        f"{median(lambda each: each.report.p99_us) / 1000:.2f}",
-        f"{median(lambda each: each.cpu_us_per_request):,.1f}",
+        f"{median(lambda measurement: measurement.report.requests_per_s):,.0f}",
+        f"{median(lambda measurement: measurement.report.p50_us) / 1000:.2f}",
+        f"{median(lambda measurement: measurement.report.p99_us) / 1000:.2f}",
+        f"{median(lambda measurement: measurement.cpu_us_per_request):,.1f}",
         f"{busy:.0%}{_LIMITED if busy < BUSY else ' '}",
         spread_text(ratio) if ratio else "",
         f"{cpu_ratio.median:.3f}" if cpu_ratio else "",
@@ -140,14 +142,14 @@ def _rounds(measurements: Measurements) -> list[dict[str, Any]]:
     """Every measurement, so that anyone can compute anew."""
     return [
         {
-            "server": each.server,
-            "cell": str(each.case),
-            "round": each.round_number,
-            **asdict(each.report),
-            "requests_per_s": round(each.report.requests_per_s, 1),
-            "server_cpu_s": round(each.cpu_s, 3),
-            "others_cpu_s": round(each.others_s, 3),
-            "disturbed": each.disturbed,
+            "server": measurement.server,
+            "cell": str(measurement.case),
+            "round": measurement.round_number,
+            **asdict(measurement.report),
+            "requests_per_s": round(measurement.report.requests_per_s, 1),
+            "server_cpu_s": round(measurement.cpu_s, 3),
+            "others_cpu_s": round(measurement.others_s, 3),
+            "disturbed": measurement.disturbed,
         }
-        for each in measurements.counted
+        for measurement in measurements.counted
     ]

@@ -71,7 +71,7 @@ _QUICK = Effort(300, 6.0, 2.5, {"GATEWAY__CACHE__VERSIONS__TTL": "1"})
 
 @dataclass(slots=True)
 class Soaked:
-    """All that was seen."""
+    """The observations of a run."""
 
     answered: Sequence[Answered] = ()
     samples: Sequence[Sample] = ()
@@ -133,7 +133,7 @@ def _serving(
 
 
 def soaked(site: Site, core: int, duration_s: float) -> Soaked:
-    # Settings as they are by default: what is cached must run out and be asked for again.
+    # The default settings: cached values must expire and be loaded again.
     subjects = Subjects(site.settings(), made_subjects(site, site.population.users).chosen)
     big = _add_big_file(site, subjects)
     with _serving(site, core) as server:
@@ -169,7 +169,7 @@ async def _everything(
             for place in range(_SLOW_CLIENTS)
         ),
     ):
-        # Every user once: what the caches hold of them must not look like a leak.
+        # Each user asks once before, so that the growth of the caches does not look like a leak.
         everybody = [*(request.raw for request in mix.files), *mix.manifests]
         await open_loop(server.port, one_of_each(everybody, _RATE))
         arrivals = poisson(_RATE, duration_s, mix.choose())

@@ -22,7 +22,7 @@ DESCRIPTORS = "file descriptors"
 _SETTLED_SHARE = 0.4
 # File descriptors come and go with connections, so they are counted before and after the load.
 _CLOSING_S = 10.0
-# A shorter run shows the filling alone.
+# In a shorter run the caches fill all the time.
 _SHORTEST_JUDGED_S = 100.0
 
 

@@ -1,4 +1,4 @@
-"""What comes in meanwhile: files, manifests, the cold, the hostile, the rude; and changes."""
+"""The load of a soak: kinds of requests, clients that are slow or leave, and changes."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ _HOSTILE = (
     ".git/config.json", "dist/nowhere.js", "dist/" + "a" * 300 + ".js", "dist/remoteEntry.py",
     "dist//remoteEntry.js", "@9.9.9~0123456789abcdef/x.js",
 )  # fmt: skip
-# Weights of the kinds of requests that come by the schedule.
+# How often each kind of request comes, in percent.
 _WEIGHTS = {"file": 80, "manifest": 6, "cold": 6, "hostile": 5, "stranger": 3}
 EXPECTED: Mapping[str, frozenset[int]] = {
     # 404: the plugin was revoked a moment ago.
@@ -122,8 +122,9 @@ async def _connection(
 async def keep_changing(
     site: Site, plugins: Sequence[tuple[UserId, Slug]], changes: Counter[str]
 ) -> None:
-    """What an application does meanwhile: every half second an update or a revocation, each undone
-    later. Counts them. Until it is cancelled.
+    """Changes the site as an application does, until it is cancelled. Counts in `changes`.
+
+    Every half second it makes an update or a revocation, which a later one undoes.
     """
     source = random.Random(5)  # noqa: S311 (no secret)
     storage = PluginStorage(site.plugins)
