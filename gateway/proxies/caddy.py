@@ -204,18 +204,17 @@ def _files(upstream: Upstream) -> str:
     if upstream.mode == "accel":
         return pinned
     api = upstream.api_pattern
-    files = _files_by_permission(upstream, "own", f"{api}/plugins/", path, upstream.private)
+    files = _guarded_files(upstream, "own", f"{api}/plugins/", path, upstream.private)
     if upstream.has_public:
-        files += _files_by_permission(
-            upstream, "public", f"{api}/public/plugins/", path, upstream.public
-        )
+        prefix = f"{api}/public/plugins/"
+        files += _guarded_files(upstream, "public", prefix, path, upstream.public)
     if upstream.has_signed:
         prefix = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/"
-        files += _files_by_permission(upstream, "signed", prefix, path, upstream.public)
+        files += _guarded_files(upstream, "signed", prefix, path, upstream.public)
     return pinned + _PERMISSION_REMARK + files
 
 
-def _files_by_permission(
+def _guarded_files(
     upstream: Upstream, route: str, prefix: str, path: str, lifetimes: Lifetimes
 ) -> str:
     """Handlers for the files of one route that need a permission, with a pin and without."""

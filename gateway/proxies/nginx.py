@@ -342,17 +342,13 @@ def _locations(upstream: Upstream, *, brotli: bool) -> str:
     if upstream.mode == "proxy":
         return ""
     trees = _TREES.substitute(brotli="brotli_static on;" if brotli else _NO_BROTLI)
-    by_permission = upstream.mode == "authorize"
-    public = _public_location(upstream, by_permission=by_permission) if upstream.has_public else ""
-    return (
-        trees
-        + public
-        + (_locations_by_permission(upstream) if by_permission else _accel_locations(upstream))
-    )
+    public = _public_location(upstream) if upstream.has_public else ""
+    others = _guarded_locations if upstream.mode == "authorize" else _accel_locations
+    return trees + public + others(upstream)
 
 
-def _public_location(upstream: Upstream, *, by_permission: bool) -> str:
-    """`by_permission`: paths without a pin need a permission. Paths with a pin never do."""
+def _public_location(upstream: Upstream) -> str:
+    """Paths with a pin need no permission."""
     file = f"{upstream.tree_pattern}/.+{upstream.ending}"
     files = _PINNED_REMARK + _FILES.substitute(
         pattern=f"{upstream.public_pinned_pattern}(?<plugin_file>{file})",
@@ -362,23 +358,23 @@ def _public_location(upstream: Upstream, *, by_permission: bool) -> str:
         statuses="403 404 421",
         fields=_fields(upstream, f'"{upstream.public.pinned}"'),
     )
-    if by_permission:
+    if upstream.mode == "authorize":
         pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
-        files += "\n" + _files_by_permission(upstream, pattern, "$plugin_public")
+        files += "\n" + _guarded_files(upstream, pattern, "$plugin_public")
     return _PREFIX.substitute(prefix=f"{upstream.api}/public/plugins/", files=files)
 
 
-def _locations_by_permission(upstream: Upstream) -> str:
+def _guarded_locations(upstream: Upstream) -> str:
     """Locations whose files need a permission of the gateway, and how nginx asks for it."""
     # `?+` never backtracks: a segment that looks like a pin is never read as a folder.
     api, pin = upstream.api_pattern, r"(?:/(?<plugin_pin>@[^/]+))?+"
     # The gateway answers {plugin}/modules/{module} and by-slug/{slug} with JSON, not with files.
     files = r"(?!by-slug/[^/]+$)" + PLUGIN + r"(?!/modules/[^/]+$)"
-    own = _files_by_permission(upstream, f"{api}/plugins/{files}{pin}", "$plugin_private")
+    own = _guarded_files(upstream, f"{api}/plugins/{files}{pin}", "$plugin_private")
     locations = _PREFIX.substitute(prefix=f"{upstream.api}/plugins/", files=own)
     if upstream.has_signed:
         pattern = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/{PLUGIN}{pin}"
-        signed = _files_by_permission(upstream, pattern, "$plugin_public")
+        signed = _guarded_files(upstream, pattern, "$plugin_public")
         locations += _PREFIX.substitute(prefix=f"{upstream.api}/signed/", files=signed)
     return locations + _PERMISSION.substitute(
         identity_header=upstream.identity_header,
@@ -404,7 +400,7 @@ def _accel_locations(upstream: Upstream) -> str:
     )
 
 
-def _files_by_permission(upstream: Upstream, pattern: str, cache_control: str) -> str:
+def _guarded_files(upstream: Upstream, pattern: str, cache_control: str) -> str:
     return _FILES.substitute(
         pattern=f"(?<plugin_question>{pattern})(?<plugin_file>/.+{upstream.ending})",
         question=_QUESTION,
