@@ -16,6 +16,7 @@ from gateway.cli.opening import opened_site
 from gateway.cli.parameters import pass_patient_settings, user_option
 from gateway.cli.reporting import echo_json, plural, progress, report_all
 from gateway.disk.storage import PluginStorage
+from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
 from gateway.names import UserId
 from gateway.settings import Settings
@@ -85,8 +86,19 @@ def migrate(
             raise click.UsageError("--restore goes with --apply and --json only")
         anyio.run(_restore, settings, backup_file, report)
     else:
+        if write_missing:
+            _require_denied(settings)
         anyio.run(_migrate, settings, report, prefer is not None, write_missing, user)
     report.close()
+
+
+def _require_denied(settings: Settings) -> None:
+    """Raises: ConfigurationError, if new files would take from users what is installed later."""
+    if settings.access.missing_installations == "allow":
+        raise ConfigurationError(
+            'access.missing_installations: --write-missing is for "deny", this site has "allow":'
+            " a file that exists decides, and plugins installed without it would not be served"
+        )
 
 
 class _Report:

@@ -108,18 +108,19 @@ def new_finding(
     text: str,
     *,
     severity: Severity | None = None,
+    hint: str | None = None,
     user: str | None = None,
     slug: str | None = None,
     version: object = None,
     path: Path | None = None,
 ) -> Finding:
-    """`severity` overrides the severity that the code usually has."""
+    """`severity` and `hint` override what the code usually has."""
     kind = KINDS[code]
     return Finding(
         code,
         severity or kind.severity,
         text,
-        kind.hint,
+        kind.hint if hint is None else hint,
         kind.fixable,
         user=user,
         slug=slug,

@@ -23,6 +23,11 @@ from gateway.upkeep.population import usable_user
 # The application's ids: 32 hex digits, with or without the dashes of a UUID.
 _USER_PREFIX = re.compile(r"([0-9a-fA-F]{32}|[0-9a-fA-F-]{36})_")
 
+_MISSING_IS_ALLOWED = (
+    'nothing to do: access.missing_installations is "allow"; a file would decide from then on,'
+    " and would lack the plugins that are installed without it"
+)
+
 
 def document_findings(
     user: UserId, document: Document, rows: Sequence[PluginRow], config: ConfigFields
@@ -77,14 +82,7 @@ class RowExaminer:
             yield new_finding(Code.UNUSABLE_USER, text, user=user_id)
             return
         if self._storage.users.fingerprint(user) is None:
-            effect = "they get nothing" if self._missing_is_denied else "the table decides"
-            yield new_finding(
-                Code.NO_INSTALLATIONS,
-                f"user {user} has rows but no installed_plugins.json: {effect}",
-                severity=None if self._missing_is_denied else Severity.NOTE,
-                user=user,
-                path=self._storage.users.file(user),
-            )
+            yield self._missing_file(user)
         slugs = set()
         for row in rows:
             yield from self._row_findings(row)
@@ -92,6 +90,19 @@ class RowExaminer:
                 text = f"user {user} has several rows of {row.plugin_slug}"
                 yield new_finding(Code.DUPLICATE_SLUG, text, user=user, slug=row.plugin_slug)
             slugs.add(row.plugin_slug)
+
+    def _missing_file(self, user: UserId) -> Finding:
+        text = f"user {user} has rows but no installed_plugins.json"
+        about: Any = {"user": user, "path": self._storage.users.file(user)}
+        if self._missing_is_denied:
+            return new_finding(Code.NO_INSTALLATIONS, f"{text}: they get nothing", **about)
+        return new_finding(
+            Code.NO_INSTALLATIONS,
+            f"{text}: the table decides",
+            severity=Severity.NOTE,
+            hint=_MISSING_IS_ALLOWED,
+            **about,
+        )
 
     def _row_findings(self, row: PluginRow) -> Iterator[Finding]:
         about: Any = {"user": row.user_id, "slug": row.plugin_slug, "version": row.version}

@@ -74,6 +74,17 @@ def written(site: Site, user: str) -> Any:
     return json.loads(site.installations_file(user).read_bytes())
 
 
+@pytest.mark.parametrize("arguments", [(), ("--apply",)])
+def test_no_missing_file_is_written_where_the_table_decides(
+    site: Site, arguments: tuple[str, ...]
+) -> None:
+    allow = {"GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow"}
+    before = contents(site.plugins)
+    result = run({**site.environment, **allow}, "migrate", "--write-missing", *arguments)
+    assert "access.missing_installations" in line_of(result)
+    assert contents(site.plugins) == before
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(site: Site) -> None:
     before = contents(site.plugins / "users")
     result = migrate(site, "--write-missing")
