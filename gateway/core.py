@@ -3,13 +3,10 @@
 It knows no HTTP. application.py puts HTTP around it; `check`, `list` and `explain` ask it directly.
 """
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
-
-import anyio.to_thread
 
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import connect
@@ -38,8 +35,6 @@ from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.resolver import Resolver
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import AssetCacheSettings, Settings
-
-logger = logging.getLogger(__name__)
 
 
 class Core:
@@ -115,16 +110,9 @@ class Core:
             if self.pinned_trees is not None:
                 stack.push_async_callback(self.pinned_trees.close)
             self._follows_changes = True
-            await anyio.to_thread.run_sync(self._open_change_log)
             sources = self.freshness_sources()
             await stack.enter_async_context(following(sources, self.invalidation.apply))
             yield
-
-    def _open_change_log(self) -> None:
-        try:
-            self.change_log.reopen_if_replaced()
-        except OSError as error:  # a read-only disk: TTLs hold, and WorkersSource tries again
-            logger.warning("changes by other workers are not heard: %s", error)
 
     def freshness_sources(self) -> list[FreshnessSource]:
         """The sources of changes that the settings ask for."""

@@ -1,17 +1,28 @@
 """Changes that other processes of this host, workers and commands, announce in the change log."""
 
+import asyncio
+import logging
+
 import anyio.to_thread
 
+from gateway.changes import ANYTHING
 from gateway.freshness import Ready, Tell, next_turn
 from gateway.freshness.change_log import ChangeLog
+
+logger = logging.getLogger(__name__)
 
 # Half of the promised 100 ms. Twenty looks a second cost 0.2 % of a core, fifty 0.5 %.
 _POLL_S = 0.05
 _POLLS_BETWEEN_STATS = 20
+_PAUSE_AFTER_FAILURE_S = 1.0
 
 
 class WorkersSource:
-    """Looks at the log 20 times a second. If nothing is new, a look is one read of 16 bytes."""
+    """Looks at the log 20 times a second. If nothing is new, a look is one read of 16 bytes.
+
+    While the log cannot be opened or read, for example on a read-only disk, it tries again once a
+    second, and logs the failure once.
+    """
 
     name = "workers"
 
@@ -19,10 +30,26 @@ class WorkersSource:
         self._log = log
 
     async def run(self, tell: Tell, ready: Ready) -> None:
-        ready()  # the log was opened before, and is read from that moment on
+        has_failed = False
         while True:
-            for _ in range(_POLLS_BETWEEN_STATS):
-                for change in self._log.read_new():
-                    tell(change)
-                await next_turn(_POLL_S)
-            await anyio.to_thread.run_sync(self._log.reopen_if_replaced)
+            try:
+                await anyio.to_thread.run_sync(self._log.reopen_if_replaced)
+                if has_failed:
+                    has_failed = False
+                    logger.warning("changes by other processes of this host are heard again")
+                    tell(ANYTHING)
+                ready()
+                for _ in range(_POLLS_BETWEEN_STATS):
+                    for change in self._log.read_new():
+                        tell(change)
+                    await next_turn(_POLL_S)
+            except OSError as error:
+                if not has_failed:
+                    logger.warning(
+                        "changes by other processes of this host show when lifetimes end, until"
+                        " plugins/cache can be written: %s",
+                        error,
+                    )
+                has_failed = True
+                ready()  # nobody waits for the disk
+                await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)

@@ -454,6 +454,37 @@ def test_a_change_is_told_within_a_moment(folder: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_log_that_cannot_be_opened_is_named_once_and_heard_when_it_can(
+    folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was announced meanwhile is not known: anything may have changed."""
+    monkeypatch.setattr("gateway.freshness.workers._PAUSE_AFTER_FAILURE_S", 0.001)
+    folder.touch()  # not a folder
+    log = ChangeLog(CacheFolder(folder))
+    attempts = []
+    reopen = log.reopen_if_replaced
+    monkeypatch.setattr(log, "reopen_if_replaced", lambda: (attempts.append(1), reopen()))
+
+    async def main() -> None:
+        heard: list[Change] = []
+        async with following([WorkersSource(log)], heard.append):
+            await until(lambda: len(attempts) > 5)
+            assert heard == []
+            folder.unlink()
+            await until(lambda: heard == [ANYTHING])
+            with opened(folder) as writer:
+                writer.append(of(1))
+                await until(lambda: heard == [ANYTHING, of(1)])
+
+    try:
+        asyncio.run(main())
+    finally:
+        log.close()
+    failure, recovery = caplog.messages
+    assert "plugins/cache can be written: [Errno 20]" in failure
+    assert "heard again" in recovery
+
+
 @pytest.mark.slow
 def test_a_writer_that_stands_still_with_the_lock_does_not_stop_the_readers(folder: Path) -> None:
     async def main() -> None:
