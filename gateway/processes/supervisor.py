@@ -176,6 +176,8 @@ class Supervisor:
             self._has_served = True
             logger.info("gateway running on %s (Press CTRL+C to quit)", self._listener.name)
             logger.info("changes over HTTP: %s (access.changes)", self._settings.access.changes)
+            if self._settings.dev.enabled:
+                logger.info("development: nothing is immutable, changes show at once (dev.enabled)")
         elif self._old_settings is not None and len(self._workers) == target:
             self._old_settings = None
             logger.info("all workers are replaced")

@@ -1,17 +1,19 @@
 """What would stop a site from serving, found before a user meets it."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.core import Core
 from gateway.database.records import PluginRecord
 from gateway.database.survey import Survey
 from gateway.disk.storage import PluginStorage
-from gateway.errors import ConfigurationError, SourceUnavailable
+from gateway.errors import ConfigurationError, SourceUnavailable, StorageError
 from gateway.names import UserId
 from gateway.settings import Settings
-from gateway.upkeep.findings import Severity
+from gateway.upkeep.check_results import CheckResult
+from gateway.upkeep.trials import try_writing
 
 # RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it. The admin token can be
 # guessed as well, so the same length is expected of it.
@@ -27,16 +29,6 @@ _WHO_CHANGES = {
     "users": "users change over HTTP what they have, administrators what any user has",
 }
 """By the value of `access.changes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One line of `gateway check`. A note says what is in order; `hint` says what to do."""
-
-    severity: Severity
-    subject: str
-    text: str
-    hint: str = ""
 
 
 def require_servable(settings: Settings) -> Core:
@@ -58,17 +50,25 @@ async def check_site(settings: Settings) -> list[CheckResult]:
     try:
         core = require_servable(settings)
     except ConfigurationError as error:
-        return [CheckResult(Severity.ERROR, "configuration", str(error))]
+        return [CheckResult.error("configuration", str(error))]
     chain = ", ".join(settings.identity.chain)
-    valid = CheckResult(Severity.NOTE, "configuration", f"valid; users are known by: {chain}")
-    changes = CheckResult(Severity.NOTE, "configuration", _WHO_CHANGES[settings.access.changes])
-    results = [valid, changes, *_weak_secrets(settings)]
+    valid = CheckResult.note("configuration", f"valid; users are known by: {chain}")
+    changes = CheckResult.note("configuration", _WHO_CHANGES[settings.access.changes])
+    results = [valid, changes, *_development(settings), *_weak_secrets(settings)]
     try:
         async with core.running(follow_changes=False):
             await _check_sources(core, results)
     except (ConfigurationError, SourceUnavailable) as error:
-        results.append(CheckResult(Severity.ERROR, "database", str(error)))
-    return results
+        results.append(CheckResult.error("database", str(error)))
+    except (OSError, StorageError) as error:
+        results.append(CheckResult.error("storage", f"cannot be read: {error}"))
+    return [*results, *await try_writing(settings, core.storage)]
+
+
+def _development(settings: Settings) -> Iterator[CheckResult]:
+    if settings.dev.enabled:
+        text = "development (dev.enabled): nothing is immutable, and any localhost page may read"
+        yield CheckResult.note("configuration", text)
 
 
 def _weak_secrets(settings: Settings) -> Iterator[CheckResult]:
@@ -88,7 +88,7 @@ def _weak_secrets(settings: Settings) -> Iterator[CheckResult]:
         else:
             continue
         hint = f"expected at least {_SHORT_SECRET_BYTES} random bytes: openssl rand -base64 32"
-        yield CheckResult(Severity.WARNING, "configuration", f"{name} {problem}", hint)
+        yield CheckResult.warning("configuration", f"{name} {problem}", hint)
 
 
 async def _check_sources(core: Core, results: list[CheckResult]) -> None:
@@ -96,19 +96,19 @@ async def _check_sources(core: Core, results: list[CheckResult]) -> None:
     survey = Survey(core.database.tables)
     storage, (users, records) = core.storage, await _read_rows(survey)
     text = f"{records.total()} plugin rows of {len(users)} users"
-    results.append(CheckResult(Severity.NOTE, "database", text))
+    results.append(CheckResult.note("database", text))
     if core.settings.access.public:
         results += await _missing_index(survey)
     if not storage.shared.path.is_dir():
         text = f"no folder {storage.shared.path}"
-        results.append(CheckResult(Severity.ERROR, "storage", text, "gateway init"))
+        results.append(CheckResult.error("storage", text, "gateway init"))
         return
     published = sum(1 for _ in storage.shared.versions())
     text = f"{published} published versions in {storage.shared.path}"
-    results.append(CheckResult(Severity.NOTE, "storage", text))
+    results.append(CheckResult.note("storage", text))
     results += _unusable_versions(records, storage)
     missing_is_denied = core.settings.access.missing_installations == "deny"
-    results += _missing_files(users, storage, missing_is_denied=missing_is_denied)
+    results += _user_files(users, storage, missing_is_denied=missing_is_denied)
 
 
 async def _read_rows(survey: Survey) -> tuple[set[UserId], Counter[PluginRecord]]:
@@ -129,7 +129,7 @@ async def _missing_index(survey: Survey) -> list[CheckResult]:
         " bare slug that is not cached reads all of them"
     )
     hint = "CREATE INDEX ix_plugin_plugin_slug ON plugin (plugin_slug)"
-    return [CheckResult(Severity.WARNING, "database", text, hint)]
+    return [CheckResult.warning("database", text, hint)]
 
 
 def _unusable_versions(
@@ -140,29 +140,47 @@ def _unusable_versions(
     unusable = sum(records[record] for record in enabled if record.version is None)
     if unusable:
         text = f"{unusable} enabled rows hold no usable version"
-        yield CheckResult(Severity.WARNING, "database", text)
+        yield CheckResult.warning("database", text)
     versions = {(record.slug, record.version) for record in enabled if record.version is not None}
     for slug, version in sorted(versions):
+        folder = storage.construct_shared_path(slug, version)
         if not storage.shared.is_published(slug, version):
             text = f"{slug} {version} has enabled rows but no folder"
-            hint = f"expected {storage.construct_shared_path(slug, version)}"
-            yield CheckResult(Severity.WARNING, "storage", text, hint)
+            yield CheckResult.warning("storage", text, f"expected {folder}")
+        elif not _may_read(folder, os.R_OK | os.X_OK):
+            text = f"{slug} {version} has enabled rows, but its folder cannot be read"
+            yield CheckResult.warning("storage", text, str(folder))
 
 
-def _missing_files(
+def _may_read(path: Path, mode: int = os.R_OK) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _has_no_file(storage: PluginStorage, user: UserId) -> bool:
+    """False also if nobody can tell, because the user's folder cannot be read."""
+    try:
+        return storage.users.fingerprint(user) is None
+    except StorageError:
+        return False
+
+
+def _user_files(
     users: set[UserId], storage: PluginStorage, *, missing_is_denied: bool
 ) -> Iterator[CheckResult]:
-    without = sum(1 for user in users if not storage.users.file(user).is_file())
-    if not without:
+    """About users with rows whose installed_plugins.json is missing or cannot be read."""
+    without = [user for user in users if not _may_read(storage.users.file(user))]
+    missing = sum(1 for user in without if _has_no_file(storage, user))
+    if unreadable := len(without) - missing:
+        text = f"the installed_plugins.json of {unreadable} of {len(users)} users cannot be read"
+        yield CheckResult.warning("storage", f"{text}: they get nothing")
+    if not missing:
         return
-    text = f"{without} of {len(users)} users have rows but no installed_plugins.json"
+    text = f"{missing} of {len(users)} users have rows but no installed_plugins.json"
     if not missing_is_denied:
-        yield CheckResult(Severity.NOTE, "storage", f"{text}: the table alone decides for them")
+        yield CheckResult.note("storage", f"{text}: the table alone decides for them")
         return
-    yield CheckResult(
-        Severity.WARNING,
-        "storage",
-        f"{text}: they get nothing",
+    hint = (
         'access.missing_installations = "allow" lets the table decide for them,'
-        " gateway migrate --write-missing writes the files",
+        " gateway migrate --write-missing writes the files"
     )
+    yield CheckResult.warning("storage", f"{text}: they get nothing", hint)

@@ -1,10 +1,16 @@
 """The commands as an operator types them: what they do, what they say, and their exit codes."""
 
+import json
 import os
 import re
+import shutil
+import socket
 import sqlite3
 import stat
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -23,9 +29,21 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import main
 from gateway.settings import load_settings
+from tests.disk.storage.files import without_privileges
 from tests.support.commands import line_of, run
 from tests.support.server import Server, run_cli, server_of, serving, the_line_of
-from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer, populated
+from tests.support.site import (
+    ADA,
+    BEN,
+    CLEO,
+    NOBODY,
+    SECRET,
+    USERS_CHANGE,
+    Site,
+    bearer,
+    contents,
+    populated,
+)
 from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
 
 DORA = "e" * 32
@@ -311,9 +329,14 @@ def test_init_refuses_a_configuration_that_is_wrong_and_keeps_it(tmp_path: Path)
 # check
 
 
+def check(site: Site, settings: Mapping[str, str] = {}, *arguments: str) -> Result:
+    free_port = {"GATEWAY__SERVER__PORT": "0"}
+    return run({**free_port, **site.environment, **settings}, "check", *arguments)
+
+
 def test_check_is_content_with_a_site_that_serves(tmp_path: Path) -> None:
     site = populated(tmp_path / "site")
-    result = run(site.environment, "check")
+    result = check(site)
     assert result.exit_code == 0
     assert "4 plugin rows of 3 users" in words(result)
     assert "3 published versions" in words(result)
@@ -325,7 +348,7 @@ def test_check_counts_users_without_a_file_and_says_what_to_do(tmp_path: Path) -
     site = populated(tmp_path / "site")
     for user in (NOBODY, DORA):
         site.add_row(user, "Review", "1.0.0")
-    result = run(site.environment, "check")
+    result = check(site)
     assert result.exit_code == 0  # it serves, only not to them
     assert "warning" in words(result)
     assert "2 of 5 users" in words(result)
@@ -333,13 +356,13 @@ def test_check_counts_users_without_a_file_and_says_what_to_do(tmp_path: Path) -
     assert "missing_installations" in words(result)
 
     allow = {"GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow"}
-    lenient = run({**site.environment, **allow}, "check")
+    lenient = check(site, allow)
     assert "2 of 5 users" in words(lenient)
     assert "warning" not in words(lenient)
 
 
 def test_check_names_versions_that_rows_ask_for_and_the_disk_lacks(site: Site) -> None:
-    result = run(site.environment, "check")
+    result = check(site)
     assert result.exit_code == 0
     assert "Unbuilt 9.9.9" in words(result)
     assert "Off 1.0.0" not in words(result)  # disabled: nobody asks for it
@@ -357,7 +380,7 @@ def test_check_names_versions_that_rows_ask_for_and_the_disk_lacks(site: Site) -
 def test_check_fails_for_what_would_stop_the_start(
     site: Site, elsewhere: Path, settings: dict[str, str], named: str
 ) -> None:
-    result = run({**site.environment, **settings}, "check")
+    result = check(site, settings)
     assert result.exit_code == 1
     assert "error" in words(result)
     assert named in words(result)
@@ -367,7 +390,7 @@ def test_check_fails_for_what_would_stop_the_start(
 def test_check_fails_where_nothing_can_be_shared(tmp_path: Path) -> None:
     site = Site(tmp_path / "site")
     (site.plugins / "shared").rmdir()
-    result = run(site.environment, "check")
+    result = check(site)
     assert (result.exit_code, "error" in words(result)) == (1, True)
 
 
@@ -392,7 +415,7 @@ def test_check_warns_of_a_secret_that_can_be_guessed(
     tmp_path: Path, name: str, variable: str, secret: str, problem: str
 ) -> None:
     site = populated(tmp_path / "site")
-    result = run({**site.environment, variable: secret}, "check")
+    result = check(site, {variable: secret})
     assert result.exit_code == 0
     assert words(result).count("warning") == 1
     assert f"{name} {problem}" in words(result)
@@ -405,7 +428,129 @@ def test_check_is_content_with_long_random_secrets(tmp_path: Path) -> None:
         "GATEWAY__IDENTITY__SIGNED__SECRET": "0f5d3c9be1a84276" * 2,
         "GATEWAY__ADMIN__TOKEN": "J9Kc2vTqk0WmZ5sXb8RrYt1LhNf4uPeD",
     }
-    assert "warning" not in words(run({**site.environment, **good}, "check"))
+    assert "warning" not in words(check(site, good))
+
+
+def test_a_line_of_check_is_never_cut(tmp_path: Path) -> None:
+    """A terminal has 80 columns, and the output of a pipe has none."""
+    site = populated(tmp_path / "a-folder-with-a-long-name" / ("x" * 100))
+    result = check(site)
+    assert any(
+        line.endswith(f"in {site.plugins / 'shared'}") for line in result.stdout.splitlines()
+    )
+    assert "…" not in result.stdout
+
+
+def test_check_can_say_it_as_json(site: Site) -> None:
+    for settings, exit_code in (({}, 0), ({"GATEWAY__STORAGE__ROOT": "nowhere"}, 1)):
+        result = check(site, settings, "--json")
+        *lines, last = map(json.loads, result.stdout.splitlines())
+        counts = Counter(f"{line['severity']}s" for line in lines)
+        assert last == {"summary": {"errors": 0, "warnings": 0, "notes": 0} | counts}
+        assert result.exit_code == exit_code == (counts["errors"] > 0)
+        for line in lines:
+            assert set(line) == {"severity", "subject", "text", "hint"}
+
+
+def unwritable(folder: Path) -> None:
+    """Nobody, not even root, can make a file there."""
+    folder.rmdir()
+    folder.touch()
+
+
+def test_check_tries_to_write_what_serve_writes(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    assert f"{site.plugins / 'cache'} can be written" in words(check(site))
+    unwritable(site.plugins / "cache")
+    result = check(site)
+    assert result.exit_code == 0  # it serves
+    assert f"warning storage {site.plugins / 'cache'} cannot be written" in words(result)
+    assert check(site, USERS_CHANGE).exit_code == 1  # but nobody can change what they have
+
+
+def test_check_tries_what_changes_over_http_write_and_changes_nothing(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    before = contents(site.folder)
+    result = check(site, USERS_CHANGE)
+    assert result.exit_code == 0
+    assert f"{site.plugins / 'users'} can be written" in words(result)
+    assert "database it can be written" in words(result)
+    assert contents(site.folder) == before
+    assert "users can be written" not in words(check(site))
+
+    shutil.rmtree(site.plugins / "users")
+    (site.plugins / "users").touch()
+    result = check(site, USERS_CHANGE)
+    assert result.exit_code == 1
+    assert f"error storage {site.plugins / 'users'} cannot be written" in words(result)
+
+
+def test_check_says_that_the_database_cannot_be_written(tmp_path: Path) -> None:
+    # Not below pytest's folders, which are private to root.
+    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        site = populated(folder / "site")
+        assert check(site, USERS_CHANGE).exit_code == 0
+        with without_privileges():
+            result = check(site, USERS_CHANGE)
+            assert "database it cannot be written: " in words(result)
+            assert result.exit_code == 1
+            assert check(site).exit_code == 0
+
+
+def test_check_says_what_cannot_be_read(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        site = populated(folder / "site")
+        site.installations_file(ADA).chmod(0o600)
+        site.installations_file(BEN).parent.chmod(0o700)
+        site.version_folder("Eyes", "2.0.0").chmod(0o700)
+        with without_privileges():
+            result = check(site)
+            assert "of 2 of 3 users cannot be read" in words(result)
+            assert "Eyes 2.0.0 has enabled rows, but its folder cannot be read" in words(result)
+        (site.plugins / "shared").chmod(0o700)
+        with without_privileges():
+            result = check(site)
+            assert result.exit_code == 1
+            assert "error storage cannot be read: " in words(result)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_check_tries_to_listen(tmp_path: Path, kind: str) -> None:
+    site = populated(tmp_path / "site")
+    path = tmp_path / "socket"
+    if kind == "tcp":
+        other = socket.create_server(("127.0.0.1", 0))
+        settings = {"GATEWAY__SERVER__PORT": str(other.getsockname()[1])}
+    else:
+        other = socket.socket(socket.AF_UNIX)
+        other.bind(str(path))
+        other.listen()
+        settings = {"GATEWAY__SERVER__UDS": str(path)}
+    with other:
+        result = check(site, settings)
+        assert result.exit_code == 1
+        assert "error address server." in words(result)
+    assert "is free" in words(check(site, settings))
+    assert not path.exists()
+
+
+def test_check_knows_the_gateway_that_listens_already(site: Site, server: Server) -> None:
+    result = check(site, {"GATEWAY__SERVER__PORT": str(server.port)})
+    assert result.exit_code == 0
+    assert "ok address a gateway answers there already" in words(result)
+
+
+def test_check_and_serve_say_that_this_is_development(site: Site) -> None:
+    development = {"GATEWAY__DEV__ENABLED": "true"}
+    assert "development" in words(check(site, development))
+    assert "development" not in words(check(site))
+    with serving(site.environment, "--dev") as running:
+        assert running.get("/-/live").status == 200
+    assert any("INFO" in line and "development: " in line for line in running.output)
 
 
 # list

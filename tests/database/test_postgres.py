@@ -28,7 +28,7 @@ from tests.support.following import follow
 from tests.support.postgres import Postgres, PostgresSite, execute
 from tests.support.server import Server, server_of, serving
 from tests.support.settings import AN_HOUR
-from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populate
+from tests.support.site import ADA, BEN, CLEO, SECRET, USERS_CHANGE, Site, bearer, populate
 from tests.support.urls import API, ENTRY_URL, MANIFEST, own, public, version_for
 from tests.support.waiting import eventually, for_a_while, until, until_answer
 
@@ -201,6 +201,30 @@ def test_without_the_extra_each_command_says_what_to_install(
         assert len(said.splitlines()) == 1
     assert "plugin-gateway[postgres]" in said
     assert "Traceback" not in said
+
+
+def test_check_tries_to_write_as_the_role_that_serves(postgres: Postgres, tmp_path: Path) -> None:
+    site = new_site(postgres, tmp_path)
+    settings = {**site.environment, **USERS_CHANGE, "GATEWAY__SERVER__PORT": "0"}
+    before = site.query("SELECT * FROM plugin ORDER BY id")
+    assert "it can be written" in run(settings, "check").stdout
+    assert site.query("SELECT * FROM plugin ORDER BY id") == before
+    execute(
+        site.url,
+        "CREATE ROLE reader LOGIN",
+        "GRANT SELECT ON plugin, module TO reader",
+        "GRANT INSERT, UPDATE, DELETE ON module TO reader",
+    )
+    scheme, rest = site.url.split("://")
+    url = f"{scheme}://reader@{rest.split('@')[-1]}"
+    refused = run({**settings, "GATEWAY__DATABASE__URL": url}, "check")
+    assert refused.exit_code == 1
+    assert (
+        "no permission for INSERT on plugin, UPDATE on plugin, DELETE on plugin" in refused.stdout
+    )
+    database = site.url.rpartition("/")[2]
+    execute(site.url, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    assert "it cannot be written: it is read-only" in run(settings, "check").stdout
 
 
 # What the application does to its tables must go on as before

@@ -463,7 +463,12 @@ def test_a_log_that_cannot_be_opened_is_named_once_and_heard_when_it_can(
     log = ChangeLog(CacheFolder(folder))
     attempts = []
     reopen = log.reopen_if_replaced
-    monkeypatch.setattr(log, "reopen_if_replaced", lambda: (attempts.append(1), reopen()))
+
+    def counted() -> bool:
+        attempts.append(1)
+        return reopen()
+
+    monkeypatch.setattr(log, "reopen_if_replaced", counted)
 
     async def main() -> None:
         heard: list[Change] = []
