@@ -39,11 +39,11 @@ def test_one_users_file_that_hangs_takes_one_thread_and_stops_nobody_else(
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         hanging = [asyncio.create_task(client.request(path)) for _ in range(30)]
-        await until(lambda: files.hung)
+        await until(lambda: files.waited)
         assert status(await client.request(path, BEN)) == 200
         assert {status(answer) for answer in await asyncio.gather(*hanging)} == {503}
         assert status(await client.request(path)) == 503
-        assert files.hung == 1
+        assert files.waited == 1
         files.release()
         await until_answer(lambda: client.request(path), lambda it: status(it) == 200)
 
@@ -58,7 +58,7 @@ def test_whoever_is_known_is_served_while_their_file_hangs(site: Site, files: Wa
         gateway.core.lookups.expire_all()
         for _ in range(5):
             assert status(await client.request(ENTRY_URL)) == 200
-        assert files.hung == 1
+        assert files.waited == 1
 
     with_gateway(site, scenario, **UNWATCHED)
 
@@ -81,7 +81,7 @@ def test_a_look_that_hangs_does_not_stop_the_sweep_over_the_others(
             for content, expected in ((b"{}", 404), (before, 200)) * 2:
                 ben.write_bytes(content)
                 await until_answer(lambda: asked(BEN), expected.__eq__)
-            assert files.hung == 1
+            assert files.waited == 1
             files.release()  # and from then on Ada's file is looked at again
             site.write_installations(ADA, b"{}")
             await until_answer(lambda: asked(ADA), lambda it: it == 404)

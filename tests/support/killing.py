@@ -1,9 +1,9 @@
 """Kills a process (SIGKILL) at any step of an action, and counts the steps.
 
-The action runs in a forked child: modules are loaded already, and what it changes in memory
-is gone with it. A step is a line of the package `gateway`, in any thread, or an open, rename
-or removal of a file below a folder. Event loops and threads belong into the action: a fork
-copies only the thread that calls it.
+The action runs in a forked child: modules are loaded already, and its changes in memory end
+with it. A step is a line of the package `gateway`, in any thread, or an open, rename
+or removal of a file below a folder. The action must start its own event loops and threads: a
+fork copies only the thread that calls it.
 """
 
 import itertools

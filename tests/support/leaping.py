@@ -21,7 +21,7 @@ LEAP_S = 60.0
 
 
 class LeapingServer(Server):
-    """A server that can be told that a minute has passed."""
+    """A server whose clocks a test can set a minute ahead."""
 
     def leap(self) -> None:
         before = self._leaps()

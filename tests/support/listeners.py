@@ -62,7 +62,7 @@ class Running:
     sockets: dict[str, socket.socket] = field(default_factory=dict)
 
     def ask(self, whose: str, *pieces: bytes) -> bytes:
-        """All that comes back on one connection, without Date. The last piece ends it."""
+        """What comes back on one connection, without Date. The last piece must end it."""
         return converse(self.sockets[whose].getsockname()[1], pieces)
 
     def at_once(self) -> int:

@@ -154,5 +154,5 @@ class PostgresSite(Site):
 
 
 def _literal(value: object) -> str:
-    """Of no type, so it becomes that of its column: '1' is a boolean where one is wanted."""
+    """SQL for a value without a type. PostgreSQL gives it the type of its column."""
     return "NULL" if value is None else "'" + str(value).replace("'", "''") + "'"

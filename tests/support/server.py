@@ -22,7 +22,7 @@ from tests.support.sockets import converse
 
 START_DEADLINE_S = 20.0
 STOP_DEADLINE_S = 15.0
-"""Half of the default drain_timeout: who ends within it has not waited for it."""
+"""Half of the default drain_timeout: a server that ends sooner has not waited for it."""
 _STRICT = ("-W", "error::ResourceWarning")
 _FREE_PORT = ("--port", "0")
 _LISTENING = re.compile(
@@ -82,7 +82,7 @@ class Server:
         return self.request("GET", path, headers)
 
     def raw(self, request: bytes) -> bytes:
-        """All that the server sends on one connection, which it is asked to close."""
+        """Everything that the server sends on one connection. The request must ask to close it."""
         return converse(self.port, [request], keep_date=True)
 
     def stop(self) -> int:

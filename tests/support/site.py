@@ -227,7 +227,7 @@ def contents(root: Path, *below: str) -> dict[str, bytes]:
 
 
 def token(user: str, secret: str = SECRET, ttl_s: float = 3600.0, **claims: Any) -> str:
-    """As the application makes it: HS256, `exp` and `iat` as floats."""
+    """A token like those of the application: HS256, `exp` and `iat` as floats."""
     now = time.time()
     payload = {"sub": user, "iat": now, "exp": now + ttl_s, **claims}
     return jwt.encode(

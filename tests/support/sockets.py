@@ -13,7 +13,7 @@ _DATE = re.compile(rb"^date: [^\r]*\r\n", re.MULTILINE)
 def converse(
     port: int, pieces: Iterable[bytes], *, shut: bool = False, keep_date: bool = False
 ) -> bytes:
-    """All that comes back on one connection until the server closes it, without Date.
+    """Everything that the server sends on one connection until it closes it, without Date.
 
     `shut`: whether the sending side is shut down after the last piece.
     Raises: TimeoutError, if the server leaves the connection open.

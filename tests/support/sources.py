@@ -20,13 +20,13 @@ class Queries:
         self, monkeypatch: pytest.MonkeyPatch, gateway: Gateway, connection: Any = None
     ) -> None:
         self.statements: list[str] = []
-        """Those that were asked, in order."""
+        """The statements in their order."""
         self.answered = 0
-        """How many of them the database has answered."""
+        """The number of statements that the database has answered."""
         self.may_run = asyncio.Event()
         self.may_run.set()
         self.may_return = asyncio.Event()
-        """Rows that were read are kept back until it is set."""
+        """Rows are held back until it is set."""
         self.may_return.set()
         self.error: Exception | None = None
         """Raised instead of an answer."""
@@ -55,21 +55,21 @@ class Queries:
 
 
 class WatchedFiles:
-    """The files of users (installed_plugins.json): who reads one, or looks whether it changed."""
+    """Watches reads of installed_plugins.json, and looks at its fingerprint; can make both wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.read: list[str] = []
-        """Whose file was read, in order."""
+        """The users whose file was read, in order."""
         self.looked_at: list[str] = []
-        self.hung = 0
-        """How many calls had to wait."""
+        self.waited = 0
+        """The number of calls that had to wait."""
         self._hanging: str | None = None
         self._released = threading.Event()
         self._watch(monkeypatch, "read_with_fingerprint", self.read)
         self._watch(monkeypatch, "fingerprint", self.looked_at)
 
     def hang(self, user: str) -> None:
-        """From now on whatever is asked of this user's file waits for `release`."""
+        """From now on each call for this user's file waits until `release`."""
         self._released.clear()
         self._hanging = user
 
@@ -83,7 +83,7 @@ class WatchedFiles:
         def watched(files: users_folder.UsersFolder, user: UserId) -> Any:
             users.append(user)
             if user == self._hanging:
-                self.hung += 1
+                self.waited += 1
                 self._released.wait()
             return call(files, user)
 

@@ -13,14 +13,14 @@ TTL_S = 10.0
 NEGATIVE_TTL_S = 1.0
 STALE_S = 60.0
 PAUSE_S = 1.0
-"""After a failure, its source is left alone for so long."""
+"""Pause after a failure, in which the cache does not ask its source."""
 DEADLINE_S = 20.0
 
 P = ParamSpec("P")
 
 
 def in_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """The test, run in an event loop that may hear of no error nobody looked at."""
+    """Runs the test in an event loop, and fails if a task leaves an error that nobody reads."""
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -112,7 +112,7 @@ def build_cache(**options: Any) -> TTLCache[str, Any]:
 
 
 class Setup:
-    """A cache, its clock, its source, and how often it told of a change."""
+    """A cache, its clock, its source, and the number of calls of `on_change`."""
 
     def __init__(self, **options: Any) -> None:
         self.clock = Clock()

@@ -22,7 +22,7 @@ def own(plugin: str, path: str = ENTRY) -> str:
 
 
 ENTRY_URL = own("Review")
-"""Of ENTRY in the plugin Review, for its user."""
+"""The URL of ENTRY in the plugin Review, for a user with a token."""
 
 
 def public(plugin: str, path: str = ENTRY) -> str:

@@ -35,7 +35,7 @@ def for_a_while(duration_s: float) -> Iterator[None]:
 
 
 async def until_answer(ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool]) -> T:
-    """The same for a coroutine; the event loop goes on meanwhile."""
+    """`eventually` for a coroutine function. The event loop runs meanwhile."""
     end = time.monotonic() + DEADLINE_S
     while not holds(answer := await ask()):
         assert time.monotonic() < end, f"not within {DEADLINE_S} s; the last answer was {answer}"
