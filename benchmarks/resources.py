@@ -7,7 +7,7 @@ its metadata. tracemalloc counts every allocation of Python, in a process of its
 import gc
 import shutil
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,38 +160,42 @@ def allocated_bytes(folder: Path) -> int:
 
 async def shared_bytes(plugins: Path, users: int) -> int:
     """Memory of one object for each version, as the gateway has them."""
-    storage, holdings = PluginStorage(plugins), Holders(users).holdings
+    storage = PluginStorage(plugins)
     versions = SharedVersions(storage, None, _NEVER_AGAIN_S)
-    loaded: list[SharedVersion | None] = [None] * sum(1 for _ in holdings())
     # The first use starts threads and imports modules: that is no memory of the objects.
-    _, slug, version = next(holdings())
+    _, slug, version = next(Holders(users).holdings())
     await Basis().settled(SharedVersions(storage, None, 0.0).get, slug, version)
-    with _tracing_memory() as allocated:
-        for place, (_, slug, version) in enumerate(holdings()):
-            loaded[place] = _with_metadata(await Basis().settled(versions.get, slug, version))
-        return allocated()
+
+    async def load(slug: Slug, version: Version) -> SharedVersion | None:
+        return await Basis().settled(versions.get, slug, version)
+
+    return await _bytes_of(load, users)
 
 
 async def own_bytes(plugins: Path, users: int) -> int:
     """Memory of one object for each user and plugin, each loaded by itself."""
-    storage, holdings = PluginStorage(plugins), Holders(users).holdings
+    storage = PluginStorage(plugins)
+
+    async def load(slug: Slug, version: Version) -> SharedVersion | None:
+        folder = storage.construct_shared_path(slug, version)
+        state = look_at(folder, None)
+        return None if state is None else SharedVersion(slug, version, folder, state, None)
+
+    return await _bytes_of(load, users)
+
+
+async def _bytes_of(
+    load: Callable[[Slug, Version], Awaitable[SharedVersion | None]], users: int
+) -> int:
+    """Memory of what `load` returns for all holdings of the users, with the metadata."""
+    holdings = Holders(users).holdings
     loaded: list[SharedVersion | None] = [None] * sum(1 for _ in holdings())
     with _tracing_memory() as allocated:
         for place, (_, slug, version) in enumerate(holdings()):
-            loaded[place] = _with_metadata(_loaded(storage, slug, version))
+            shared = loaded[place] = await load(slug, version)
+            if shared is not None:
+                _ = shared.metadata
         return allocated()
-
-
-def _loaded(storage: PluginStorage, slug: Slug, version: Version) -> SharedVersion | None:
-    folder = storage.construct_shared_path(slug, version)
-    state = look_at(folder, None)
-    return None if state is None else SharedVersion(slug, version, folder, state, None)
-
-
-def _with_metadata(version: SharedVersion | None) -> SharedVersion | None:
-    if version is not None:
-        _ = version.metadata
-    return version
 
 
 @contextmanager

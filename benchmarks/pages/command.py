@@ -74,7 +74,6 @@ class _Measuring:
         urls = Urls(visitors, GatewayPaths(visitors))
         self._gateway = Contender(GATEWAY, urls, {})
         self._contenders: list[Contender] = []
-        self._lists: dict[tuple[str, str], RequestLists] = {}
         self._before: dict[str, RequestLists] = {}
         self._measurements = Measurements()
 
@@ -102,11 +101,10 @@ class _Measuring:
         folder = self._run.folder
         for place, case in enumerate(self._cases):
             for contender in self._taking_part(case):
-                owner = _owner(contender)
-                if (case.name, owner) not in self._lists:
+                if case.name not in contender.lists:
                     lists = [map(contender.urls.raw, requests) for requests in case.lists]
-                    files = RequestLists(folder / f"requests-{place}-{owner}", lists)
-                    self._lists[case.name, owner] = files
+                    files = RequestLists(folder / f"requests-{place}-{contender.name}", lists)
+                    contender.lists[case.name] = files
             if case.before:
                 raw = map(self._gateway.urls.raw, case.before)
                 self._before[case.name] = RequestLists(folder / f"before-{place}", [raw])
@@ -128,7 +126,7 @@ class _Measuring:
 
     def _measured(self, case: Case, contender: Contender, number: int) -> Measurement | Failure:
         server = contender.server(case)
-        lists = self._lists[case.name, _owner(contender)]
+        lists = contender.lists[case.name]
         # A repeated list would find the gateway's caches filled; other servers have no such caches.
         until = case.until if contender is self._gateway else Until.TIME
         try:
@@ -177,8 +175,3 @@ class _Measuring:
     def _serving(self) -> AbstractContextManager[Running]:
         run = self._run
         return serving(self._visitors.site, run.cores.server, run.folder, LASTING)
-
-
-def _owner(contender: Contender) -> str:
-    """Whose lists are sent: the bare application's requests are the gateway's."""
-    return GATEWAY if contender.name == BARE else contender.name

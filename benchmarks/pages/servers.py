@@ -17,6 +17,7 @@ from benchmarks.pages.visits import GatewayPaths, Kind, PageRequest, Urls, Visit
 from benchmarks.processes import Running, ServerFailed, Servers, running
 from benchmarks.serve.contestants import BARE, Contestant, Served, folder_path
 from benchmarks.sites import Site
+from benchmarks.wrk import RequestLists
 
 _MANIFEST_NAME = "manifest.json"
 # The gateway makes encoded variants after the first request for a file.
@@ -34,6 +35,8 @@ class Contender:
     """Lengths of contents, by kind of request."""
     servers: dict[int, Running] = field(default_factory=dict)
     """By the status of the answers."""
+    lists: dict[str, RequestLists] = field(default_factory=dict)
+    """By the name of the case."""
 
     def server(self, case: Case) -> Running:
         return self.servers[304 if case.revalidates else 200]
@@ -91,7 +94,8 @@ class Arena:
 
     def enter_bare(self, gateway: Contender, answers: Mapping[Kind, Answer]) -> Contender:
         """One process for 200 and one for 304, with the gateway's answers by path."""
-        twin = Contender(BARE, gateway.urls, gateway.lengths)
+        # It has the gateway's URLs, and so its lists of requests too.
+        twin = replace(gateway, name=BARE, servers={})
         for status in (200, 304):
             by_path = {
                 gateway.urls.path(page_request): answers[page_request.kind]

@@ -142,7 +142,7 @@ class Commits:
 
 
 async def measure_commits(folder: Path, population: Population, commits: int) -> Commits:
-    """What one foreign commit costs, to a table `audit_logs` that is made for it and dropped."""
+    """The cost of foreign commits, to a table `audit_logs` that is made for it and dropped."""
     site = Site(folder, population)
     settings = site.settings()
     changes: asyncio.Queue[Change] = asyncio.Queue()
@@ -155,49 +155,36 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
     )
     with closing(sqlite3.connect(site.database, isolation_level=None, timeout=30)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")
-        listening = asyncio.create_task(source.run(changes.put_nowait, lambda: None))
+        watching = asyncio.create_task(source.run(changes.put_nowait, lambda: None))
         try:
-            await _next_change(changes, listening)
+            await _next_change(changes)
             for _ in range(commits):
-                await _one_commit(connection, changes, listening, measured)
-        except (TimeoutError, SourceEnded) as error:
-            measured.failed = str(error) or f"nothing was heard for {_COMMIT_DEADLINE_S:g} s"
+                await _one_commit(connection, changes, measured)
+        except TimeoutError:
+            measured.failed = f"nothing was heard for {_COMMIT_DEADLINE_S:g} s"
+            if watching.done():
+                measured.failed = f"the source ended: {watching.exception()!r}"
         finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             connection.execute("DROP TABLE audit_logs")
     return measured
 
 
-class SourceEnded(Exception):
-    """The freshness source gave up; the text says why."""
-
-
 async def _one_commit(
-    connection: sqlite3.Connection,
-    changes: "asyncio.Queue[Change]",
-    listening: "asyncio.Task[None]",
-    measured: Commits,
+    connection: sqlite3.Connection, changes: "asyncio.Queue[Change]", measured: Commits
 ) -> None:
     await asyncio.sleep(_COMMIT_PAUSE_S)
     connection.execute("INSERT INTO audit_logs DEFAULT VALUES")
     committed_ns, spent_ns = perf_counter_ns(), process_time_ns()
-    change = await _next_change(changes, listening)
+    change = await _next_change(changes)
     measured.delays_us.append((perf_counter_ns() - committed_ns) / 1000)
     measured.anything_changed += change == ANYTHING
     await asyncio.sleep(_COMMIT_PAUSE_S)
     measured.cpu_us.append((process_time_ns() - spent_ns) / 1000)
 
 
-async def _next_change(changes: "asyncio.Queue[Change]", listening: "asyncio.Task[None]") -> Change:
-    """Raises: TimeoutError, SourceEnded."""
-    change = asyncio.create_task(changes.get())
-    done, _ = await asyncio.wait(
-        {change, listening}, timeout=_COMMIT_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
-    )
-    if change in done:
-        return change.result()
-    change.cancel()
-    if listening in done:
-        raise SourceEnded(f"the source ended: {listening.exception()!r}")
-    raise TimeoutError
+async def _next_change(changes: "asyncio.Queue[Change]") -> Change:
+    """Raises: TimeoutError."""
+    async with asyncio.timeout(_COMMIT_DEADLINE_S):
+        return await changes.get()

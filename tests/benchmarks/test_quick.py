@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.cli import BENCHMARKS
+from benchmarks.comparison import moves
 from benchmarks.promises import PROMISES
 from benchmarks.record import Figure
 from tests.conftest import require_program
@@ -72,6 +73,7 @@ def test_a_quick_run_measures_everything(command: str, sites: Path, tmp_path: Pa
     assert record["options"]["quick"] is True
     assert "commit" in record
     assert record["tables"]
+    assert list(moves(record, record)) == []
     assert (tmp_path / f"{command}.txt").read_text()
     if command == "serve":
         servers = {each["server"] for each in record["rounds"]}
