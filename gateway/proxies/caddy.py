@@ -14,8 +14,25 @@ _SITE = Text("""\
 # `caddy validate --adapter caddyfile --config FILE` checks it.
 
 (gateway) {
-    reverse_proxy %{upstream} {
+    reverse_proxy %{upstream} {         # write the addresses of all nodes here
+        # If a node refuses a connection, Caddy asks the next one, or the same one again, for 5 s.
+        # It repeats a request that a node may have received only if it is a GET or HEAD.
+        lb_policy round_robin
+        lb_try_duration 5s
+        lb_try_interval 50ms
+        lb_retry_match {
+            method GET HEAD
+        }
+        # No request waits for a node that is switched off.
+        health_uri /-/live
+        health_interval 1s
+        health_timeout 1s
+        # Caddy can repeat a body only if it keeps it. Without this, a change that meets a node in
+        # the second in which it stops is answered with 502. (Caddy 2.6.2: buffer_requests)
+        # request_buffers 64KB
         transport http {
+            dial_timeout 1s
+            keepalive 4s                    # the gateway closes idle connections after 5 s
             keepalive_idle_conns_per_host 32
             compression off
         }
@@ -81,6 +98,12 @@ _PINNED_REMARK = """
 _QUESTION = Text("""\
         forward_auth %{upstream} {
             uri /-/authorize
+            lb_policy round_robin
+            lb_try_duration 5s
+            lb_try_interval 50ms
+            transport http {
+                dial_timeout 1s
+            }
             header_up X-Original-URI {http.request.orig_uri}
 %{anonymous}            copy_headers X-Plugin-Tree
         }

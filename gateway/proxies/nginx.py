@@ -43,8 +43,11 @@ tcp_nopush on;
 keepalive_requests 100000;
 access_log off;                     # writing a line costs more than answering the request
 
+# Each node has two lines here. If a node fails, nginx leaves it alone for two seconds. If it would
+# have to leave all nodes alone, as in a rolling restart, it asks the lines with `backup`.
 upstream plugin_gateway {
-    server %{upstream};      # one line for each node
+    server %{upstream} fail_timeout=2s;
+    server %{upstream} max_fails=0 backup;
     keepalive 32;                   # idle connections that each nginx worker keeps open
     keepalive_timeout 4s;           # the gateway closes idle connections after 5 s
 }

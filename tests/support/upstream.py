@@ -13,8 +13,12 @@ _DEADLINE_S = 5.0
 class Recorder:
     """Answers each request with an empty 200, on a connection of its own."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, answer: bytes = _ANSWER) -> None:
+        """`answer`: if it is empty, the connection ends without an answer, as if the server had
+        been killed.
+        """
         self._listener = listener
+        self._answer = answer
         self.port = int(listener.getsockname()[1])
         self.requests: list[bytes] = []
 
@@ -28,9 +32,11 @@ class Recorder:
             with connection:
                 connection.settimeout(_DEADLINE_S)
                 request = _request(connection)
-                if request:
-                    self.requests.append(request)
+                if request.startswith(b"GET /-/live "):  # a proxy that looks whether it is alive
                     connection.sendall(_ANSWER)
+                elif request:
+                    self.requests.append(request)
+                    connection.sendall(self._answer)
 
 
 def _request(connection: socket.socket) -> bytes:
@@ -53,9 +59,9 @@ def is_whole(received: bytes) -> bool:
 
 
 @contextmanager
-def recording() -> Iterator[Recorder]:
+def recording(answer: bytes = _ANSWER) -> Iterator[Recorder]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        recorder = Recorder(listener)
+        recorder = Recorder(listener, answer)
         thread = threading.Thread(target=recorder.run, daemon=True)
         thread.start()
         try:
