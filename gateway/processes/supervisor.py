@@ -87,6 +87,7 @@ class Supervisor:
         self._workers: list[Worker] = []
         self._generation = 0
         self._has_served = False
+        self._could_start = True
         self._old_settings: Settings | None = None
         """Those of the workers that are being replaced; None if none are."""
         self._start_after = 0.0
@@ -109,7 +110,7 @@ class Supervisor:
                 elif now >= self._retire_at:
                     self._retire_all(now)
         self._listener.close()
-        return self._has_served
+        return self._could_start
 
     def _kill_overdue(self, now: float) -> None:
         # Cap the elapsed time: after a suspend of the machine, workers must not count as hung.
@@ -214,6 +215,7 @@ class Supervisor:
             return
         self._start_after = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         if not self._has_served:
+            self._could_start = False
             logger.error("a worker did not start: the gateway ends")
             self._end(0.0)
         elif self._old_settings is not None:

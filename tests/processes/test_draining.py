@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -20,6 +22,7 @@ from tests.support.server import (
     STOP_DEADLINE_S,
     Server,
     UnixServer,
+    clean_environment,
     run_cli,
     serving,
     serving_on_socket,
@@ -433,3 +436,17 @@ def test_a_server_does_not_remove_the_socket_of_its_successor(site: Site, tmp_pa
         with serving_on_socket(site.environment, path) as second:
             assert first.stop() == 0
             assert second.get(own("Review"), bearer(ADA)).status == 200
+
+
+def test_a_server_that_is_asked_to_end_while_it_starts_has_not_failed(site: Site) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "serve", "--port", "0"],
+        env={**clean_environment(), **site.environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # of a worker that starts
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 0, rest
