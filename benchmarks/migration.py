@@ -12,8 +12,8 @@ from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.processes import usage_of
 from benchmarks.record import Figure, Table
 from benchmarks.sites import Population, Site
+from gateway.disk.files import write_atomically
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import write_atomically
 from gateway.names import Slug
 
 COMMANDS = (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.disk.writing import write_atomically
+from gateway.disk.files import write_atomically
 from tests.support.killing import count_steps, kill_at, spread
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -19,8 +19,8 @@ import anyio
 from benchmarks.sites import SLUG, SmallSite
 from gateway.changes import Change as NoticedChange
 from gateway.database.transactions import execute_in_transaction
+from gateway.disk.files import write_atomically
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import write_atomically
 from gateway.freshness.change_log import ChangeLog
 from gateway.lifecycle.releases import insert_statement, plugin_row
 from gateway.names import Version

@@ -4,10 +4,11 @@ import math
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from benchmarks.promises import PROMISES
 from benchmarks.record import Figure, Record, Table
 from benchmarks.serve.contestants import own_path
 from benchmarks.sites import ENTRY, LASTING, OTHER_SLUG, SLUG, VERSION, VERSIONS, SmallSite
+from gateway.names import Version
 
 _DEADLINE_S = 5.0
 _POLL_S = 0.001
@@ -123,74 +125,62 @@ def _measured(
         headers = {"Authorization": f"Bearer {site.bearer}", "Accept-Encoding": "identity"}
         load = Request(own_path(OTHER_SLUG, VERSION, ENTRY), headers).raw
         statuses = stack.enter_context(steady_load(server.port, load, requests_per_s))
-        repeating = _Repeating(run, site, probes, headers, prepared.make)
-        delays_s, late = repeating.repeat(repetitions, takes_away=change.takes_away)
+        (other,) = set(VERSIONS) - {VERSION}
+        versions = islice(cycle((None if change.takes_away else other, VERSION)), repetitions)
+        delays_s, late = _repeat(run, site, probes, headers, prepared.make, versions)
     if statuses.keys() - {200}:
         raise ServerFailed(f"answers of the load by status: {dict(statuses)}")
     return Series(change.name, workers, change.promise, delays_s, late)
 
 
-class _Repeating:
-    """Makes changes, and waits until every worker answers by them."""
+def _repeat(
+    run: Run,
+    site: SmallSite,
+    probes: Sequence[Connection],
+    headers: Mapping[str, str],
+    make: Make,
+    versions: Iterable[Version | None],
+) -> tuple[list[float], int]:
+    """Makes a change to each version in turn, and waits until every worker answers by it.
 
-    def __init__(
-        self,
-        run: Run,
-        site: SmallSite,
-        probes: Sequence[Connection],
-        headers: Mapping[str, str],
-        make: Make,
-    ) -> None:
-        self._run = run
-        self._probes = probes
-        self._headers = headers
-        self._make = make
-        self._path = own_path(SLUG, VERSION, ENTRY)
-        self._contents = {
-            version: (site.shared / SLUG / f"v{version}" / ENTRY).read_bytes()
-            for version in VERSIONS
-        }
+    Delays in seconds, and the number of delays that ended at the deadline. Raises: ServerFailed.
+    """
+    choose = random.Random(7)  # noqa: S311 (no secret)
+    folder = site.shared / SLUG
+    delays_s: list[float] = []
+    late = 0
+    # Before the first change every worker has the answer in its caches.
+    expected: bytes | None = (folder / f"v{VERSION}" / ENTRY).read_bytes()
+    _delays_until(expected, probes, headers, time.perf_counter())
+    for version in versions:
+        expected = (folder / f"v{version}" / ENTRY).read_bytes() if version else None
+        time.sleep(choose.uniform(*_PAUSES_S))
+        delays, missing = _delays_until(expected, probes, headers, make(version))
+        delays_s += delays
+        late += missing
+        run.advance()
+    return delays_s, late
 
-    def repeat(self, repetitions: int, *, takes_away: bool) -> tuple[list[float], int]:
-        """Delays in seconds, and how many never came. Raises: ServerFailed."""
-        (other,) = set(VERSIONS) - {VERSION}
-        targets = (None if takes_away else other, VERSION)
-        choose = random.Random(7)  # noqa: S311 (no secret)
-        delays_s: list[float] = []
-        late = 0
-        # Before the first change every worker has the answer in its caches.
-        self._delays_until(self._contents[VERSION], time.perf_counter())
-        for number in range(repetitions):
-            time.sleep(choose.uniform(*_PAUSES_S))
-            target = targets[number % 2]
-            since = self._make(target)
-            expected = self._contents[target] if target else None
-            delays, missing = self._delays_until(expected, since)
-            delays_s += delays
-            late += missing
-            self._run.advance()
-        return delays_s, late
 
-    def _delays_until(self, expected: bytes | None, since: float) -> tuple[list[float], int]:
-        """Seconds from `since` (perf_counter) until each worker first answered as expected (None:
-        404), and how many had not by the deadline. Raises: ServerFailed.
-        """
-        waiting = list(self._probes)
-        delays_s: list[float] = []
-        while waiting and time.perf_counter() - since < _DEADLINE_S:
-            for probe in list(waiting):
-                if self._ask(probe) == expected:
-                    delays_s.append(time.perf_counter() - since)
-                    waiting.remove(probe)
-            time.sleep(_POLL_S)
-        return delays_s, len(waiting)
-
-    def _ask(self, probe: Connection) -> bytes | None:
-        """The file; None for 404. Raises: ServerFailed, for any other answer."""
-        answer = probe.ask(self._path, self._headers)
-        if answer.status not in (200, 404):
-            raise ServerFailed(f"{answer.status}: {answer.content.decode(errors='replace')}")
-        return answer.content if answer.status == 200 else None
+def _delays_until(
+    expected: bytes | None, probes: Sequence[Connection], headers: Mapping[str, str], since: float
+) -> tuple[list[float], int]:
+    """Seconds from `since` (perf_counter) until each worker first answered as expected (None:
+    404), and how many had not by the deadline. Raises: ServerFailed, for any other answer.
+    """
+    waiting = list(probes)
+    delays_s: list[float] = []
+    while waiting and time.perf_counter() - since < _DEADLINE_S:
+        for probe in list(waiting):
+            answer = probe.ask(own_path(SLUG, VERSION, ENTRY), headers)
+            if answer.status not in (200, 404):
+                text = answer.content.decode(errors="replace")
+                raise ServerFailed(f"{answer.status}: {text}")
+            if (answer.content if answer.status == 200 else None) == expected:
+                delays_s.append(time.perf_counter() - since)
+                waiting.remove(probe)
+        time.sleep(_POLL_S)
+    return delays_s, len(waiting)
 
 
 @contextmanager

@@ -5,11 +5,10 @@ To add a stage: a row in STAGES.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle, islice
 from typing import Any
 
 import aiosqlite
@@ -17,21 +16,15 @@ import anyio
 import orjson
 from databases import Database
 
-from benchmarks.benchmark import Run
 from benchmarks.client import Request
-from benchmarks.figures import PERCENTILE_NAMES, Latencies, us_text
 from benchmarks.lookup.inside import (
     Inside,
     Nanoseconds,
-    gateway_inside,
     received,
     scopes,
-    settle,
     timed,
     timed_async,
 )
-from benchmarks.record import Figure, Record, Table
-from benchmarks.subjects import Subjects
 from gateway.caching.basis import AT_HAND, Basis
 from gateway.disk.storage import PluginStorage
 from gateway.identity.chain import IdentityChain
@@ -42,7 +35,6 @@ from gateway.serving.resolver import Resolution
 # The columns that the gateway needs, for one user.
 _QUERY = "SELECT id, plugin_slug, version, enabled FROM plugin WHERE user_id = :user"
 _CALLS, _SLOW_CALLS = 2000, 100
-_BAR_PERCENTILES = (50.0, 99.0)
 
 
 class NotHere(Exception):
@@ -252,78 +244,3 @@ STAGES = (
     Stage(LEAST, _SLOW_CALLS, _query_and_read),
     Stage(LOOKUP_COLD, _SLOW_CALLS, _cold),
 )
-
-
-async def measure_stages(
-    run: Run, subjects: Subjects, rounds: int
-) -> Mapping[str, Sequence[Nanoseconds]]:
-    """Durations by stage, round by round. A stage that cannot be measured here is remarked on."""
-    run.show("stages", total=rounds * len(STAGES))
-    measured: dict[str, list[Nanoseconds]] = {stage.name: [] for stage in STAGES}
-    async with gateway_inside(subjects) as inside:
-        for number in range(rounds):
-            for stage in STAGES if number % 2 == 0 else reversed(STAGES):
-                run.show_step(f"stages: {stage.name}")
-                run.advance()
-                await settle()
-                requests = _requests(inside, stage.calls, number)
-                try:
-                    measured[stage.name].append(await stage.measure(inside, requests))
-                except NotHere as reason:
-                    run.record.remark(f"{stage.name}: left out: {reason}")
-    return {name: durations for name, durations in measured.items() if durations}
-
-
-def _requests(inside: Inside, calls: int, number: int) -> list[Request]:
-    """Other users in each round, as far as there are others."""
-    start = number * calls % len(inside.requests)
-    return list(islice(cycle(inside.requests), start, start + calls))
-
-
-def note_stages(record: Record, measured: Mapping[str, Sequence[Nanoseconds]]) -> None:
-    rows = []
-    for name, rounds in measured.items():
-        whole = Latencies(duration for durations in rounds for duration in durations)
-        rows.append([name, *map(us_text, whole.percentiles_us())])
-        for percentile in _BAR_PERCENTILES:
-            of_rounds = [Latencies(durations).percentile_us(percentile) for durations in rounds]
-            record.figures.append(Figure(f"{name}, p{percentile:g}", "µs", of_rounds))
-    title = "Microseconds of each stage, in process, on one core, garbage collection on"
-    record.tables.append(Table(title, ["stage", *PERCENTILE_NAMES], rows))
-    record.remarks.append(
-        "Every call is timed by itself, so each figure holds the cost of the clock and of one"
-        " Python call (first row); a maximum is what the system and the garbage collector did."
-    )
-    judge_warm_lookup(record)
-    _plot_stages(record, measured)
-
-
-def judge_warm_lookup(record: Record) -> None:
-    """By the percentiles of each round: the machine's worst moments fill a few rounds only."""
-    figures = {figure.name: figure for figure in record.figures}
-    for percentile in ("p50", "p99"):
-        figure = figures.get(f"{LOOKUP_WARM}, {percentile}")
-        record.judge(f"lookup_{percentile}", {figure.name: figure.spread} if figure else {})
-
-
-def _plot_stages(record: Record, measured: Mapping[str, Sequence[Nanoseconds]]) -> None:
-    latencies = [
-        Latencies(duration for durations in rounds for duration in durations)
-        for rounds in measured.values()
-    ]
-
-    def draw(axes: Any) -> None:
-        rows = range(len(measured))
-        median, high = (
-            [latency.percentile_us(percentile) for latency in latencies]
-            for percentile in _BAR_PERCENTILES
-        )
-        axes.hlines(rows, median, high, color="0.7", linewidth=3)
-        axes.plot(median, rows, "o", label="p50")
-        axes.plot(high, rows, "|", markersize=9, label="p99")
-        axes.set(xscale="log", xlabel="microseconds")
-        axes.set_yticks(rows, list(measured))
-        axes.invert_yaxis()
-        axes.legend()
-
-    record.plot("lookup-stages", "Stages of a lookup", draw, height=4.4)

@@ -14,8 +14,8 @@ from benchmarks.open_loop import NO_ANSWER, shuffled, zipf
 from benchmarks.processes import HOST
 from benchmarks.sites import VERSIONS, Site
 from benchmarks.subjects import Subjects
+from gateway.disk.files import write_atomically
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import write_atomically
 from gateway.names import Slug, UserId
 
 BIG_PATH = "dist/big.js"

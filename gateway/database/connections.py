@@ -107,10 +107,6 @@ def numbered(values: Sequence[Any]) -> dict[str, Any]:
     return {str(number): value for number, value in enumerate(values, 1)}
 
 
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "replace")
-
-
 def file_identity(file: Path) -> FileIdentity:
     """Device and inode: they change when another file takes the place. Raises: OSError."""
     facts = file.stat()
@@ -210,7 +206,7 @@ class SqliteConnection(DatabaseConnection):
         except sqlite3.Error as error:
             code: int | None = getattr(error, "sqlite_errorcode", None)
             if code is None and self._text_factory is str:  # raised by the driver, not by SQLite
-                self._text_factory = _text
+                self._text_factory = lambda content: content.decode("utf-8", "replace")
             elif code == sqlite3.SQLITE_READONLY_ROLLBACK:
                 await run_sync(_roll_back, self._file, self._query_timeout_s)
             else:

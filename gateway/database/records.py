@@ -48,10 +48,6 @@ class UserRecords:
     by_id: Mapping[str, PluginRecord] | None
     """None if every row has the id `<user_id>_<slug>`, as is usual."""
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.by_slug
-
     def find(self, plugin: str) -> PluginRecord | None:
         """The row that `plugin` names: by slug first, then by database id."""
         record = self.by_slug.get(plugin)

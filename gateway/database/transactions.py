@@ -107,23 +107,18 @@ async def _begin_sqlite(settings: Settings, *, may_create: bool) -> AsyncIterato
         async with (
             Database(url, uri=True, timeout=_WRITER_WAITS_S) as database,
             database.connection() as connection,
-            _immediate(connection.raw_connection) as transaction,
         ):
-            yield transaction
+            raw: Any = connection.raw_connection
+            await raw.execute("BEGIN IMMEDIATE")
+            try:
+                yield SqliteTransaction(raw)
+            except BaseException:  # cancelled too
+                if raw.in_transaction:  # a full disk has rolled back already
+                    await raw.execute("ROLLBACK")
+                raise
+            await raw.execute("COMMIT")
     except sqlite3.Error as error:
         raise SourceUnavailable(reason=f"{file}: {error}") from error
-
-
-@asynccontextmanager
-async def _immediate(raw: Any) -> AsyncIterator[Transaction]:
-    await raw.execute("BEGIN IMMEDIATE")
-    try:
-        yield SqliteTransaction(raw)
-    except BaseException:  # cancelled too
-        if raw.in_transaction:  # a full disk has rolled back already
-            await raw.execute("ROLLBACK")
-        raise
-    await raw.execute("COMMIT")
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.delivery import DeliveryMode, FileRequest
-from gateway.disk.reading import fingerprint
+from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable

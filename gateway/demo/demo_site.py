@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 
 from gateway.database.transactions import execute_in_transaction
+from gateway.disk.files import write_atomically
 from gateway.disk.metadata import read_metadata
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import write_atomically
 from gateway.errors import ConfigurationError
 from gateway.lifecycle.releases import database_id, insert_statement, module_rows, plugin_row
 from gateway.names import Slug, UserId, Version

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from gateway.disk.reading import ITSELF, is_real_folder
+from gateway.disk.files import ITSELF, is_real_folder
 from gateway.disk.storage import PluginStorage
 from gateway.names import MAX_PATH_BYTES, Build, Slug, Version
 

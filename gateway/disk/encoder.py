@@ -17,8 +17,7 @@ import anyio.to_thread
 import brotli
 import zstandard
 
-from gateway.disk.reading import read_regular
-from gateway.disk.writing import remove_temporary, write_atomically
+from gateway.disk.files import read_regular, remove_temporary, write_atomically
 from gateway.http.media_types import media_type
 from gateway.names import AssetPath
 

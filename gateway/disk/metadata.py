@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.disk.reading import read_regular
+from gateway.disk.files import read_regular
 from gateway.errors import PublishingError
 
 PLUGIN_TEXTS = (

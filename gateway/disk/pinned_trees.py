@@ -25,8 +25,8 @@ from filelock import FileLock, Timeout
 
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import SUFFIXES, Encoder, is_worth_encoding
+from gateway.disk.files import make_durable
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import make_durable
 from gateway.errors import AssetNotFound, NotServed
 from gateway.names import (
     AssetPath,

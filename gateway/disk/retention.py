@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from gateway.disk.cache_folder import CacheFolder
-from gateway.disk.reading import ITSELF
+from gateway.disk.files import ITSELF
 from gateway.names import Slug, Version
 
 logger = logging.getLogger(__name__)

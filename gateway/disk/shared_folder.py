@@ -12,7 +12,7 @@ from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 
-from gateway.disk.reading import is_real_folder, names_no_file, open_below
+from gateway.disk.files import is_real_folder, names_no_file, open_below
 from gateway.errors import AssetNotFound, VersionNotPublished
 from gateway.names import AssetPath, Slug, Version, parse_or_none, parse_slug, parse_version
 

@@ -17,8 +17,14 @@ import orjson
 from filelock import FileLock
 
 from gateway.disk.cache_folder import CacheFolder
-from gateway.disk.reading import READ_FLAGS, Fingerprint, fingerprint, read_up_to
-from gateway.disk.writing import make_durable, write_atomically
+from gateway.disk.files import (
+    READ_FLAGS,
+    Fingerprint,
+    fingerprint,
+    make_durable,
+    read_up_to,
+    write_atomically,
+)
 from gateway.errors import StorageError
 from gateway.names import Slug, UserId, parse_or_none, parse_user_id
 
@@ -36,7 +42,6 @@ _LOCK_TIMEOUT_S = 10.0
 _LOCK_POLL_S = 0.005
 # 20 plugins are about 4 KiB.
 _MAX_BYTES = 8 * 2**20
-_ABSENT = object()
 
 
 class BrokenInstallations(StorageError):
@@ -66,10 +71,8 @@ class UsersFolder:
 
     def ids(self) -> Iterator[UserId]:
         """Every user who has a folder, in no order, read in steps. Raises: StorageError."""
-        for name in self.folder_names():
-            user = user_of(name)
-            if user is not None:
-                yield user
+        users = map(user_of, self.folder_names())
+        return (user for user in users if user is not None)
 
     def folder_names(self) -> Iterator[str]:
         """Every name in `users/`, in no order. Raises: StorageError.
@@ -225,8 +228,9 @@ class LockedFile:
     def unregister(self, slug: Slug) -> bool:
         """Removes the plugin's entry; False if it has no entry. Raises: as `register`."""
         document = self._document()
-        if document.pop(slug, _ABSENT) is _ABSENT:
+        if slug not in document:
             return False
+        del document[slug]
         self.write(encoded(document))
         return True
 

@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from gateway.changes import ANYTHING, Change
 from gateway.disk.cache_folder import CacheFolder
-from gateway.disk.reading import ITSELF
+from gateway.disk.files import ITSELF
 
 _MAGIC = b"gwchg\x00\x00\x01"
 _HEADER = struct.Struct("<8sQ")

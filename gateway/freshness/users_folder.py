@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from gateway.changes import Change
-from gateway.disk.reading import Fingerprint
+from gateway.disk.files import Fingerprint
 from gateway.freshness import Ready, Tell, next_turn
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups

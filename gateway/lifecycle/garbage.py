@@ -21,9 +21,9 @@ from gateway.changes import Change
 from gateway.database.transactions import Transaction, begin
 from gateway.disk.builds import look_at
 from gateway.disk.encoder import Encoder
+from gateway.disk.files import make_durable
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import make_durable
 from gateway.errors import StorageError
 from gateway.lifecycle.staging import locked_or_refused, only_publisher
 from gateway.names import Slug, Version

@@ -15,11 +15,10 @@ import orjson
 
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import Encoder, is_worth_encoding
+from gateway.disk.files import make_durable, read_regular
 from gateway.disk.metadata import DEFAULT_ENTRY, read_metadata
-from gateway.disk.reading import read_regular
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import make_durable
 from gateway.errors import PublishingError
 from gateway.lifecycle.staging import only_publisher, staging_folder
 from gateway.lifecycle.unpacking import Progress, unpack, with_progress

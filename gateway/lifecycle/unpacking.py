@@ -259,16 +259,11 @@ def _of_tar(file: IO[bytes], stack: ExitStack) -> Iterator[Member | None]:
             raise PublishingError(f"{info.name!r} is no regular file")
         else:
             yield Member(info.name.removeprefix("./"), info.size, partial(_tar_file, archive, info))
-        _forget_the_rest(archive, info)
+        # What tarfile keeps of each file, and does not need to read it, would fill the memory.
+        info.pax_headers, archive.pax_headers = {}, {}
+        info.linkname = info.uname = info.gname = ""
         reader.allow(_MAX_HEADERS_BYTES)
     reader.allow(None)
-
-
-def _forget_the_rest(archive: tarfile.TarFile, info: tarfile.TarInfo) -> None:
-    """Frees what tarfile keeps of each file, except what is needed to read it."""
-    info.pax_headers = {}
-    info.linkname = info.uname = info.gname = ""
-    archive.pax_headers = {}
 
 
 def _tar_file(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -18,7 +18,7 @@ from gateway.caching.basis import AtHand
 from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.encoder import Encoder, is_worth_encoding
-from gateway.disk.reading import fingerprint
+from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from gateway.disk.reading import Fingerprint
+from gateway.disk.files import Fingerprint
 from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import (
     BrokenInstallations,

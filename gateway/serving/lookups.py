@@ -59,7 +59,7 @@ class Lookups:
         self.installations = self.user_files.cache
         build = partial(build_lookup_cache, cache.versions, clock)
         self.records: TTLCache[UserId, UserRecords] = build(
-            load_many=database.read_records, is_negative=lambda records: records.is_empty
+            load_many=database.read_records, is_negative=lambda records: not records.by_slug
         )
         self.owners: TTLCache[str, UserId | None] = build(
             database.read_owner, is_negative=lambda owner: owner is None

@@ -20,7 +20,7 @@ from gateway.database.details import (
     PluginDetails,
     read_row,
 )
-from gateway.disk.reading import Fingerprint
+from gateway.disk.files import Fingerprint
 from gateway.disk.users_folder import InstallationMetadata
 from gateway.errors import RequestError
 from gateway.names import (

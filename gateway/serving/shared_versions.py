@@ -19,8 +19,8 @@ from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import Encoder
+from gateway.disk.files import read_regular
 from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
-from gateway.disk.reading import read_regular
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable

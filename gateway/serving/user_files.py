@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from gateway.caching.ttl_cache import TTLCache
-from gateway.disk.reading import Fingerprint
+from gateway.disk.files import Fingerprint
 from gateway.names import UserId
 from gateway.serving.file_reader import UserDocument, UserFile, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache

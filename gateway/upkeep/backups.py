@@ -17,8 +17,8 @@ from pathlib import Path
 
 import orjson
 
+from gateway.disk.files import make_durable
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import make_durable
 from gateway.errors import StorageError
 from gateway.names import UserId, parse_user_id
 

@@ -9,7 +9,7 @@ from gateway.database.connections import connect
 from gateway.database.schema import CREATE_TABLES
 from gateway.database.transactions import execute_in_transaction
 from gateway.database.triggers import trigger_statements
-from gateway.disk.writing import write_atomically
+from gateway.disk.files import write_atomically
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings, load_settings
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.disk.builds import FolderState, look_at
+from gateway.disk.files import is_real_folder
 from gateway.disk.metadata import read_metadata
-from gateway.disk.reading import is_real_folder
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
 from gateway.lifecycle.publishing import entry_file, read_record

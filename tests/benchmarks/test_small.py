@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.lookup.command import judge_warm_lookup
 from benchmarks.lookup.counted import SIZES, TTLS_S, concurrent_misses, hit_ratios
 from benchmarks.lookup.inside import gateway_inside, received
-from benchmarks.lookup.stages import LOOKUP_WARM, STAGES, judge_warm_lookup
+from benchmarks.lookup.stages import LOOKUP_WARM, STAGES
 from benchmarks.processes import in_fresh_process, run_in_loop
 from benchmarks.promises import PROMISES, Outcome
 from benchmarks.record import Figure, Record

@@ -19,7 +19,7 @@ from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.plugin_database import PluginDatabase
 from gateway.disk import users_folder
-from gateway.disk.reading import Fingerprint
+from gateway.disk.files import Fingerprint
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.freshness import following

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from gateway.disk.files import write_atomically
 from gateway.disk.storage import PluginStorage
-from gateway.disk.writing import write_atomically
 from gateway.errors import StorageError
 from gateway.names import Slug
 from tests.disk.storage.files import (

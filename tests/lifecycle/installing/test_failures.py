@@ -137,7 +137,7 @@ def test_a_json_that_cannot_be_written_leaves_the_rows(
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gateway.disk.writing.os.fsync", full)
+    monkeypatch.setattr("gateway.disk.files.os.fsync", full)
     with pytest.raises(StorageError, match=r"installed_plugins.json.*No space left"):
         COMMANDS[command](settled)
     monkeypatch.undo()
@@ -151,7 +151,7 @@ def test_an_entry_that_cannot_be_removed_is_told_after_the_rows_are_gone(
     def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("gateway.disk.writing.os.fsync", full)
+    monkeypatch.setattr("gateway.disk.files.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         settled.uninstall()
     monkeypatch.undo()
