@@ -35,6 +35,9 @@ Build = NewType("Build", str)
 # 255 bytes, the limit of ext4 and APFS.
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}")
+_WITH_V = re.compile(r"[vV][0-9]")
+_WEB_URL = re.compile(r"https?://[^\s/?#]\S*", re.IGNORECASE)
+_MAX_URL_CHARACTERS = 2048
 _USER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,99}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _BUILD = re.compile(r"[0-9a-f]{16}")
@@ -75,6 +78,33 @@ def parse_version(text: object) -> Version:
     if not _component(_VERSION, text):
         raise ValueError(f"not a version: {text!r} (letters, digits, '.', '-', '_', '+')")
     return Version(str(text))
+
+
+def parse_new_version(text: object) -> Version:
+    """A version that somebody names to the gateway: a person, or the maker of a plugin.
+
+    Refuses `v1.0.0`, whose folder would be `vv1.0.0`: its writer means 1.0.0. A row of the
+    application that says `v1.0.0` is read by `parse_version`.
+
+    Raises: ValueError.
+    """
+    version = parse_version(text)
+    if _WITH_V.match(version):
+        raise ValueError(f"not a version: {text!r} (the 'v' belongs to the folder: {version[1:]})")
+    return version
+
+
+def parse_source_url(text: object) -> str:
+    """Where a plugin came from. Pages may show it as a link, so it is a URL of the Web.
+
+    Raises: ValueError.
+    """
+    if not isinstance(text, str) or not _WEB_URL.fullmatch(text) or _CONTROL.search(text):
+        raise ValueError(f"not a URL: {text!r} (http:// or https://)")
+    if len(text) > _MAX_URL_CHARACTERS:
+        raise ValueError(f"not a URL: longer than {_MAX_URL_CHARACTERS} characters")
+    text.encode()  # raises UnicodeEncodeError, a ValueError, for half of a surrogate pair
+    return text
 
 
 def parse_or_none(parse: Callable[[object], T], text: object) -> T | None:

@@ -15,8 +15,10 @@ from gateway.names import (
     Pin,
     Target,
     parse_asset_path,
+    parse_new_version,
     parse_pin,
     parse_slug,
+    parse_source_url,
     parse_target,
     parse_user_id,
     parse_version,
@@ -108,6 +110,42 @@ def test_a_slug_that_is_no_portable_component_is_refused(text: object) -> None:
 def test_a_version_that_is_no_portable_component_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="not a version"):
         parse_version(text)
+
+
+@pytest.mark.parametrize("text", ["v1.0.0", "V2", "v1"])
+def test_a_version_that_is_named_with_the_v_of_its_folder_is_refused(text: str) -> None:
+    """Its folder would be `vv1.0.0`. The application may have such a row, which is served."""
+    assert parse_version(text) == text
+    with pytest.raises(ValueError, match=f"belongs to the folder: {text[1:]}"):
+        parse_new_version(text)
+
+
+@pytest.mark.parametrize("text", ["1.0.0", "vendor-1", "version1", "x"])
+def test_other_versions_are_named_as_they_are(text: str) -> None:
+    assert parse_new_version(text) == text
+    with pytest.raises(ValueError, match="not a version"):
+        parse_new_version(f"../{text}")
+
+
+@pytest.mark.parametrize(
+    "text", ["https://example.org", "http://[::1]:8000/a?b=c#d", "HTTPS://example.org/ä"]
+)
+def test_a_source_is_a_url_of_the_web(text: str) -> None:
+    assert parse_source_url(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "javascript:alert(1)", "javascript://example.org/%0aalert(1)", "data:text/html,x", "//x",
+        "file:///etc/passwd", "ftp://example.org", "https:", "https://", "https:///x", "",
+        " https://example.org", "https://exa mple.org", "https://example.org/\n", "java\tscript:x",
+        "https://example.org/\ud800", "https://" + "x" * 2048, None, 7,
+    ],
+)  # fmt: skip
+def test_a_source_that_a_page_must_not_link_to_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match=r"not a URL|surrogates"):
+        parse_source_url(text)
 
 
 @pytest.mark.parametrize("text", _REFUSED_EVERYWHERE)

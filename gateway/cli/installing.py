@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import click
 
-from gateway.cli.parameters import SLUG, TEXT, VERSION, pass_settings, user_option
+from gateway.cli.parameters import SLUG, SOURCE_URL, VERSION, pass_settings, user_option
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.freshness.announcing import announcing
@@ -34,9 +34,9 @@ def _version(help_text: str) -> Callable[[Any], Any]:
 @_version("The version; by default the newest published one.")
 @click.option(
     "--source-url",
-    type=TEXT,
+    type=SOURCE_URL,
     metavar="URL",
-    help="Where the plugin came from; written into the user's JSON file.",
+    help="Where the plugin came from, http or https; written into the user's JSON file.",
 )
 @pass_settings
 def install(

@@ -7,7 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from gateway.names import parse_slug, parse_user_id, parse_version
+from gateway.names import parse_new_version, parse_slug, parse_source_url, parse_user_id
 from gateway.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -52,16 +52,10 @@ class Name(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-def _parse_text(text: object) -> str:
-    """Raises: ValueError, if the bytes of the command line are not UTF-8."""
-    str(text).encode()
-    return str(text)
-
-
-TEXT = Name("text", _parse_text)
 USER = Name("user id", parse_user_id)
 SLUG = Name("slug", parse_slug)
-VERSION = Name("version", parse_version)
+VERSION = Name("version", parse_new_version)
+SOURCE_URL = Name("url", parse_source_url)
 
 
 def user_option(*, required: bool) -> Callable[[Any], Any]:

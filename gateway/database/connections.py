@@ -119,7 +119,8 @@ def postgres_errors() -> tuple[type[Exception], ...]:
         import asyncpg  # noqa: PLC0415 (an extra)
     except ImportError:
         raise ConfigurationError(
-            "database.url: PostgreSQL needs the extra: pip install 'plugin-gateway[postgres]'"
+            "database.url: PostgreSQL needs asyncpg, the extra 'postgres':"
+            " pip install '.[postgres]' in the checkout of the gateway"
         ) from None
     return (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 

@@ -21,7 +21,14 @@ from gateway.http.answers import ALLOW, json_answer
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.lifecycle.installing import Lifecycle, Outcome
-from gateway.names import UserId, Version, parse_plugin, parse_slug, parse_version
+from gateway.names import (
+    UserId,
+    Version,
+    parse_new_version,
+    parse_plugin,
+    parse_slug,
+    parse_source_url,
+)
 from gateway.serving.formats import JsonObject
 
 
@@ -32,7 +39,7 @@ class _ToVersion(Body):
     def parsed(self) -> Version | None:
         """Raises: InvalidRequest."""
         try:
-            return None if self.version is None else parse_version(self.version)
+            return None if self.version is None else parse_new_version(self.version)
         except ValueError as error:
             raise InvalidRequest(f"version: {error}") from None
 
@@ -40,6 +47,14 @@ class _ToVersion(Body):
 class _Install(_ToVersion):
     source_url: str | None = Field(None, max_length=2048)
     """Where the plugin came from; it is written into the user's JSON."""
+
+    def metadata(self) -> JsonObject:
+        """Raises: InvalidRequest."""
+        try:
+            is_named = self.source_url is not None
+            return {"source_url": parse_source_url(self.source_url)} if is_named else {}
+        except ValueError as error:
+            raise InvalidRequest(f"source_url: {error}") from None
 
 
 class _Enabled(Body):
@@ -124,8 +139,7 @@ class LifecycleRoutes:
             slug = parse_slug(plugin)
         except ValueError:
             raise UnknownPlugin from None
-        metadata = {} if body.source_url is None else {"source_url": body.source_url}
-        return await self._lifecycle.install(user, slug, body.parsed(), metadata)
+        return await self._lifecycle.install(user, slug, body.parsed(), body.metadata())
 
     async def _update(self, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
         return await self._lifecycle.update(user, plugin, body.parsed())

@@ -27,8 +27,8 @@ from gateway.names import (
     Build,
     Slug,
     Version,
+    parse_new_version,
     parse_slug,
-    parse_version,
     portable_problem,
 )
 from gateway.settings import AssetCacheSettings
@@ -141,7 +141,7 @@ def _names(
     try:
         return (
             slug if slug is not None else parse_slug(stated_slug),
-            version if version is not None else parse_version(stated_version),
+            version if version is not None else parse_new_version(stated_version),
         )
     except ValueError as error:
         raise PublishingError(

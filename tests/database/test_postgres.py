@@ -199,7 +199,7 @@ def test_without_the_extra_each_command_says_what_to_install(
         assert done.exit_code == 2, done.output
         said = done.stderr
         assert len(said.splitlines()) == 1
-    assert "plugin-gateway[postgres]" in said
+    assert "pip install '.[postgres]' in the checkout" in said
     assert "Traceback" not in said
 
 

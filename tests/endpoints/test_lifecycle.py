@@ -248,6 +248,7 @@ def test_hostile_names_are_nobodys_plugin(
         ("update", b"{"), ("update", b"[]"), ("update", b"null"), ("update", b"\xff"),
         ("update", b'"1.0.1"'), ("update", {"version": 1}), ("update", {"version": ""}),
         ("update", {"version": "../1.0.0"}), ("update", {"version": ["1.0.1"]}),
+        ("update", {"version": "v1.0.1"}),
         ("update", {"versions": "1.0.1"}), ("update", {"version": "1.0.1", "user": BEN}),
         ("update", b"[" * 10_000), ("update", b'{"version": "\\ud800"}'),
     ],
@@ -269,7 +270,9 @@ def test_enabling_wants_true_or_false(server: Server, body: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [3, "x" * 2049, "\ud800"], ids=["number", "too long", "half a character"]
+    "source",
+    [3, f"https://{'x' * 2048}", "https://x/\ud800", "javascript:alert(1)"],
+    ids=["number", "too long", "half a character", "no URL of the Web"],
 )
 def test_an_odd_source_is_refused(server: Server, source: Any) -> None:
     answer = ask(server, "POST", url("Eyes", "install"), {"source_url": source})

@@ -115,6 +115,8 @@ def test_a_broken_file_is_named(site: Site, command: str) -> None:
         ("update", "Review", *USER, "--version", "../1.0.0"), ("rollback", "a/b", *USER),
         ("uninstall", "Review", *USER, "surplus"), ("enable", "Review", *USER, "--version", "1"),
         ("gc", "surplus"), ("install", "Review", *USER, "--source-url", "http://\udcff"),
+        ("install", "Review", *USER, "--source-url", "javascript:alert(1)"),
+        ("install", "Review", *USER, "--version", "v1.0.0"),
     ],
 )  # fmt: skip
 def test_bad_input_is_exit_code_2(site: Site, arguments: tuple[str, ...]) -> None:

@@ -298,6 +298,10 @@ def test_a_name_that_is_not_utf_8_is_refused(storage: PluginStorage, tmp_path: P
         ({**FILES, "plugin.json": b"{"}, "not valid JSON"),
         ({**FILES, "plugin.json": b"[]"}, "JSON object"),
         ({**FILES, "plugin.json": b'{"slug": "../x", "version": "1"}'}, "not a plugin slug"),
+        (
+            {**FILES, "plugin.json": b'{"slug": "x", "version": "v1.0.0"}'},
+            "'v' belongs to the folder",
+        ),
         ({"plugin.json": METADATA, "a.js": b"x"}, "no entry file dist/remoteEntry.js"),
         (
             {**FILES, "plugin.json": METADATA[:-1] + b', "bundle_location": "../../x.js"}'},
