@@ -40,8 +40,8 @@ from gateway.settings import AssetCacheSettings, Settings
 class Core:
     """Builds the parts, opens them and closes them. Several can live in one process."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises: ConfigurationError."""
+    def __init__(self, settings: Settings, identity: IdentityChain | None = None) -> None:
+        """`identity`: by default that of the settings. Raises: ConfigurationError."""
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
@@ -62,7 +62,7 @@ class Core:
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, storage, self.assets)
-        self.identity = IdentityChain.of(settings)
+        self.identity = IdentityChain.of(settings) if identity is None else identity
         self.invalidation = Invalidation(
             self.lookups, self.manifests, self.shared_versions, self.assets, self.identity
         )

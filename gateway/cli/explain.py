@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from gateway.cli.parameters import pass_settings, user_option
 from gateway.core import Core
+from gateway.identity.chain import NO_CREDENTIALS
 from gateway.names import UserId
 from gateway.serving.explain import Explanation
 from gateway.settings import Settings
@@ -30,7 +31,7 @@ def explain(settings: Settings, user: UserId, plugin: str, path: str) -> None:
 
 
 async def _explain(settings: Settings, user: UserId, plugin: str, path: str) -> Explanation:
-    core = Core(settings)
+    core = Core(settings, NO_CREDENTIALS)
     async with core.running(follow_changes=False):
         return await core.explainer.explain(user, plugin, path)
 

@@ -41,6 +41,10 @@ class IdentityChain:
             source.purge_all()
 
 
+NO_CREDENTIALS = IdentityChain(())
+"""For commands, which nobody sends a credential: it needs no key."""
+
+
 def require_loopback(settings: Settings, subject: str) -> None:
     """Raises: ConfigurationError, if others than this machine could reach the server. `subject`
     begins the message.

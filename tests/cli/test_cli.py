@@ -585,6 +585,27 @@ def test_list_of_nobody_says_so(site: Site) -> None:
     assert NOBODY in result.stderr
 
 
+def test_list_can_say_it_as_json(site: Site) -> None:
+    *lines, last = map(json.loads, run(site.environment, "list", "--json").stdout.splitlines())
+    assert last == {"summary": {"rows": 8}}
+    facts = {"enabled": True, "installed": True, "published": True}
+    assert {"user": BEN, "plugin": "Review", "version": "1.0.1", **facts} in lines
+    facts["published"] = False
+    assert {"user": DORA, "plugin": "Climbing", "version": None, **facts} in lines
+    nobody = run(site.environment, "list", "--json", "--user", NOBODY)
+    assert (nobody.stdout, nobody.stderr) == ('{"summary":{"rows":0}}\n', "")
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("explain", "--user", ADA, "Review", ENTRY)])
+def test_a_command_that_knows_no_credential_needs_no_key(
+    site: Site, arguments: tuple[str, ...]
+) -> None:
+    settings = {**site.environment, "GATEWAY__IDENTITY__JWT__SECRET": ""}
+    result = run(settings, *arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == run(site.environment, *arguments).stdout
+
+
 # token
 
 

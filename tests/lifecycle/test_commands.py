@@ -1,7 +1,9 @@
 """The commands of the lifecycle as an operator types them: what they say, and their exit codes."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +141,33 @@ def test_other_users_are_not_touched(site: Site) -> None:
     before = Account(site).everything()
     line_of(run(site.environment, "uninstall", "Review", "--user", NOBODY))
     assert Account(site).everything() == before
+
+
+def test_gc_can_say_it_as_json(site: Site) -> None:
+    said(site, "install", "Review", *USER)
+    at_once = {**site.environment, "GATEWAY__LIFECYCLE__RETENTION_DAYS": "0"}
+
+    def lines(*arguments: str) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
+        result = run(at_once, "gc", "--json", *arguments)
+        *versions, last = map(json.loads, result.stdout.splitlines())
+        return {version["version"]: version for version in versions}, last["summary"]
+
+    versions, summary = lines()
+    size = versions["1.0.0"]["size_bytes"]
+    assert versions["1.0.0"] == {
+        "slug": "Review",
+        "version": "1.0.0",
+        "folder": str(site.version_folder("Review", "1.0.0")),
+        "fate": "collectable",
+        "size_bytes": size,
+        "retained_for_s": 0.0,
+        "removed": False,
+    }
+    assert (versions["1.0.1"]["fate"], versions["1.0.1"]["removed"]) == ("referred", False)
+    assert summary == {"versions": 2, "collectable": 1, "removed": 0, "collectable_bytes": size}
+    versions, summary = lines("--apply")
+    assert (versions["1.0.0"]["removed"], summary["removed"]) == (True, 1)
+    assert not site.version_folder("Review", "1.0.0").exists()
 
 
 def test_gc_names_what_goes_and_goes_only_when_told(site: Site) -> None:
