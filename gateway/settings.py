@@ -13,7 +13,7 @@ tests compare them.
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
@@ -340,13 +340,14 @@ def load_settings(
     Without `config_file`, the variable `GATEWAY_CONFIG` names the file; otherwise it is
     `config.toml` in the working directory, if that exists.
 
-    Raises: ConfigurationError, one line that names the key and what was expected.
+    Raises: ConfigurationError, one line that names each wrong key and what was expected.
     """
     environ = os.environ if environ is None else environ
     config_file = config_file or _find_config_file(environ)
     values = _read_toml(config_file) if config_file else {}
+    mistakes: list[_Mistake] = []
     variables: dict[str, str] = {}
-    for name, keys, value in _environment_values(environ):
+    for name, keys, value in _environment_values(environ, mistakes):
         _place(values, keys, value)
         variables[".".join(keys)] = f"environment: {name}"
     for section, keys_of_section in (overrides or {}).items():
@@ -355,8 +356,9 @@ def load_settings(
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        source = str(config_file or "settings")
-        raise ConfigurationError(_one_line(error, variables, source)) from None
+        mistakes += _mistakes(error, variables, str(config_file or "settings"))
+    if mistakes:
+        raise ConfigurationError(_one_line(mistakes))
     return settings.based_at(config_file.parent if config_file else Path.cwd())
 
 
@@ -377,8 +379,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from None
 
 
-def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, list[str], Any]]:
-    """(name, key path, typed value) of each variable that begins with `GATEWAY__`."""
+_Mistake = tuple[str, str]
+"""Where it is, a file or a variable, and what is wrong."""
+
+
+def _environment_values(
+    environ: Mapping[str, str], mistakes: list[_Mistake]
+) -> Iterator[tuple[str, list[str], Any]]:
+    """(name, key path, typed value) of each variable that begins with `GATEWAY__`.
+
+    Appends those that are wrong to `mistakes`.
+    """
     types = setting_types()
     for name, text in environ.items():
         if not name.upper().startswith(ENVIRONMENT_PREFIX):
@@ -386,13 +397,15 @@ def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, list[
         keys = name[len(ENVIRONMENT_PREFIX) :].lower().split("__")
         annotation = types.get(".".join(keys))
         if annotation is None:
-            raise ConfigurationError(f"environment: {name}: unknown setting{_hint(keys)}")
+            mistakes.append((f"environment: {name}", f"unknown setting{_hint(keys)}"))
+            continue
         try:
-            yield name, keys, _typed(annotation, text)
+            value = _typed(annotation, text)
         except ValidationError as error:
-            raise ConfigurationError(
-                f"environment: {name}: {_message(error.errors()[0])}, got {text!r}"
-            ) from None
+            problem = f"{_message(error.errors()[0])}, got {text!r}"
+            mistakes.append((f"environment: {name}", problem))
+            continue
+        yield name, keys, value
 
 
 def _typed(annotation: Any, text: str) -> Any:
@@ -422,15 +435,26 @@ def _place(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _one_line(error: ValidationError, variables: Mapping[str, str], source: str) -> str:
-    """The first mistake. `variables`: the origin of each key that the environment sets."""
-    first = error.errors()[0]
-    keys = [str(key) for key in first["loc"]]
-    if first["type"] == "extra_forbidden":
-        return f"{source}: {'.'.join(keys)}: unknown setting{_hint(keys)}"
-    key = ".".join(keys)
-    got = "" if keys[-1] in _SECRET_KEYS else f", got {first['input']!r}"
-    return f"{variables.get(key, source)}: {key}: {_message(first)}{got}"
+def _mistakes(
+    error: ValidationError, variables: Mapping[str, str], source: str
+) -> Iterator[_Mistake]:
+    """`variables`: the origin of each key that the environment sets."""
+    for one in error.errors():
+        keys = [str(key) for key in one["loc"]]
+        key = ".".join(keys)
+        if one["type"] == "extra_forbidden":
+            yield source, f"{key}: unknown setting{_hint(keys)}"
+        else:
+            got = "" if keys[-1] in _SECRET_KEYS else f", got {one['input']!r}"
+            yield variables.get(key, source), f"{key}: {_message(one)}{got}"
+
+
+def _one_line(mistakes: Sequence[_Mistake]) -> str:
+    """All mistakes; each place is named once, before those in it."""
+    by_place: dict[str, list[str]] = {}
+    for place, problem in mistakes:
+        by_place.setdefault(place, []).append(problem)
+    return "; ".join(f"{place}: {'; '.join(problems)}" for place, problems in by_place.items())
 
 
 def _message(error: Any) -> str:

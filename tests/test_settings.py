@@ -236,6 +236,24 @@ def test_a_wrong_variable_stops_with_the_key_and_what_was_expected(
     assert expectation in message
 
 
+def test_all_mistakes_are_named_at_once_below_the_place_where_they_are() -> None:
+    content = "[server]\nprot = 1\nworkers = 0\n[cache.versions]\nttl = 'soon'\n"
+    message = refusal(
+        content, SERVER__HSOT="x", SERVER__PORT="eighty", CACHE__ASSETS__MAX_BYTES="-1"
+    )
+    assert "\n" not in message
+    for part in (
+        "environment: GATEWAY__SERVER__HSOT: unknown setting (did you mean server.host?); ",
+        "environment: GATEWAY__SERVER__PORT: ",
+        "environment: GATEWAY__CACHE__ASSETS__MAX_BYTES: cache.assets.max_bytes: ",
+        "server.prot: unknown setting (did you mean server.port?); ",
+        "server.workers: ",
+        "cache.versions.ttl: ",
+    ):
+        assert message.count(part) == 1, (part, message)
+    assert message.count("given.toml: ") == 1
+
+
 @pytest.mark.parametrize(
     "url",
     [

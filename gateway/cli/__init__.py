@@ -1,9 +1,12 @@
 """The commands of `gateway`, without logic of their own. Bad input: exit code 2 and one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 import gateway
 from gateway.cli.cache import cache
@@ -28,17 +31,33 @@ class _BadInput(click.ClickException):
 
 
 class _Group(click.Group):
-    """Turns our errors into one line and exit code 2."""
+    """Turns our errors, and click's, into one line and exit code 2."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _in_one_line():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _in_one_line():
             return super().invoke(ctx)
-        except GatewayError as error:
-            raise _BadInput(str(error)) from None
-        except BrokenPipeError:  # the reader of our output ended; click handles that
-            raise
-        except OSError as error:  # the disk is full, or fails
-            raise _BadInput(str(error)) from None
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except NoArgsIsHelpError:  # no mistake: it shows the help
+        raise
+    except click.UsageError as error:
+        message = " ".join(error.format_message().split())
+        command = error.ctx.command_path if error.ctx else "gateway"
+        raise _BadInput(f"{message.removesuffix('.')} ({command} --help)") from None
+    except GatewayError as error:
+        raise _BadInput(str(error)) from None
+    except BrokenPipeError:  # the reader of our output ended; click handles that
+        raise
+    except OSError as error:  # the disk is full, or fails
+        raise _BadInput(str(error)) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -50,9 +50,12 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
 
 @contextmanager
 def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr for each step; yields what shows (step, done, total)."""
+    """A bar on a terminal's stderr for each step; yields what shows (step, done, total)."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    # Without a terminal, rich would print an empty line at the end.
+    bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    with bars:
         tasks = {
             step: bars.add_task(step, total=None) for step in ("copying", "encoding", "writing")
         }

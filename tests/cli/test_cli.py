@@ -164,10 +164,15 @@ def test_the_version_is_the_packages() -> None:
     ids=" ".join,
 )
 def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
-    result = run({}, *arguments)
-    assert result.exit_code == 2
-    assert "Error: " in result.stderr
-    assert "Traceback" not in result.output
+    line = line_of(run({}, *arguments))
+    assert re.search(r" \(gateway( [a-z-]+)* --help\)$", line), line
+
+
+def test_a_mistyped_command_or_option_is_answered_with_what_was_meant() -> None:
+    assert "--prot" in line_of(run({}, "serve", "--prot", "1"))
+    assert "'--port'" in line_of(run({}, "serve", "--prot", "1"))
+    assert "nginx, caddy" in line_of(run({}, "proxy-config"))
+    assert "(gateway cache purge --help)" in line_of(run({}, "cache", "purge", "--version", "1"))
 
 
 @pytest.mark.slow
