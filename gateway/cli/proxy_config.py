@@ -7,10 +7,21 @@ import click
 
 from gateway.cli.parameters import Name, pass_settings
 from gateway.errors import ConfigurationError
-from gateway.proxies import MODES, Mode, caddy, nginx, remark_on, upstream_of
+from gateway.proxies import (
+    MODES,
+    Certificate,
+    Mode,
+    caddy,
+    nginx,
+    remark_on,
+    upstream_of,
+    vite,
+)
+from gateway.proxies.one_origin import application_address
 from gateway.settings import Settings
 
 _LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}")
+_UPSTREAM = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}|/[A-Za-z0-9_./-]+")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_*.-]+")
 _FOLDER = re.compile(r"/[A-Za-z0-9_./-]+")
 
@@ -25,7 +36,7 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
 
 
 @click.command("proxy-config")
-@click.argument("proxy", type=click.Choice(["nginx", "caddy"]))
+@click.argument("proxy", type=click.Choice(["nginx", "caddy", "vite"]))
 @click.option(
     "--mode",
     type=click.Choice(MODES),
@@ -33,12 +44,34 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
     " authorize: the proxy asks it who may have a file. By default what delivery.mode says.",
 )
 @click.option(
+    "--upstream",
+    metavar="HOST:PORT|SOCKET",
+    type=_matching(_UPSTREAM, "HOST:PORT or the absolute path of a Unix socket"),
+    help="Where the gateway listens.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="The TCP port of the gateway, as given to serve."
+)
+@click.option(
+    "--application",
+    metavar="URL",
+    type=Name("text", lambda text: application_address(str(text))),
+    help="The application that answers the rest of the host, such as http://127.0.0.1:8005.",
+)
+@click.option(
     "--listen",
-    default="80",
-    show_default=True,
+    show_default="80, or 443 with TLS",
     metavar="[ADDRESS:]PORT",
     type=_matching(_LISTEN, "PORT or ADDRESS:PORT"),
     help="Where the proxy listens.",
+)
+@click.option(
+    "--tls",
+    nargs=2,
+    metavar="CERT KEY",
+    type=_matching(_FOLDER, "an absolute path"),
+    help="Serve HTTPS with these PEM files. With --application, a --server-name and no --listen,"
+    " Caddy gets a certificate by itself.",
 )
 @click.option(
     "--server-name",
@@ -59,31 +92,59 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
 @pass_settings
 def proxy_config(
     settings: Settings,
-    proxy: Literal["nginx", "caddy"],
+    proxy: Literal["nginx", "caddy", "vite"],
     mode: Mode | None,
-    listen: str,
+    upstream: str | None,
+    port: int | None,
+    application: str | None,
+    listen: str | None,
+    tls: tuple[str, str] | None,
     server_name: str | None,
     permissions_folder: str,
     brotli: bool,
     site: bool,
 ) -> None:
-    """Prints an nginx or Caddy configuration for these settings."""
+    """Prints a configuration of nginx or Caddy, or entries for Vite's proxy, for these settings."""
+    settings = _listening_at(settings, upstream, port)
     if mode is None:
         mode = "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode
-    upstream = upstream_of(settings, mode)
+    behind = upstream_of(settings, mode, application or "")
+    certificate = Certificate(*tls) if tls else None
+    if proxy != "nginx" and (brotli or site):
+        raise ConfigurationError("--brotli and --site are for nginx")
     if proxy == "nginx":
         text = nginx.configuration(
-            upstream,
+            behind,
             listen=listen,
             server_name=server_name or "_",
             permissions_folder=permissions_folder,
             brotli=brotli,
             complete=not site,
+            tls=certificate,
+        )
+    elif proxy == "caddy":
+        text = caddy.configuration(
+            behind, listen=listen, server_name=server_name or "", tls=certificate
         )
     else:
-        if brotli or site:
-            raise ConfigurationError("--brotli and --site are for nginx")
-        text = caddy.configuration(upstream, listen=listen, server_name=server_name or "")
+        if application is None:
+            raise ConfigurationError("--application: expected the URL of the application")
+        text = vite.configuration(behind)
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)
+
+
+def _listening_at(settings: Settings, upstream: str | None, port: int | None) -> Settings:
+    """Raises: click.UsageError."""
+    if upstream is not None and port is not None:
+        raise click.UsageError("--upstream already names a port: expected no --port")
+    server: dict[str, str | int] = {}
+    if upstream is not None and upstream.startswith("/"):
+        server = {"uds": upstream}
+    elif upstream is not None:
+        host, _, number = upstream.rpartition(":")
+        server = {"uds": "", "host": host.strip("[]"), "port": int(number)}
+    elif port is not None:
+        server = {"uds": "", "port": port}
+    return settings.model_copy(update={"server": settings.server.model_copy(update=server)})

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gateway.disk.pinned_trees import pinnable_suffixes
 from gateway.disk.storage import PluginStorage
@@ -49,9 +49,16 @@ class Text(Template):
     delimiter = "%"
 
 
+class Certificate(NamedTuple):
+    """Absolute paths of PEM files."""
+
+    chain: str
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A gateway, as a proxy in front of it sees it."""
+    """A gateway, and the application beside it, as a proxy in front of them sees them."""
 
     mode: Mode
     address: str
@@ -70,9 +77,13 @@ class Upstream:
     identity_header: str
     proxy_identifies: bool
     """Whether the proxy is to say who the user is."""
+    takes_changes: bool
+    """Whether anyone may change over HTTP what users have."""
     origins: tuple[str, ...]
     public: Lifetimes
     private: Lifetimes
+    application: str = ""
+    """`host:port` of the application that answers the rest of the host; empty: there is none."""
 
     @property
     def content_types(self) -> dict[str, list[str]]:
@@ -119,7 +130,7 @@ class Upstream:
         return rf"{PLUGIN}/@[A-Za-z0-9_][A-Za-z0-9_.+-]*~[0-9a-f]{{16}}"
 
 
-def upstream_of(settings: Settings, mode: Mode) -> Upstream:
+def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstream:
     """Raises: ConfigurationError, if the settings do not fit the mode, or a proxy."""
     _require_fit(settings, mode)
     http, identity = settings.http, settings.identity
@@ -144,9 +155,11 @@ def upstream_of(settings: Settings, mode: Mode) -> Upstream:
         has_signed=bool(identity.signed.secret),
         identity_header=identity.proxy.header,
         proxy_identifies="proxy" in identity.chain,
+        takes_changes=settings.access.changes != "off",
         origins=tuple(http.cors_origins),
         public=public,
         private=private,
+        application=application,
     )
 
 

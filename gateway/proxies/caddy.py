@@ -6,7 +6,8 @@ sends only files of the pinned trees.
 
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Text, Upstream
+from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Certificate, Text, Upstream
+from gateway.proxies.caddy_origin import answerer, others
 
 _SITE = Text("""\
 # Caddy in front of the plugin gateway, mode "%{mode}". `gateway proxy-config caddy` printed it
@@ -43,19 +44,16 @@ _SITE = Text("""\
 
 %{sent}# If you write a domain name without http:// here, Caddy serves HTTPS.
 %{address} {
-%{bind}    # No client may name a user, a file or an address: their fields are removed.
+%{bind}%{tls}    # No client may name a user, a file or an address: their fields are removed.
     request_header -%{identity_header}
-%{removed}%{identify}
+%{removed}%{identify}%{answerer}
     # Caddy must refuse these: the gateway answers them for every client on this machine.
     @closed path /-/metrics /-/authorize
     handle @closed {
         respond 404
     }
 %{files}
-    handle {
-        import gateway
-    }
-}
+%{others}}
 """)
 
 _IDENTIFY = Text("""\
@@ -63,6 +61,12 @@ _IDENTIFY = Text("""\
     # with the placeholder that your authentication sets.
     # request_header %{identity_header} {http.auth.user.id}
 """)
+
+_GATEWAY_ALONE = """\
+    handle {
+        import gateway
+    }
+"""
 
 # `_kept` is a set of its own because Caddy asks the matchers of one set in any order.
 _HANDLER = Text("""\
@@ -183,14 +187,25 @@ _ACCEL = Text("""\
 _SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*"
 
 
-def configuration(upstream: Upstream, *, listen: str, server_name: str) -> str:
-    host, _, port = listen.rpartition(":")
+def configuration(
+    upstream: Upstream, *, listen: str | None, server_name: str, tls: Certificate | None = None
+) -> str:
+    """`listen` None: the usual port. Caddy then takes care of the certificate by itself, if there
+    is an application and a server name.
+    """
+    host, _, port = (listen or ("443" if tls else "80")).rpartition(":")
+    address = f"{'https' if tls else 'http'}://{server_name}:{port}"
+    is_by_itself = bool(upstream.application and server_name) and listen is None and tls is None
+    removed = [name for name in NEVER_FROM_CLIENTS if name != "Upgrade" or not upstream.application]
     return _SITE.substitute(
         mode=upstream.mode,
-        address=f"http://{server_name}:{port}",
+        address=server_name if is_by_itself else address,
         bind=f"    bind {host}\n" if host else "",
+        tls=f'    tls "{tls.chain}" "{tls.key}"\n' if tls else "",
         identity_header=upstream.identity_header,
-        removed="".join(f"    request_header -{name}\n" for name in NEVER_FROM_CLIENTS),
+        removed="".join(f"    request_header -{name}\n" for name in removed),
+        answerer=answerer(upstream) if upstream.application else "",
+        others=others(upstream) if upstream.application else _GATEWAY_ALONE,
         identify=(
             _IDENTIFY.substitute(identity_header=upstream.identity_header)
             if upstream.proxy_identifies

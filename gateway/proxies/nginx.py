@@ -10,7 +10,15 @@ import textwrap
 
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Text, Upstream
+from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Certificate, Text, Upstream
+from gateway.proxies.nginx_origin import (
+    application_first,
+    application_location,
+    application_maps,
+    bare_location,
+    redirect,
+    tls_lines,
+)
 
 _COMPLETE = Text("""\
 # This is a complete configuration; `nginx -t -c FILE` checks it. --site prints only the part inside
@@ -51,11 +59,11 @@ upstream plugin_gateway {
     keepalive 32;                   # idle connections that each nginx worker keeps open
     keepalive_timeout 4s;           # the gateway closes idle connections after 5 s
 }
-%{permissions}%{maps}
+%{permissions}%{maps}%{origin}
 server {
     listen %{listen};
     server_name %{server_name};
-
+%{tls}
     # Every request to the gateway has these fields. An empty value removes the client's field.
     proxy_http_version 1.1;
     proxy_set_header Connection "";
@@ -71,7 +79,7 @@ server {
 
     # proxy_pass has no path here, so nginx passes the path on as it was sent.
     location / {
-        proxy_pass http://plugin_gateway;
+%{first}        proxy_pass http://plugin_gateway;
     }
     location @gateway {
         proxy_pass http://plugin_gateway;
@@ -84,7 +92,7 @@ server {
     location = /-/authorize {
         return 404;
     }
-%{locations}}
+%{application}%{locations}}
 """)
 
 _USER_MAP = """
@@ -157,16 +165,16 @@ _TREES = Text("""
 
 _NO_BROTLI = "# brotli_static on;             # --brotli; needs libnginx-mod-http-brotli-static"
 
-_PREFIX = Text("""
+_PREFIX = Text("""%{bare}
     location %{prefix} {
-        proxy_pass http://plugin_gateway;
+%{first}        proxy_pass http://plugin_gateway;
 
 %{files}    }
 """)
 
 _FILES = Text("""\
         location ~ "^%{pattern}$" {
-            if ($request_uri != $plugin_rare$uri$is_args$args) {
+%{first}            if ($request_uri != $plugin_rare$uri$is_args$args) {
                 return 421;
             }
 %{question}            alias "%{pinned}/%{file}";
@@ -264,13 +272,15 @@ _ACCEL_FOLDER = Text("""\
 def configuration(
     upstream: Upstream,
     *,
-    listen: str,
+    listen: str | None,
     server_name: str,
     permissions_folder: str,
     brotli: bool,
     complete: bool,
+    tls: Certificate | None = None,
 ) -> str:
-    """`complete` False: only the part inside http {}."""
+    """`complete` False: only the part inside http {}. `listen` None: the usual port."""
+    user = "$plugin_user" if upstream.proxy_identifies else '""'
     head = _HEAD.substitute(mode=upstream.mode)
     body = _HTTP.substitute(
         types=_types(upstream),
@@ -281,10 +291,14 @@ def configuration(
             else ""
         ),
         maps=_maps(upstream),
-        listen=listen,
+        origin=_origin_maps(upstream, redirected=server_name if tls and not listen else None),
+        listen=f"{listen or 443} ssl http2" if tls else listen or "80",
         server_name=server_name,
+        tls=tls_lines(tls) if tls else "",
+        first=_first(upstream, 8),
+        application=(application_location(upstream, user) if upstream.application else ""),
         identity_header=upstream.identity_header,
-        user="$plugin_user" if upstream.proxy_identifies else '""',
+        user=user,
         removed=_removed_fields(),
         locations=_locations(upstream, brotli=brotli),
     )
@@ -292,6 +306,23 @@ def configuration(
         return head + body
     modules = "include /etc/nginx/modules-enabled/*.conf;\n" if brotli else ""
     return head + _COMPLETE.substitute(modules=modules, body=textwrap.indent(body, "    "))
+
+
+def _origin_maps(upstream: Upstream, redirected: str | None) -> str:
+    """`redirected`: the server name for which port 80 redirects to HTTPS."""
+    maps = application_maps(upstream) if upstream.application else ""
+    return maps if redirected is None else maps + redirect(redirected)
+
+
+def _prefix(upstream: Upstream, below_api: str, files: str) -> str:
+    """The paths that begin with `below_api`, which ends with a slash."""
+    prefix, first = upstream.api + below_api, _first(upstream, 8)
+    bare = bare_location(prefix.removesuffix("/"), first) if first else ""
+    return _PREFIX.substitute(bare=bare, prefix=prefix, first=first, files=files)
+
+
+def _first(upstream: Upstream, indent: int) -> str:
+    return application_first(indent) if upstream.application else ""
 
 
 def _types(upstream: Upstream) -> str:
@@ -354,6 +385,7 @@ def _public_location(upstream: Upstream) -> str:
     """Paths with a pin need no permission."""
     file = f"{upstream.tree_pattern}/.+{upstream.ending}"
     files = _PINNED_REMARK + _FILES.substitute(
+        first=_first(upstream, 12),
         pattern=f"{upstream.public_pinned_pattern}(?<plugin_file>{file})",
         question="",
         pinned=upstream.pinned,
@@ -364,7 +396,7 @@ def _public_location(upstream: Upstream) -> str:
     if upstream.mode == "authorize":
         pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
         files += "\n" + _guarded_files(upstream, pattern, "$plugin_public")
-    return _PREFIX.substitute(prefix=f"{upstream.api}/public/plugins/", files=files)
+    return _prefix(upstream, "/public/plugins/", files)
 
 
 def _guarded_locations(upstream: Upstream) -> str:
@@ -374,11 +406,11 @@ def _guarded_locations(upstream: Upstream) -> str:
     # The gateway answers {plugin}/modules/{module} and by-slug/{slug} with JSON, not with files.
     files = r"(?!by-slug/[^/]+$)" + PLUGIN + r"(?!/modules/[^/]+$)"
     own = _guarded_files(upstream, f"{api}/plugins/{files}{pin}", "$plugin_private")
-    locations = _PREFIX.substitute(prefix=f"{upstream.api}/plugins/", files=own)
+    locations = _prefix(upstream, "/plugins/", own)
     if upstream.has_signed:
         pattern = rf"{api}/signed/[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+/plugins/{PLUGIN}{pin}"
         signed = _guarded_files(upstream, pattern, "$plugin_public")
-        locations += _PREFIX.substitute(prefix=f"{upstream.api}/signed/", files=signed)
+        locations += _prefix(upstream, "/signed/", signed)
     return locations + _PERMISSION.substitute(
         identity_header=upstream.identity_header,
         user="$plugin_named_user" if upstream.proxy_identifies else '""',
@@ -405,6 +437,7 @@ def _accel_locations(upstream: Upstream) -> str:
 
 def _guarded_files(upstream: Upstream, pattern: str, cache_control: str) -> str:
     return _FILES.substitute(
+        first=_first(upstream, 12),
         pattern=f"(?<plugin_question>{pattern})(?<plugin_file>/.+{upstream.ending})",
         question=_QUESTION,
         pinned=upstream.pinned,

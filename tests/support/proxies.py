@@ -30,20 +30,21 @@ def proxy_before(
     proxy: str,
     mode: str,
     folder: Path,
+    *arguments: str,
 ) -> Iterator[Server]:
-    """A `Server` whose port is the proxy's."""
+    """A `Server` whose port is the proxy's. `arguments`: of `gateway proxy-config`."""
     port = free_port()
-    upstream = {**environment, "GATEWAY__SERVER__PORT": str(behind.port)}
-    listen = ("--listen", f"127.0.0.1:{port}")
+    upstream = ("--upstream", f"127.0.0.1:{behind.port}")
+    listen = ("--listen", f"127.0.0.1:{port}", *upstream, *arguments)
     if proxy == "nginx":
         kept = ("--permissions-folder", str(folder / "permissions"))
-        site = printed(upstream, proxy, mode, *listen, *kept, "--site")
+        site = printed(environment, proxy, mode, *listen, *kept, "--site")
         with nginx_with(program, folder, site, port) as process:
             yield Server(process, port, behind.output)
     else:
         folder.mkdir()
         config = folder / "Caddyfile"
-        config.write_text("{\n    admin off\n}\n" + printed(upstream, proxy, mode, *listen))
+        config.write_text("{\n    admin off\n}\n" + printed(environment, proxy, mode, *listen))
         with caddy_with(program, config, port) as process:
             yield Server(process, port, behind.output)
 
