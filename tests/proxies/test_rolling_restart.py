@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-DOCS = Path(__file__).parents[2] / "docs"
+DEPLOY = Path(__file__).parents[2] / "deploy"
 NODES = 2
 ROUNDS = 3
 CONNECT_TIMEOUT_S = 0.9
@@ -35,11 +35,10 @@ Front = Callable[[Site, list[int], Path], AbstractContextManager[int]]
 
 @contextmanager
 def documented_nginx(_site: Site, ports: list[int], folder: Path) -> Iterator[int]:
-    (block,) = re.findall(r"(?ms)^```nginx\n(.*?)^```$", (DOCS / "deployment.md").read_text())
-    block = re.sub(r"(?m)^ *server unix:.*$", "", block).replace("# server 10.", "server 10.")
+    block = (DEPLOY / "nginx.conf").read_text()
     for number, port in enumerate(ports, 11):
-        block = block.replace(f"10.0.0.{number}:8000", f"127.0.0.1:{port}")
-    assert "10.0.0" not in block
+        block = block.replace(f"10.213.47.{number}:8000", f"127.0.0.1:{port}")
+    assert "10.213.47" not in block
     front = free_port()
     block = block.replace("listen 80;", f"listen 127.0.0.1:{front};")
     with nginx_with(require_program("nginx"), folder, block, front):
