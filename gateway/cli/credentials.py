@@ -1,11 +1,14 @@
 """`token`, `sign`: credentials for one user."""
 
 import time
+from contextlib import suppress
 
+import anyio
 import click
 
+from gateway.cli.opening import opened_database
 from gateway.cli.parameters import SLUG, pass_settings, user_option
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.identity.jwt import issue_token
 from gateway.identity.signed import SignedPaths
 from gateway.names import Slug, UserId
@@ -48,3 +51,13 @@ def sign(settings: Settings, user: UserId, slug: Slug, ttl: int | None) -> None:
         )
     signature = signed.sign(user, slug, ttl or settings.identity.signed.max_ttl, time.time())
     click.echo(f"{settings.http.api_prefix}/signed/{signature}/plugins/{slug}/")
+    # The user may get the plugin later, and no database is needed to sign.
+    with suppress(ConfigurationError, SourceUnavailable):
+        if not anyio.run(_has_row, settings, user, slug):
+            click.echo(f"warning: {user} has no row of {slug}: the URL answers 404", err=True)
+
+
+async def _has_row(settings: Settings, user: UserId, slug: Slug) -> bool:
+    async with opened_database(settings) as database:
+        rows = (await database.read_rows([user]))[user]
+    return any(row.plugin_slug == slug for row in rows)

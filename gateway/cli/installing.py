@@ -12,7 +12,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.installing import Lifecycle, Outcome
-from gateway.names import Slug, UserId, Version
+from gateway.names import Slug, UserId, Version, newest_version
 from gateway.settings import Settings
 from gateway.upkeep.new_site import has_other_tables
 
@@ -45,7 +45,22 @@ def install(
     """Gives a published plugin to a user."""
     metadata = {} if source_url is None else {"source_url": source_url}
     outcome = _run(settings, lambda lifecycle: lifecycle.install(user, slug, version, metadata))
-    _echo(outcome, f"installed {slug} {outcome.version} for {user}")
+    if not outcome.changed and version is None:
+        _echo_newer(settings, outcome)
+    else:
+        _echo(outcome, f"installed {slug} {outcome.version} for {user}")
+
+
+def _echo_newer(settings: Settings, outcome: Outcome) -> None:
+    """Without a version, `install` means the newest one, but leaves the one that the user has."""
+    held = Version(str(outcome.version))
+    published = PluginStorage(settings.plugins_dir).shared.versions_of(outcome.slug)
+    newest = newest_version({*published, held})
+    if newest == held:
+        _echo(outcome, "")
+    else:
+        has = f"{outcome.user} has {outcome.slug} {held}"
+        click.echo(f"nothing was changed: {has}, gateway update moves them to {newest}")
 
 
 @click.command()

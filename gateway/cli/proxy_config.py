@@ -26,6 +26,14 @@ _SERVER_NAME = re.compile(r"[A-Za-z0-9_*.-]+")
 _FOLDER = re.compile(r"/[A-Za-z0-9_./-]+")
 
 
+def _parse_listen(text: object) -> str:
+    """Raises: ValueError."""
+    address = str(text)
+    if not _LISTEN.fullmatch(address) or not 0 < int(address.rpartition(":")[2]) < 65536:
+        raise ValueError(f"{text!r}: expected PORT or ADDRESS:PORT, with a port from 1 to 65535")
+    return address
+
+
 def _matching(pattern: re.Pattern[str], expected: str) -> Name:
     def parse(text: object) -> str:
         if not pattern.fullmatch(str(text)):
@@ -62,7 +70,7 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
     "--listen",
     show_default="80, or 443 with TLS",
     metavar="[ADDRESS:]PORT",
-    type=_matching(_LISTEN, "PORT or ADDRESS:PORT"),
+    type=Name("text", _parse_listen),
     help="Where the proxy listens.",
 )
 @click.option(

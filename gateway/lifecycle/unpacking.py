@@ -37,6 +37,9 @@ _MAX_DIRECTORY_BYTES = 3 << 20
 _MAX_HEADERS_BYTES = 16 << 10
 _CHUNK_BYTES = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZIP_MAGIC = b"PK\x03\x04"
+_DAMAGE = {_GZIP_MAGIC: "the .tar.gz is damaged", _ZIP_MAGIC[:2]: "the .zip is damaged"}
+_NO_ARCHIVE = "damaged, or not a folder, a .zip or a .tar.gz"
 # zipfile decodes other methods without a bound on their output.
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # RuntimeError: an encrypted member. NotImplementedError: a version of zip that zipfile lacks.
@@ -177,8 +180,10 @@ def _members(source: Path) -> Iterator[list[Member]]:
         raise PublishingError(f"{source}: no such folder or file")
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb"))
-        with _refusing_damage(f"{source}: damaged, or not a folder, a .zip or a .tar.gz"):
-            listing = _of_zip if zipfile.is_zipfile(file) else _of_tar
+        begins_with = file.read(len(_ZIP_MAGIC))
+        with _refusing_damage(f"{source}: {_DAMAGE.get(begins_with[:2], _NO_ARCHIVE)}"):
+            is_zip = begins_with == _ZIP_MAGIC or zipfile.is_zipfile(file)
+            listing = _of_zip if is_zip else _of_tar
             members = list(_bounded(source, listing(file, stack)))
         yield members
 

@@ -102,6 +102,15 @@ class Lookups:
                 return True
         return False
 
+    def source_of(self, user: UserId) -> str:
+        """For people: what `is_installed` was last answered from."""
+        entry = self.installations.peek(user)
+        if entry is None or entry.value.fingerprint is not None:
+            return f"users/user_{user}"
+        if entry.value.installations.table_decides:
+            return 'no file, access.missing_installations = "allow"'
+        return f"no file in users/user_{user}"
+
     def find_record(self, basis: AtHand, user: UserId, plugin: str) -> PluginRecord | None:
         """The user's row, by slug or database id. A "no" is never older than `negative_ttl`."""
         record = None

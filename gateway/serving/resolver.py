@@ -102,7 +102,7 @@ class Resolver:
         record = records.find(plugin)
         if record is not None and record.enabled and installations.allow(record.slug):
             if basis.is_noted:
-                _note_record(basis, user, record, installed=True)
+                self._note_record(basis, user, record, installed=True)
             return record
         return self._refused_record(basis, user, plugin)
 
@@ -114,7 +114,8 @@ class Resolver:
         record = self._lookups.find_record(basis, user, plugin)
         slug = record.slug if record else plugin
         installed = self._lookups.is_installed(basis, user, slug)
-        _note_record(basis, user, record, installed=installed)
+        if basis.is_noted:
+            self._note_record(basis, user, record, installed=installed)
         if not installed:
             raise NotInstalled(owned=record is not None)
         if record is None:
@@ -122,6 +123,16 @@ class Resolver:
         if not record.enabled:
             raise PluginDisabled(owned=True)
         return record
+
+    def _note_record(
+        self, basis: AtHand, user: UserId, record: PluginRecord | None, *, installed: bool
+    ) -> None:
+        basis.note("installed", "yes" if installed else "no", self._lookups.source_of(user))
+        if record is not None:
+            state = "enabled" if record.enabled else "disabled"
+            basis.note("row", f"{record.slug} {record.version}, {state}", "table plugin")
+        elif installed:
+            basis.note("row", "none", "table plugin")
 
     def _pinned_state(self, basis: AtHand, slug: Slug, pin: Pin) -> FolderState:
         """The state of the folder. Raises: VersionRetired, if its build is not the pinned one."""
@@ -170,17 +181,6 @@ class Resolver:
             return parse_slug(plugin), version
         except ValueError:
             raise UnknownPlugin(reason=f"no enabled row of {plugin}") from None
-
-
-def _note_record(
-    basis: AtHand, user: UserId, record: PluginRecord | None, *, installed: bool
-) -> None:
-    basis.note("installed", "yes" if installed else "no", f"users/user_{user}")
-    if record is not None:
-        state = "enabled" if record.enabled else "disabled"
-        basis.note("row", f"{record.slug} {record.version}, {state}", "table plugin")
-    elif installed:
-        basis.note("row", "none", "table plugin")
 
 
 def _own_unpinned(slug: Slug, version: Version, asset_path: AssetPath) -> Resolution:

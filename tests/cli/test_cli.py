@@ -675,6 +675,18 @@ def test_a_signed_url_works_against_the_server(site: Site, server: Server) -> No
     assert server.get(prefix.replace("Review", "Eyes") + ENTRY).status == 401
 
 
+def test_sign_warns_of_what_the_user_does_not_have(site: Site) -> None:
+    settings = {**site.environment, **SIGNED_ENVIRONMENT}
+    for user, slug in ((NOBODY, "Review"), (BEN, "Eyes")):
+        result = run(settings, "sign", "--user", user, slug)
+        assert (result.exit_code, len(result.stdout.splitlines())) == (0, 1)
+        assert result.stderr == f"warning: {user} has no row of {slug}: the URL answers 404\n"
+    assert run(settings, "sign", "--user", BEN, "Review").stderr == ""
+    without = {**settings, "GATEWAY__DATABASE__URL": "sqlite:///nothing.db"}
+    result = run(without, "sign", "--user", BEN, "Review")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_a_signed_url_of_a_short_life_works(site: Site, server: Server) -> None:
     settings = {**site.environment, **SIGNED_ENVIRONMENT}
     prefix = run(settings, "sign", "--user", ADA, "Eyes", "--ttl", "60").stdout.strip()
@@ -739,6 +751,20 @@ def test_explain_says_what_the_server_answers(
     result = run(site.environment, "explain", "--user", user, plugin, path)
     assert result.exit_code == (0 if status == 200 else 1)
     assert f"{status}{f' {code}' if code else ''}:" in words(result)
+
+
+def test_explain_names_a_file_only_if_there_is_one(site: Site) -> None:
+    site.add_row(NOBODY, "Review", "1.0.0")
+    arguments = ("explain", "--user", NOBODY, "Review", ENTRY)
+    try:
+        denied = words(run(site.environment, *arguments))
+        assert f"installed no no file in users/user_{NOBODY}" in denied
+        allow = {"GATEWAY__ACCESS__MISSING_INSTALLATIONS": "allow"}
+        allowed = words(run({**site.environment, **allow}, *arguments))
+        assert 'installed yes no file, access.missing_installations = "allow"' in allowed
+        assert f"users/user_{NOBODY}" not in allowed
+    finally:
+        site.execute("DELETE FROM plugin WHERE user_id = ?", NOBODY)
 
 
 def test_explain_takes_pinned_paths(site: Site, server: Server) -> None:

@@ -52,9 +52,17 @@ def test_tables_of_a_new_site_are_no_applications(site: Site, tmp_path: Path) ->
 def test_each_command_says_what_it_did(site: Site) -> None:
     for arguments, expected in (
         (("install", "Review", "--version", "1.0.0"), f"installed Review 1.0.0 for {ADA}"),
-        (("install", "Review"), f"nothing to do: {ADA} has Review 1.0.0 like that"),
+        (
+            ("install", "Review"),
+            f"nothing was changed: {ADA} has Review 1.0.0, gateway update moves them to 1.0.1",
+        ),
+        (
+            ("install", "Review", "--version", "1.0.0"),
+            f"nothing to do: {ADA} has Review 1.0.0 like that",
+        ),
         (("update", "Review"), f"updated Review of {ADA} from 1.0.0 to 1.0.1"),
         (("update", "Review"), f"nothing to do: {ADA} has Review 1.0.1 like that"),
+        (("install", "Review"), f"nothing to do: {ADA} has Review 1.0.1 like that"),
         (("rollback", "Review"), f"rolled Review of {ADA} back from 1.0.1 to 1.0.0"),
         (("disable", "Review"), f"disabled Review 1.0.0 of {ADA}"),
         (("disable", "Review"), f"nothing to do: {ADA} has Review 1.0.0 like that"),

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import random
+import re
 import stat
 import subprocess
 import sys
@@ -259,6 +260,25 @@ def test_an_archive_with_wrong_bytes_is_unpacked_or_refused(
         except PublishingError:
             refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"PK\x03\x04" + bytes(100), "the .zip is damaged"),
+        (b"PK\x05\x06" + b"\xff" * 10, "the .zip is damaged"),
+        (b"\x1f\x8b\x08" + bytes(100), "the .tar.gz is damaged"),
+        (b"anything else", "damaged, or not a folder, a .zip or a .tar.gz"),
+        (b"", "damaged, or not a folder, a .zip or a .tar.gz"),
+    ],
+)
+def test_a_damaged_archive_is_named_as_what_it_was(
+    storage: PluginStorage, tmp_path: Path, content: bytes, problem: str
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(content)
+    with pytest.raises(PublishingError, match=f": {re.escape(problem)}$"):
+        publish(storage, source)
 
 
 @pytest.mark.parametrize("mode", ["w:bz2", "w:xz"])
