@@ -20,25 +20,20 @@ from gateway.proxies import (
 from gateway.proxies.one_origin import application_address
 from gateway.settings import Settings
 
-_LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+:|\[[0-9A-Fa-f:]+\]:)?[0-9]{1,5}")
-_UPSTREAM = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}|/[A-Za-z0-9_./-]+")
+_LISTEN = re.compile(r"(?:[A-Za-z0-9.-]+:|\[[0-9A-Fa-f:]+\]:)?(?P<port>[0-9]{1,5})")
+_UPSTREAM = re.compile(
+    r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):(?P<port>[0-9]{1,5})|/[A-Za-z0-9_./-]+"
+)
 _SERVER_NAME = re.compile(r"[A-Za-z0-9_*.-]+")
 _FOLDER = re.compile(r"/[A-Za-z0-9_./-]+")
 
 
-def _parse_listen(text: object) -> str:
-    """Raises: ValueError."""
-    address = str(text)
-    if not _LISTEN.fullmatch(address) or not 0 < int(address.rpartition(":")[2]) < 65536:
-        raise ValueError(f"{text!r}: expected PORT or ADDRESS:PORT, with a port from 1 to 65535")
-    return address
-
-
 def _matching(pattern: re.Pattern[str], expected: str) -> Name:
-    def parse(text: object) -> str:
-        if not pattern.fullmatch(str(text)):
-            raise ValueError(f"{text!r}: expected {expected}")
-        return str(text)
+    def parse(value: object) -> str:
+        match = pattern.fullmatch(str(value))
+        if not match or not 0 < int(match.groupdict().get("port") or 1) < 65536:
+            raise ValueError(f"{value!r}: expected {expected}")
+        return str(value)
 
     return Name("text", parse)
 
@@ -70,7 +65,7 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
     "--listen",
     show_default="80, or 443 with TLS",
     metavar="[ADDRESS:]PORT",
-    type=Name("text", _parse_listen),
+    type=_matching(_LISTEN, "PORT or ADDRESS:PORT, with a port from 1 to 65535"),
     help="Where the proxy listens.",
 )
 @click.option(

@@ -578,6 +578,7 @@ def test_what_cannot_be_configured_is_one_line(
 
 @pytest.mark.parametrize("option", [("--listen", "80; include x"), ("--server-name", "a b"),
                                     ("--listen", "99999"), ("--listen", "[::1]:0"),
+                                    ("--upstream", "127.0.0.1:65536"),
                                     ("--permissions-folder", "relative")])  # fmt: skip
 def test_an_option_that_is_no_word_is_refused(option: tuple[str, str]) -> None:
     result = run({}, "proxy-config", "nginx", *option)
