@@ -10,8 +10,8 @@ import stat
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -490,37 +490,50 @@ def test_check_tries_what_changes_over_http_write_and_changes_nothing(tmp_path: 
     assert f"error storage {site.plugins / 'users'} cannot be written" in words(result)
 
 
-def test_check_says_that_the_database_cannot_be_written(tmp_path: Path) -> None:
-    # Not below pytest's folders, which are private to root.
+@pytest.fixture
+def open_site() -> Iterator[Site]:
+    """A site that every user can read; pytest's own folders are private."""
     with tempfile.TemporaryDirectory(prefix="gateway-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        site = populated(folder / "site")
-        assert check(site, USERS_CHANGE).exit_code == 0
+        Path(name).chmod(0o755)
+        yield populated(Path(name) / "site")
+
+
+@contextmanager
+def mode_of(path: Path, mode: int) -> Iterator[None]:
+    """The path has this mode, and whoever asks has no privileges."""
+    before = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode)
+    try:
         with without_privileges():
-            result = check(site, USERS_CHANGE)
+            yield
+    finally:
+        path.chmod(before)
+
+
+def test_check_says_that_the_database_cannot_be_written(open_site: Site) -> None:
+    assert check(open_site, USERS_CHANGE).exit_code == 0
+    for path, mode in ((open_site.database, 0o444), (open_site.folder, 0o555)):
+        with mode_of(path, mode):
+            result = check(open_site, USERS_CHANGE)
             assert "database it cannot be written: " in words(result)
             assert result.exit_code == 1
-            assert check(site).exit_code == 0
+            assert check(open_site).exit_code == 0
 
 
-def test_check_says_what_cannot_be_read(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        site = populated(folder / "site")
-        site.installations_file(ADA).chmod(0o600)
-        site.installations_file(BEN).parent.chmod(0o700)
-        site.version_folder("Eyes", "2.0.0").chmod(0o700)
-        with without_privileges():
-            result = check(site)
-            assert "of 2 of 3 users cannot be read" in words(result)
-            assert "Eyes 2.0.0 has enabled rows, but its folder cannot be read" in words(result)
-        (site.plugins / "shared").chmod(0o700)
-        with without_privileges():
-            result = check(site)
-            assert result.exit_code == 1
-            assert "error storage cannot be read: " in words(result)
+def test_check_says_what_cannot_be_read(open_site: Site) -> None:
+    site = open_site
+    file, folder = site.installations_file(ADA), site.installations_file(BEN).parent
+    with mode_of(file, 0):
+        assert "of 1 of 3 users cannot be read" in words(check(site))
+    with mode_of(folder, 0):
+        assert "of 1 of 3 users cannot be read" in words(check(site))
+    with mode_of(site.version_folder("Eyes", "2.0.0"), 0):
+        said = words(check(site))
+        assert "Eyes 2.0.0 has enabled rows, but its folder cannot be read" in said
+    with mode_of(site.plugins / "shared", 0):
+        result = check(site)
+        assert result.exit_code == 1
+        assert "error storage cannot be read: " in words(result)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
