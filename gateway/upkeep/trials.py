@@ -23,6 +23,8 @@ _MISSING_PRIVILEGES = (
     " unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS privilege"
     " WHERE NOT has_table_privilege(name, privilege)"
 )
+# On a file that may only be read, BEGIN IMMEDIATE begins a reader, and does not fail.
+_CHANGE_NO_ROW = "UPDATE plugin SET enabled = enabled WHERE 0"
 _IS_READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only"
 
 _WITHOUT_CACHE = (
@@ -84,7 +86,10 @@ async def _try_database(settings: Settings) -> CheckResult:
     problem = None
     try:
         async with begin(settings) as transaction:
-            problem = None if is_sqlite else await _postgres_problem(transaction)
+            if is_sqlite:
+                await transaction.execute(_CHANGE_NO_ROW)
+            else:
+                problem = await _postgres_problem(transaction)
             raise _RollBackError
     except _RollBackError:
         if is_sqlite and (reason := _problem_of(settings.sqlite_file.parent)):

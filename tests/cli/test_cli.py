@@ -512,10 +512,14 @@ def mode_of(path: Path, mode: int) -> Iterator[None]:
 
 def test_check_says_that_the_database_cannot_be_written(open_site: Site) -> None:
     assert check(open_site, USERS_CHANGE).exit_code == 0
-    for path, mode in ((open_site.database, 0o444), (open_site.folder, 0o555)):
+    for path, mode, reason in (
+        (open_site.database, 0o444, "attempt to write a readonly database"),
+        (open_site.folder, 0o555, ""),  # root's tests cannot write the file either
+    ):
         with mode_of(path, mode):
             result = check(open_site, USERS_CHANGE)
             assert "database it cannot be written: " in words(result)
+            assert reason in words(result)
             assert result.exit_code == 1
             assert check(open_site).exit_code == 0
 
