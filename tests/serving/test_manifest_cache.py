@@ -313,7 +313,9 @@ def test_a_manifest_is_confirmed_with_the_other_answers_of_the_database(
 ) -> None:
     async def scenario(gateway: Gateway) -> None:
         now = [1000.0]
-        monkeypatch.setattr(gateway.core.manifests.cache, "_clock", lambda: now[0])
+        cache = gateway.core.manifests.cache
+        monkeypatch.setattr(cache, "_clock", lambda: now[0])
+        monkeypatch.setattr(cache._entries, "clock", lambda: now[0])
         await load(gateway)
         now[0] += 3_000.0
         gateway.core.lookups.confirm_database(now[0])
