@@ -2,8 +2,6 @@
 
 import http.client
 import json
-import socket
-from pathlib import Path
 from typing import Any, NoReturn
 
 import anyio
@@ -12,12 +10,12 @@ import click
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, USER, VERSION, pass_settings
 from gateway.cli.reporting import Columns
+from gateway.cli.running import running_gateways
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.freshness.announcing import announce_now
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings
 
-_TIMEOUT_S = 5.0
 _VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files", "uses")
 
 
@@ -70,42 +68,27 @@ def _fail(whom: str, error: OSError) -> NoReturn:
 
 def _ask(settings: Settings) -> Any:
     """Raises: ConfigurationError; GatewayError, if no gateway answers, or with an error."""
-    if not settings.admin.token:
+    token = settings.admin.token
+    if not token:
         raise ConfigurationError(
             "admin.token: expected a token, only its holder may see the caches"
         )
-    connection = _connection(settings)
-    try:
-        connection.request(
-            "GET", "/-/cache", headers={"Authorization": f"Bearer {settings.admin.token}"}
-        )
-        response = connection.getresponse()
-        content = json.loads(response.read())
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise GatewayError(f"no gateway answers at {connection.host}: {error}") from None
-    finally:
-        connection.close()
+    with running_gateways(settings) as gateways:
+        if not gateways:
+            raise GatewayError(
+                "no gateway of this site answers on this host"
+                " (it must run as this user, or this command as root, with the same admin.token)"
+            )
+        address, connection = gateways[0]
+        try:
+            connection.request("GET", "/-/cache", headers={"Authorization": f"Bearer {token}"})
+            response = connection.getresponse()
+            content = json.loads(response.read())
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise GatewayError(f"the gateway at {address} did not answer: {error}") from None
     if response.status != 200:
         raise GatewayError(f"the gateway answered {response.status}: {content.get('detail')}")
     return content
-
-
-def _connection(settings: Settings) -> http.client.HTTPConnection:
-    server = settings.server
-    if server.uds:
-        return _UnixConnection(settings.path(server.uds))
-    return http.client.HTTPConnection(server.host, server.port, timeout=_TIMEOUT_S)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
 def _show(state: Any) -> None:

@@ -6,11 +6,13 @@ from typing import Literal
 import click
 
 from gateway.cli.parameters import Name, pass_settings
+from gateway.cli.running import running_gateways
 from gateway.errors import ConfigurationError
 from gateway.proxies import (
     MODES,
     Certificate,
     Mode,
+    address_of,
     caddy,
     nginx,
     remark_on,
@@ -108,6 +110,8 @@ def proxy_config(
     site: bool,
 ) -> None:
     """Prints a configuration of nginx or Caddy, or entries for Vite's proxy, for these settings."""
+    if upstream is None and port is None:
+        upstream = _running_elsewhere(settings)
     settings = _listening_at(settings, upstream, port)
     if mode is None:
         mode = "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode
@@ -136,6 +140,24 @@ def proxy_config(
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)
+
+
+def _running_elsewhere(settings: Settings) -> str | None:
+    """The address of the running gateway, unless one runs where the settings say, or none.
+
+    Says on stderr that it is another address.
+    """
+    with running_gateways(settings) as gateways:
+        addresses = [gateway.address for gateway in gateways]
+    expected = address_of(settings)
+    if not addresses or expected in addresses:
+        return None
+    if len(addresses) > 1:
+        listed = ", ".join(addresses)
+        click.echo(f"Note: gateways run at {listed}; --upstream names one of them", err=True)
+        return None
+    click.echo(f"Note: the gateway runs at {addresses[0]}, not at {expected}", err=True)
+    return addresses[0]
 
 
 def _listening_at(settings: Settings, upstream: str | None, port: int | None) -> Settings:

@@ -24,6 +24,8 @@ class CacheFolder:
         self.pinned_trees_lock = path / "pinned.lock"
         self.change_log = path / "changes.log"
         """What the processes of this host tell each other."""
+        self.running = path / "running"
+        """Where running gateways listen: `<pid>_<random>.json`."""
 
     def user_lock(self, user: UserId) -> Path:
         """Excludes other changes of what the user has.

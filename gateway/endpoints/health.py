@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gateway.database.plugin_database import PluginDatabase
 from gateway.errors import SourceUnavailable
 from gateway.http.answers import json_answer
+from gateway.identity.proof import CHALLENGE_FIELD, Prover
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,10 +32,17 @@ class Health:
         self._changes = settings.access.changes
         self.draining = False
         """The server sets it before it ends: load balancers then send no more requests here."""
+        self.prover: Prover | None = None
+        """The server sets it: commands ask whether this gateway belongs to their site."""
         self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]
 
-    async def _live(self, _request: Request) -> Response:
-        return json_answer({"status": "alive"})
+    async def _live(self, request: Request) -> Response:
+        content = {"status": "alive"}
+        challenge, server = request.headers.get(CHALLENGE_FIELD), request.scope.get("server")
+        if self.prover is not None and challenge is not None and server is not None:
+            proof = self.prover.answer(challenge, *server)
+            content |= {} if proof is None else {"proof": proof}
+        return json_answer(content)
 
     async def _ready(self, _request: Request) -> Response:
         """While the database fails, users with cached rows are still served. That is "degraded" and

@@ -29,11 +29,13 @@ class Listener:
             self.socket = _unix_socket(self._file)
             self._file_id = _file_id(self._file)
             self.name = f"unix socket {self._file}"
+            self.address = str(self._file.absolute())
         else:
             self._file = None
             self.socket = _tcp_socket(server.host, server.port)
             host = f"[{server.host}]" if ":" in server.host else server.host
             self.name = f"http://{host}:{self.socket.getsockname()[1]}"
+            self.address = _reachable_at(*self.socket.getsockname()[:2])
 
     def close(self) -> None:
         """Idempotent. Connections are refused when the workers have closed their copies too.
@@ -44,6 +46,12 @@ class Listener:
         file, self._file = self._file, None
         if file is not None and _file_id(file) == self._file_id:
             file.unlink(missing_ok=True)
+
+
+def _reachable_at(host: str, port: int) -> str:
+    """Where a program of this machine reaches a server that listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _tcp_socket(host: str, port: int) -> socket.socket:

@@ -27,6 +27,7 @@ from types import FrameType
 from gateway.errors import ConfigurationError
 from gateway.processes.board import Board, Order
 from gateway.processes.listener import Listener
+from gateway.processes.presence import Presence
 from gateway.processes.worker import LAST_CALL_S, work
 from gateway.settings import Settings
 
@@ -81,6 +82,7 @@ class Supervisor:
         ConfigurationError for settings that a worker could not start with.
         """
         self._listener = listener
+        self._presence = Presence(settings.plugins_dir, listener.address)
         self._settings = settings
         self._read_settings = read_settings
         self._context: BaseContext = multiprocessing.get_context(_START_METHOD)
@@ -97,6 +99,7 @@ class Supervisor:
 
     def run(self) -> bool:
         """Returns when all workers have ended; False if they ended because none could start."""
+        self._presence.show()
         with _Signals() as signals:
             while self._workers or self._retire_at is None:
                 ended = signals.wait([worker.process.sentinel for worker in self._workers])
@@ -110,6 +113,7 @@ class Supervisor:
                 elif now >= self._retire_at:
                     self._retire_all(now)
         self._listener.close()
+        self._presence.remove()
         return self._could_start
 
     def _kill_overdue(self, now: float) -> None:
@@ -144,6 +148,7 @@ class Supervisor:
             logger.error("SIGHUP: the workers go on with the settings they have: %s", error)
             return
         logger.info("SIGHUP: the workers are replaced one by one")
+        self._presence.show()
         self._generation += 1
         self._old_settings = self._old_settings or old_settings
 
@@ -186,7 +191,9 @@ class Supervisor:
     def _start(self) -> None:
         board = Board(self._context)
         process = self._context.Process(  # type: ignore[attr-defined]
-            target=work, args=(self._listener.socket, board, self._settings), name="gateway worker"
+            target=work,
+            args=(self._listener.socket, board, self._settings, self._presence.secret),
+            name="gateway worker",
         )
         process.start()
         self._workers.append(Worker(process, board, self._generation))

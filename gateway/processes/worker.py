@@ -25,6 +25,7 @@ from gateway.endpoints.health import Health
 from gateway.errors import ConfigurationError
 from gateway.freshness import next_turn
 from gateway.hot_path.writing import CLOSE
+from gateway.identity.proof import Prover
 from gateway.processes.board import Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
@@ -42,8 +43,8 @@ _ATTENTION_S = 0.1
 _COLLECTIONS = (20_000, 20, 100)
 
 
-def work(listener: socket.socket, board: Board, settings: Settings) -> None:
-    """The whole life of a worker: serves until its board orders the end."""
+def work(listener: socket.socket, board: Board, settings: Settings, secret: str) -> None:
+    """The whole life of a worker: serves until its board orders the end. `secret`: see Prover."""
     _leave_signals_to_the_supervisor()
     try:
         gateway = Gateway(settings)
@@ -51,6 +52,7 @@ def work(listener: socket.socket, board: Board, settings: Settings) -> None:
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
+    gateway.health.prover = Prover(secret, settings.admin.token)
     _collect_less_often()
     WorkerServer(config, gateway.health, board, settings.server.drain_timeout).run([listener])
 

@@ -142,7 +142,7 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
     )
     return Upstream(
         mode=mode,
-        address=_writable("server.uds", _address(settings)),
+        address=_writable("server.uds", address_of(settings)),
         is_socket=bool(settings.server.uds),
         api=_writable("http.api_prefix", http.api_prefix, quoted=False),
         plugins=_writable("storage.root", str(settings.plugins_dir.resolve())),
@@ -163,7 +163,8 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
     )
 
 
-def _address(settings: Settings) -> str:
+def address_of(settings: Settings) -> str:
+    """`host:port` or the absolute path of the Unix socket, for a program of this machine."""
     server = settings.server
     if server.uds:
         return str(settings.path(server.uds).absolute())

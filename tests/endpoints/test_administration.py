@@ -186,7 +186,7 @@ def test_a_purge_at_one_worker_is_obeyed_by_all(tmp_path: Path) -> None:
 
 
 def test_the_command_shows_a_running_worker(server: Server, site: Site) -> None:
-    where = environment(site, GATEWAY__SERVER__PORT=str(server.port))
+    where = environment(site)
     server.get(MANIFEST, bearer(BEN))
     shown = run(where, "cache", "show")
     assert shown.exit_code == 0
@@ -199,7 +199,7 @@ def test_the_command_shows_a_running_worker(server: Server, site: Site) -> None:
     ("changed", "arguments", "said"),
     [
         ({"GATEWAY__ADMIN__TOKEN": ""}, ("show",), "admin.token"),
-        ({"GATEWAY__SERVER__PORT": "1"}, ("show",), "no gateway answers"),
+        ({"GATEWAY__STORAGE__ROOT": "elsewhere"}, ("show",), "no gateway of this site answers"),
     ],
 )
 def test_the_command_says_in_one_line_what_is_missing(
