@@ -9,6 +9,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 import gateway
+from gateway.cli.audit import audit
 from gateway.cli.cache import cache
 from gateway.cli.check import check
 from gateway.cli.credentials import sign, token
@@ -79,7 +80,7 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 
 for command in (
     demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
-    gc, doctor, migrate, cache, token, sign, explain,
+    gc, doctor, migrate, audit, cache, token, sign, explain,
     proxy_config,
 ):  # fmt: skip
     main.add_command(command)

@@ -14,6 +14,7 @@ from gateway.cli.opening import opened_site
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json, plural, report_all
 from gateway.database.survey import Survey
+from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
@@ -59,6 +60,9 @@ async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
             await _report_all(doctor, totals, report)
         report.totals = totals
         report.backup = None if backup is None else backup.written_path
+        if report.fixed:
+            name = None if report.backup is None else report.backup.name
+            storage.audit.append(Record(Author.of_command(), "doctor", backup=name))
 
 
 async def _count(storage: PluginStorage, database: Survey) -> dict[str, int]:
@@ -96,12 +100,12 @@ class _Report:
         self._as_json = as_json
         self._shown: dict[tuple[Severity, Code], list[Finding]] = {}
         self._counts: Counter[tuple[Severity, Code]] = Counter()
-        self._fixed = self._remaining = 0
+        self.fixed = self._remaining = 0
         self.totals: dict[str, int] = {}
         self.backup: Path | None = None
 
     def add(self, finding: Finding) -> None:
-        self._fixed += finding.fixed
+        self.fixed += finding.fixed
         self._remaining += finding.remains
         if self._as_json:
             echo_json(asdict(finding))
@@ -116,7 +120,7 @@ class _Report:
         """Prints the summary. Raises: SystemExit, if a problem remains."""
         if self._as_json:
             backup = None if self.backup is None else str(self.backup)
-            summary = {"remaining": self._remaining, "fixed": self._fixed, "backup": backup}
+            summary = {"remaining": self._remaining, "fixed": self.fixed, "backup": backup}
             echo_json({"summary": {**self.totals, **summary}})
         else:
             self._show()
@@ -138,7 +142,7 @@ class _Report:
                 console.print(f"    [dim]{escape(findings[0].hint)}[/]")
         counted = ", ".join(plural(count, name[:-1]) for name, count in self.totals.items())
         remaining = plural(self._remaining, "problem") if self._remaining else "no problems"
-        fixed = f", {self._fixed:,} fixed" if self._fixed else ""
+        fixed = f", {self.fixed:,} fixed" if self.fixed else ""
         console.print(f"looked at {counted}: {remaining}{fixed}")
         if self.backup is not None:
             console.print(f"originals: {escape(str(self.backup))} (gateway migrate --restore)")

@@ -13,6 +13,7 @@ from rich.filesize import decimal
 from gateway.cli.opening import opened_database
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json
+from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
@@ -45,10 +46,13 @@ async def _collect(settings: Settings, apply: bool, as_json: bool) -> None:
             _show(candidates)
         removed: list[Candidate] = []
         if apply:
+            author = Author.of_command()
             async for candidate in collector.collect(candidates):
+                slug, version = candidate.slug, candidate.version
+                storage.audit.append(Record(author, "gc", plugin=slug, before=version))
                 removed.append(candidate)
                 if not as_json:
-                    click.echo(f"removed {candidate.slug} {candidate.version}")
+                    click.echo(f"removed {slug} {version}")
         if as_json:
             _show_json(candidates, removed)
         elif not apply and _collectable_sizes(candidates):

@@ -8,6 +8,7 @@ import anyio
 import click
 
 from gateway.cli.parameters import SLUG, SOURCE_URL, VERSION, pass_settings, user_option
+from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.freshness.announcing import announcing
@@ -16,7 +17,7 @@ from gateway.names import Slug, UserId, Version, newest_version
 from gateway.settings import Settings
 from gateway.upkeep.new_site import has_other_tables
 
-Command = Callable[[Lifecycle], Awaitable[Outcome]]
+Command = Callable[[Lifecycle, Author], Awaitable[Outcome]]
 
 _OF_AN_APPLICATION = "note: an application owns this database; this changed its rows"
 
@@ -44,7 +45,9 @@ def install(
 ) -> None:
     """Gives a published plugin to a user."""
     metadata = {} if source_url is None else {"source_url": source_url}
-    outcome = _run(settings, lambda lifecycle: lifecycle.install(user, slug, version, metadata))
+    outcome = _run(
+        settings, lambda lifecycle, by: lifecycle.install(user, slug, version, metadata, by=by)
+    )
     if not outcome.changed and version is None:
         _echo_newer(settings, outcome)
     else:
@@ -73,7 +76,7 @@ def update(settings: Settings, slug: Slug, user: UserId, version: Version | None
 
     Pages that are open continue to load the files of the old version.
     """
-    outcome = _run(settings, lambda lifecycle: lifecycle.update(user, slug, version))
+    outcome = _run(settings, lambda lifecycle, by: lifecycle.update(user, slug, version, by=by))
     _echo(outcome, f"updated {slug} of {user} from {outcome.previous_version} to {outcome.version}")
 
 
@@ -84,7 +87,7 @@ def update(settings: Settings, slug: Slug, user: UserId, version: Version | None
 @pass_settings
 def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | None) -> None:
     """Moves a user back to an earlier version of a plugin."""
-    outcome = _run(settings, lambda lifecycle: lifecycle.rollback(user, slug, version))
+    outcome = _run(settings, lambda lifecycle, by: lifecycle.rollback(user, slug, version, by=by))
     _echo(
         outcome,
         f"rolled {slug} of {user} back from {outcome.previous_version} to {outcome.version}",
@@ -97,7 +100,7 @@ def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | No
 @pass_settings
 def uninstall(settings: Settings, slug: Slug, user: UserId) -> None:
     """Takes a plugin from a user, and deletes their configuration of it."""
-    outcome = _run(settings, lambda lifecycle: lifecycle.uninstall(user, slug))
+    outcome = _run(settings, lambda lifecycle, by: lifecycle.uninstall(user, slug, by=by))
     name = " ".join(filter(None, (slug, outcome.previous_version)))
     _echo(outcome, f"uninstalled {name} of {user}")
 
@@ -109,7 +112,8 @@ def _enabling(name: str, *, enabled: bool) -> click.Command:
     @pass_settings
     def command(settings: Settings, slug: Slug, user: UserId) -> None:
         outcome = _run(
-            settings, lambda lifecycle: lifecycle.set_enabled(user, slug, enabled=enabled)
+            settings,
+            lambda lifecycle, by: lifecycle.set_enabled(user, slug, enabled=enabled, by=by),
         )
         _echo(outcome, f"{name}d {slug} {outcome.version} of {user}")
 
@@ -125,7 +129,7 @@ def _run(settings: Settings, command: Command) -> Outcome:
 
     async def run() -> Outcome:
         async with announcing(settings) as announce:
-            outcome = await command(Lifecycle(settings, storage, announce))
+            outcome = await command(Lifecycle(settings, storage, announce), Author.of_command())
         with suppress(ConfigurationError, SourceUnavailable):  # the change is committed
             if outcome.changed and await has_other_tables(settings):
                 click.echo(_OF_AN_APPLICATION, err=True)

@@ -15,6 +15,7 @@ from gateway.changes import Change
 from gateway.cli.opening import opened_site
 from gateway.cli.parameters import pass_patient_settings, user_option
 from gateway.cli.reporting import echo_json, plural, progress, report_all
+from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
@@ -139,6 +140,11 @@ class _Report:
         if any(self._counts[state] for state in _REFUSED):
             raise SystemExit(1)
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether a file was changed."""
+        return self.applied and any(self._counts[state] for state in _CHANGED)
+
     def _words(self, state: StrEnum) -> str:
         is_plan = state in _CHANGED and not self.applied
         return f"would be {_WORDS[state]}" if is_plan else _WORDS[state]
@@ -182,6 +188,13 @@ async def _migrate(
                 files = migration.write_missing_files(users_with_rows(database, only))
                 await report_all("writing", count, files, report.add)
         report.backup = None if backup is None else backup.written_path
+        if report.backup is not None:
+            _note_run(storage, "migrate", only, report.backup)
+
+
+def _note_run(storage: PluginStorage, action: str, user: UserId | None, backup_file: Path) -> None:
+    """One audit record for a run: the backup names the users whose files it changed."""
+    storage.audit.append(Record(Author.of_command(), action, user, backup=backup_file.name))
 
 
 async def _restore(settings: Settings, backup_file: Path, report: _Report) -> None:
@@ -196,3 +209,5 @@ async def _restore(settings: Settings, backup_file: Path, report: _Report) -> No
                     if restored.state is RestoreState.RESTORED and report.applied:
                         announce(Change(user=restored.user))
                 advance(len(chunk))
+    if report.has_changed:
+        _note_run(storage, "restore", None, backup_file)

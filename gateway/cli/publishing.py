@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, VERSION, pass_settings
+from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announce_now
 from gateway.lifecycle.publishing import publish as publish_version
@@ -31,9 +32,10 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
     The files are checked, encoded, and never changed afterwards. If the version is published
     already, the same content changes nothing, and other content is refused.
     """
+    storage = PluginStorage(settings.plugins_dir)
     with _progress_bars() as show:
         published = publish_version(
-            PluginStorage(settings.plugins_dir),
+            storage,
             source,
             slug=slug,
             version=version,
@@ -42,6 +44,9 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
         )
     names = f"{published.slug} {published.version}"
     if published.is_new:
+        storage.audit.append(
+            Record(Author.of_command(), "publish", plugin=published.slug, after=published.version)
+        )
         anyio.run(announce_now, settings, Change(slug=published.slug, version=published.version))
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:

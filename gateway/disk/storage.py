@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gateway.disk.audit_log import AuditLog
 from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.shared_folder import SharedFolder
 from gateway.disk.users_folder import BrokenInstallations, InstallationMetadata, UsersFolder
@@ -22,6 +23,8 @@ class PluginStorage:
         self.users = UsersFolder(root / "users", self.cache)
         self.backups = root / "backups"
         """Originals of files that commands changed."""
+        self.audit = AuditLog(root / "audit")
+        """Who changed what."""
 
     def register_user_plugin(
         self, user: UserId, slug: Slug, installation_metadata: Mapping[str, Any] | None = None

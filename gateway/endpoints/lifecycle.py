@@ -1,6 +1,7 @@
 """Users change what they have over HTTP; administrators do it for any user (`?user=ID`)."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -9,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.disk.audit_log import Author
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import (
+    AdministratorRequired,
     InvalidRequest,
     MethodNotAllowed,
     SourceUnavailable,
@@ -20,14 +23,16 @@ from gateway.errors import (
 from gateway.http.answers import ALLOW, json_answer
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
-from gateway.lifecycle.installing import Lifecycle, Outcome
+from gateway.lifecycle.installing import Lifecycle, Order, Outcome
 from gateway.names import (
     UserId,
     Version,
     parse_new_version,
+    parse_or_none,
     parse_plugin,
     parse_slug,
     parse_source_url,
+    parse_user_id,
 )
 from gateway.serving.formats import JsonObject
 
@@ -81,7 +86,9 @@ def route_without_methods(prefix: str) -> Route:
 
 
 B = TypeVar("B", bound=Body)
-Command = Callable[[UserId, str, B], Awaitable[Outcome]]
+ADMINISTRATOR = "administrator (token)"
+"""Who changes something with `admin.token`, which names nobody. No user id has such a form."""
+Command = Callable[[Author, UserId, str, B], Awaitable[Outcome]]
 
 
 class LifecycleRoutes:
@@ -124,34 +131,54 @@ class LifecycleRoutes:
             raise MethodNotAllowed(f"{ALLOW}, {method}")
         refuse_foreign_page(request, self._cors)
         caller = await self._callers.identify(request.scope)
-        if self._admins_only:
-            caller.require_administrator()
-        user = caller.acts_for(_named_user(request))
+        author = Author(caller.user or ADMINISTRATOR, "http")
+        named = _named_user(request)
+        try:
+            if self._admins_only:
+                caller.require_administrator()
+            user = caller.acts_for(named)
+        except AdministratorRequired as error:
+            await self._note_refusal(author, named, request, error)
+            raise
         body = await read_body(request, body_type)
         try:
-            outcome = await command(user, _named_plugin(request), body)
+            outcome = await command(author, user, _named_plugin(request), body)
         except StorageError as error:
             raise SourceUnavailable(reason=str(error)) from error
         return json_answer(_envelope(outcome))
 
-    async def _install(self, user: UserId, plugin: str, body: _Install) -> Outcome:
+    async def _note_refusal(
+        self, author: Author, named: str | None, request: Request, error: AdministratorRequired
+    ) -> None:
+        """Writes into the audit log who tried to change whose plugin, if these are names."""
+        user = parse_or_none(parse_user_id, author.name if named is None else named)
+        with suppress(UnknownPlugin):
+            plugin = _named_plugin(request)
+            if user is None:
+                return
+            # The body, which says which of the two, is not read for a caller who may do neither.
+            is_enabling = request.method == "PATCH"
+            action = "enable or disable" if is_enabling else request.url.path.rpartition("/")[2]
+            await self._lifecycle.note_refusal(Order(action, author, user, plugin), error)
+
+    async def _install(self, by: Author, user: UserId, plugin: str, body: _Install) -> Outcome:
         try:
             slug = parse_slug(plugin)
         except ValueError:
             raise UnknownPlugin from None
-        return await self._lifecycle.install(user, slug, body.parsed(), body.metadata())
+        return await self._lifecycle.install(user, slug, body.parsed(), body.metadata(), by=by)
 
-    async def _update(self, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
-        return await self._lifecycle.update(user, plugin, body.parsed())
+    async def _update(self, by: Author, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+        return await self._lifecycle.update(user, plugin, body.parsed(), by=by)
 
-    async def _roll_back(self, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
-        return await self._lifecycle.rollback(user, plugin, body.parsed())
+    async def _roll_back(self, by: Author, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+        return await self._lifecycle.rollback(user, plugin, body.parsed(), by=by)
 
-    async def _uninstall(self, user: UserId, plugin: str, _body: _Nothing) -> Outcome:
-        return await self._lifecycle.uninstall(user, plugin)
+    async def _uninstall(self, by: Author, user: UserId, plugin: str, _body: _Nothing) -> Outcome:
+        return await self._lifecycle.uninstall(user, plugin, by=by)
 
-    async def _enable(self, user: UserId, plugin: str, body: _Enabled) -> Outcome:
-        return await self._lifecycle.set_enabled(user, plugin, enabled=body.enabled)
+    async def _enable(self, by: Author, user: UserId, plugin: str, body: _Enabled) -> Outcome:
+        return await self._lifecycle.set_enabled(user, plugin, enabled=body.enabled, by=by)
 
 
 def _named_plugin(request: Request) -> str:

@@ -7,7 +7,8 @@ this process, and all changes share a few threads of their own: serving never wa
 The change takes effect at the database's commit. Commands that add write the JSON before it,
 commands that remove write it after it. A process that is killed between the two leaves at most
 an entry without a row. Such an entry grants nothing, and the same command or `doctor` removes it.
-The change is announced after the commit. No HTTP.
+The change is announced after the commit, and then written into the audit log. A refusal is
+written too. `Lifecycle._change` does that, and every command goes through it. No HTTP.
 """
 
 import asyncio
@@ -27,10 +28,20 @@ from anyio.to_thread import run_sync
 from gateway.changes import Change
 from gateway.database.tables import is_true
 from gateway.database.transactions import Transaction, begin
+from gateway.disk.audit_log import Author, Record
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import LockedFile
-from gateway.errors import AlreadyInstalled, NoEarlierVersion, NotInstalled, UnknownPlugin
+from gateway.errors import (
+    AlreadyInstalled,
+    GatewayError,
+    NoEarlierVersion,
+    NotInstalled,
+    RequestError,
+    SourceUnavailable,
+    TooManyChanges,
+    UnknownPlugin,
+)
 from gateway.lifecycle.entries import Entry
 from gateway.lifecycle.holdings import (
     Holding,
@@ -75,15 +86,38 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What somebody wants to be changed."""
+
+    action: str
+    by: Author
+    user: UserId
+    plugin: str
+    """A slug or a database id."""
+    version: Version | None = None
+    """The version that is named."""
+
+    def refused(self, error: GatewayError) -> Record:
+        code = error.code if isinstance(error, RequestError) else SourceUnavailable.code
+        return Record(self.by, self.action, self.user, self.plugin, after=self.version, result=code)
+
+
+@dataclass(slots=True)
 class _Change:
     """One change of one user's plugin: the state before it, and where it is written."""
 
-    user: UserId
+    order: Order
     slug: Slug
     transaction: Transaction
     holding: Holding | None
     entry: Entry
     now: datetime
+    record: Record | None = None
+    """What the audit log hears if the change is committed; None: nothing is changed."""
+
+    @property
+    def user(self) -> UserId:
+        return self.order.user
 
     def require_holding(self) -> Holding:
         """Raises: UnknownPlugin, NotInstalled."""
@@ -107,6 +141,9 @@ class _Change:
         if enabled is None and holding is not None and version is not None:
             enabled = is_true(holding.plugin["enabled"])
         before = None if self.holding is None else self.holding.version
+        if changed:
+            order = self.order
+            self.record = Record(order.by, order.action, order.user, self.slug, before, version)
         return Outcome(
             self.user,
             self.slug,
@@ -144,7 +181,7 @@ def _to_its_end(
 
 
 class Lifecycle:
-    """The commands. `plugin` is a slug or a database id.
+    """The commands. `plugin` is a slug or a database id; `by` is who gives the command.
 
     Beside what their docstrings say, all raise TooManyChanges, StorageError and
     SourceUnavailable.
@@ -156,6 +193,7 @@ class Lifecycle:
         self._settings = settings
         self._storage = storage
         self._announce = announce
+        self._audit = storage.audit
         self._retention = Retention(storage.cache)
         self._turns = Turns(_AT_ONCE, _MAX_WAITING)
         self._threads = CapacityLimiter(_AT_ONCE)
@@ -168,12 +206,14 @@ class Lifecycle:
         slug: Slug,
         version: Version | None = None,
         installation_metadata: Mapping[str, Any] | None = None,
+        *,
+        by: Author,
     ) -> Outcome:
         """Gives the plugin to the user, at the newest published version if none is named.
 
         Raises: VersionNotPublished, UnusableVersion; AlreadyInstalled at another version.
         """
-        async with self._change(user, slug) as change:
+        async with self._change(Order("install", by, user, slug, version)) as change:
             holding = change.holding
             if holding is not None and change.entry.grants:
                 if version not in (None, holding.version):
@@ -183,25 +223,29 @@ class Lifecycle:
                 return change.outcome(holding, holding.version, changed=False)
             holding = await self._write_rows(change, version)
             await self._in_thread(change.entry.write_new, installation_metadata or {})
-        return change.outcome(holding, version or holding.version, changed=True)
+            return change.outcome(holding, version or holding.version, changed=True)
 
     @_to_its_end
-    async def update(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
+    async def update(
+        self, user: UserId, plugin: str, version: Version | None = None, *, by: Author
+    ) -> Outcome:
         """Moves the user to another version, the newest published if none is named.
 
         Files of the version they leave stay: pages that are open go on loading them.
         Raises: UnknownPlugin, NotInstalled, VersionNotPublished, UnusableVersion.
         """
-        async with self._change(user, plugin) as change:
+        async with self._change(Order("update", by, user, plugin, version)) as change:
             return await self._move_to(change, change.require_holding(), version)
 
     @_to_its_end
-    async def rollback(self, user: UserId, plugin: str, version: Version | None = None) -> Outcome:
+    async def rollback(
+        self, user: UserId, plugin: str, version: Version | None = None, *, by: Author
+    ) -> Outcome:
         """Moves the user back to the version they had before, or to the one named.
 
         Raises: NoEarlierVersion, and what `update` does.
         """
-        async with self._change(user, plugin) as change:
+        async with self._change(Order("rollback", by, user, plugin, version)) as change:
             holding = change.require_holding()
             previous = change.entry.previous_versions(holding.version)
             if version is None and not previous:
@@ -211,24 +255,25 @@ class Lifecycle:
             return await self._move_to(change, holding, version or previous[-1], previous)
 
     @_to_its_end
-    async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool) -> Outcome:
+    async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool, by: Author) -> Outcome:
         """Raises: UnknownPlugin."""
-        async with self._change(user, plugin, needs_json=False) as change:
+        order = Order("enable" if enabled else "disable", by, user, plugin)
+        async with self._change(order, needs_json=False) as change:
             holding = change.holding
             if holding is None:
                 raise UnknownPlugin(owned=True, reason=f"no row of {user} for {plugin}")
             changed = is_true(holding.plugin["enabled"]) is not enabled
             if changed:
                 await change_enabled(change.transaction, holding, enabled=enabled, now=change.now)
-        return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
+            return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
 
     @_to_its_end
-    async def uninstall(self, user: UserId, plugin: str) -> Outcome:
+    async def uninstall(self, user: UserId, plugin: str, *, by: Author) -> Outcome:
         """Removes the rows and the JSON entry, and the user's configuration with them.
 
         Raises: NotInstalled, if there is neither.
         """
-        async with self._change(user, plugin, removes=True) as change:
+        async with self._change(Order("uninstall", by, user, plugin), removes=True) as change:
             holding = change.holding
             if holding is not None:
                 await delete_holding(change.transaction, holding)
@@ -237,52 +282,76 @@ class Lifecycle:
                 raise NotInstalled(
                     owned=True, reason=f"{user} has no {plugin}, neither row nor JSON entry"
                 )
-        return change.outcome(holding, None, changed=True)
+            return change.outcome(holding, None, changed=True)
+
+    async def note_refusal(self, order: Order, error: RequestError) -> None:
+        """Writes into the audit log that the order was refused before it came here.
+
+        Only a few of one author wait; those beyond are not written.
+        """
+        with contextlib.suppress(TooManyChanges):
+            async with self._turns.turn(("refusals", order.by)):
+                await self._in_thread(self._audit.append, order.refused(error))
 
     @asynccontextmanager
     async def _change(
-        self, user: UserId, plugin: str, *, needs_json: bool = True, removes: bool = False
+        self, order: Order, *, needs_json: bool = True, removes: bool = False
     ) -> AsyncIterator[_Change]:
-        """A change that excludes all others of the user; announced when it is committed.
+        """A change that excludes all others of the user. It is announced when it is committed, and
+        then recorded; a refusal is recorded too.
 
         `removes`: the entry is removed after the commit.
         """
-        locked = self._storage.users.locked(user)
-        async with self._turns.turn(user), entered_in_thread(locked, self._threads) as file:
-            change: _Change | None = None
+        is_committed = False
+        async with self._turns.turn(order.user):
             try:
-                async with self._begun(file, plugin, needs_json=needs_json) as change:
-                    yield change
-            except BaseException:  # cancelled too: without a commit the JSON must be as it was
-                if change is not None:
-                    change.entry.undo()
+                locked = self._storage.users.locked(order.user)
+                async with entered_in_thread(locked, self._threads) as file:
+                    async with self._begun(file, order, needs_json=needs_json) as change:
+                        yield change
+                    is_committed = True
+                    await self._finish(change, removes=removes)
+            except GatewayError as error:
+                if not is_committed:
+                    await self._in_thread(self._audit.append, order.refused(error))
                 raise
-            try:
-                if removes:
-                    await self._in_thread(change.entry.remove)
-            finally:
-                self._announce(Change(user=user))
+
+    async def _finish(self, change: _Change, *, removes: bool) -> None:
+        """What follows the commit."""
+        try:
+            if removes:
+                await self._in_thread(change.entry.remove)
+        finally:
+            self._announce(Change(user=change.user))
+            if change.record is not None:
+                await self._in_thread(self._audit.append, change.record)
 
     @asynccontextmanager
     async def _begun(
-        self, file: LockedFile, plugin: str, *, needs_json: bool
+        self, file: LockedFile, order: Order, *, needs_json: bool
     ) -> AsyncIterator[_Change]:
         """A change in a transaction, which is committed when the block ends."""
-        user = file.user
+        user, plugin = order.user, order.plugin
         read = self._storage.users.read_document
         document = await self._in_thread(read, user) if needs_json else None
-        async with begin(self._settings) as transaction:
-            await transaction.exclude_others(user)
-            holding = await read_holding(transaction, user, plugin)
-            slug = _slug(user, holding, plugin)
-            entry = Entry(
-                file,
-                document,
-                slug,
-                has_row=holding is not None,
-                missing_is_allowed=self._allow_missing,
-            )
-            yield _Change(user, slug, transaction, holding, entry, datetime.now(UTC))
+        entry: Entry | None = None
+        try:
+            async with begin(self._settings) as transaction:
+                await transaction.exclude_others(user)
+                holding = await read_holding(transaction, user, plugin)
+                slug = _slug(user, holding, plugin)
+                entry = Entry(
+                    file,
+                    document,
+                    slug,
+                    has_row=holding is not None,
+                    missing_is_allowed=self._allow_missing,
+                )
+                yield _Change(order, slug, transaction, holding, entry, datetime.now(UTC))
+        except BaseException:  # cancelled too: without a commit the JSON must be as it was
+            if entry is not None:
+                entry.undo()
+            raise
 
     async def _write_rows(self, change: _Change, version: Version | None) -> Holding:
         """New rows, or those that the user has, at the version."""

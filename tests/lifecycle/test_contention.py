@@ -15,7 +15,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.lifecycle.installing import Lifecycle
 from gateway.names import Slug, UserId, Version
 from gateway.settings import load_settings
-from tests.support.accounts import Account, module, publish
+from tests.support.accounts import OPERATOR, Account, module, publish
 from tests.support.postgres import PostgresSite
 from tests.support.site import ADA, Site
 
@@ -59,11 +59,11 @@ async def of_its_own(lifecycle: Lifecycle, number: int, changes: int) -> None:
     slug = f"P{number}"
     older = Version(VERSIONS[0])
     cycle = (
-        lambda: lifecycle.install(USER, Slug(slug), older),
-        lambda: lifecycle.update(USER, slug),
-        lambda: lifecycle.set_enabled(USER, slug, enabled=False),
-        lambda: lifecycle.rollback(USER, slug),
-        lambda: lifecycle.uninstall(USER, slug),
+        lambda: lifecycle.install(USER, Slug(slug), older, by=OPERATOR),
+        lambda: lifecycle.update(USER, slug, by=OPERATOR),
+        lambda: lifecycle.set_enabled(USER, slug, enabled=False, by=OPERATOR),
+        lambda: lifecycle.rollback(USER, slug, by=OPERATOR),
+        lambda: lifecycle.uninstall(USER, slug, by=OPERATOR),
     )
     for change in range(changes + number % 5):
         outcome = await cycle[change % 5]()
@@ -113,7 +113,9 @@ async def of_one_for_all(lifecycle: Lifecycle, number: int, changes: int) -> Non
     notes = lifecycle._storage.root / f"moves{number}"
     with notes.open("a") as file:
         for change in range(changes):
-            outcome = await lifecycle.update(USER, "P0", Version(VERSIONS[(number + change) % 2]))
+            outcome = await lifecycle.update(
+                USER, "P0", Version(VERSIONS[(number + change) % 2]), by=OPERATOR
+            )
             if outcome.changed:
                 file.write(f"{outcome.previous_version} {outcome.version}\n")
 

@@ -17,7 +17,7 @@ from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
 from gateway.lifecycle.publishing import publish
 from gateway.lifecycle.staging import only_publisher
 from gateway.names import Slug, Version
-from tests.support.accounts import Account, forget_use
+from tests.support.accounts import OPERATOR, Account, forget_use
 from tests.support.accounts import publish as put
 from tests.support.postgres import PostgresSite
 from tests.support.server import run_cli, serving
@@ -307,7 +307,9 @@ def test_on_postgresql_an_installation_keeps_its_version(
         async def collect() -> list[str]:
             return [one.version async for one in collector.collect(found)]
 
-        installing = asyncio.create_task(gc.account.lifecycle.install(gc.account.user, REVIEW))
+        installing = asyncio.create_task(
+            gc.account.lifecycle.install(gc.account.user, REVIEW, by=OPERATOR)
+        )
         await at_its_end.wait()
         collecting.append(asyncio.create_task(collect()))
         await installing

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from gateway.changes import Change
+from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
 from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version
@@ -31,6 +32,9 @@ def module(name: str, **config_fields: Any) -> dict[str, Any]:
     return {"name": name, "config_fields": config_fields}
 
 
+OPERATOR = Author("operator", "command")
+
+
 class Account:
     """One user of a site, and their plugins."""
 
@@ -44,21 +48,25 @@ class Account:
 
     def install(self, version: str | None = None, slug: str = "Review", **facts: Any) -> Outcome:
         parsed = None if version is None else Version(version)
-        return asyncio.run(self.lifecycle.install(self.user, Slug(slug), parsed, facts))
+        return asyncio.run(
+            self.lifecycle.install(self.user, Slug(slug), parsed, facts, by=OPERATOR)
+        )
 
     def update(self, version: str | None = None, plugin: str = "Review") -> Outcome:
         parsed = None if version is None else Version(version)
-        return asyncio.run(self.lifecycle.update(self.user, plugin, parsed))
+        return asyncio.run(self.lifecycle.update(self.user, plugin, parsed, by=OPERATOR))
 
     def rollback(self, version: str | None = None, plugin: str = "Review") -> Outcome:
         parsed = None if version is None else Version(version)
-        return asyncio.run(self.lifecycle.rollback(self.user, plugin, parsed))
+        return asyncio.run(self.lifecycle.rollback(self.user, plugin, parsed, by=OPERATOR))
 
     def enable(self, plugin: str = "Review", *, enabled: bool = True) -> Outcome:
-        return asyncio.run(self.lifecycle.set_enabled(self.user, plugin, enabled=enabled))
+        return asyncio.run(
+            self.lifecycle.set_enabled(self.user, plugin, enabled=enabled, by=OPERATOR)
+        )
 
     def uninstall(self, plugin: str = "Review") -> Outcome:
-        return asyncio.run(self.lifecycle.uninstall(self.user, plugin))
+        return asyncio.run(self.lifecycle.uninstall(self.user, plugin, by=OPERATOR))
 
     # What another program reads and writes
 

@@ -13,7 +13,7 @@ from gateway.changes import Change
 from gateway.database.transactions import SqliteTransaction
 from gateway.errors import SourceUnavailable, StorageError
 from gateway.names import Slug, Version
-from tests.support.accounts import Account, module, publish
+from tests.support.accounts import OPERATOR, Account, module, publish
 from tests.support.postgres import PostgresSite
 from tests.support.site import Site
 
@@ -168,11 +168,11 @@ def test_a_caller_that_is_cancelled_leaves_a_whole_change(settled: Account, comm
     lifecycle = settled.lifecycle
     user, wanted = settled.user, Version("1.0.0")
     changes: dict[str, Callable[[], Any]] = {
-        "install": lambda: lifecycle.install(user, Slug("Eyes")),
-        "update": lambda: lifecycle.update(user, "Review"),
-        "rollback": lambda: lifecycle.rollback(user, "Review", wanted),
-        "uninstall": lambda: lifecycle.uninstall(user, "Review"),
-        "disable": lambda: lifecycle.set_enabled(user, "Review", enabled=False),
+        "install": lambda: lifecycle.install(user, Slug("Eyes"), by=OPERATOR),
+        "update": lambda: lifecycle.update(user, "Review", by=OPERATOR),
+        "rollback": lambda: lifecycle.rollback(user, "Review", wanted, by=OPERATOR),
+        "uninstall": lambda: lifecycle.uninstall(user, "Review", by=OPERATOR),
+        "disable": lambda: lifecycle.set_enabled(user, "Review", enabled=False, by=OPERATOR),
     }
 
     async def cancelled_at(tick: int) -> bool:
