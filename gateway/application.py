@@ -18,6 +18,7 @@ from gateway.endpoints.administration import Administration
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.debugging import DebugHeaders
+from gateway.endpoints.explaining import UrlExplainer
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
@@ -28,6 +29,7 @@ from gateway.hot_path.front import Front, HotRoute
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
+from gateway.identity.chain import IdentityChain
 from gateway.identity.peers import TrustedPeers
 from gateway.identity.signed import SignedPaths
 from gateway.settings import Settings, load_settings
@@ -46,9 +48,9 @@ class Gateway:
     If nobody did, the first request starts it, and nothing stops it.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        """Raises: ConfigurationError."""
-        self.core = core = Core(settings)
+    def __init__(self, settings: Settings, identity: IdentityChain | None = None) -> None:
+        """`identity`: by default that of the settings. Raises: ConfigurationError."""
+        self.core = core = Core(settings, identity)
         self.health = Health(core.database, core.required_folders, settings)
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -61,6 +63,7 @@ class Gateway:
         self.front = Front(self._route, *self._hot_routes(), self._cors)
         self.routes = self._make_routes()
         self._router = self._make_router()
+        self.url_explainer = UrlExplainer(self.routes, core.explainer, settings)
         self._starting = ServerErrorMiddleware(self._start_first, internal_error)
         self._start_lock = anyio.Lock()
 

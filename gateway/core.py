@@ -61,7 +61,12 @@ class Core:
         self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
-        self.explainer = Explainer(self.resolver, storage, self.assets)
+        self.explainer = Explainer(
+            self.resolver,
+            storage,
+            self.assets,
+            missing_is_denied=settings.access.missing_installations == "deny",
+        )
         self.identity = IdentityChain.of(settings) if identity is None else identity
         self.invalidation = Invalidation(
             self.lookups, self.manifests, self.shared_versions, self.assets, self.identity

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gateway.cli.parameters import SLUG, USER, Name, pass_settings
-from gateway.cli.reporting import Columns
+from gateway.cli.reporting import Columns, printable
 from gateway.disk.storage import PluginStorage
 from gateway.names import Slug, UserId
 from gateway.settings import Settings
@@ -74,12 +74,6 @@ def _moment(record: dict[str, Any]) -> datetime:
 def _show(records: Iterator[dict[str, Any]]) -> None:
     columns = Columns(*_COLUMNS)
     for rows in chunks_of(records):
-        columns.echo([_shown(record.get(name)) for name in _COLUMNS] for record in rows)
-
-
-def _shown(value: object) -> str:
-    """Without what would mean something to a terminal."""
-    text = "-" if value is None else str(value)
-    return "".join(
-        character if character.isprintable() else f"\\u{ord(character):04x}" for character in text
-    )
+        columns.echo(
+            [printable(str(record.get(name) or "-")) for name in _COLUMNS] for record in rows
+        )

@@ -23,7 +23,6 @@ from gateway.http.cache_policy import NO_STORE
 from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
-from gateway.serving.explain import Explanation
 from gateway.serving.formats import JsonObject
 from gateway.serving.shared_versions import SharedVersion
 
@@ -87,7 +86,7 @@ class Administration:
         except ValueError as error:
             raise InvalidRequest(str(error)) from None
         plugin, path = query.get("plugin", ""), query.get("path", "")
-        return json_answer(_explanation(await self._core.explainer.explain(user, plugin, path)))
+        return json_answer((await self._core.explainer.explain(user, plugin, path)).as_json())
 
     async def _show_console(self, request: Request) -> Response:
         await self._require_administrator(request, challenge_browser=True)
@@ -116,18 +115,6 @@ def _cache_state(core: Core) -> JsonObject:
         "asset_bytes": core.assets.memory_bytes,
         "changes_heard": core.invalidation.applied,
         "versions": [_version(shared) for shared in core.shared_versions],
-    }
-
-
-def _explanation(explanation: Explanation) -> JsonObject:
-    return {
-        "answer": explanation.answer,
-        "served": explanation.served,
-        "steps": [asdict(step) for step in explanation.steps],
-        "caches": {
-            name: {"age_s": round(age_s, 3), "fresh_for_s": round(fresh_s, 3)}
-            for name, (age_s, fresh_s) in explanation.ages().items()
-        },
     }
 
 

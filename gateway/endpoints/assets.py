@@ -34,9 +34,9 @@ class AssetRoute:
 
     def __init__(self, server: AssetServer, resolver: Resolver, prefix: str) -> None:
         """`prefix`: how the paths of this route begin."""
-        self._server = server
+        self.server = server
         self._lifetimes = server.lifetimes(self.audience)
-        self._resolver = resolver
+        self.resolver = resolver
         self._prefix = prefix
         self.raw_prefix = quote(prefix).encode()
         self.pattern = prefix + self._rest
@@ -50,7 +50,7 @@ class AssetRoute:
     ) -> tuple[Head, bytes] | None:
         """See `HotRoute`."""
         resolution = self.resolve(basis, scope, headers, below)
-        return self._server.answer_from_memory(basis, headers, resolution, self._lifetimes)
+        return self.server.answer_from_memory(basis, headers, resolution, self._lifetimes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await _answered_by_method(scope, send):
@@ -59,7 +59,7 @@ class AssetRoute:
         request = FileRequest(scope, receive, send, joined_headers(scope))
         below = self.path_below(scope)
         resolution = await basis.settled(self.resolve, scope, request.headers, below)
-        await self._server.answer(basis, request, resolution, self._lifetimes)
+        await self.server.answer(basis, request, resolution, self._lifetimes)
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         """The file that the path and the credential name; the hot and the cold path both ask it.
@@ -85,7 +85,7 @@ class OwnAssets(AssetRoute):
         self, server: AssetServer, resolver: Resolver, prefix: str, identity: IdentityChain
     ) -> None:
         super().__init__(server, resolver, prefix)
-        self._identity = identity
+        self.identity = identity
 
     def takes(self, below: bytes) -> bool:
         """False for the JSON endpoints whose paths begin in the same way (plugins.py), and for
@@ -93,9 +93,9 @@ class OwnAssets(AssetRoute):
         return b"%" not in below and _ENDPOINT.fullmatch(below) is None
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
-        user = self._identity.identify(basis, scope, headers)
+        user = self.identity.identify(basis, scope, headers)
         basis.mark("identify")
-        return self._resolver.resolve(basis, user, parse_target(below))
+        return self.resolver.resolve(basis, user, parse_target(below))
 
 
 class PublicAssets(AssetRoute):
@@ -104,7 +104,7 @@ class PublicAssets(AssetRoute):
     audience = Audience.PUBLIC
 
     def resolve(self, basis: AtHand, _scope: Scope, _headers: Headers, below: bytes) -> Resolution:
-        return self._resolver.resolve_public(basis, parse_target(below))
+        return self.resolver.resolve_public(basis, parse_target(below))
 
 
 class SignedAssets(AssetRoute):
@@ -117,17 +117,17 @@ class SignedAssets(AssetRoute):
         self, server: AssetServer, resolver: Resolver, prefix: str, signed: SignedPaths
     ) -> None:
         super().__init__(server, resolver, prefix)
-        self._signed = signed
+        self.signed = signed
 
     def resolve(self, basis: AtHand, _scope: Scope, _headers: Headers, below: bytes) -> Resolution:
         token, _, rest = below.partition(b"/plugins/")
         now = time.time()
-        capability = self._signed.verify(token.decode("latin-1"), now)
+        capability = self.signed.verify(token.decode("latin-1"), now)
         basis.limit_to(capability.expires_s - now)
         target = parse_target(rest)
         foreign = InvalidToken(reason=f"the signed path is for {capability.slug} alone")
         try:
-            resolution = self._resolver.resolve(basis, capability.user, target)
+            resolution = self.resolver.resolve(basis, capability.user, target)
         except NotServed:
             if target.plugin == capability.slug:
                 raise

@@ -80,7 +80,7 @@ class AssetServer:
         cache_control = lifetimes[resolution.content_digest is not None]
         basis.mark("resolve")
         for _ in range(_ATTEMPTS):
-            representation = await self._representation(basis, resolution)
+            representation = await self.representation(basis, resolution)
             basis.mark("asset")
             for mode in self._modes:
                 if await mode.send(key, representation, cache_control, request):
@@ -88,11 +88,13 @@ class AssetServer:
             self._store.purge_wrong(key)
         raise SourceUnavailable(reason=f"{key} is being written")
 
-    async def _representation(self, basis: Basis, resolution: Resolution) -> Representation:
+    async def representation(self, basis: Basis, resolution: Resolution) -> Representation:
         """The bytes of the file; for a pinned URL the pinned bytes, or none.
 
         The state of the folder and the file are read separately, and the folder may be rewritten
         in between. So the digest of the content decides, and a file that differs is read again.
+
+        Raises: RequestError.
         """
         key, digest = resolution.key, resolution.content_digest
         try:

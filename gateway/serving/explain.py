@@ -1,12 +1,18 @@
 """Explains a request's answer: makes the real decision, and writes down its steps."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 from urllib.parse import quote
+
+from anyio.to_thread import run_sync
 
 from gateway.caching.traced_basis import TracedBasis
 from gateway.disk.storage import PluginStorage
-from gateway.errors import RequestError
-from gateway.names import UserId, parse_target
+from gateway.errors import NotServed, RequestError, StorageError, UnknownPlugin
+from gateway.http.representation import Representation
+from gateway.names import AssetKey, UserId, parse_target
+from gateway.serving.advice import advice_on
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.resolver import Resolver
 
@@ -21,14 +27,20 @@ class Step:
 
 
 class Explanation(TracedBasis):
-    """The steps in their order, and the answer."""
+    """The steps in their order, the answer, and what to do about a refusal."""
 
     is_noted = True
 
-    def __init__(self) -> None:
+    def __init__(self, user: UserId | None = None) -> None:
         super().__init__()
+        self.user = user
+        """Whose plugin it is, once that is known."""
+        self.plugin: str | None = None
+        """As the request names it."""
         self.steps: list[Step] = []
         self.answer = ""
+        self.advice = ""
+        """What to do about it, one sentence; empty if the file is served."""
         self.served = False
 
     def _begin_again(self) -> None:
@@ -37,31 +49,98 @@ class Explanation(TracedBasis):
     def note(self, step: str, outcome: str, source: str) -> None:
         self.steps.append(Step(step, outcome, source))
 
+    def outcome(self, name: str) -> str | None:
+        """The outcome of a step; None if there is no such step."""
+        return next((step.outcome for step in self.steps if step.name == name), None)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "answer": self.answer,
+            "served": self.served,
+            "advice": self.advice,
+            "steps": [asdict(step) for step in self.steps],
+            "caches": {
+                name: {"age_s": round(age_s, 3), "fresh_for_s": round(fresh_s, 3)}
+                for name, (age_s, fresh_s) in self.ages().items()
+            },
+        }
+
 
 class Explainer:
     """Makes decisions without serving anything."""
 
-    def __init__(self, resolver: Resolver, storage: PluginStorage, assets: AssetStore) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        storage: PluginStorage,
+        assets: AssetStore,
+        *,
+        missing_is_denied: bool,
+    ) -> None:
+        """`missing_is_denied`: a user without a JSON file gets nothing."""
         self._resolver = resolver
         self._storage = storage
         self._assets = assets
+        self._missing_is_denied = missing_is_denied
 
     async def explain(self, user: UserId, plugin: str, path: str) -> Explanation:
         """The decision that the authenticated route would make for `user` at this moment."""
-        explanation = Explanation()
-        try:
-            await explanation.settled(self._decide, user, plugin, path)
-        except RequestError as error:
-            explanation.answer = f"{error.status} {error.code}: {error.reason}"
+        explanation = Explanation(user)
+        explanation.plugin = plugin
+
+        async def decide() -> None:
+            await explanation.settled(self._decide, user, f"{plugin}/{path}")
+
+        await self.conclude(explanation, decide)
         return explanation
 
-    def _decide(self, explanation: Explanation, user: UserId, plugin: str, path: str) -> None:
-        target = parse_target(quote(f"{plugin}/{path}", safe="/@~").encode())
-        resolution = self._resolver.resolve(explanation, user, target)
-        key = resolution.key
+    async def conclude(
+        self, explanation: Explanation, decide: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Waits for the decision. If it is a refusal, writes down why, and what to do about it."""
+        try:
+            await decide()
+        except RequestError as error:
+            explanation.answer = f"{error.status} {error.code}: {error.reason}"
+            row = (explanation.outcome("row") or "").partition(",")[0]
+            owner = explanation.user or explanation.outcome("owner")
+            explanation.advice = advice_on(
+                _cause(error),
+                user=owner,
+                plugin=explanation.plugin,
+                row=row if row != "none" else None,
+                would_be_allowed=await run_sync(self._has_no_file, owner),
+            )
+
+    def note_file(
+        self, explanation: Explanation, key: AssetKey, representation: Representation
+    ) -> None:
+        """Writes down that the file is served."""
         file_path = self._storage.construct_shared_path(key.slug, key.version) / key.path
         explanation.note("path", str(file_path), "constructed")
-        file = self._assets.get(explanation, key).identity
+        file = representation.identity
         explanation.note("file", f"{file.size} bytes", str(file.etag))
         explanation.answer = f"200: {key.path} of {key.slug} {key.version}"
         explanation.served = True
+
+    def _decide(self, explanation: Explanation, user: UserId, path: str) -> None:
+        target = parse_target(quote(path, safe="/@~").encode())
+        key = self._resolver.resolve(explanation, user, target).key
+        self.note_file(explanation, key, self._assets.get(explanation, key))
+
+    def _has_no_file(self, user: str | None) -> bool:
+        """Whether a setting would serve the user, who has no JSON file. Blocking."""
+        if not self._missing_is_denied or user is None:
+            return False
+        try:
+            return self._storage.users.read_content(UserId(user)) is None
+        except StorageError:
+            return False
+
+
+def _cause(error: RequestError) -> RequestError:
+    """What the advice is about: a stranger sees `UnknownPlugin` for several reasons."""
+    hidden = error.__context__
+    if isinstance(error, UnknownPlugin) and isinstance(hidden, NotServed):
+        return hidden
+    return error
