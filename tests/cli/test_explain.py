@@ -1,5 +1,6 @@
 """`gateway explain --url`: what the server answers, and advice that helps when it is followed."""
 
+import base64
 import json
 import re
 import time
@@ -168,6 +169,13 @@ def test_a_token_is_read_from_standard_input_and_never_printed(site: Site) -> No
                 assert len(part) < 2 or part not in result.output
     result = explained(site, "--url", ENTRY_URL, "--token", token(ADA))
     assert (result.exit_code, token(ADA) in result.output) == (0, False)
+
+
+def test_what_a_token_says_means_nothing_to_a_terminal(site: Site) -> None:
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "\x1b[31m\x9b"}).encode()).rstrip(b"=")
+    result = explained(site, "--url", ENTRY_URL, "--token", f"{head.decode()}.e30.e30")
+    assert answer_of(result) == "401 invalid_token"
+    assert not set("\x1b\x9b") & set(result.output)
 
 
 def test_a_signed_url_is_not_printed(site: Site) -> None:
