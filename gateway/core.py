@@ -51,8 +51,7 @@ class Core:
         self.storage = storage = PluginStorage(settings.plugins_dir)
         self.encoder = None if settings.dev.enabled else Encoder(storage.cache.encoded)
         self.pinned_trees = _pinned_trees(settings, storage, self.encoder)
-        strangers = connect(settings, rarely_asked=True)
-        self.database = PluginDatabase(connect(settings), strangers)
+        self.database = PluginDatabase(connect(settings), connect(settings, rarely_asked=True))
         self.lookups = Lookups(storage, self.database, settings.cache, settings.access)
         self.shared_versions = SharedVersions(
             storage, self.encoder, asset_cache.revalidate, on_look=self._on_look
@@ -61,12 +60,7 @@ class Core:
         self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
-        self.explainer = Explainer(
-            self.resolver,
-            storage,
-            self.assets,
-            missing_is_denied=settings.access.missing_installations == "deny",
-        )
+        self.explainer = Explainer(self.resolver, storage, self.assets, settings.access)
         self.identity = IdentityChain.of(settings) if identity is None else identity
         self.invalidation = Invalidation(
             self.lookups, self.manifests, self.shared_versions, self.assets, self.identity

@@ -51,10 +51,7 @@ def explain(
     if url is not None:
         if plugin is not None or (user is not None and token is not None):
             raise click.UsageError("--url goes with --user or --token, without SLUG and PATH")
-        if token == "-":  # noqa: S105  # the usual name of standard input
-            token = sys.stdin.readline()
-        token = None if token is None else token.strip()
-        explanation = anyio.run(_explain_url, settings, url, user, token)
+        explanation = anyio.run(_explain_url, settings, url, user, _read_token(token))
     elif user is None or plugin is None or path is None or token is not None:
         raise click.UsageError("expected --url, or --user with SLUG and PATH")
     else:
@@ -64,6 +61,12 @@ def explain(
     else:
         _show(explanation)
     raise SystemExit(0 if explanation.served else 1)
+
+
+def _read_token(token: str | None) -> str | None:
+    if token == "-":  # noqa: S105  # the usual name of standard input
+        token = sys.stdin.readline()
+    return None if token is None else token.strip()
 
 
 async def _explain(settings: Settings, user: UserId, plugin: str, path: str) -> Explanation:

@@ -15,6 +15,7 @@ from gateway.names import AssetKey, UserId, parse_target
 from gateway.serving.advice import advice_on
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.resolver import Resolver
+from gateway.settings import AccessSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,13 @@ class Explainer:
         resolver: Resolver,
         storage: PluginStorage,
         assets: AssetStore,
-        *,
-        missing_is_denied: bool,
+        access: AccessSettings,
     ) -> None:
-        """`missing_is_denied`: a user without a JSON file gets nothing."""
         self._resolver = resolver
         self._storage = storage
         self._assets = assets
-        self._missing_is_denied = missing_is_denied
+        self._missing_is_denied = access.missing_installations == "deny"
+        """Whether a user without a JSON file gets nothing."""
 
     async def explain(self, user: UserId, plugin: str, path: str) -> Explanation:
         """The decision that the authenticated route would make for `user` at this moment."""
