@@ -11,7 +11,9 @@ from gateway.errors import ConfigurationError
 from gateway.proxies import (
     MODES,
     Certificate,
+    Entrance,
     Mode,
+    Upstream,
     address_of,
     caddy,
     nginx,
@@ -116,30 +118,33 @@ def proxy_config(
     if mode is None:
         mode = "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode
     behind = upstream_of(settings, mode, application or "")
-    certificate = Certificate(*tls) if tls else None
+    entrance = Entrance(listen, server_name, Certificate(*tls) if tls else None)
     if proxy != "nginx" and (brotli or site):
         raise ConfigurationError("--brotli and --site are for nginx")
     if proxy == "nginx":
         text = nginx.configuration(
             behind,
-            listen=listen,
-            server_name=server_name or "_",
+            entrance,
             permissions_folder=permissions_folder,
             brotli=brotli,
             complete=not site,
-            tls=certificate,
         )
     elif proxy == "caddy":
-        text = caddy.configuration(
-            behind, listen=listen, server_name=server_name or "", tls=certificate
-        )
+        text = caddy.configuration(behind, entrance)
     else:
-        if application is None:
-            raise ConfigurationError("--application: expected the URL of the application")
-        text = vite.configuration(behind)
+        text = _vite_entries(behind, entrance)
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)
+
+
+def _vite_entries(behind: Upstream, entrance: Entrance) -> str:
+    """Raises: ConfigurationError."""
+    if any(entrance):
+        raise ConfigurationError("--listen, --server-name and --tls are for nginx and Caddy")
+    if not behind.application:
+        raise ConfigurationError("--application: expected the URL of the application")
+    return vite.configuration(behind)
 
 
 def _running_elsewhere(settings: Settings) -> str | None:

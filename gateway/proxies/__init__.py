@@ -56,6 +56,15 @@ class Certificate(NamedTuple):
     key: str
 
 
+class Entrance(NamedTuple):
+    """Where clients reach the proxy. None everywhere: the usual port, under any name."""
+
+    listen: str | None = None
+    """`[ADDRESS:]PORT`"""
+    server_name: str | None = None
+    tls: Certificate | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """A gateway, and the application beside it, as a proxy in front of them sees them."""

@@ -6,7 +6,7 @@ sends only files of the pinned trees.
 
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Certificate, Text, Upstream
+from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Entrance, Text, Upstream
 from gateway.proxies.caddy_origin import answerer, others
 
 _SITE = Text("""\
@@ -187,19 +187,12 @@ _ACCEL = Text("""\
 _SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*"
 
 
-def configuration(
-    upstream: Upstream, *, listen: str | None, server_name: str, tls: Certificate | None = None
-) -> str:
-    """`listen` None: the usual port. Caddy then takes care of the certificate by itself, if there
-    is an application and a server name.
-    """
-    host, _, port = (listen or ("443" if tls else "80")).rpartition(":")
-    address = f"{'https' if tls else 'http'}://{server_name}:{port}"
-    is_by_itself = bool(upstream.application and server_name) and listen is None and tls is None
+def configuration(upstream: Upstream, entrance: Entrance) -> str:
+    tls, host = entrance.tls, (entrance.listen or "").rpartition(":")[0]
     removed = [name for name in NEVER_FROM_CLIENTS if name != "Upgrade" or not upstream.application]
     return _SITE.substitute(
         mode=upstream.mode,
-        address=server_name if is_by_itself else address,
+        address=_site_address(upstream, entrance),
         bind=f"    bind {host}\n" if host else "",
         tls=f'    tls "{tls.chain}" "{tls.key}"\n' if tls else "",
         identity_header=upstream.identity_header,
@@ -220,6 +213,15 @@ def configuration(
             else ""
         ),
     )
+
+
+def _site_address(upstream: Upstream, entrance: Entrance) -> str:
+    """A name alone makes Caddy get a certificate by itself."""
+    listen, name, tls = entrance
+    if upstream.application and name and not listen and not tls:
+        return name
+    port = (listen or ("443" if tls else "80")).rpartition(":")[2]
+    return f"{'https' if tls else 'http'}://{name or ''}:{port}"
 
 
 def _files(upstream: Upstream) -> str:

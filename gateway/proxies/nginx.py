@@ -10,7 +10,7 @@ import textwrap
 
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Certificate, Text, Upstream
+from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Entrance, Text, Upstream
 from gateway.proxies.nginx_origin import (
     application_first,
     application_location,
@@ -271,15 +271,15 @@ _ACCEL_FOLDER = Text("""\
 
 def configuration(
     upstream: Upstream,
+    entrance: Entrance,
     *,
-    listen: str | None,
-    server_name: str,
     permissions_folder: str,
     brotli: bool,
     complete: bool,
-    tls: Certificate | None = None,
 ) -> str:
-    """`complete` False: only the part inside http {}. `listen` None: the usual port."""
+    """`complete` False: only the part inside http {}."""
+    listen, server_name, tls = entrance
+    server_name = server_name or "_"
     user = "$plugin_user" if upstream.proxy_identifies else '""'
     head = _HEAD.substitute(mode=upstream.mode)
     body = _HTTP.substitute(
@@ -296,7 +296,7 @@ def configuration(
         server_name=server_name,
         tls=tls_lines(tls) if tls else "",
         first=_first(upstream, 8),
-        application=(application_location(upstream, user) if upstream.application else ""),
+        application=application_location(upstream, user) if upstream.application else "",
         identity_header=upstream.identity_header,
         user=user,
         removed=_removed_fields(),

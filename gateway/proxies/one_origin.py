@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from gateway.proxies import Upstream
 
-_ADDRESS = re.compile(r"http://((?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?)/?")
+_ADDRESS = re.compile(
+    r"http://(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:]+\])(?::(?P<port>[0-9]{1,5}))?/?"
+)
 _READING = ("GET", "HEAD")
 
 DOTS = r"^[^?]*(?:/|%2f)(?:\.|%2e)(?:\.|%2e)?(?:/|%2f|\?|$)"
@@ -25,10 +27,9 @@ WEBSOCKET_KEY = "[A-Za-z0-9+/]{22}=="
 def application_address(url: str) -> str:
     """`HOST:PORT` of an application's URL. Raises: ValueError."""
     match = _ADDRESS.fullmatch(url)
-    if match is None:
+    if match is None or not 0 < int(match["port"] or 80) < 65536:
         raise ValueError(f"{url!r}: expected a URL such as http://127.0.0.1:8005, without a path")
-    address = match[1]
-    return address if re.search(r":[0-9]+$", address) else f"{address}:80"
+    return f"{match['host']}:{match['port'] or 80}"
 
 
 @dataclass(frozen=True, slots=True)

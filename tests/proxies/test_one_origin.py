@@ -393,7 +393,15 @@ def test_caddy_gets_a_certificate_by_itself_for_a_real_name(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "url",
-    ["127.0.0.1:8005", "https://app.example", "http://app.example/api", "http://a b", "http://x;y"],
+    [
+        "127.0.0.1:8005",
+        "https://app.example",
+        "http://app.example/api",
+        "http://a b",
+        "http://x;y",
+        "http://x:0",
+        "http://x:65536",
+    ],
 )
 def test_an_application_is_an_http_url_without_a_path(url: str) -> None:
     result = run({}, "proxy-config", "nginx", "--application", url)
@@ -465,5 +473,7 @@ def test_vite_sends_each_its_own() -> None:
 
 def test_vite_needs_an_application_and_a_port() -> None:
     assert "--application" in line_of(run({}, "proxy-config", "vite"))
+    named = ("--application", "http://127.0.0.1:8005", "--server-name", "app.example")
+    assert "--server-name" in line_of(run({}, "proxy-config", "vite", *named))
     options = ("--application", "http://127.0.0.1:8005", "--upstream", "/run/gateway.sock")
     assert "--upstream" in line_of(run({}, "proxy-config", "vite", *options))
