@@ -102,7 +102,7 @@ class AuditLog:
     def __init__(self, folder: Path) -> None:
         self._changes = _Journal(folder, "changes", _MAX_CHANGES_BYTES, _MAX_CHANGES_FILES)
         self._refusals = _Journal(folder, "refusals", _MAX_REFUSALS_BYTES, _MAX_REFUSALS_FILES)
-        self._folder = folder
+        self.folder = folder
         self._is_failing = False
 
     def append(self, record: Record) -> None:
@@ -130,7 +130,7 @@ class AuditLog:
         """
         with ExitStack() as stack:
             try:
-                with _locked(self._folder, exclusively=False):
+                with _locked(self.folder, exclusively=False):
                     journals = [
                         [stack.enter_context(path.open("rb")) for path in journal.files()]
                         for journal in (self._changes, self._refusals)

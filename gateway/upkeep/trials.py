@@ -35,7 +35,7 @@ _WITHOUT_CACHE = (
 
 async def try_writing(settings: Settings, storage: PluginStorage) -> list[CheckResult]:
     """Tries to write to the cache folder and, if users change over HTTP what they have, to the
-    users' folder and to the database."""
+    users' folder, to the audit log's and to the database."""
     cache, users = storage.cache.path, storage.users.path
     if settings.access.changes == "off":
         return [_who_tries(), _try_folder(cache, Severity.WARNING, _WITHOUT_CACHE)]
@@ -43,6 +43,7 @@ async def try_writing(settings: Settings, storage: PluginStorage) -> list[CheckR
         _who_tries(),
         _try_folder(cache, Severity.ERROR, "each change over HTTP takes a lock there"),
         _try_folder(users, Severity.ERROR, "each change over HTTP writes a file there"),
+        _try_folder(storage.audit.folder, Severity.WARNING, "changes are made, but not recorded"),
         await _try_database(settings),
     ]
 

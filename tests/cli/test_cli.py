@@ -490,6 +490,17 @@ def test_check_tries_what_changes_over_http_write_and_changes_nothing(tmp_path: 
     assert f"error storage {site.plugins / 'users'} cannot be written" in words(result)
 
 
+def test_check_says_that_changes_would_not_be_recorded(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    audit = site.plugins / "audit"
+    assert f"ok storage {audit} can be written" in words(check(site, USERS_CHANGE))
+    audit.touch()
+    result = check(site, USERS_CHANGE)
+    assert result.exit_code == 0  # changes are made
+    assert f"warning storage {audit} cannot be written" in words(result)
+    assert str(audit) not in words(check(site))  # nobody changes anything
+
+
 @pytest.fixture
 def open_site() -> Iterator[Site]:
     """A site that every user can read; pytest's own folders are private."""
