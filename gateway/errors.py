@@ -245,3 +245,5 @@ class TooManyConnections(_Later):
 class SourceUnavailable(_Later):
     status, code = 503, "source_unavailable"
     default_detail = "A source of truth cannot be read just now"
+    is_logged = False
+    """Whether the log says that this source fails, so that no request has to."""

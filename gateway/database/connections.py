@@ -122,7 +122,14 @@ def postgres_errors() -> tuple[type[Exception], ...]:
             "database.url: PostgreSQL needs asyncpg, the extra 'postgres':"
             " pip install '.[postgres]' in the checkout of the gateway"
         ) from None
-    return (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+    # InternalClientError: a query met a connection that the server was just closing.
+    return (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+    )
 
 
 class SqliteConnection(DatabaseConnection):

@@ -58,6 +58,11 @@ class PluginDatabase:
         """As `GuardedConnection.failing_for_s`, for users."""
         return self.tables.failing_for_s
 
+    def close_circuits(self) -> None:
+        """The database has answered somebody else: the next queries are made."""
+        for connection in self._connections:
+            connection.close_circuit()
+
     async def ping(self) -> None:
         await self.tables.fetch("SELECT 1 FROM plugin LIMIT 1")
 

@@ -55,6 +55,10 @@ class GuardedConnection:
     async def close(self) -> None:
         await self.connection.close()
 
+    def close_circuit(self) -> None:
+        """The next query is made, whatever failed before."""
+        self._breaker.close()
+
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
         with self._breaker.guarding():
             self.queries += 1

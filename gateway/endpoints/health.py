@@ -30,6 +30,7 @@ class Health:
         self._folders = folders
         self._stale_if_error_s = settings.cache.versions.stale_if_error
         self._changes = settings.access.changes
+        self._could_read_storage = True
         self.draining = False
         """The server sets it before it ends: load balancers then send no more requests here."""
         self.prover: Prover | None = None
@@ -51,16 +52,26 @@ class Health:
         """
         if self.draining:
             return self._readiness("draining", "the server is about to end")
-        if not await anyio.to_thread.run_sync(_are_readable, self._folders):
+        if not await self._can_read_storage():
             return self._readiness("unavailable", "the plugin storage cannot be read")
         try:
             await self._database.ping()
-        except SourceUnavailable as error:
-            logger.warning("not ready: %s", error.reason)
+        except SourceUnavailable:
             is_lasting = (self._database.failing_for_s or 0.0) > self._stale_if_error_s
             status = "unavailable" if is_lasting else "degraded"
             return self._readiness(status, "the database cannot be read")
         return self._readiness("ready")
+
+    async def _can_read_storage(self) -> bool:
+        """Logs when the answer changes."""
+        can_read = await anyio.to_thread.run_sync(_are_readable, self._folders)
+        if can_read != self._could_read_storage:
+            self._could_read_storage = can_read
+            if can_read:
+                logger.info("the plugin storage can be read again")
+            else:
+                logger.warning("the plugin storage cannot be read")
+        return can_read
 
     def _readiness(self, status: str, *reasons: str) -> Response:
         content = {"status": status, "reasons": reasons, "changes": self._changes}

@@ -35,8 +35,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.changes import ANYTHING, Change
+from gateway.database.connections import postgres_errors
 from gateway.database.triggers import trigger_state
-from gateway.errors import ConfigurationError
 from gateway.freshness import Ready, Tell
 from gateway.names import parse_user_id
 from gateway.serving.lookups import Lookups
@@ -70,26 +70,25 @@ class PostgresSource:
         ttl_s: float = math.inf,
         confirm: Callable[[float], None] = lambda _at: None,
         clock: Callable[[], float] = time.monotonic,
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         """`confirm` is called with a moment of the `clock`: each commit before it has been told.
-        What it confirms stays fresh for `ttl_s` after that moment.
+        What it confirms stays fresh for `ttl_s` after that moment. `on_answer` is called when the
+        database has answered on a new connection, before ANYTHING is told.
 
         Raises: ConfigurationError, without asyncpg.
         """
-        try:
-            import asyncpg  # noqa: PLC0415 (an extra)
-        except ImportError:
-            raise ConfigurationError(
-                "database.url: PostgreSQL needs the extra 'postgres'"
-            ) from None
+        self._failures = postgres_errors()
+        import asyncpg  # noqa: PLC0415 (an extra)
+
         self._connect = asyncpg.connect
-        self._failures = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
         scheme, _, rest = url.partition("://")
         self._url = f"{scheme.partition('+')[0]}://{rest}"
         self._channel = channel
         self._beat_s = max(_SHORTEST_BEAT_S, min(_BEAT_S, ttl_s / 4))
         self._confirm = confirm
         self._clock = clock
+        self._on_answer = on_answer
         self._unsent: dict[Change, None] = {}
         self._woken = asyncio.Event()
         """Set when there is something to send, and when the connection ends."""
@@ -131,6 +130,7 @@ class PostgresSource:
             await connection.add_listener(self._channel, hear)
             heart = _Heart(connection, self._channel)
             await heart.begin()
+            self._on_answer()
             tell(ANYTHING)  # what changed before LISTEN took effect
             ready()
             await self._follow(connection, heart, tell)
@@ -147,8 +147,10 @@ class PostgresSource:
             if time.monotonic() >= beats_at:
                 beats_at = time.monotonic() + self._beat_s
                 await self._beat(heart, tell)
+            # Not wait_for: on Python 3.11 it loses a cancellation that comes with the wake-up.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), beats_at - time.monotonic())
+                async with asyncio.timeout(beats_at - time.monotonic()):
+                    await self._woken.wait()
 
     async def _beat(self, heart: "_Heart", tell: Tell) -> None:
         began_at, before = self._clock(), heart.triggers
@@ -181,8 +183,14 @@ def postgres_source(settings: Settings, lookups: Lookups | None = None) -> Postg
     url, channel = settings.database.url, settings.freshness.postgres_channel
     if lookups is None:
         return PostgresSource(url, channel)
-    ttl_s = settings.cache.versions.ttl
-    return PostgresSource(url, channel, ttl_s, lookups.confirm_database, lookups.clock)
+    return PostgresSource(
+        url,
+        channel,
+        settings.cache.versions.ttl,
+        lookups.confirm_database,
+        lookups.clock,
+        lookups.database_answers,
+    )
 
 
 class _Heart:

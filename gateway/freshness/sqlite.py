@@ -162,6 +162,7 @@ class SqliteSource:
     ) -> None:
         """Tells of commits until another file replaces this one."""
         digest, _ = await self._look(connection, ())
+        self._lookups.database_answers()
         tell(ANYTHING)  # there may have been commits before this look
         since = self._lookups.clock()
         ready()

@@ -44,7 +44,7 @@ def json_answer(
 
 
 def error_answer(error: RequestError) -> Response:
-    if isinstance(error, SourceUnavailable):
+    if isinstance(error, SourceUnavailable) and not error.is_logged:
         logger.warning("503: %s", error.reason)
     content = {"detail": error.detail, "code": error.code}
     return json_answer(content, error.status, error.headers)

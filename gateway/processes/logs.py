@@ -53,7 +53,13 @@ def log_config(settings: ObservabilitySettings) -> dict[str, Any]:
         "handlers": {
             name: {**handler, "filters": ["mask"]} for name, handler in base["handlers"].items()
         },
-        "loggers": {**base["loggers"], "gateway": {"handlers": ["default"], "level": "INFO"}},
+        "loggers": {
+            **base["loggers"],
+            "gateway": {"handlers": ["default"], "level": "INFO"},
+            # Its pool warns of each connection that it cannot make, with a traceback. The gateway
+            # logs once that the database fails.
+            "asyncpg": {"level": "ERROR"},
+        },
     }
     if settings.log_format == "json":
         formatter = {"()": "gateway.processes.logs.JsonFormatter"}

@@ -188,6 +188,12 @@ class Lookups:
         for cache in self._database_caches:
             cache.confirm_all(at)
 
+    def database_answers(self) -> None:
+        """A source of changes has reached the database: after an outage the next request asks it,
+        and not only the one after the breaker's pause.
+        """
+        self._database.close_circuits()
+
     def purge_all(self) -> None:
         for cache in self.caches.values():
             cache.purge_all()

@@ -1,6 +1,7 @@
 """A source that fails is left alone, and asked again: caching/breaker.py, with a clock of ours."""
 
 import asyncio
+import logging
 
 import pytest
 from hypothesis import given
@@ -141,6 +142,39 @@ def test_it_tells_for_how_long_nothing_has_worked() -> None:
     source.now_s += PAUSE_S
     source.ask(".")
     assert source.breaker.failing_for_s is None
+
+
+def test_a_source_that_has_answered_somebody_else_is_asked_by_all() -> None:
+    source = Source.failing()
+    source.breaker.close()
+    with source.breaker.guarding():  # no other call has to wait for the first one
+        assert source.ask_all("..x.") == "..x."
+    source = Source.failing()
+    source.breaker.close()
+    assert source.ask_all("x" * THRESHOLD + ".") == "x" * THRESHOLD + "-"
+
+
+def test_the_log_says_once_that_a_source_fails_and_once_that_it_works_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    source = Source()
+    for _ in range(2):
+        source.ask_all("xxx..")
+        source.now_s += PAUSE_S
+        source.ask_all("x--")
+        source.now_s += PAUSE_S
+        source.ask_all("....")
+    lines = ["the source fails: down", f"the source works again, after {2 * PAUSE_S:.1f} s"]
+    assert caplog.messages == lines * 2
+
+
+def test_no_request_has_to_log_what_is_in_the_log_already() -> None:
+    source = Source()
+    for _ in range(THRESHOLD + 1):
+        with pytest.raises(SourceUnavailable) as refused, source.breaker.guarding():
+            raise SourceUnavailable(reason="down")
+        assert refused.value.is_logged
 
 
 @given(

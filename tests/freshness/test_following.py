@@ -1,6 +1,7 @@
 """What all freshness sources have in common: when they begin, and what happens when one fails."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 
@@ -40,6 +41,21 @@ class Failing:
         raise OSError("no such database")
 
 
+class Unsteady:
+    """A source that fails six times, begins, and fails again, twice over."""
+
+    name = "unsteady"
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    async def run(self, tell: Tell, ready: Ready) -> None:
+        self.runs += 1
+        if self.runs % 7 == 0:
+            ready()
+        raise OSError("gone")
+
+
 class Silent:
     """A source that never begins, and does not fail either."""
 
@@ -76,7 +92,37 @@ def test_the_block_begins_when_all_sources_have_begun() -> None:
 @pytest.mark.usefixtures("patient")
 def test_a_source_that_fails_is_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     assert told_at_the_start(Failing(), Late()) == [ANYTHING]
-    assert "failing: OSError('no such database'); again in 0.1 s" in caplog.text
+    assert "failing fails, and is tried again: OSError('no such database')" in caplog.text
+
+
+def test_a_source_that_works_again_begins_with_the_shortest_pause(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No pause is longer than half of the second in which a change shows after an outage. The log
+    has a line for the begin of each outage, and one for its end.
+    """
+    caplog.set_level(logging.INFO)
+    pauses_s: list[float] = []
+    enough = asyncio.Event()
+    sleep = asyncio.sleep
+
+    async def note(pause_s: float) -> None:
+        pauses_s.append(pause_s)
+        if len(pauses_s) == 14:
+            enough.set()
+            await asyncio.Event().wait()
+        await sleep(0.0)
+
+    async def main() -> None:
+        async with asyncio.timeout(DEADLINE_S), following([Unsteady()], lambda _change: None):
+            await enough.wait()
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    asyncio.run(main())
+    assert pauses_s == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5, *[0.1, 0.2, 0.4, 0.5, 0.5, 0.5, 0.5], 0.1]
+    begin = "freshness: unsteady fails, and is tried again: OSError('gone')"
+    end = "freshness: unsteady works again, after 0.0 s"
+    assert caplog.messages == [begin, end, begin, end, begin]
 
 
 def test_a_source_that_is_silent_is_not_waited_for_without_end(
