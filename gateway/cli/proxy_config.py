@@ -112,27 +112,18 @@ def proxy_config(
     site: bool,
 ) -> None:
     """Prints a configuration of nginx or Caddy, or entries for Vite's proxy, for these settings."""
-    if upstream is None and port is None:
-        upstream = _running_elsewhere(settings)
     settings = _listening_at(settings, upstream, port)
-    if mode is None:
-        mode = "proxy" if settings.delivery.mode == "direct" else settings.delivery.mode
+    delivery = settings.delivery.mode
+    mode = mode or ("proxy" if delivery == "direct" else delivery)
     behind = upstream_of(settings, mode, application or "")
     entrance = Entrance(listen, server_name, Certificate(*tls) if tls else None)
-    if proxy != "nginx" and (brotli or site):
-        raise ConfigurationError("--brotli and --site are for nginx")
     if proxy == "nginx":
-        text = nginx.configuration(
-            behind,
-            entrance,
-            permissions_folder=permissions_folder,
-            brotli=brotli,
-            complete=not site,
-        )
-    elif proxy == "caddy":
-        text = caddy.configuration(behind, entrance)
+        options = nginx.Options(permissions_folder, brotli=brotli, complete=not site)
+        text = nginx.configuration(behind, entrance, options)
+    elif brotli or site:
+        raise ConfigurationError("--brotli and --site are for nginx")
     else:
-        text = _vite_entries(behind, entrance)
+        text = (caddy.configuration if proxy == "caddy" else _vite_entries)(behind, entrance)
     click.echo(text, nl=False)
     if remark := remark_on(settings, mode):
         click.echo(f"Warning: {remark}", err=True)
@@ -166,7 +157,12 @@ def _running_elsewhere(settings: Settings) -> str | None:
 
 
 def _listening_at(settings: Settings, upstream: str | None, port: int | None) -> Settings:
-    """Raises: click.UsageError."""
+    """The settings with the address that the options name, or at which a gateway runs.
+
+    Raises: click.UsageError.
+    """
+    if upstream is None and port is None:
+        upstream = _running_elsewhere(settings)
     if upstream is not None and port is not None:
         raise click.UsageError("--upstream already names a port: expected no --port")
     server: dict[str, str | int] = {}

@@ -143,10 +143,9 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
     """Raises: ConfigurationError, if the settings do not fit the mode, or a proxy."""
     _require_fit(settings, mode)
     http, identity = settings.http, settings.identity
+    unpinned_s, dev = http.unpinned_max_age, settings.dev.enabled
     public, private = (
-        asset_lifetimes(
-            audience, unpinned_max_age_s=http.unpinned_max_age, dev=settings.dev.enabled
-        )
+        asset_lifetimes(audience, unpinned_max_age_s=unpinned_s, dev=dev)
         for audience in (Audience.PUBLIC, Audience.PRIVATE)
     )
     return Upstream(

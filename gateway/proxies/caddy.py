@@ -190,6 +190,8 @@ _SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]
 def configuration(upstream: Upstream, entrance: Entrance) -> str:
     tls, host = entrance.tls, (entrance.listen or "").rpartition(":")[0]
     removed = [name for name in NEVER_FROM_CLIENTS if name != "Upgrade" or not upstream.application]
+    identify = _IDENTIFY.substitute(identity_header=upstream.identity_header)
+    accel = _ACCEL.substitute(plugins=upstream.plugins, accel_prefix=upstream.accel_prefix)
     return _SITE.substitute(
         mode=upstream.mode,
         address=_site_address(upstream, entrance),
@@ -199,19 +201,11 @@ def configuration(upstream: Upstream, entrance: Entrance) -> str:
         removed="".join(f"    request_header -{name}\n" for name in removed),
         answerer=answerer(upstream) if upstream.application else "",
         others=others(upstream) if upstream.application else _GATEWAY_ALONE,
-        identify=(
-            _IDENTIFY.substitute(identity_header=upstream.identity_header)
-            if upstream.proxy_identifies
-            else ""
-        ),
+        identify=identify if upstream.proxy_identifies else "",
         files=_files(upstream),
         sent=_sent(upstream),
         upstream=_address(upstream),
-        accel=(
-            _ACCEL.substitute(plugins=upstream.plugins, accel_prefix=upstream.accel_prefix)
-            if upstream.mode == "accel"
-            else ""
-        ),
+        accel=accel if upstream.mode == "accel" else "",
     )
 
 

@@ -7,6 +7,7 @@ disk/pinned_trees.py, which contain only files that may be served.
 """
 
 import textwrap
+from typing import NamedTuple
 
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
@@ -269,24 +270,32 @@ _ACCEL_FOLDER = Text("""\
 """)
 
 
-def configuration(
-    upstream: Upstream,
-    entrance: Entrance,
-    *,
-    permissions_folder: str,
-    brotli: bool,
-    complete: bool,
-) -> str:
-    """`complete` False: only the part inside http {}."""
+class Options(NamedTuple):
+    """What only nginx's configuration depends on."""
+
+    permissions_folder: str
+    brotli: bool
+    complete: bool
+    """False: only the part inside http {}."""
+
+
+def configuration(upstream: Upstream, entrance: Entrance, options: Options) -> str:
+    head, body = _HEAD.substitute(mode=upstream.mode), _http_part(upstream, entrance, options)
+    if not options.complete:
+        return head + body
+    modules = "include /etc/nginx/modules-enabled/*.conf;\n" if options.brotli else ""
+    return head + _COMPLETE.substitute(modules=modules, body=textwrap.indent(body, "    "))
+
+
+def _http_part(upstream: Upstream, entrance: Entrance, options: Options) -> str:
     listen, server_name, tls = entrance
     server_name = server_name or "_"
     user = "$plugin_user" if upstream.proxy_identifies else '""'
-    head = _HEAD.substitute(mode=upstream.mode)
-    body = _HTTP.substitute(
+    return _HTTP.substitute(
         types=_types(upstream),
         upstream=f'"unix:{upstream.address}"' if upstream.is_socket else upstream.address,
         permissions=(
-            _PERMISSION_CACHE.substitute(folder=permissions_folder)
+            _PERMISSION_CACHE.substitute(folder=options.permissions_folder)
             if upstream.mode == "authorize"
             else ""
         ),
@@ -300,12 +309,8 @@ def configuration(
         identity_header=upstream.identity_header,
         user=user,
         removed=_removed_fields(),
-        locations=_locations(upstream, brotli=brotli),
+        locations=_locations(upstream, brotli=options.brotli),
     )
-    if not complete:
-        return head + body
-    modules = "include /etc/nginx/modules-enabled/*.conf;\n" if brotli else ""
-    return head + _COMPLETE.substitute(modules=modules, body=textwrap.indent(body, "    "))
 
 
 def _origin_maps(upstream: Upstream, redirected: str | None) -> str:
