@@ -19,7 +19,7 @@ demo: .venv/.project ## Serve two plugins to three users, with a page to look at
 test: .venv/.dev ## Run all tests. ARGS="-x -k storage"
 	$(BIN)/python -m pytest $(ARGS)
 
-test-quick: .venv/.dev ## Tests for while you work: under a minute, no browser, proxy or PostgreSQL.
+test-quick: .venv/.dev ## Tests for while you work: about a minute, no browser, proxy or PostgreSQL.
 	QUICK=1 $(BIN)/python -m pytest -r fE $(ARGS)
 
 check: .venv/.dev ## Formatting, lint, types and import layers.

@@ -16,7 +16,7 @@ from tests.support.site import Site, populate, populated
 T = TypeVar("T")
 
 QUICK = bool(os.environ.get("QUICK"))
-"""For a run of less than a minute (`make test-quick`): without tests that are marked `slow`, and
+"""For a run of about a minute (`make test-quick`): without tests that are marked `slow`, and
 without those that need a program other than Python."""
 
 # A machine that is busy with something else is no reason to fail.
