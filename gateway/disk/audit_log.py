@@ -12,12 +12,13 @@ begin a line, or mean something to a terminal. Blocking.
 """
 
 import errno
+import fcntl
 import heapq
 import json
 import logging
 import os
+import pwd
 import stat
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,10 +28,6 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from gateway.disk.files import ITSELF, make_durable
-
-if sys.platform != "win32":
-    import fcntl
-    import pwd
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +41,7 @@ _MAX_TEXT = 256
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who makes a change, and on which way."""
+    """Who makes a change, and in which way."""
 
     name: str
     """A user id, "administrator (token)", or a user of the operating system."""
@@ -53,8 +50,6 @@ class Author:
     @classmethod
     def of_command(cls) -> "Author":
         """The user of the operating system who runs this process."""
-        if sys.platform == "win32":
-            return cls(os.getlogin(), "command")
         try:
             return cls(pwd.getpwuid(os.getuid()).pw_name, "command")
         except KeyError:  # a container may run under a number that has no name
@@ -209,7 +204,7 @@ def _give_to_owner_of(folder: Path, descriptor: int) -> None:
     """Gives what root made to the owner of the folder around it: a server that does not run as
     root must be able to go on writing after a command of root.
     """
-    if sys.platform != "win32" and os.geteuid() == 0:
+    if os.geteuid() == 0:
         facts = folder.stat()
         os.fchown(descriptor, facts.st_uid, facts.st_gid)
 
@@ -222,8 +217,7 @@ def _locked(folder: Path, *, exclusively: bool) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        if sys.platform != "win32":
-            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
