@@ -190,7 +190,7 @@ async def _cold(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
 
 async def _at_once(inside: Inside, requests: Sequence[Request]) -> Nanoseconds:
     await _warm_send(inside, requests)
-    answer = inside.gateway.front.answer_at_once
+    answer = inside.gateway.front.answer_hot
     if any(answer(*item) is None for item in received(requests)):
         raise NotHere("a file is not in memory")
     return timed(lambda item: answer(*item), received(requests))
@@ -211,7 +211,7 @@ async def _warm_send(
         statuses.add(message.get("status", 200))
 
     async def send(scope: dict[str, object]) -> None:
-        await inside.gateway.front.answer_later(scope, anyio.sleep_forever, discard)  # type: ignore[arg-type]
+        await inside.gateway.front.answer_cold(scope, anyio.sleep_forever, discard)  # type: ignore[arg-type]
 
     for request in requests:
         await send(request.scope)
@@ -232,8 +232,8 @@ STAGES = (
     Stage("resolution, warm", _CALLS, _resolution),
     Stage("path construction", _CALLS, _construction),
     Stage(LOOKUP_WARM, _CALLS, _warm),
-    Stage("request answered at once, whole", _CALLS, _at_once),
-    Stage("request, the long way, whole", _SLOW_CALLS, _later),
+    Stage("request, hot path, whole", _CALLS, _at_once),
+    Stage("request, cold path, whole", _SLOW_CALLS, _later),
     Stage("JSON read", _SLOW_CALLS, _json_read),
     Stage("JSON read, in a thread, cached", _SLOW_CALLS, _json_through_thread),
     Stage("query: sqlite3", _SLOW_CALLS, _query_sqlite3),

@@ -47,10 +47,10 @@ class HostGuard:
         self._application = application
         self._front = front
         self._hosts = hosts
-        self.answered_later = front.answered_later
+        self.answered_cold = front.answered_cold
 
-    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
-        return self._front.answer_at_once(scope, headers) if self._is_own(headers) else None
+    def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
+        return self._front.answer_hot(scope, headers) if self._is_own(headers) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._is_own(dict(scope["headers"])):

@@ -37,9 +37,9 @@ class Metrics(Collector):
         requests = CounterMetricFamily(
             "gateway_requests", "Requests answered, by status and path.", labels=["status", "path"]
         )
-        for status, count in self._front.answered_at_once.items():
+        for status, count in self._front.answered_hot.items():
             requests.add_metric([str(status), "hot"], count)
-        for status, count in self._front.answered_later.items():
+        for status, count in self._front.answered_cold.items():
             requests.add_metric([str(status), "cold"], count)
         yield requests
         events = CounterMetricFamily(

@@ -54,12 +54,12 @@ WHOLE_ANSWER = "gateway.answer"
 `Answer`, in the place of the usual two."""
 
 
-class AnswersAtOnce(Protocol):
+class AnswersHot(Protocol):
     """What a connection asks before it calls the application (protocol.py)."""
 
-    answered_later: Counter[int]
+    answered_cold: Counter[int]
 
-    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
+    def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
         """See `Front`."""
 
 
@@ -80,12 +80,12 @@ class Front:
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
-        self.answered_at_once: Counter[int] = Counter()
+        self.answered_hot: Counter[int] = Counter()
         """Requests answered on the hot path, by status."""
-        self.answered_later: Counter[int] = Counter()
+        self.answered_cold: Counter[int] = Counter()
         """Requests answered on the cold path, by status."""
 
-    def answer_at_once(self, scope: Scope, headers: Headers) -> Answer | None:
+    def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
         """The answer to a GET that repeats no field, counted as sent; None: take the cold path.
 
         `scope`: only `raw_path`, `query_string`, `client` and `server` are needed.
@@ -105,7 +105,7 @@ class Front:
         if ready is None:
             return None
         head, body = ready
-        self.answered_at_once[head.status] += 1
+        self.answered_hot[head.status] += 1
         return Answer(head, body, *self._cors.sent(headers.get(b"origin")))
 
     def _route_of(self, scope: Scope) -> tuple[HotRoute | None, bytes]:
@@ -130,18 +130,18 @@ class Front:
             return
         headers = dict(scope["headers"])
         if scope["method"] == "GET" and len(headers) == len(scope["headers"]):
-            answer = self.answer_at_once(scope, headers)
+            answer = self.answer_hot(scope, headers)
             if answer is not None:
                 await _send(scope, send, answer)
                 return
-        await self.answer_later(scope, receive, send)
+        await self.answer_cold(scope, receive, send)
 
-    async def answer_later(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The cold path, as an ASGI application for requests."""
         headers = joined_headers(scope)
         if scope["path"] == "*":  # the server as a whole
             await answer_options(send)
-            self.answered_later[204] += 1
+            self.answered_cold[204] += 1
             return
         preflight = self._cors.preflight(scope["method"], headers)
         if preflight is not None:
@@ -150,14 +150,14 @@ class Front:
             return
         send_and_count = self._counted(send, headers.get(b"origin"))
         try:
-            answer = await self._answer_when_at_hand(scope, headers)
+            answer = await self._answer_when_loaded(scope, headers)
         except SourceUnavailable as error:
             await error_answer(error)(scope, receive, send_and_count)
             return
         if answer is None:
             await self._guarded(scope, receive, send_and_count)
         else:
-            self.answered_later[answer.head.status] += 1
+            self.answered_cold[answer.head.status] += 1
             await _send(scope, send, answer)
 
     def _counted(self, send: Send, origin: bytes | None) -> Send:
@@ -166,13 +166,13 @@ class Front:
 
         async def send_and_count(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.answered_later[message["status"]] += 1
+                self.answered_cold[message["status"]] += 1
                 message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 
         return send_and_count
 
-    async def _answer_when_at_hand(self, scope: Scope, headers: Headers) -> Answer | None:
+    async def _answer_when_loaded(self, scope: Scope, headers: Headers) -> Answer | None:
         """Waits until all is loaded that a plain GET needs. None: the route must answer.
 
         Raises: SourceUnavailable.

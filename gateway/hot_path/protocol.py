@@ -36,7 +36,7 @@ from uvicorn.server import ServerState
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
 from gateway.hot_path.deadlines import Deadline, StallWatch
 from gateway.hot_path.exchange import Exchange, build_scope
-from gateway.hot_path.front import AnswersAtOnce, Front
+from gateway.hot_path.front import AnswersHot, Front
 from gateway.hot_path.room import Room
 from gateway.hot_path.writing import ServerFields, TransportWriter
 from gateway.http.answers import error_answer
@@ -51,7 +51,7 @@ _LINGER_S = 2.0
 _LINGER_BYTES = 2**20
 
 
-def protocol_for(front: AnswersAtOnce, settings: ServerSettings) -> type[asyncio.Protocol]:
+def protocol_for(front: AnswersHot, settings: ServerSettings) -> type[asyncio.Protocol]:
     """uvicorn calls this for each connection that it accepts, and uses it in no other way."""
     return cast(type[asyncio.Protocol], partial(Connection, _Common(front, settings)))
 
@@ -60,7 +60,7 @@ def protocol_for(front: AnswersAtOnce, settings: ServerSettings) -> type[asyncio
 class _Common:
     """What the connections of a worker share."""
 
-    front: AnswersAtOnce
+    front: AnswersHot
     settings: ServerSettings
     room: Room = field(default_factory=Room)
     server_fields: ServerFields = field(default_factory=ServerFields)
@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
             return False
         scope = self._scope
         scope["raw_path"], scope["query_string"] = request.raw_path, request.query_string
-        answer = self._front.answer_at_once(scope, headers)
+        answer = self._front.answer_hot(scope, headers)
         if answer is None:
             return False
         keeps_alive = self._writer.write_answer(answer, keeps_alive=request.keeps_alive)
@@ -280,7 +280,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: RequestError) -> None:
         """Answers a request that cannot be served. The answer is the connection's last one."""
-        self._front.answered_later[refusal.status] += 1
+        self._front.answered_cold[refusal.status] += 1
         answer = error_answer(refusal)
         self._writer.write_last(refusal.status, answer.raw_headers, bytes(answer.body))
         self._finish()
@@ -319,5 +319,5 @@ def _application_of(config: uvicorn.Config) -> ASGIApp:
     """What answers the requests that are not answered at once."""
     application: ASGIApp = config.loaded_app
     if isinstance(application, Front) and not config.access_log:
-        return application.answer_later  # the connection has asked it for an answer at once
+        return application.answer_cold  # the connection has asked it for an answer at once
     return application

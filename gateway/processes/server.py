@@ -5,7 +5,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.hot_path.front import AnswersAtOnce
+from gateway.hot_path.front import AnswersHot
 from gateway.hot_path.protocol import protocol_for
 from gateway.hot_path.room import raise_limit
 from gateway.processes.logs import log_config
@@ -13,7 +13,7 @@ from gateway.settings import Settings
 
 
 def server_config(
-    application: ASGIApp, front: AnswersAtOnce, settings: Settings, log_level: str = "info"
+    application: ASGIApp, front: AnswersHot, settings: Settings, log_level: str = "info"
 ) -> uvicorn.Config:
     """For a server in this process, with the protocol and the limits of the settings.
 

@@ -336,7 +336,7 @@ def test_no_answer_that_tells_how_it_was_decided_takes_the_hot_path(site: Site) 
         for _ in range(3):
             assert status(await client.request(ENTRY_URL)) == 200
             assert status(await client.request(MANIFEST)) == 200
-        assert gateway.front.answered_at_once == {}
+        assert gateway.front.answered_hot == {}
         assert set(layers(await client.request(ENTRY_URL)).values()) == {"hit"}
 
     in_process(site, scenario)

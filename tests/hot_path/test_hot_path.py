@@ -91,14 +91,14 @@ def test_a_warm_request_costs_a_few_calls_two_sends_and_nothing_else(
         first = await client.request(ENTRY_URL)
         extra = [(b"if-none-match", fields(first)[b"etag"])] if expected == 304 else []
         await client.request(ENTRY_URL, extra=extra)
-        before = gateway.front.answered_at_once[expected]
+        before = gateway.front.answered_hot[expected]
         counts = Counts(monkeypatch, gateway)
         messages, calls = await counts.fewest_calls(lambda: client.request(ENTRY_URL, extra=extra))
         assert status(messages) == expected
         assert len(messages) == 2
         assert (counts.hops, counts.queries) == (0, 0)
         assert calls <= MOST_CALLS
-        assert gateway.front.answered_at_once[expected] == before + 3
+        assert gateway.front.answered_hot[expected] == before + 3
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DELIVERY__MODE=mode)
 
@@ -112,9 +112,9 @@ def test_the_first_request_of_a_known_user_for_a_known_file_is_answered_at_once(
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(public(f"{ADA}_Review"), None)
         await client.request(own("Eyes"), ADA)
-        before = gateway.front.answered_at_once.total()
+        before = gateway.front.answered_hot.total()
         assert status(await client.request(own("Review"), ADA)) == 200
-        assert gateway.front.answered_at_once.total() == before + 1
+        assert gateway.front.answered_hot.total() == before + 1
 
     with_gateway(site, scenario, **QUIET, GATEWAY__DELIVERY__MODE=mode)
 
@@ -128,10 +128,10 @@ def test_whoever_asks_for_a_pinned_file_that_is_known_is_answered_at_once(
     async def scenario(gateway: Gateway, client: Client) -> None:
         listed = json.loads(body(await client.request(MANIFEST)))["Review"]
         await client.request(public("Review", listed["bundlelocation"]), None)
-        before = gateway.front.answered_at_once.total()
+        before = gateway.front.answered_hot.total()
         answer = await client.request(public(plugin, listed["bundlelocation"]), None)
         assert status(answer) == 200
-        assert gateway.front.answered_at_once.total() == before + 1
+        assert gateway.front.answered_hot.total() == before + 1
 
     with_gateway(site, scenario, **QUIET)
 
@@ -141,9 +141,9 @@ def test_a_signed_path_is_answered_at_once_too(site: Site) -> None:
         token = capability(ADA, "Review")
         for path in (signed(token, "Review"), signed(token, "Review", "dist/main.css")):
             await client.request(path, None)
-        before = gateway.front.answered_at_once.total()
+        before = gateway.front.answered_hot.total()
         assert status(await client.request(signed(token, "Review"), None)) == 200
-        assert gateway.front.answered_at_once.total() == before + 1
+        assert gateway.front.answered_hot.total() == before + 1
 
     with_gateway(site, scenario, **QUIET, **SIGNED_ENVIRONMENT)
 
@@ -156,7 +156,7 @@ def test_a_json_endpoint_is_never_taken_for_a_file(site: Site, path: str) -> Non
         for _ in range(2):
             answer = await client.request(f"/api/v1/plugins/{ADA}_Review/{path}")
             assert fields(answer)[b"content-type"] == b"application/json"
-        assert gateway.front.answered_at_once.total() == 0
+        assert gateway.front.answered_hot.total() == 0
 
     with_gateway(site, scenario, **QUIET)
 
@@ -211,11 +211,11 @@ def test_after_a_change_of_a_user_their_next_request_takes_the_cold_path(site: S
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY_URL)
         gateway.core.invalidation.apply(Change(user=UserId(ADA)))
-        before = gateway.front.answered_at_once.total()
+        before = gateway.front.answered_hot.total()
         await client.request(ENTRY_URL)
-        assert gateway.front.answered_at_once.total() == before
+        assert gateway.front.answered_hot.total() == before
         await client.request(ENTRY_URL)
-        assert gateway.front.answered_at_once.total() == before + 1
+        assert gateway.front.answered_hot.total() == before + 1
 
     with_gateway(site, scenario, **QUIET)
 
@@ -235,9 +235,9 @@ def test_ranges_and_rarer_conditions_take_the_cold_path(
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         await client.request(ENTRY_URL)
-        before = gateway.front.answered_at_once.total()
+        before = gateway.front.answered_hot.total()
         assert status(await client.request(ENTRY_URL, extra=[field])) == expected
-        assert gateway.front.answered_at_once.total() == before
+        assert gateway.front.answered_hot.total() == before
 
     with_gateway(site, scenario, **QUIET)
 
@@ -254,7 +254,7 @@ def test_middleware_that_edits_messages_leaves_the_cache_unharmed(site: Site) ->
             assert b"content-encoding" not in fields(plain)
             assert fields(plain)[b"content-length"] == b"%d" % len(whole)
             assert body(plain) == whole
-        assert gateway.front.answered_at_once[200] == 6
+        assert gateway.front.answered_hot[200] == 6
 
     with_gateway(site, scenario, **QUIET)
 
@@ -302,7 +302,7 @@ def test_a_warm_manifest_is_answered_at_once(site: Site, monkeypatch: pytest.Mon
         held = [(b"if-none-match", fields(first)[b"etag"])]
         for _ in range(2):
             assert status(await client.request(MANIFEST, extra=held)) == 304
-        assert gateway.front.answered_at_once == {200: 3, 304: 2}
+        assert gateway.front.answered_hot == {200: 3, 304: 2}
 
     with_gateway(site, scenario, **QUIET)
 
@@ -329,10 +329,10 @@ def test_who_asks_when_an_entry_is_due_is_answered_at_once_and_one_load_begins(
         entry = records.peek(UserId(ADA))
         assert entry is not None
         entry.refresh_at = 0.0  # as if the time had come
-        before, loads = gateway.front.answered_at_once.total(), records.counters.loads
+        before, loads = gateway.front.answered_hot.total(), records.counters.loads
         for _ in range(10):
             assert status(await client.request(ENTRY_URL)) == 200
-        assert gateway.front.answered_at_once.total() == before + 10
+        assert gateway.front.answered_hot.total() == before + 10
         assert records.counters.loads == loads + 1
 
     with_gateway(site, scenario, **QUIET)
@@ -390,9 +390,9 @@ def test_a_server_that_gives_no_raw_path_gets_no_answer_at_once(
         await client.request(MANIFEST)
         headers = {b"authorization": bearer(ADA)["Authorization"].encode()}
         peer = {"client": None, "server": None, "query_string": b""}
-        assert gateway.front.answer_at_once({**peer, **scope, "path": MANIFEST}, headers) is None
+        assert gateway.front.answer_hot({**peer, **scope, "path": MANIFEST}, headers) is None
         with_path = {**peer, "raw_path": MANIFEST.encode()}
-        assert gateway.front.answer_at_once(with_path, headers) is not None
+        assert gateway.front.answer_hot(with_path, headers) is not None
 
     with_gateway(site, scenario, **QUIET)
 
@@ -406,7 +406,7 @@ def test_below_a_mounted_path_the_same_is_answered_at_once(site: Site) -> None:
                 "root_path": root_path, "raw_path": raw_path + MANIFEST.encode(),
                 "client": None, "server": None, "query_string": b"",
             }  # fmt: skip
-            assert gateway.front.answer_at_once(scope, headers) is not None
+            assert gateway.front.answer_hot(scope, headers) is not None
 
     with_gateway(site, scenario, **QUIET)
 
@@ -424,7 +424,7 @@ def test_one_token_is_remembered_once_however_it_is_spelled(site: Site, field: b
         remembered.clear()
         for spelling in (b"Bearer %s", field):
             credential = {b"authorization": spelling % token}
-            assert gateway.front.answer_at_once(scope, credential) is not None
+            assert gateway.front.answer_hot(scope, credential) is not None
         assert len(remembered) == 1
 
     with_gateway(site, scenario, **QUIET)

@@ -50,7 +50,7 @@ class AnswersLater:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._gateway.front.answer_later(scope, receive, send)
+            await self._gateway.front.answer_cold(scope, receive, send)
 
 
 @dataclass(slots=True)
@@ -67,17 +67,17 @@ class Running:
 
     def at_once(self) -> int:
         """Requests that were answered at once."""
-        return sum(self.app.gateway.front.answered_at_once.values())
+        return sum(self.app.gateway.front.answered_hot.values())
 
     def warm(self, asked: bytes) -> None:
         """Asks until the request is answered at once: encoded variants may come in between."""
         before = self.at_once()
 
-        def answered_at_once() -> int:
+        def answered_hot() -> int:
             self.ask("ours", asked, LAST)
             return self.at_once() - before
 
-        eventually(answered_at_once, bool)
+        eventually(answered_hot, bool)
 
 
 @contextmanager
