@@ -2,6 +2,7 @@
 
 import re
 import time
+from abc import ABC, abstractmethod
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from gateway.serving.resolver import Resolution, Resolver
 _ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*|[^/]*")
 
 
-class AssetRoute:
+class AssetRoute(ABC):
     """The URLs of files that one kind of caller asks for.
 
     The front finds the route by `raw_prefix` and `takes`. Starlette's router gets the requests that
@@ -61,12 +62,12 @@ class AssetRoute:
         resolution = await basis.settled(self.resolve, scope, request.headers, below)
         await self.server.answer(basis, request, resolution, self._lifetimes)
 
+    @abstractmethod
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         """The file that the path and the credential name; the hot and the cold path both ask it.
 
         Raises: RequestError, Pending.
         """
-        raise NotImplementedError
 
     def path_below(self, scope: Scope) -> bytes:
         """The path as received, without the prefix; empty: it does not begin with the prefix."""

@@ -43,6 +43,7 @@ from tests.support.site import (
     bearer,
     contents,
     populated,
+    with_refusals,
 )
 from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
 
@@ -69,14 +70,7 @@ TABLES = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = populated(tmp_path_factory.mktemp("site"))
-    site.add_row(DORA, "Unlisted", "1.0.0")
-    site.give(DORA, "Ghost", "1.0.0")
-    site.execute("DELETE FROM plugin WHERE plugin_slug = 'Ghost'")
-    site.give(DORA, "Off", "1.0.0", enabled=0)
-    site.give(DORA, "Unbuilt", "9.9.9")
-    site.give(DORA, "Climbing", "../..")
-    return site
+    return with_refusals(populated(tmp_path_factory.mktemp("site")), DORA)
 
 
 server = server_of(SIGNED_ENVIRONMENT)

@@ -15,7 +15,7 @@ from gateway.serving.advice import CODES
 from tests.support.accounts import publish
 from tests.support.commands import line_of, run
 from tests.support.server import Server, server_of, serving
-from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, populated, token
+from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, populated, token, with_refusals
 from tests.support.urls import (
     API,
     ENTRY,
@@ -42,14 +42,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = populated(tmp_path_factory.mktemp("site"))
-    site.add_row(DORA, "Unlisted", "1.0.0")
-    site.give(DORA, "Ghost", "1.0.0")
-    site.execute("DELETE FROM plugin WHERE plugin_slug = 'Ghost'")
-    site.give(DORA, "Off", "1.0.0", enabled=0)
-    site.give(DORA, "Unbuilt", "9.9.9")
-    site.give(DORA, "Climbing", "../..")
-    return site
+    return with_refusals(populated(tmp_path_factory.mktemp("site")), DORA)
 
 
 server = server_of(ENVIRONMENT)

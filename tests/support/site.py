@@ -254,3 +254,14 @@ def populate(site: Site) -> Site:
     site.give(BEN, "Review", "1.0.1")
     site.give(CLEO, "Eyes", "2.0.0", enabled=0)
     return site
+
+
+def with_refusals(site: Site, user: str) -> Site:
+    """Gives the user a plugin for each reason why its files are refused."""
+    site.add_row(user, "Unlisted", "1.0.0")
+    site.give(user, "Ghost", "1.0.0")
+    site.execute("DELETE FROM plugin WHERE plugin_slug = 'Ghost'")
+    site.give(user, "Off", "1.0.0", enabled=0)
+    site.give(user, "Unbuilt", "9.9.9")
+    site.give(user, "Climbing", "../..")
+    return site

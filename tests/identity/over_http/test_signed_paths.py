@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.identity.over_http.tokens import VERSIONS, _base64, ask_with, assert_is, assert_unknown
+from tests.identity.over_http.tokens import VERSIONS, ask_with, assert_is, assert_unknown, base64url
 from tests.support.server import Server
 from tests.support.site import ADA, BEN, CLEO, token
 from tests.support.urls import capability, signed
@@ -44,7 +44,7 @@ def test_a_signed_path_is_for_one_user_one_plugin_and_one_secret(server: Server)
     payload, _, mac = ada.partition(".")
     cleo_payload = capability(CLEO, "Eyes").partition(".")[0]
     eyes_payload = capability(ADA, "Eyes").partition(".")[0]
-    forged_mac = _base64(hmac.new(b"guess", payload.encode(), hashlib.sha256).digest())
+    forged_mac = base64url(hmac.new(b"guess", payload.encode(), hashlib.sha256).digest())
     for token_text, plugin in (
         (ada, "Eyes"),
         (ada, f"{ADA}_Eyes"),

@@ -39,12 +39,12 @@ def forged(
     header: Mapping[str, Any], claims: Any, secret: bytes = SECRET.encode(), bits: str = "256"
 ) -> str:
     """A token with any header and claims, signed with HMAC whatever the header says."""
-    parts = [_base64(json.dumps(part).encode()) for part in (header, claims)]
+    parts = [base64url(json.dumps(part).encode()) for part in (header, claims)]
     signature = hmac.new(secret, ".".join(parts).encode(), f"sha{bits}").digest()
-    return ".".join([*parts, _base64(signature)])
+    return ".".join([*parts, base64url(signature)])
 
 
-def _base64(content: bytes) -> str:
+def base64url(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
