@@ -32,6 +32,7 @@ from gateway.identity.callers import Callers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.peers import TrustedPeers
 from gateway.identity.signed import SignedPaths
+from gateway.metrics.process import ProcessMetrics
 from gateway.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -48,9 +49,14 @@ class Gateway:
     If nobody did, the first request starts it, and nothing stops it.
     """
 
-    def __init__(self, settings: Settings, identity: IdentityChain | None = None) -> None:
-        """`identity`: by default that of the settings. Raises: ConfigurationError."""
-        self.core = core = Core(settings, identity)
+    def __init__(
+        self,
+        settings: Settings,
+        identity: IdentityChain | None = None,
+        metrics: ProcessMetrics | None = None,
+    ) -> None:
+        """See `Core`. Raises: ConfigurationError."""
+        self.core = core = Core(settings, identity, metrics)
         self.health = Health(core.database, core.required_folders, settings)
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)

@@ -26,6 +26,7 @@ from gateway.freshness.users_folder import UsersFolderSource
 from gateway.freshness.workers import WorkersSource
 from gateway.identity.chain import IdentityChain, require_loopback
 from gateway.lifecycle.installing import Lifecycle
+from gateway.metrics.process import ProcessMetrics
 from gateway.names import Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue
@@ -40,11 +41,19 @@ from gateway.settings import AssetCacheSettings, Settings
 class Core:
     """Builds the parts, opens them and closes them. Several can live in one process."""
 
-    def __init__(self, settings: Settings, identity: IdentityChain | None = None) -> None:
-        """`identity`: by default that of the settings. Raises: ConfigurationError."""
+    def __init__(
+        self,
+        settings: Settings,
+        identity: IdentityChain | None = None,
+        metrics: ProcessMetrics | None = None,
+    ) -> None:
+        """`identity`: by default that of the settings. `metrics`: by default those of a process
+        that serves alone. Raises: ConfigurationError.
+        """
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
+        self.metrics = ProcessMetrics.alone() if metrics is None else metrics
         self.is_running = False
         self._follows_changes = False
         asset_cache = _asset_cache(settings)
