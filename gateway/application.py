@@ -16,15 +16,17 @@ from gateway.core import Core
 from gateway.delivery.modes import delivery_modes
 from gateway.endpoints.administration import Administration
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
+from gateway.endpoints.auditing import AuditTrail
 from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.debugging import DebugHeaders
-from gateway.endpoints.explaining import UrlExplainer
+from gateway.endpoints.explaining import Explanations, UrlExplainer
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
+from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
-from gateway.errors import RequestError
+from gateway.errors import RequestError, TooManyQuestions
 from gateway.hot_path.front import Front, HotRoute
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
@@ -36,6 +38,9 @@ from gateway.metrics.process import ProcessMetrics
 from gateway.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
+
+# Of administrators, in each worker: what they ask may take the database or the disk seconds.
+_QUESTIONS_AT_ONCE = 8
 
 
 class Gateway:
@@ -68,8 +73,10 @@ class Gateway:
         }
         self.front = Front(self._route, *self._hot_routes(), self._cors)
         self.routes = self._make_routes()
-        self._router = self._make_router()
         self.url_explainer = UrlExplainer(self.routes, core.explainer, settings)
+        explanations = Explanations(self.url_explainer, core.explainer, self._callers, self._cors)
+        self.routes.append(explanations.route)
+        self._router = self._make_router()
         self._starting = ServerErrorMiddleware(self._start_first, internal_error)
         self._start_lock = anyio.Lock()
 
@@ -129,10 +136,18 @@ class Gateway:
         return [
             *routes,
             Authorization(files, core.shared_versions, core.pinned_trees, trusted, ttl_s).route,
-            *Administration(core, self._callers, self._cors).routes,
+            *self._make_administration_routes(),
             *PluginRoutes(prefix, core.catalogue, core.identity, self._manifest_routes).routes,
             *self._make_lifecycle_routes(),
             *(Route(route.pattern, route) for route in files),
+        ]
+
+    def _make_administration_routes(self) -> list[Route]:
+        core, callers = self.core, self._callers
+        admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
+        return [
+            *Administration(core, callers, self._cors).routes,
+            AuditTrail(core.storage.audit, callers, admission).route,
         ]
 
     def _make_lifecycle_routes(self) -> list[Route]:

@@ -30,6 +30,7 @@
         ├── ContentTooLarge           413
         ├── RangeNotSatisfiable       416
         ├── TooManyChanges            429  too many changes of one user are waiting
+        ├── TooManyQuestions          429  of administrators, at once
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  any other than chunked
         ├── TooManyConnections        503  more than the settings or the system allow
@@ -235,6 +236,11 @@ class _Later(RequestError):
 class TooManyChanges(_Later):
     status, code = 429, "too_many_changes"
     default_detail = "Too many changes of this user are waiting already"
+
+
+class TooManyQuestions(_Later):
+    status, code = 429, "too_many_questions"
+    default_detail = "Too many questions of administrators are being answered already"
 
 
 class TooManyConnections(_Later):

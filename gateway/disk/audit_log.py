@@ -19,10 +19,11 @@ import logging
 import os
 import pwd
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -37,6 +38,7 @@ _MAX_CHANGES_BYTES, _MAX_CHANGES_FILES = 4 << 20, 16
 _MAX_REFUSALS_BYTES, _MAX_REFUSALS_FILES = 1 << 20, 4
 # Longer than a user id, a slug and a version. Rows of another program may hold any text.
 _MAX_TEXT = 256
+_TIME = itemgetter("time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +125,31 @@ class AuditLog:
 
         Raises: OSError.
         """
+        with self._opened() as journals:
+            lines = (chain.from_iterable(files) for files in journals)
+            yield from heapq.merge(*map(_parsed, lines), key=_TIME)
+
+    def newest_records(self, may_match: Callable[[bytes], bool]) -> Iterator[dict[str, Any]]:
+        """The records in those lines that `may_match` accepts, the newest first. A file is read
+        when its newest record is asked for. Raises: OSError.
+        """
+        with self._opened() as journals:
+            lines = (filter(may_match, _backwards(files)) for files in journals)
+            yield from heapq.merge(*map(_parsed, lines), key=_TIME, reverse=True)
+
+    @contextmanager
+    def _opened(self) -> Iterator[list[list[IO[bytes]]]]:
+        """The files of the two journals, the oldest first; none if nothing was ever recorded."""
         with ExitStack() as stack:
             try:
                 with _locked(self.folder, exclusively=False):
-                    journals = [
+                    journals: list[list[IO[bytes]]] = [
                         [stack.enter_context(path.open("rb")) for path in journal.files()]
                         for journal in (self._changes, self._refusals)
                     ]
-            except FileNotFoundError:  # nothing was ever recorded
-                return
-            yield from heapq.merge(*map(_parsed, journals), key=itemgetter("time"))
+            except FileNotFoundError:
+                journals = []
+            yield journals
 
 
 class _Journal:
@@ -223,13 +240,18 @@ def _locked(folder: Path, *, exclusively: bool) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _parsed(files: Iterable[IO[bytes]]) -> Iterator[dict[str, Any]]:
-    for file in files:
-        for line in file:
-            try:
-                record = json.loads(line)
-                is_record = datetime.fromisoformat(record["time"]).tzinfo is not None
-            except (ValueError, TypeError, KeyError, IndexError):
-                continue
-            if is_record:
-                yield record
+def _backwards(files: Sequence[IO[bytes]]) -> Iterator[bytes]:
+    """The lines of the files, the last first. Holds one file in memory at a time."""
+    for file in reversed(files):
+        yield from reversed(file.read().split(b"\n"))
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        try:
+            record = json.loads(line)
+            is_record = datetime.fromisoformat(record["time"]).tzinfo is not None
+        except (ValueError, TypeError, KeyError, IndexError):
+            continue
+        if is_record:
+            yield record

@@ -1,4 +1,4 @@
-"""`/-/cache`, `/-/explain`, `/-/console`: for administrators.
+"""`/-/cache`, `/-/console`: for administrators.
 
 They show the state of the one worker that answers. All workers obey a purge.
 """
@@ -63,45 +63,28 @@ class Administration:
         self.routes = [
             Route("/-/cache", self._show_cache),
             Route("/-/cache/purge", self._purge, methods=["POST"]),
-            Route("/-/explain", self._explain),
             Route("/-/console", self._show_console),
         ]
 
     async def _show_cache(self, request: Request) -> Response:
-        await self._require_administrator(request)
+        await self._callers.require_administrator(request.scope)
         return json_answer(await anyio.to_thread.run_sync(_cache_state, self._core))
 
     async def _purge(self, request: Request) -> Response:
         refuse_foreign_page(request, self._cors)
-        await self._require_administrator(request)
+        await self._callers.require_administrator(request.scope)
         change = (await read_body(request, _Purge)).change()
         self._core.announcer.announce(change)
         return json_answer({"status": "success", "data": asdict(change)})
 
-    async def _explain(self, request: Request) -> Response:
-        await self._require_administrator(request)
-        query = request.query_params
-        try:
-            user = parse_user_id(query.get("user"))
-        except ValueError as error:
-            raise InvalidRequest(str(error)) from None
-        plugin, path = query.get("plugin", ""), query.get("path", "")
-        return json_answer((await self._core.explainer.explain(user, plugin, path)).as_json())
-
     async def _show_console(self, request: Request) -> Response:
-        await self._require_administrator(request, challenge_browser=True)
+        await self._callers.require_administrator(request.scope, challenge_browser=True)
         headers = {
             "Cache-Control": NO_STORE,
             "Content-Security-Policy": self._page_policy,
             "X-Content-Type-Options": "nosniff",
         }
         return HTMLResponse(self._page, headers=headers)
-
-    async def _require_administrator(
-        self, request: Request, *, challenge_browser: bool = False
-    ) -> None:
-        caller = await self._callers.identify(request.scope, challenge_browser=challenge_browser)
-        caller.require_administrator()
 
 
 def _cache_state(core: Core) -> JsonObject:

@@ -1,16 +1,23 @@
-"""Explains what a GET of a whole URL would be answered: by the route's own decision."""
+"""`/-/explain`: what a GET would be answered, and why: by the decision of the URL's own route."""
 
 import time
 from collections.abc import Sequence
 from urllib.parse import quote, unquote, urlsplit
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
 from gateway.endpoints.assets import AssetRoute, OwnAssets, SignedAssets
-from gateway.errors import ConfigurationError
+from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.endpoints.queries import Query
+from gateway.errors import InvalidRequest
+from gateway.http.answers import json_answer
+from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Headers
-from gateway.names import UserId, parse_target
+from gateway.identity.callers import Callers
+from gateway.names import UserId, parse_target, parse_user_id
 from gateway.serving.explain import Explainer, Explanation
 from gateway.serving.resolver import Resolution
 from gateway.settings import Settings
@@ -36,7 +43,7 @@ class UrlExplainer:
 
         `user`: decides as for this user, without a credential. `token`: sent as a bearer token.
 
-        Raises: ConfigurationError, if another route than that of a file answers the URL.
+        Raises: InvalidRequest, if another route than that of a file answers the URL.
         """
         scope = _scope_of(url, token)
         explanation = Explanation(user)
@@ -65,8 +72,8 @@ class UrlExplainer:
             if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
                 if isinstance(route.endpoint, AssetRoute):
                     return route.endpoint
-                raise ConfigurationError(
-                    f"--url: expected the URL of a plugin's file; {route.path} is another route"
+                raise InvalidRequest(
+                    f"url: expected the URL of a plugin's file; {route.path} is another route"
                 )
         return None
 
@@ -83,6 +90,63 @@ class UrlExplainer:
         )
 
 
+class _Question(Body):
+    """About `url`, or about `plugin` and `path` of `user`."""
+
+    url: str | None = None
+    user: str | None = None
+    token: str | None = None
+    """The bearer token that the client sends."""
+    plugin: str | None = None
+    path: str | None = None
+
+    def parsed_user(self) -> UserId | None:
+        """Raises: InvalidRequest."""
+        try:
+            return parse_user_id(self.user) if self.user else None
+        except ValueError as error:
+            raise InvalidRequest(f"user: {error}") from None
+
+
+class Explanations:
+    """The route by which administrators ask for explanations."""
+
+    def __init__(
+        self, urls: UrlExplainer, files: Explainer, callers: Callers, cors: CorsPolicy
+    ) -> None:
+        self._urls = urls
+        self._files = files
+        self._callers = callers
+        self._cors = cors
+        self.route = Route("/-/explain", self._answer, methods=["GET", "POST"])
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method == "POST":
+            refuse_foreign_page(request, self._cors)
+        await self._callers.require_administrator(request.scope)
+        if request.method == "POST":
+            return await self._explain(await read_body(request, _Question))
+        if "token" in request.query_params:  # proxies and browsers keep URLs
+            raise InvalidRequest("token: expected in the JSON body of a POST, never in a URL")
+        names = ("url", "user", "plugin", "path")
+        query = Query(request, *names)
+        return await self._explain(_Question(**{name: query.parsed(name, str) for name in names}))
+
+    async def _explain(self, question: _Question) -> Response:
+        """Raises: InvalidRequest."""
+        user = question.parsed_user()
+        if question.url:
+            if question.plugin or question.path or (user and question.token):
+                raise InvalidRequest("url: expected alone, or with user or token")
+            found = await self._urls.explain(question.url, user=user, token=question.token)
+        else:
+            if user is None or question.token:
+                raise InvalidRequest("expected url, or user with plugin and path")
+            plugin, path = question.plugin or "", question.path or ""
+            found = await self._files.explain(user, plugin, path)
+        return json_answer(found.as_json())
+
+
 def _resolve(
     explanation: Explanation, route: AssetRoute, scope: Scope, headers: Headers, below: bytes
 ) -> Resolution:
@@ -90,7 +154,7 @@ def _resolve(
     if isinstance(route, OwnAssets):
         explanation.plugin = _plugin_in(below)
         if explanation.user is not None:
-            explanation.note("caller", explanation.user, "--user")
+            explanation.note("caller", explanation.user, "given")
             return route.resolver.resolve(explanation, explanation.user, parse_target(below))
         user = route.identity.identify(explanation, scope, headers)
         explanation.note("caller", user, "credential")
@@ -115,16 +179,16 @@ def _plugin_in(below: bytes) -> str:
 def _scope_of(url: str, token: str | None) -> Scope:
     """An ASGI scope as `serve` makes it of a GET by a peer that is not trusted.
 
-    Raises: ConfigurationError.
+    Raises: InvalidRequest.
     """
     try:
         parts = urlsplit(url)
         raw_path = quote(parts.path, safe=_AS_IT_IS).encode("ascii")
         query = quote(parts.query, safe=_AS_IT_IS + "?").encode("ascii")
     except ValueError as error:
-        raise ConfigurationError(f"--url: not a URL: {error}") from None
+        raise InvalidRequest(f"url: not a URL: {error}") from None
     if not raw_path.startswith(b"/"):
-        raise ConfigurationError("--url: expected a URL, or its path, which begins with '/'")
+        raise InvalidRequest("url: expected a URL, or its path, which begins with '/'")
     credential = [] if token is None else [(b"authorization", b"Bearer " + token.encode())]
     return {
         "type": "http",

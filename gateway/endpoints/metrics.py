@@ -65,7 +65,7 @@ class Metrics(Collector):
 
     async def _show(self, request: Request) -> Response:
         if not (is_loopback(request.scope) or request.scope in self._trusted):
-            (await self._callers.identify(request.scope)).require_administrator()
+            await self._callers.require_administrator(request.scope)
         return Response(
             generate_latest(self._registry),
             media_type=CONTENT_TYPE_LATEST,

@@ -74,6 +74,11 @@ class Callers:
             ) from None
         return Caller(user, is_administrator=user in self._administrators)
 
+    async def require_administrator(self, scope: Scope, *, challenge_browser: bool = False) -> None:
+        """Raises: as `identify`; AdministratorRequired."""
+        caller = await self.identify(scope, challenge_browser=challenge_browser)
+        caller.require_administrator()
+
     def _holds_token(self, headers: Headers) -> bool:
         """Whether `admin.token` is the bearer token, or the password of any user name (RFC 7617):
         browsers can send that.

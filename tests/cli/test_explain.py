@@ -131,7 +131,7 @@ def test_a_whole_url_is_its_path(site: Site) -> None:
     for url in (f"https://app.example.org{ENTRY_URL}#top", f"http://[::1]:8000{ENTRY_URL}?a=b"):
         result = explained(site, "--url", url, "--user", ADA)
         assert "200: dist/remoteEntry.js of Review 1.0.0" in result.output
-        assert f"caller     {ADA}  --user" in result.output
+        assert f"caller     {ADA}  given" in result.output
 
 
 def test_each_step_of_a_pasted_name_is_shown_once(site: Site) -> None:
@@ -214,7 +214,8 @@ def test_there_is_advice_for_every_code_by_which_a_file_can_be_refused() -> None
         "bad_request", "invalid_request", "admin_required", "origin_not_allowed",
         "method_not_allowed", "request_timeout", "already_installed", "no_earlier_version",
         "version_unusable", "precondition_failed", "content_too_large", "range_not_satisfiable",
-        "too_many_changes", "head_too_large", "transfer_coding_unknown", "too_many_connections",
+        "too_many_changes", "too_many_questions", "head_too_large", "transfer_coding_unknown",
+            "too_many_connections",
     }  # fmt: skip
     assert {error.code for error in codes(RequestError)} - of_no_get == CODES
 

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -12,7 +13,7 @@ from tests.support.browser import chromium
 from tests.support.commands import line_of, run
 from tests.support.server import Server, run_cli, serving
 from tests.support.settings import QUIET
-from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
+from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated, token
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
@@ -22,7 +23,13 @@ pytestmark = pytest.mark.slow
 TOKEN = "the-token-of-the-administrators"
 HOLDER = {"Authorization": f"Bearer {TOKEN}"}
 ENTRY = "dist/remoteEntry.js"
-PAGES = ("/-/cache", f"/-/explain?user={ADA}&plugin=Review&path={ENTRY}", "/-/console")
+PAGES = (
+    "/-/cache",
+    "/-/audit",
+    f"/-/explain?user={ADA}&plugin=Review&path={ENTRY}",
+    f"/-/explain?url={own('Review', ENTRY)}",
+    "/-/console",
+)
 
 
 def basic(name: str, password: str) -> dict[str, str]:
@@ -124,7 +131,14 @@ def test_an_explanation_has_every_step_and_its_age(server: Server) -> None:
         (f"user={ADA}&plugin=Review&path=../../etc/passwd", 200, "404 asset_not_found"),
         (f"user={ADA}", 200, "asset_not_found"),
         ("user=../x&plugin=Review&path=a.js", 422, "not a user id"),
-        ("", 422, "not a user id"),
+        ("", 422, "expected url, or user with plugin and path"),
+        ("usr=a", 422, "usr: expected only url, user, plugin, path"),
+        ("url=no-path", 422, "url: expected a URL"),
+        ("url=/-/cache", 422, "url: expected the URL of a plugin's file"),
+        (f"url=/&plugin=Review&user={ADA}", 422, "url: expected alone"),
+        ("url=/&user=../x", 422, "user: not a user id"),
+        (f"url={own('Review', ENTRY)}&token=x", 422, "token: expected in the JSON body of a POST"),
+        ("url=/elsewhere", 200, "404 not_found"),
     ],
 )
 def test_an_explanation_of_what_is_not_served_says_why(
@@ -133,6 +147,49 @@ def test_an_explanation_of_what_is_not_served_says_why(
     answer = server.get(f"/-/explain?{query}", HOLDER)
     assert answer.status == status
     assert said in answer.body.decode()
+
+
+def explained(server: Server, **question: str) -> Any:
+    answer = server.request("POST", "/-/explain", HOLDER, json.dumps(question).encode())
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def test_a_url_is_explained_for_anybody_a_user_or_the_holder_of_a_token(server: Server) -> None:
+    url = own("Review", ENTRY)
+    assert server.get(f"/-/explain?url={url}&user={BEN}", HOLDER).json["answer"].endswith("1.0.1")
+    assert explained(server, url=url)["answer"].startswith("401 not_authenticated")
+    assert explained(server, url=url, user=ADA)["answer"] == f"200: {ENTRY} of Review 1.0.0"
+    assert explained(server, url=url, token=token(BEN))["answer"].endswith("Review 1.0.1")
+    assert explained(server, user=BEN, plugin="Review", path=ENTRY)["served"] is True
+    refused = explained(server, url=own("Nothing", ENTRY), user=ADA)
+    assert refused["advice"] == f"Run: gateway install Nothing --user {ADA}"
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ({"url": own("Review"), "user": ADA, "token": "x"}, "url: expected alone"),
+        ({"user": ADA, "plugin": "Review", "token": "x"}, "expected url"),
+        ({"url": 1}, "url"),
+    ],
+)
+def test_a_question_that_cannot_be_explained_is_refused(
+    server: Server, question: Mapping[str, object], said: str
+) -> None:
+    answer = server.request("POST", "/-/explain", HOLDER, json.dumps(question).encode())
+    assert (answer.status, answer.code) == (422, "invalid_request")
+    assert said in answer.json["detail"]
+
+
+def test_only_administrators_ask_by_post_and_no_foreign_page(server: Server) -> None:
+    body = json.dumps({"url": own("Review", ENTRY), "user": ADA}).encode()
+    assert server.request("POST", "/-/explain", bearer(ADA), body).code == "admin_required"
+    foreign = {**HOLDER, "Origin": "https://elsewhere.example"}
+    assert server.request("POST", "/-/explain", foreign, body).code == "origin_not_allowed"
+    refused = server.request("PUT", "/-/explain", HOLDER, body)
+    assert refused.status == 405
+    assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 # Purging
