@@ -65,8 +65,9 @@ class Exchange:
         self._head = b""
         """The head, while it waits for the first bytes of the body."""
         self._remaining_bytes: int | None = None
-        """Bytes of the body that the application still has to send; None: the body is chunked."""
+        """Bytes of the body that the application still has to send; None: it does not say."""
         self._has_body = True
+        self._is_chunked = False
 
     async def run(self, application: ASGIApp) -> None:
         """Calls the application. If it raises, the answer is a 500, or breaks off."""
@@ -138,7 +139,10 @@ class Exchange:
             self.keeps_alive = False
         elif not self.keeps_alive:
             fields.append(CLOSE)
-        if self._remaining_bytes is None and self._has_body:
+        is_open_ended = self._has_body and self._remaining_bytes is None
+        # HTTP/1.0 has no chunks: the end of the connection ends the body (RFC 9112 §6.3).
+        self._is_chunked = is_open_ended and self._request.version != "1.0"
+        if self._is_chunked:
             fields.append((b"transfer-encoding", b"chunked"))
         self._status = status
         self._head = STATUS_LINES[status] + field_lines(fields) + _END
@@ -147,9 +151,9 @@ class Exchange:
     def _continue(self, body: bytes, *, more: bool) -> None:
         if not self._has_body:
             body = b""
-        elif self._remaining_bytes is None:
+        elif self._is_chunked:
             body = _chunk(body) + (b"" if more else _LAST_CHUNK)
-        else:
+        elif self._remaining_bytes is not None:
             self._remaining_bytes -= len(body)
             if self._remaining_bytes < 0 or (self._remaining_bytes and not more):
                 raise RuntimeError("the body's length is not the one of Content-Length")

@@ -46,9 +46,9 @@ class Client:
         self.end = keeps_alive
 
 
-def request(method: bytes = b"GET", *fields: bytes) -> Request:
+def request(method: bytes = b"GET", *fields: bytes, version: bytes = b"1.1") -> Request:
     reader = RequestReader(max_head_bytes=65_536)
-    reader.feed(b"\r\n".join((method + b" / HTTP/1.1", b"Host: x", *fields, b"", b"")))
+    reader.feed(b"\r\n".join((method + b" / HTTP/" + version, b"Host: x", *fields, b"", b"")))
     found = reader.next_request()
     assert found is not None
     return found
@@ -126,6 +126,20 @@ def test_a_client_that_asks_for_the_end_is_told_of_it() -> None:
 
     client = run_application(application, request(b"GET", b"Connection: close"), Client())
     assert client.written == [(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n", b"")]
+    assert client.end is False
+
+
+def test_an_http_1_0_client_knows_no_chunks_and_reads_to_the_end_of_the_connection() -> None:
+    """nginx asks its upstreams so, unless it is told otherwise."""
+
+    async def application(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(start())
+        await send(body(b"ab", more=True))
+        await send(body())
+
+    asked = request(b"GET", b"Connection: keep-alive", version=b"1.0")
+    client = run_application(application, asked, Client())
+    assert client.written == [(LINE + b"connection: close\r\n\r\n", b"ab"), (b"", b"")]
     assert client.end is False
 
 
