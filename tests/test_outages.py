@@ -9,7 +9,6 @@ import os
 import resource
 import socket
 import sqlite3
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ from gateway.changes import ANYTHING
 from gateway.names import UserId
 from tests.support.asgi import HANGS_AFTER_S, Client, Headers, fields, status, with_gateway
 from tests.support.leaping import LEAP_S, leaping
+from tests.support.privileges import give_to_nobody, open_folder, without_privileges
 from tests.support.server import Server, serving
 from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, Site, bearer, populated, token
@@ -347,20 +347,16 @@ def test_a_disk_that_fails_is_noticed_by_those_alone_who_were_never_here(
 
 
 def test_folders_that_may_not_be_read_are_an_outage_too() -> None:
-    # Not below pytest's folders, which are private to root, and made so again by each new run.
-    with tempfile.TemporaryDirectory(prefix="gateway-") as folder:
-        Path(folder).chmod(0o711)
-        site = populated(Path(folder) / "site")
-        if os.geteuid() == 0:
-            for path in (site.folder, *site.folder.rglob("*")):
-                os.chown(path, _NOBODY, -1)
+    with open_folder() as folder:
+        site = populated(folder / "site")
+        give_to_nobody(site.folder)
         with_gateway(site, _folders_become_unreadable(site), **SETTINGS)
 
 
 def _folders_become_unreadable(site: Site) -> Callable[[Gateway, Client], Awaitable[None]]:
     async def scenario(_gateway: Gateway, client: Client) -> None:
         assert status(await client.request(ENTRY_URL)) == 200
-        with _without_privileges():
+        with without_privileges():
             os.chmod(site.plugins, 0)  # noqa: PTH101
             try:
                 for _ in range(10):
@@ -372,22 +368,6 @@ def _folders_become_unreadable(site: Site) -> Callable[[Gateway, Client], Awaita
                 os.chmod(site.plugins, 0o755)  # noqa: PTH101
 
     return scenario
-
-
-_NOBODY = 65534
-
-
-@contextmanager
-def _without_privileges() -> Iterator[None]:
-    """Permissions count: root reads everything, so root becomes nobody for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(_NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 # In process: how often, and how soon

@@ -7,7 +7,6 @@ import shutil
 import socket
 import sqlite3
 import stat
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -29,8 +28,8 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import main
 from gateway.settings import load_settings
-from tests.disk.storage.files import without_privileges
 from tests.support.commands import line_of, run
+from tests.support.privileges import open_folder, without_privileges
 from tests.support.server import Server, run_cli, server_of, serving, the_line_of
 from tests.support.site import (
     ADA,
@@ -497,10 +496,9 @@ def test_check_says_that_changes_would_not_be_recorded(tmp_path: Path) -> None:
 
 @pytest.fixture
 def open_site() -> Iterator[Site]:
-    """A site that every user can read; pytest's own folders are private."""
-    with tempfile.TemporaryDirectory(prefix="gateway-") as name:
-        Path(name).chmod(0o755)
-        yield populated(Path(name) / "site")
+    """A site that every user can read."""
+    with open_folder() as folder:
+        yield populated(folder / "site")
 
 
 @contextmanager

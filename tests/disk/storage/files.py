@@ -1,9 +1,6 @@
 """Users, names and files that the tests of storage share."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +14,6 @@ REVIEW = Slug("Review")
 EYES = Slug("Eyes")
 V1 = Version("1.0.0")
 SCRIPT = AssetPath("dist/remoteEntry.js")
-NOBODY = 65534
 MINIMAL = {"Review": {"installation_metadata": {"installation_type": "production"}}}
 OLD = {
     "Review": {
@@ -75,16 +71,3 @@ def open_files() -> int | None:
     """How many descriptors this process holds; None where the system does not tell."""
     folder = Path("/proc/self/fd")
     return len(names_in(folder)) if folder.is_dir() else None
-
-
-@contextmanager
-def without_privileges() -> Iterator[None]:
-    """Permissions count: root reads everything, so root becomes nobody for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)

@@ -21,8 +21,8 @@ from tests.disk.storage.files import (
     V1,
     open_files,
     publish,
-    without_privileges,
 )
+from tests.support.privileges import without_privileges
 
 
 def assert_not_found(storage: PluginStorage, path: str) -> None:

@@ -20,9 +20,9 @@ from tests.disk.storage.files import (
     REVIEW,
     V1,
     publish,
-    without_privileges,
     write,
 )
+from tests.support.privileges import without_privileges
 
 # Paths
 

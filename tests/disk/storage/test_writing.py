@@ -20,10 +20,10 @@ from tests.disk.storage.files import (
     MINIMAL,
     names_in,
     open_files,
-    without_privileges,
     write,
     written,
 )
+from tests.support.privileges import without_privileges
 
 # Atomic writes
 
