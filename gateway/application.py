@@ -130,7 +130,8 @@ class Gateway:
         trusted = TrustedPeers(settings.identity.proxy.trusted)
         routes: list[BaseRoute] = [*self.health.routes]
         if settings.observability.metrics:
-            routes.append(Metrics(self.front, core, trusted, self._callers).route)
+            allowed = TrustedPeers(settings.observability.metrics_allow)
+            routes.append(Metrics(self.front, core, allowed, self._callers).route)
         files, ttl_s = self._file_routes, settings.delivery.authorize_ttl
         prefix = self._plugins_prefix
         return [

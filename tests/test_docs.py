@@ -28,13 +28,19 @@ README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 URLS = ROOT / "docs" / "urls.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
-PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [README, ROOT / "CHANGELOG.md", *DOCS]
 TEXT = {page: page.read_text() for page in PAGES}
 MODULES = [path for path in (ROOT / "gateway").rglob("*.py") if path.name != "settings.py"]
 # Answers that are not errors of ours: a URL nobody routes, and a bug.
 CODES_WITHOUT_A_CLASS = {("404", "not_found"), ("500", "internal_error")}
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 
 
 def rows(text: str, columns: int) -> Iterator[list[str]]:
@@ -333,9 +339,9 @@ def anchors(text: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DOCS, ids=name_of)
 def test_every_page_is_linked_from_the_readme(page: Path) -> None:
-    assert f"](docs/{page.name})" in TEXT[README]
+    assert f"]({name_of(page)})" in TEXT[README]
 
 
 # The example

@@ -347,6 +347,7 @@ def test_every_setting_can_be_set_from_the_environment(name: str) -> None:
         ("IDENTITY__CHAIN", "proxy,jwt", ["proxy", "jwt"]),
         ("IDENTITY__PROXY__TRUSTED", "10.0.0.0/8, ::1, unix", ["10.0.0.0/8", "::1", "unix"]),
         ("IDENTITY__ADMIN_USERS", "1,2", ["1", "2"]),
+        ("OBSERVABILITY__METRICS_ALLOW", "10.0.0.0/8,unix", ["10.0.0.0/8", "unix"]),
     ],
 )
 def test_a_variable_is_read_as_the_type_of_its_setting(

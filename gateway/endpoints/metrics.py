@@ -17,16 +17,16 @@ from gateway.core import Core
 from gateway.hot_path.front import Front
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
-from gateway.identity.peers import TrustedPeers, is_loopback
+from gateway.identity.peers import TrustedPeers
 
 
 class Metrics(Collector):
-    """The route of the metrics: for loopback, trusted peers and administrators."""
+    """The route of the metrics, for administrators and `observability.metrics_allow`."""
 
-    def __init__(self, front: Front, core: Core, trusted: TrustedPeers, callers: Callers) -> None:
+    def __init__(self, front: Front, core: Core, allowed: TrustedPeers, callers: Callers) -> None:
         self._front = front
         self._core = core
-        self._trusted = trusted
+        self._allowed = allowed
         self._callers = callers
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -64,7 +64,7 @@ class Metrics(Collector):
         )
 
     async def _show(self, request: Request) -> Response:
-        if not (is_loopback(request.scope) or request.scope in self._trusted):
+        if request.scope not in self._allowed:
             await self._callers.require_administrator(request.scope)
         return Response(
             generate_latest(self._registry),

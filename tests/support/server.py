@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,17 +69,17 @@ class Server:
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """Sends `path` exactly as given, on a new connection."""
-        connection = self.connection()
-        try:
-            connection.request(method, path, body or None, dict(headers or {}))
-            response = connection.getresponse()
-            fields = [(name.lower(), value) for name, value in response.getheaders()]
-            return Answer(response.status, fields, response.read())
-        finally:
-            connection.close()
+        return _answer_on(self.connection(), method, path, headers, body)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         return self.request("GET", path, headers)
+
+    def get_from(self, address: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """`address`: the client's, one of this machine, such as 127.0.0.2."""
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=10, source_address=(address, 0)
+        )
+        return _answer_on(connection, "GET", path, headers)
 
     def raw(self, request: bytes) -> bytes:
         """Everything that the server sends on one connection. The request must ask to close it."""
@@ -207,6 +207,21 @@ def the_line_of(result: "subprocess.CompletedProcess[str]") -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: "), said
     return line
+
+
+def _answer_on(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: Mapping[str, str] | None,
+    body: bytes = b"",
+) -> Answer:
+    """Closes the connection."""
+    with closing(connection):
+        connection.request(method, path, body or None, dict(headers or {}))
+        response = connection.getresponse()
+        fields = [(name.lower(), value) for name, value in response.getheaders()]
+        return Answer(response.status, fields, response.read())
 
 
 def clean_environment() -> dict[str, str]:
