@@ -1,6 +1,7 @@
 """`proxy-config`: prints the configuration of a reverse proxy in front of the gateway."""
 
 import re
+from ipaddress import ip_network
 from typing import Literal
 
 import click
@@ -17,7 +18,7 @@ from gateway.proxies import (
     address_of,
     caddy,
     nginx,
-    remark_on,
+    remarks_on,
     upstream_of,
     vite,
 )
@@ -40,6 +41,16 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
         return str(value)
 
     return Name("text", parse)
+
+
+def _network(value: object) -> str:
+    text = str(value)
+    try:
+        if "%" not in text:  # an IPv6 address with a zone, which may be any text
+            return str(ip_network(text))
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r}: expected an address, or a network such as 10.0.0.0/8")
 
 
 @click.command("proxy-config")
@@ -87,6 +98,14 @@ def _matching(pattern: re.Pattern[str], expected: str) -> Name:
     help="Host name to answer for; by default all.",
 )
 @click.option(
+    "--metrics-allow",
+    multiple=True,
+    metavar="NETWORK",
+    type=Name("text", _network),
+    help="Clients that may read /-/metrics through the proxy, an address or a network such as"
+    " 10.0.0.0/8; may be repeated. By default nobody.",
+)
+@click.option(
     "--permissions-folder",
     default="/run/plugin_permissions",
     show_default=True,
@@ -107,6 +126,7 @@ def proxy_config(
     listen: str | None,
     tls: tuple[str, str] | None,
     server_name: str | None,
+    metrics_allow: tuple[str, ...],
     permissions_folder: str,
     brotli: bool,
     site: bool,
@@ -116,7 +136,8 @@ def proxy_config(
     delivery = settings.delivery.mode
     mode = mode or ("proxy" if delivery == "direct" else delivery)
     behind = upstream_of(settings, mode, application or "")
-    entrance = Entrance(listen, server_name, Certificate(*tls) if tls else None)
+    certificate = Certificate(*tls) if tls else None
+    entrance = Entrance(listen, server_name, certificate, metrics_allow)
     if proxy == "nginx":
         options = nginx.Options(permissions_folder, brotli=brotli, complete=not site)
         text = nginx.configuration(behind, entrance, options)
@@ -125,14 +146,16 @@ def proxy_config(
     else:
         text = (caddy.configuration if proxy == "caddy" else _vite_entries)(behind, entrance)
     click.echo(text, nl=False)
-    if remark := remark_on(settings, mode):
+    for remark in remarks_on(settings, mode, entrance):
         click.echo(f"Warning: {remark}", err=True)
 
 
 def _vite_entries(behind: Upstream, entrance: Entrance) -> str:
     """Raises: ConfigurationError."""
     if any(entrance):
-        raise ConfigurationError("--listen, --server-name and --tls are for nginx and Caddy")
+        raise ConfigurationError(
+            "--listen, --server-name, --tls and --metrics-allow are for nginx and Caddy"
+        )
     if not behind.application:
         raise ConfigurationError("--application: expected the URL of the application")
     return vite.configuration(behind)

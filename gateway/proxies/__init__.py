@@ -5,6 +5,7 @@ proxy's own language. No code here connects to a proxy or reads the disk.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -15,6 +16,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.http.cache_policy import Audience, Lifetimes, asset_lifetimes
 from gateway.http.media_types import MediaType, media_type
+from gateway.identity.peers import UNIX_SOCKET, TrustedPeers, is_loopback, is_on_socket
 from gateway.names import AssetPath
 from gateway.settings import Settings
 
@@ -57,12 +59,14 @@ class Certificate(NamedTuple):
 
 
 class Entrance(NamedTuple):
-    """Where clients reach the proxy. None everywhere: the usual port, under any name."""
+    """Where clients reach the proxy, by default at the usual port under any name."""
 
     listen: str | None = None
     """`[ADDRESS:]PORT`"""
     server_name: str | None = None
     tls: Certificate | None = None
+    scrapers: tuple[str, ...] = ()
+    """Networks of the clients that may read the metrics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +197,26 @@ def _writable(what: str, text: str, *, quoted: bool = True) -> str:
     )
 
 
-def remark_on(settings: Settings, mode: Mode) -> str | None:
-    """The warning for a configuration that works only with other settings; None if it fits."""
-    if mode in ("proxy", settings.delivery.mode):
-        return None
-    return f'delivery.mode is "{settings.delivery.mode}": this configuration wants "{mode}"'
+def remarks_on(settings: Settings, mode: Mode, entrance: Entrance) -> Iterator[str]:
+    """Warnings for a configuration that works only with other settings."""
+    if mode not in ("proxy", settings.delivery.mode):
+        yield f'delivery.mode is "{settings.delivery.mode}": this configuration wants "{mode}"'
+    if not entrance.scrapers:
+        return
+    if not settings.observability.metrics:
+        yield "observability.metrics is false: there are no metrics that --metrics-allow could open"
+    elif not _lets_proxy_scrape(settings):
+        peer = UNIX_SOCKET if settings.server.uds else settings.server.host
+        yield f'observability.metrics_allow has no "{peer}": the gateway lets the proxy read none'
+
+
+def _lets_proxy_scrape(settings: Settings) -> bool:
+    """Also true if the gateway is on another host, where it sees an address that we do not know."""
+    server = settings.server
+    listener = (server.uds, None) if server.uds else (server.host, server.port)
+    proxy = {"client": (server.host, 0), "server": listener}
+    is_known = is_on_socket(proxy) or is_loopback(proxy)
+    return not is_known or proxy in TrustedPeers(settings.observability.metrics_allow)
 
 
 def _require_fit(settings: Settings, mode: Mode) -> None:

@@ -4,6 +4,8 @@ The rules of nginx.py hold: Caddy itself answers only plain paths, matched as th
 sends only files of the pinned trees.
 """
 
+from collections.abc import Sequence
+
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Entrance, Text, Upstream
@@ -48,7 +50,8 @@ _SITE = Text("""\
     request_header -%{identity_header}
 %{removed}%{identify}%{answerer}
     # Caddy must refuse these: the gateway answers them for every client on this machine.
-    @closed path /-/metrics /-/authorize
+    # --metrics-allow opens the metrics to some clients, by the addresses of their connections.
+%{metrics}    @closed path /-/metrics /-/authorize
     handle @closed {
         respond 404
     }
@@ -60,6 +63,16 @@ _IDENTIFY = Text("""\
     # identity.chain has "proxy": Caddy tells the gateway who the user is. Activate the next line,
     # with the placeholder that your authentication sets.
     # request_header %{identity_header} {http.auth.user.id}
+""")
+
+_OPEN_TO_SCRAPERS = Text("""\
+    @scrapers {
+        path /-/metrics
+        remote_ip %{networks}
+    }
+    handle @scrapers {
+        import gateway
+    }
 """)
 
 _GATEWAY_ALONE = """\
@@ -201,6 +214,7 @@ def configuration(upstream: Upstream, entrance: Entrance) -> str:
         removed="".join(f"    request_header -{name}\n" for name in removed),
         answerer=answerer(upstream) if upstream.application else "",
         others=others(upstream) if upstream.application else _GATEWAY_ALONE,
+        metrics=_metrics(entrance.scrapers),
         identify=identify if upstream.proxy_identifies else "",
         files=_files(upstream),
         sent=_sent(upstream),
@@ -209,9 +223,13 @@ def configuration(upstream: Upstream, entrance: Entrance) -> str:
     )
 
 
+def _metrics(scrapers: Sequence[str]) -> str:
+    return _OPEN_TO_SCRAPERS.substitute(networks=" ".join(scrapers)) if scrapers else ""
+
+
 def _site_address(upstream: Upstream, entrance: Entrance) -> str:
     """A name alone makes Caddy get a certificate by itself."""
-    listen, name, tls = entrance
+    listen, name, tls = entrance.listen, entrance.server_name, entrance.tls
     if upstream.application and name and not listen and not tls:
         return name
     port = (listen or ("443" if tls else "80")).rpartition(":")[2]

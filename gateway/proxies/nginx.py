@@ -7,6 +7,7 @@ disk/pinned_trees.py, which contain only files that may be served.
 """
 
 import textwrap
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gateway.http.cache_policy import Lifetimes
@@ -87,13 +88,26 @@ server {
     }
 
     # nginx must refuse these: the gateway answers them for every client on this machine.
+    # --metrics-allow opens the metrics to some clients, by the addresses of their connections.
     location = /-/metrics {
-        return 404;
-    }
+%{metrics}    }
     location = /-/authorize {
         return 404;
     }
 %{application}%{locations}}
+""")
+
+_CLOSED = """\
+        return 404;
+"""
+
+_OPEN_TO_SCRAPERS = Text("""\
+%{allowed}        deny all;
+        error_page 403 = @closed;
+        proxy_pass http://plugin_gateway;
+    }
+    location @closed {
+        return 404;
 """)
 
 _USER_MAP = """
@@ -288,7 +302,7 @@ def configuration(upstream: Upstream, entrance: Entrance, options: Options) -> s
 
 
 def _http_part(upstream: Upstream, entrance: Entrance, options: Options) -> str:
-    listen, server_name, tls = entrance
+    listen, server_name, tls, scrapers = entrance
     server_name = server_name or "_"
     user = "$plugin_user" if upstream.proxy_identifies else '""'
     return _HTTP.substitute(
@@ -309,8 +323,15 @@ def _http_part(upstream: Upstream, entrance: Entrance, options: Options) -> str:
         identity_header=upstream.identity_header,
         user=user,
         removed=_removed_fields(),
+        metrics=_metrics(scrapers),
         locations=_locations(upstream, brotli=options.brotli),
     )
+
+
+def _metrics(scrapers: Sequence[str]) -> str:
+    """The inside of the location of the metrics."""
+    allowed = "".join(f"        allow {network};\n" for network in scrapers)
+    return _OPEN_TO_SCRAPERS.substitute(allowed=allowed) if scrapers else _CLOSED
 
 
 def _origin_maps(upstream: Upstream, redirected: str | None) -> str:
