@@ -27,6 +27,7 @@ from gateway.freshness.workers import WorkersSource
 from gateway.identity.chain import IdentityChain, require_loopback
 from gateway.lifecycle.installing import Lifecycle
 from gateway.metrics.process import ProcessMetrics
+from gateway.metrics.sources import AllSources
 from gateway.names import Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue
@@ -54,18 +55,32 @@ class Core:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
         self.metrics = ProcessMetrics.alone() if metrics is None else metrics
+        self.sources = sources = AllSources(self.metrics)
         self.is_running = False
         self._follows_changes = False
         asset_cache = _asset_cache(settings)
         self.storage = storage = PluginStorage(settings.plugins_dir)
         self.encoder = None if settings.dev.enabled else Encoder(storage.cache.encoded)
         self.pinned_trees = _pinned_trees(settings, storage, self.encoder)
-        self.database = PluginDatabase(connect(settings), connect(settings, rarely_asked=True))
-        self.lookups = Lookups(storage, self.database, settings.cache, settings.access)
-        self.shared_versions = SharedVersions(
-            storage, self.encoder, asset_cache.revalidate, on_look=self._on_look
+        self.database = PluginDatabase(
+            connect(settings), connect(settings, rarely_asked=True), sources.database
         )
-        self.assets = AssetStore(storage, asset_cache, self.encoder)
+        self.lookups = Lookups(
+            storage,
+            self.database,
+            settings.cache,
+            settings.access,
+            users_counts=sources.users,
+            shared_counts=sources.shared,
+        )
+        self.shared_versions = SharedVersions(
+            storage,
+            self.encoder,
+            asset_cache.revalidate,
+            on_look=self._on_look,
+            counts=sources.shared,
+        )
+        self.assets = AssetStore(storage, asset_cache, self.encoder, counts=sources.shared)
         self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)

@@ -253,3 +253,5 @@ class SourceUnavailable(_Later):
     default_detail = "A source of truth cannot be read just now"
     is_logged = False
     """Whether the log says that this source fails, so that no request has to."""
+    was_asked = True
+    """False: its circuit is open, and it was not asked."""

@@ -30,6 +30,10 @@ class CircuitBreaker:
         self._failing_since: float | None = None
 
     @property
+    def is_open(self) -> bool:
+        return self._failures >= THRESHOLD
+
+    @property
     def failing_for_s(self) -> float | None:
         """Seconds since the first failure after the last success; None: the source works."""
         return None if self._failing_since is None else self._clock() - self._failing_since
@@ -38,10 +42,10 @@ class CircuitBreaker:
     def guarding(self) -> Iterator[None]:
         """The context of each call. Raises: SourceUnavailable, while the circuit is open."""
         now = self._clock()
-        if self._failures >= THRESHOLD:
+        if self.is_open:
             if now < self._ask_again_at:
                 refused = SourceUnavailable(reason=f"{self._source} failed a moment ago")
-                refused.is_logged = True
+                refused.is_logged, refused.was_asked = True, False
                 raise refused
             self._ask_again_at = now + PAUSE_S  # this call passes, and the others fail at once
         try:

@@ -7,6 +7,7 @@ from gateway.database.connections import DatabaseConnection, Row
 from gateway.database.details import ModuleDetails, PluginDetails, read_row, sorted_by_slug
 from gateway.database.records import RECORD_COLUMNS, SharedRecords, UserRecords
 from gateway.database.tables import GuardedConnection, Tables, is_true
+from gateway.metrics.sources import SourceCounts
 from gateway.names import UserId, Version, parse_or_none, parse_user_id, parse_version
 
 _ROW_ORDERS = ("rowid", "ctid")
@@ -17,17 +18,23 @@ class PluginDatabase:
     """Questions to the two tables. The methods that ask raise SourceUnavailable."""
 
     def __init__(
-        self, connection: DatabaseConnection, strangers: DatabaseConnection | None = None
+        self,
+        connection: DatabaseConnection,
+        strangers: DatabaseConnection | None = None,
+        counts: SourceCounts | None = None,
     ) -> None:
         """`strangers`: a second connection, for questions that requests without a credential
         cause. Such questions wait for each other there, and open a breaker of their own: no
-        number of them delays a user.
+        number of them delays a user. `counts` takes the questions on both.
         """
-        self.tables = Tables(connection)
+        self._counts = SourceCounts.alone("database") if counts is None else counts
+        self.tables = Tables(connection, self._counts)
         self.strangers: GuardedConnection = self.tables
         self._connections: list[GuardedConnection] = [self.tables]
         if strangers is not None:
-            self.strangers = GuardedConnection(strangers, "the database for strangers")
+            self.strangers = GuardedConnection(
+                strangers, "the database for strangers", self._counts
+            )
             self._connections.append(self.strangers)
         self.records = SharedRecords()
 
@@ -60,6 +67,7 @@ class PluginDatabase:
 
     def close_circuits(self) -> None:
         """The database has answered somebody else: the next queries are made."""
+        self._counts.answers()
         for connection in self._connections:
             connection.close_circuit()
 

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.caching.breaker import CircuitBreaker
 from gateway.database.connections import DatabaseConnection, Row
 from gateway.errors import ConfigurationError
+from gateway.metrics.sources import SourceCounts
 
 REQUIRED_COLUMNS = {
     "plugin": frozenset({"id", "plugin_slug", "version", "enabled", "user_id"}),
@@ -36,12 +37,16 @@ def is_true(value: object) -> bool:
 class GuardedConnection:
     """A connection behind a circuit breaker. Its methods raise SourceUnavailable."""
 
-    def __init__(self, connection: DatabaseConnection, name: str) -> None:
-        """`name`: for the log."""
+    def __init__(
+        self, connection: DatabaseConnection, name: str, counts: SourceCounts | None = None
+    ) -> None:
+        """`name`: for the log. `counts`: of the database; None: nobody reads them."""
         self.connection = connection
         self.queries = 0
         """How many were made since the start."""
         self._breaker = CircuitBreaker(name)
+        self._counts = SourceCounts.alone("database") if counts is None else counts
+        self._counts.guarded_by(self._breaker)
 
     @property
     def failing_for_s(self) -> float | None:
@@ -60,12 +65,12 @@ class GuardedConnection:
         self._breaker.close()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        with self._breaker.guarding():
+        with self._counts.load(), self._breaker.guarding():
             self.queries += 1
             return await self.connection.fetch(statement, *values)
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
-        with self._breaker.guarding():
+        with self._counts.load(), self._breaker.guarding():
             self.queries += 1
             return await self.connection.fetch_among(statement, values)
 
@@ -73,8 +78,8 @@ class GuardedConnection:
 class Tables(GuardedConnection):
     """A connection to a database that holds the two tables."""
 
-    def __init__(self, connection: DatabaseConnection) -> None:
-        super().__init__(connection, "the database")
+    def __init__(self, connection: DatabaseConnection, counts: SourceCounts | None = None) -> None:
+        super().__init__(connection, "the database", counts)
         self._columns: dict[str, frozenset[str]] = {}
 
     async def open(self) -> None:

@@ -56,10 +56,11 @@ class Histogram:
     def __init__(self, values: "memoryview[float]", row: int) -> None:
         self._values, self._row = values, row
 
-    def observe(self, duration_s: float) -> None:
+    def observe(self, duration_s: float, count: float = 1.0) -> None:
+        """`count`: how many took this long each."""
         values, row = self._values, self._row
-        values[row + bisect_left(BOUNDS_S, duration_s)] += 1.0
-        values[row + len(BOUNDS_S) + 1] += duration_s
+        values[row + bisect_left(BOUNDS_S, duration_s)] += count
+        values[row + len(BOUNDS_S) + 1] += duration_s * count
 
 
 class Column:

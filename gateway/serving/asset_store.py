@@ -23,6 +23,7 @@ from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable
 from gateway.http.representation import Representation, build_representation
+from gateway.metrics.sources import SourceCounts
 from gateway.names import AssetKey, Slug, Version
 from gateway.settings import AssetCacheSettings
 
@@ -48,8 +49,10 @@ class AssetStore:
         settings: AssetCacheSettings,
         encoder: Encoder | None,
         clock: Callable[[], float] = time.monotonic,
+        counts: SourceCounts | None = None,
     ) -> None:
-        """`encoder`: None, if nothing is to be encoded."""
+        """`encoder`: None, if nothing is to be encoded. `counts` takes the reads."""
+        self._counts = counts or SourceCounts.alone("shared")
         self._storage = storage
         self._encoder = encoder
         self._encoding: dict[bytes, asyncio.Task[None]] = {}
@@ -104,14 +107,20 @@ class AssetStore:
         entry = self._cache.peek(key)
         cached = entry.value if entry and isinstance(entry.value, Representation) else None
         try:
-            representation = await anyio.to_thread.run_sync(self._read, key, cached)
+            representation = await self._counted_read(key, cached)
         except NotServed as error:
             # The error itself would keep its traceback alive.
             return type(error)(reason=error.reason)
-        except OSError as error:
-            raise SourceUnavailable(reason=f"{key}: {error}") from error
         self._encode_soon(key, representation)
         return representation
+
+    async def _counted_read(self, key: AssetKey, cached: Representation | None) -> Representation:
+        """Raises: NotServed, SourceUnavailable."""
+        with self._counts.load():
+            try:
+                return await anyio.to_thread.run_sync(self._read, key, cached)
+            except OSError as error:
+                raise SourceUnavailable(reason=f"{key}: {error}") from error
 
     def _read(self, key: AssetKey, cached: Representation | None) -> Representation:
         """Blocking. Reads again if the file changed meanwhile: bytes and metadata agree."""

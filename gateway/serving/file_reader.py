@@ -20,6 +20,7 @@ from gateway.disk.users_folder import (
     metadata_of,
 )
 from gateway.errors import SourceUnavailable, StorageError
+from gateway.metrics.sources import SourceCounts
 from gateway.names import UserId
 from gateway.settings import AccessSettings, LookupCacheSettings
 from gateway.threads import KeyedThreads, in_threads, mark_seen
@@ -112,7 +113,9 @@ class UserFileReader:
         settings: LookupCacheSettings,
         access: AccessSettings,
         clock: Callable[[], float],
+        counts: SourceCounts | None = None,
     ) -> None:
+        self._counts = counts or SourceCounts.alone("users")
         self._storage = storage
         self._clock = clock
         self._vouched_s = max(settings.ttl, settings.max_age)
@@ -142,7 +145,9 @@ class UserFileReader:
         changed, and raises SourceUnavailable.
         """
         unchanged: dict[UserId, UserFile | asyncio.Future[UserFile]] = {}
-        for user, look in (await self._looking.call_many(files)).items():
+        if not files:
+            return unchanged
+        for user, look in (await self._counted(self._looking, files)).items():
             if isinstance(look, asyncio.Future):
                 unchanged[user] = self._begin(self._look_late(user, files[user], look))
             elif look == files[user].fingerprint:
@@ -161,7 +166,7 @@ class UserFileReader:
             user: self._begin(self._read_late(user, content, start))
             if isinstance(content, asyncio.Future)
             else self._document(content, start)
-            for user, content in (await self._reading.call_many(users)).items()
+            for user, content in (await self._counted(self._reading, users)).items()
         }
 
     async def read_all(self, users: Sequence[UserId]) -> dict[UserId, Installations]:
@@ -183,6 +188,15 @@ class UserFileReader:
         await asyncio.gather(*self._late, return_exceptions=True)
         self._reading.close()
         self._looking.close()
+
+    async def _counted(
+        self, threads: KeyedThreads[UserId, R], users: Collection[UserId]
+    ) -> dict[UserId, R | asyncio.Future[R]]:
+        """`call_many`. What hangs or fails is counted when it ends, in `_in_time`."""
+        with self._counts.load() as load:
+            results = await threads.call_many(users)
+            load.count = sum(not isinstance(it, asyncio.Future) for it in results.values())
+        return results
 
     def _begin(self, waiting: Coroutine[Any, Any, R]) -> asyncio.Future[R]:
         task = asyncio.create_task(waiting)
@@ -219,15 +233,16 @@ class UserFileReader:
 
     async def _in_time(self, user: UserId, calling: Awaitable[R]) -> R:
         """Raises: BrokenInstallations; SourceUnavailable."""
-        try:
-            return await calling
-        except BrokenInstallations:
-            raise
-        except StorageError as error:
-            raise SourceUnavailable(reason=str(error)) from error
-        except TimeoutError:
-            path = self._storage.users.file(user)
-            raise SourceUnavailable(reason=f"{path}: not read within {_READ_TIMEOUT_S} s") from None
+        with self._counts.load():
+            try:
+                return await calling
+            except BrokenInstallations:
+                raise
+            except StorageError as error:
+                raise SourceUnavailable(reason=str(error)) from error
+            except TimeoutError:
+                path, limit_s = self._storage.users.file(user), _READ_TIMEOUT_S
+                raise SourceUnavailable(reason=f"{path}: not read within {limit_s} s") from None
 
     def _document(self, content: _Content, start: _Start) -> UserDocument:
         document, fingerprint = content

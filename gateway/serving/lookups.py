@@ -29,6 +29,7 @@ from gateway.database.plugin_database import PluginDatabase
 from gateway.database.records import PluginRecord, UserRecords
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
+from gateway.metrics.sources import SourceCounts
 from gateway.names import UserId, Version, parse_user_id
 from gateway.serving.file_reader import Installations, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache
@@ -48,13 +49,17 @@ class Lookups:
         cache: CacheSettings,
         access: AccessSettings,
         clock: Callable[[], float] = time.monotonic,
+        users_counts: SourceCounts | None = None,
+        shared_counts: SourceCounts | None = None,
     ) -> None:
+        """`users_counts` takes the reads of users' files, `shared_counts` those of `shared/`."""
         self.clock = clock
         self._storage = storage
         self._database = database
+        self._shared_counts = shared_counts or SourceCounts.alone("shared")
         self._no_installation_max_age_s = cache.installations.negative_ttl
         self._no_record_max_age_s = cache.versions.negative_ttl
-        self.file_reader = UserFileReader(storage, cache.installations, access, clock)
+        self.file_reader = UserFileReader(storage, cache.installations, access, clock, users_counts)
         self.user_files = UserFiles(self.file_reader, cache.installations, clock)
         self.installations = self.user_files.cache
         build = partial(build_lookup_cache, cache.versions, clock)
@@ -204,10 +209,11 @@ class Lookups:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
 
     async def _load_published(self, _key: None) -> frozenset[str]:
-        try:
-            names = await run_sync(self._storage.shared.names)
-        except OSError as error:
-            raise SourceUnavailable(reason=f"{self._storage.shared.path}: {error}") from error
+        with self._shared_counts.load():
+            try:
+                names = await run_sync(self._storage.shared.names)
+            except OSError as error:
+                raise SourceUnavailable(reason=f"{self._storage.shared.path}: {error}") from error
         return frozenset(name.casefold() for name in names)
 
 

@@ -24,6 +24,7 @@ from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable
+from gateway.metrics.sources import SourceCounts
 from gateway.names import Build, Slug, Version
 
 OnLook = Callable[[Slug, Version, FolderState | None], None]
@@ -105,8 +106,11 @@ class SharedVersions:
         revalidate_s: float,
         clock: Callable[[], float] = time.monotonic,
         on_look: OnLook = lambda _slug, _version, _state: None,
+        counts: SourceCounts | None = None,
     ) -> None:
-        """`on_look` is called with the result of each look at a folder, changed or not."""
+        """`on_look` is called with the result of each look at a folder, changed or not.
+        `counts` takes the looks."""
+        self._counts = counts or SourceCounts.alone("shared")
         self._on_look = on_look
         self._storage = storage
         self._encoder = encoder
@@ -174,11 +178,12 @@ class SharedVersions:
     async def _look(self, key: tuple[Slug, Version]) -> SharedVersion | None:
         entry = self.cache.peek(key)
         cached = entry.value if entry else None
-        try:
-            shared = await anyio.to_thread.run_sync(self._look_now, *key, cached)
-        except OSError as error:
-            folder = self._storage.construct_shared_path(*key)
-            raise SourceUnavailable(reason=f"{folder}: {error}") from error
+        with self._counts.load():
+            try:
+                shared = await anyio.to_thread.run_sync(self._look_now, *key, cached)
+            except OSError as error:
+                folder = self._storage.construct_shared_path(*key)
+                raise SourceUnavailable(reason=f"{folder}: {error}") from error
         self._on_look(*key, None if shared is None else shared.state)
         return shared
 
