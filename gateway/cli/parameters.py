@@ -58,6 +58,6 @@ VERSION = Name("version", parse_new_version)
 SOURCE_URL = Name("url", parse_source_url)
 
 
-def user_option(*, required: bool) -> Callable[[Any], Any]:
-    help_text = "The user's id." if required else "Only this user."
+def user_option(*, required: bool, help_text: str | None = None) -> Callable[[Any], Any]:
+    help_text = help_text or ("The user's id." if required else "Only this user.")
     return click.option("--user", type=USER, required=required, metavar="ID", help=help_text)

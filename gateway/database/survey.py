@@ -28,6 +28,17 @@ class PluginRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleRow:
+    """The columns of `plugin` that name the file which pages load first, as in `PluginDetails`."""
+
+    id: str
+    plugin_slug: str | None
+    enabled: bool
+    bundle_location: Any
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class StrayModule:
     """A row of `module` whose plugin does not exist, or belongs to another user."""
 
@@ -92,6 +103,18 @@ class Survey:
                 row = replace(row, id=str(row.id))
             by_user[row.user_id].append(row)
         return by_user
+
+    async def read_bundles(self, users: Sequence[str]) -> list[BundleRow]:
+        """The rows of these users, sorted by user, slug and id."""
+        if not users:
+            return []
+        columns = self._tables.select_list("plugin", BundleRow)
+        rows = await self._tables.fetch(
+            f"SELECT {columns} FROM plugin WHERE user_id IN ({parameters(users)})"  # noqa: S608
+            " ORDER BY user_id, plugin_slug, id",
+            *users,
+        )
+        return [read_row(BundleRow, row) for row in rows]
 
     async def read_config_fields(self, users: Sequence[str]) -> dict[str, list[Any]]:
         """The column `config_fields` of the modules of these users' plugins, by plugin id."""

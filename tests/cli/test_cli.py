@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import main
 from gateway.settings import load_settings
-from tests.support.commands import line_of, run
+from tests.support.commands import line_of, run, words
 from tests.support.privileges import open_folder, without_privileges
 from tests.support.server import Server, run_cli, server_of, serving, the_line_of
 from tests.support.site import (
@@ -82,11 +82,6 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-def words(result: Result) -> str:
-    """What it said, on one line and without colours."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", result.output).split())
 
 
 def assert_refused(result: Result, *named: str) -> None:

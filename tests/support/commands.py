@@ -1,6 +1,7 @@
 """Runs `gateway …` in this process: most of a command's time is the start of Python."""
 
 import os
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -34,3 +35,8 @@ def line_of(result: Result) -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: "), line
     return line
+
+
+def words(result: Result) -> str:
+    """What the command said, on one line and without colours."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", result.output).split())
