@@ -140,8 +140,9 @@ def read_counters(port: int) -> "Counter[str]":
         for sample in family.samples:
             if sample.name == "gateway_requests_total":
                 counters[sample.labels["path"]] += int(sample.value)
-            elif sample.name == "gateway_database_queries_total":
-                counters[QUERIES] += int(sample.value)
+            elif sample.name == "gateway_source_loads_total":
+                is_query = sample.labels["source"] == "database"
+                counters[QUERIES] += int(sample.value) if is_query else 0
     return counters
 
 

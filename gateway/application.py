@@ -9,6 +9,8 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,6 +29,7 @@ from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
 from gateway.errors import RequestError, TooManyQuestions
+from gateway.hot_path.counting import RouteClasses
 from gateway.hot_path.front import Front, HotRoute
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
@@ -34,7 +37,9 @@ from gateway.identity.callers import Callers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.peers import TrustedPeers
 from gateway.identity.signed import SignedPaths
+from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.process import ProcessMetrics
+from gateway.metrics.requests import RequestCounts
 from gateway.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -71,13 +76,20 @@ class Gateway:
             "/manifest": ManifestRoute(core.manifests, core.identity, with_modules=False),
             "/manifest/designer": ManifestRoute(core.manifests, core.identity, with_modules=True),
         }
-        self.front = Front(self._route, *self._hot_routes(), self._cors)
-        self.routes = self._make_routes()
+        groups = self._make_routes()
+        self.routes: list[BaseRoute] = [route for _, routes in groups for route in routes]
         self.url_explainer = UrlExplainer(self.routes, core.explainer, settings)
         explanations = Explanations(self.url_explainer, core.explainer, self._callers, self._cors)
         self.routes.append(explanations.route)
-        self._router = self._make_router()
-        self._starting = ServerErrorMiddleware(self._start_first, internal_error)
+        groups.append((RouteClass.OPERATIONS, [explanations.route]))
+        self.front = Front(
+            self._make_router(),
+            *self._hot_routes(),
+            self._cors,
+            RequestCounts(core.metrics.column),
+            RouteClasses.of(groups),
+        )
+        self._starting = ServerErrorMiddleware(self._start_first, self._could_not_start)
         self._start_lock = anyio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,14 +115,13 @@ class Gateway:
                 await self.core.run_until_exit()
         await self.front(scope, receive, send)
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers what the front has no hot route for, and runs the lifespan.
-
-        The router is made after the front: its metrics show the front's counters.
-        """
-        await self._router(scope, receive, send)
+    async def _could_not_start(self, _request: Request, _error: Exception) -> Response:
+        answer = internal_error()
+        self.front.counts.count_refused(answer.status_code, answer.code, len(answer.body))
+        return answer
 
     def _make_router(self) -> ASGIApp:
+        """Answers what the front has no hot route for, and runs the lifespan."""
         application = Starlette(
             routes=self.routes,
             exception_handlers={
@@ -125,22 +136,32 @@ class Gateway:
         has_debug_headers = self.core.settings.observability.debug_headers
         return DebugHeaders(application) if has_debug_headers else application
 
-    def _make_routes(self) -> list[BaseRoute]:
+    def _make_routes(self) -> list[tuple[RouteClass, Sequence[Route]]]:
+        """By class, in the order in which they are tried."""
         core, settings = self.core, self.core.settings
         trusted = TrustedPeers(settings.identity.proxy.trusted)
-        routes: list[BaseRoute] = [*self.health.routes]
+        operations = [*self.health.routes, *self._make_administration_routes()]
         if settings.observability.metrics:
             allowed = TrustedPeers(settings.observability.metrics_allow)
-            routes.append(Metrics(self.front, core, allowed, self._callers).route)
-        files, ttl_s = self._file_routes, settings.delivery.authorize_ttl
-        prefix = self._plugins_prefix
+            operations.append(Metrics(core, allowed, self._callers).route)
+        files, prefix = self._file_routes, self._plugins_prefix
+        ttl_s = settings.delivery.authorize_ttl
+        authorization = Authorization(
+            files, core.shared_versions, core.pinned_trees, trusted, ttl_s
+        )
         return [
-            *routes,
-            Authorization(files, core.shared_versions, core.pinned_trees, trusted, ttl_s).route,
-            *self._make_administration_routes(),
-            *PluginRoutes(prefix, core.catalogue, core.identity, self._manifest_routes).routes,
-            *self._make_lifecycle_routes(),
-            *(Route(route.pattern, route) for route in files),
+            (RouteClass.OPERATIONS, operations),
+            (RouteClass.AUTHORIZE, [authorization.route]),
+            (
+                RouteClass.MANIFEST,
+                [
+                    Route(prefix + path, route, methods=["GET"])
+                    for path, route in self._manifest_routes.items()
+                ],
+            ),
+            (RouteClass.PLUGIN, PluginRoutes(prefix, core.catalogue, core.identity).routes),
+            (RouteClass.CHANGES, self._make_lifecycle_routes()),
+            *((route.route_class, [Route(route.pattern, route)]) for route in files),
         ]
 
     def _make_administration_routes(self) -> list[Route]:

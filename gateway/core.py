@@ -26,6 +26,7 @@ from gateway.freshness.users_folder import UsersFolderSource
 from gateway.freshness.workers import WorkersSource
 from gateway.identity.chain import IdentityChain, require_loopback
 from gateway.lifecycle.installing import Lifecycle
+from gateway.metrics.caches import CacheNumbers
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.sources import AllSources
 from gateway.names import Slug, Version
@@ -93,6 +94,7 @@ class Core:
         self._nodes = postgres_source(settings, self.lookups)
         self.announcer = Announcer(self.change_log, self._nodes, self.invalidation.apply)
         self.lifecycle = Lifecycle(settings, storage, self.announcer.announce)
+        self.metrics.copy_with(CacheNumbers(self.caches).copy)
 
     @asynccontextmanager
     async def running(self, *, follow_changes: bool = True) -> AsyncIterator[None]:
@@ -176,6 +178,7 @@ class Core:
             **self.lookups.caches,
             "manifest": self.manifests.cache,
             "builds": self.shared_versions.cache,
+            "assets": self.assets.cache,
         }
 
 

@@ -277,7 +277,7 @@ class ObservabilitySettings(_Section):
     debug_headers: bool = False
     """Whether answers carry Cache-Status and Server-Timing."""
     metrics: bool = True
-    """Whether requests are counted and /-/metrics exists."""
+    """Whether /-/metrics exists."""
     metrics_allow: Annotated[list[str], AfterValidator(_networks)] = ["127.0.0.0/8", "::1"]
     """Peers that may read /-/metrics without a credential: addresses, networks, or 'unix'."""
 

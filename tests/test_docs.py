@@ -17,6 +17,15 @@ from starlette.routing import Route
 from gateway.application import Gateway
 from gateway.cli import main
 from gateway.errors import RequestError
+from gateway.metrics.catalogue import (
+    BOUNDS_S,
+    CHANGE_SOURCES,
+    FAMILIES,
+    PATHS,
+    SOURCES,
+    Kind,
+    RouteClass,
+)
 from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_types
 from gateway.upkeep.findings import KINDS, Severity
 from tests.support.asgi import Client, body
@@ -27,12 +36,14 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 URLS = ROOT / "docs" / "urls.md"
+METRICS = ROOT / "docs" / "metrics.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [README, ROOT / "CHANGELOG.md", *DOCS]
 TEXT = {page: page.read_text() for page in PAGES}
 MODULES = [path for path in (ROOT / "gateway").rglob("*.py") if path.name != "settings.py"]
 # Answers that are not errors of ours: a URL nobody routes, and a bug.
+METRIC_TYPES = {Kind.MAXIMUM: "gauge (the largest)", Kind.CONSTANT: "gauge"}
 CODES_WITHOUT_A_CLASS = {("404", "not_found"), ("500", "internal_error")}
 
 
@@ -197,6 +208,45 @@ def test_every_error_code_is_described_with_its_status() -> None:
         *((str(error.status), error.code) for error in error_classes()),
         *CODES_WITHOUT_A_CLASS,
     }
+
+
+# Metrics
+
+
+def test_every_series_is_described_and_every_described_series_exists() -> None:
+    described = {
+        (unquoted(name), labels.replace("`", ""), kind, meaning)
+        for name, labels, kind, meaning in rows(TEXT[METRICS], 4)
+        if name.startswith("`gateway_")
+    }
+    expected = {family.name: family for family in FAMILIES}
+    assert {name for name, *_ in described} == set(expected)
+    for name, labels, kind, meaning in described:
+        family = expected[name]
+        assert labels == ", ".join(family.labels), name
+        assert kind == METRIC_TYPES.get(family.kind, family.kind.value), name
+        assert meaning.startswith(family.help), name
+
+
+def test_every_value_of_a_label_is_described() -> None:
+    described = {
+        (unquoted(label), unquoted(value))
+        for label, value, _ in rows(TEXT[METRICS], 3)
+        if label.startswith("`")
+    }
+    sources = {("source", source) for source in (*SOURCES, *CHANGE_SOURCES)}
+    routes = {("route", str(route)) for route in RouteClass}
+    assert described == sources | routes | {("path", path) for path in PATHS}
+
+
+def test_the_buckets_that_are_described_are_those_of_histograms() -> None:
+    (sentence,) = re.findall(r"buckets of all histograms end at (.+)\.\n", TEXT[METRICS])
+    bounds = [
+        float(number) * {"µs": 1e-6, "ms": 1e-3, "s": 1.0}[unit]
+        for numbers, unit in re.findall(r"([\d., and]+) (µs|ms|s)\b", sentence)
+        for number in re.findall(r"[\d.]+", numbers)
+    ]
+    assert bounds == pytest.approx(list(BOUNDS_S))
 
 
 # Findings

@@ -47,7 +47,7 @@ class HostGuard:
         self._application = application
         self._front = front
         self._hosts = hosts
-        self.answered_cold = front.answered_cold
+        self.counts = front.counts
 
     def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
         return self._front.answer_hot(scope, headers) if self._is_own(headers) else None

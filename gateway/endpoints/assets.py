@@ -17,6 +17,7 @@ from gateway.http.cache_policy import Audience
 from gateway.http.heads import Head, Headers, joined_headers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.signed import SignedPaths
+from gateway.metrics.catalogue import RouteClass
 from gateway.names import parse_target
 from gateway.serving.resolver import Resolution, Resolver
 
@@ -31,6 +32,7 @@ class AssetRoute(ABC):
     """
 
     audience: ClassVar[Audience]
+    route_class: ClassVar[RouteClass]
     _rest: ClassVar[str] = "{plugin}/{path:path}"
 
     def __init__(self, server: AssetServer, resolver: Resolver, prefix: str) -> None:
@@ -81,6 +83,7 @@ class OwnAssets(AssetRoute):
     """`{api}/plugins/{plugin}/…`: the caller's file, at the caller's version."""
 
     audience = Audience.PRIVATE
+    route_class = RouteClass.OWN
 
     def __init__(
         self, server: AssetServer, resolver: Resolver, prefix: str, identity: IdentityChain
@@ -103,6 +106,7 @@ class PublicAssets(AssetRoute):
     """`{api}/public/plugins/{plugin}/…`: without a credential, as script tags ask."""
 
     audience = Audience.PUBLIC
+    route_class = RouteClass.PUBLIC
 
     def resolve(self, basis: AtHand, _scope: Scope, _headers: Headers, below: bytes) -> Resolution:
         return self.resolver.resolve_public(basis, parse_target(below))
@@ -112,6 +116,7 @@ class SignedAssets(AssetRoute):
     """`{api}/signed/{token}/plugins/{plugin}/…`: the token in the path is the credential."""
 
     audience = Audience.PUBLIC
+    route_class = RouteClass.SIGNED
     _rest = "{token}/plugins/{plugin}/{path:path}"
 
     def __init__(

@@ -1,73 +1,43 @@
-"""`/-/metrics`: counters in the Prometheus text format, of the worker that answers.
+"""`/-/metrics`: what all workers counted, in the Prometheus text format."""
 
-The gateway counts in plain integers, and makes metrics of them when somebody asks.
-"""
+import platform
+from importlib.metadata import PackageNotFoundError, version
 
-from collections.abc import Iterator
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.core import Core
-from gateway.hot_path.front import Front
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
 from gateway.identity.peers import TrustedPeers
+from gateway.metrics.catalogue import BUILD_INFO
+from gateway.metrics.exposition import CONTENT_TYPE, render
 
 
-class Metrics(Collector):
+class Metrics:
     """The route of the metrics, for administrators and `observability.metrics_allow`."""
 
-    def __init__(self, front: Front, core: Core, allowed: TrustedPeers, callers: Callers) -> None:
-        self._front = front
+    def __init__(self, core: Core, allowed: TrustedPeers, callers: Callers) -> None:
         self._core = core
         self._allowed = allowed
         self._callers = callers
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        build = {"version": _version(), "python_version": platform.python_version()}
+        self._constants = {BUILD_INFO: build}
         self.route = Route("/-/metrics", self._show)
-
-    def collect(self) -> Iterator[Metric]:
-        """The counters, for prometheus_client."""
-        requests = CounterMetricFamily(
-            "gateway_requests", "Requests answered, by status and path.", labels=["status", "path"]
-        )
-        for status, count in self._front.answered_hot.items():
-            requests.add_metric([str(status), "hot"], count)
-        for status, count in self._front.answered_cold.items():
-            requests.add_metric([str(status), "cold"], count)
-        yield requests
-        events = CounterMetricFamily(
-            "gateway_cache_events", "What happened in each cache.", labels=["cache", "event"]
-        )
-        entries = GaugeMetricFamily(
-            "gateway_cache_entries", "Entries held by each cache.", labels=["cache"]
-        )
-        for name, cache in self._core.caches.items():
-            for event, count in cache.counters.as_dict().items():
-                events.add_metric([name, event], count)
-            entries.add_metric([name], len(cache))
-        yield events
-        yield entries
-        yield CounterMetricFamily(
-            "gateway_database_queries", "Queries made.", self._core.database.queries
-        )
-        yield GaugeMetricFamily(
-            "gateway_asset_bytes",
-            "Bytes of memory that files take.",
-            self._core.assets.memory_bytes,
-        )
 
     async def _show(self, request: Request) -> Response:
         if request.scope not in self._allowed:
             await self._callers.require_administrator(request.scope)
         return Response(
-            generate_latest(self._registry),
-            media_type=CONTENT_TYPE_LATEST,
+            render(self._core.metrics.totals(), self._constants),
+            media_type=CONTENT_TYPE,
             headers={"Cache-Control": NO_STORE},
         )
+
+
+def _version() -> str:
+    try:
+        return version("plugin-gateway")
+    except PackageNotFoundError:  # a checkout that is not installed
+        return "unknown"

@@ -1,8 +1,9 @@
 """The JSON endpoints of a user's plugins: manifest, info, modules, status."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from gateway.http.heads import Head, Headers, joined_headers
 from gateway.http.planning import JsonHeads, plan_answer
 from gateway.http.representation import Variant, json_variant
 from gateway.identity.chain import IdentityChain
+from gateway.metrics.catalogue import RouteClass
 from gateway.names import UserId
 from gateway.serving.catalogue import Catalogue
 from gateway.serving.formats import JsonObject, to_json
@@ -30,6 +32,8 @@ Question = Callable[..., Awaitable[JsonObject]]
 
 class ManifestRoute:
     """`{api}/plugins/manifest`, with modules or without."""
+
+    route_class: ClassVar[RouteClass] = RouteClass.MANIFEST
 
     def __init__(
         self, manifests: ManifestCache, identity: IdentityChain, *, with_modules: bool
@@ -64,23 +68,15 @@ class ManifestRoute:
 
 
 class PluginRoutes:
-    """The routes below `{api}/plugins` that answer with JSON; each needs a credential.
-
-    They stand before the files' routes: `{plugin}/info` is no file.
+    """The routes below `{api}/plugins` that answer with JSON about a plugin; each needs a
+    credential. They stand before the files' routes: `{plugin}/info` is no file.
     """
 
-    def __init__(
-        self,
-        prefix: str,
-        catalogue: Catalogue,
-        identity: IdentityChain,
-        manifests: Mapping[str, ManifestRoute],
-    ) -> None:
-        """`prefix`: `{api}/plugins`. `manifests`: by the rest of their paths."""
+    def __init__(self, prefix: str, catalogue: Catalogue, identity: IdentityChain) -> None:
+        """`prefix`: `{api}/plugins`."""
         self._prefix = prefix
         self._identity = identity
         self.routes = [
-            *(Route(prefix + path, route, methods=["GET"]) for path, route in manifests.items()),
             self._route("/by-slug/{slug}", catalogue.by_slug),
             self._route("/{plugin}/status", catalogue.status),
             self._route("/{plugin}/info", catalogue.info),

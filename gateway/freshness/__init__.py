@@ -81,16 +81,19 @@ class FreshnessSource(Protocol):
         """
 
 
-async def next_turn(period_s: float) -> None:
-    """Sleeps until the loop's clock shows a multiple of `period_s`.
+async def next_turn(period_s: float) -> float:
+    """Sleeps until the loop's clock shows a multiple of `period_s`. Returns how many seconds later
+    it woke.
 
     All sources that wait for this moment wake the process once: waking costs 80 to 100 µs, far more
     than the work of most sources.
     """
-    now = asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    now = loop.time()
     # A timer may fire a little early. Then the turn that is about to come is this one.
-    turn = math.floor(now / period_s + _EARLY_SHARE) + 1
-    await asyncio.sleep(turn * period_s - now)
+    turn_at = (math.floor(now / period_s + _EARLY_SHARE) + 1) * period_s
+    await asyncio.sleep(turn_at - now)
+    return max(0.0, loop.time() - turn_at)
 
 
 @asynccontextmanager

@@ -1,10 +1,10 @@
 """The ASGI application in front of all others: it answers at once what is in memory."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from time import perf_counter
+from typing import ClassVar, NamedTuple, Protocol
 from urllib.parse import quote
 
 from starlette.middleware.errors import ServerErrorMiddleware
@@ -12,9 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
 from gateway.errors import RequestError, SourceUnavailable
+from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
 from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
+from gateway.metrics.catalogue import RouteClass
+from gateway.metrics.requests import RequestCounts
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,8 @@ _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 class HotRoute(Protocol):
     """A route that can answer from memory, and that is found without a router."""
+
+    route_class: ClassVar[RouteClass]
 
     def takes(self, below: bytes) -> bool:
         """Whether the path is this route's. `below`: the path as received, without the prefix."""
@@ -57,7 +62,7 @@ WHOLE_ANSWER = "gateway.answer"
 class AnswersHot(Protocol):
     """What a connection asks before it calls the application (protocol.py)."""
 
-    answered_cold: Counter[int]
+    counts: RequestCounts
 
     def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
         """See `Front`."""
@@ -72,24 +77,31 @@ class Front:
         exact: Mapping[bytes, HotRoute],
         prefixes: Sequence[tuple[bytes, HotRoute]],
         cors: CorsPolicy,
+        counts: RequestCounts,
+        classes: RouteClasses,
     ) -> None:
-        """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received."""
+        """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received.
+        `classes`: of the routes of `inner`.
+        """
         self._inner = inner
         # Answers a bug of ours with a 500, and raises the error again for the server's log.
         self._guarded = ServerErrorMiddleware(self._route_later, internal_error)
         self._exact = exact
         self._prefixes = tuple(prefixes)
         self._cors = cors
-        self.answered_hot: Counter[int] = Counter()
-        """Requests answered on the hot path, by status."""
-        self.answered_cold: Counter[int] = Counter()
-        """Requests answered on the cold path, by status."""
+        self.counts = counts
+        self._classes = classes
+        self._count_hot = {
+            route: counts.hot_counter(route.route_class)
+            for route in (*exact.values(), *(route for _, route in prefixes))
+        }
 
     def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
         """The answer to a GET that repeats no field, counted as sent; None: take the cold path.
 
         `scope`: only `raw_path`, `query_string`, `client` and `server` are needed.
         """
+        started_at = perf_counter()
         if not _is_plain(headers):
             return None
         route, below = self._route_of(scope)
@@ -105,7 +117,7 @@ class Front:
         if ready is None:
             return None
         head, body = ready
-        self.answered_hot[head.status] += 1
+        self._count_hot[route](head.status, len(body), perf_counter() - started_at)
         return Answer(head, body, *self._cors.sent(headers.get(b"origin")))
 
     def _route_of(self, scope: Scope) -> tuple[HotRoute | None, bytes]:
@@ -138,39 +150,38 @@ class Front:
 
     async def answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The cold path, as an ASGI application for requests."""
+        counting = CountingSend(scope, send, self.counts, self._classes)
         headers = joined_headers(scope)
         if scope["path"] == "*":  # the server as a whole
-            await answer_options(send)
-            self.answered_cold[204] += 1
+            await answer_options(counting)
             return
         preflight = self._cors.preflight(scope["method"], headers)
         if preflight is not None:
             head, body = preflight
-            await send_answer(send, head.status, head.fields, body)
+            await send_answer(counting, head.status, head.fields, body)
             return
-        send_and_count = self._counted(send, headers.get(b"origin"))
+        send_with_fields = self._with_cors_fields(counting, headers.get(b"origin"))
         try:
             answer = await self._answer_when_loaded(scope, headers)
         except SourceUnavailable as error:
-            await error_answer(error)(scope, receive, send_and_count)
+            await error_answer(error)(scope, receive, send_with_fields)
             return
         if answer is None:
-            await self._guarded(scope, receive, send_and_count)
+            await self._guarded(scope, receive, send_with_fields)
         else:
-            self.answered_cold[answer.head.status] += 1
+            counting.count_start(answer.head.status)
+            counting.count_bytes(len(answer.body))
             await _send(scope, send, answer)
 
-    def _counted(self, send: Send, origin: bytes | None) -> Send:
-        """Counts answers, and adds the CORS fields to them."""
+    def _with_cors_fields(self, send: Send, origin: bytes | None) -> Send:
         fields, _ = self._cors.sent(origin)
 
-        async def send_and_count(message: Message) -> None:
+        async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.answered_cold[message["status"]] += 1
                 message = {**message, "headers": [*message["headers"], *fields]}
             await send(message)
 
-        return send_and_count
+        return send_with_fields
 
     async def _answer_when_loaded(self, scope: Scope, headers: Headers) -> Answer | None:
         """Waits until all is loaded that a plain GET needs. None: the route must answer.
@@ -182,6 +193,7 @@ class Front:
         route, below = self._route_of(scope)
         if route is None:
             return None
+        scope["endpoint"] = route  # as Starlette's router does
         try:
             ready = await Basis().settled(route.answer_from_memory, scope, headers, below)
         except SourceUnavailable:
@@ -199,6 +211,7 @@ class Front:
         if route is None:
             await self._inner(scope, receive, send)
             return
+        scope["endpoint"] = route
         try:
             await route(scope, receive, send)
         except RequestError as error:

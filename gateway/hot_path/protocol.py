@@ -280,8 +280,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, refusal: RequestError) -> None:
         """Answers a request that cannot be served. The answer is the connection's last one."""
-        self._front.answered_cold[refusal.status] += 1
         answer = error_answer(refusal)
+        self._front.counts.count_refused(refusal.status, refusal.code, len(answer.body))
         self._writer.write_last(refusal.status, answer.raw_headers, bytes(answer.body))
         self._finish()
 

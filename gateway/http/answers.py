@@ -9,7 +9,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.http.cache_policy import NO_STORE
@@ -17,6 +17,8 @@ from gateway.http.heads import HeaderFields
 
 logger = logging.getLogger(__name__)
 
+ERROR_CODE = "gateway.error_code"
+"""The key in an ASGI scope for the code of the error that the request is answered with."""
 ALLOW = "GET, HEAD, OPTIONS"
 """The methods of every URL of files, and of the server as a whole."""
 
@@ -37,17 +39,34 @@ def json_answer(
     content: Any, status: int = 200, headers: Iterable[tuple[str, str]] = ()
 ) -> Response:
     """An answer about this moment, which caches must not store."""
-    own = {"Cache-Control": NO_STORE, "X-Content-Type-Options": "nosniff"}
     return Response(
-        orjson.dumps(content), status, {**dict(headers), **own}, media_type="application/json"
+        orjson.dumps(content),
+        status,
+        {**dict(headers), "Cache-Control": NO_STORE, "X-Content-Type-Options": "nosniff"},
+        media_type="application/json",
     )
 
 
-def error_answer(error: RequestError) -> Response:
+class ErrorAnswer(Response):
+    """The answer to a request that is refused. It leaves its code in the scope."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        answer = json_answer({"detail": detail, "code": code}, status, headers)
+        super().__init__(answer.body, status)
+        self.raw_headers = answer.raw_headers
+        self.code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ERROR_CODE] = self.code
+        await super().__call__(scope, receive, send)
+
+
+def error_answer(error: RequestError) -> ErrorAnswer:
     if isinstance(error, SourceUnavailable) and not error.is_logged:
         logger.warning("503: %s", error.reason)
-    content = {"detail": error.detail, "code": error.code}
-    return json_answer(content, error.status, error.headers)
+    return ErrorAnswer(error.status, error.code, error.detail, error.headers)
 
 
 def on_request_error(_request: Request, error: Exception) -> Response:
@@ -63,11 +82,9 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
         raise error
     status = HTTPStatus(error.status_code)
     code = "method_not_allowed" if status == 405 else status.name.lower()
-    return json_answer(
-        {"detail": error.detail, "code": code}, status, (error.headers or {}).items()
-    )
+    return ErrorAnswer(status, code, error.detail, (error.headers or {}).items())
 
 
-def internal_error(*_request_and_error: object) -> Response:
+def internal_error(*_request_and_error: object) -> ErrorAnswer:
     """Also for Starlette, which logs the traceback. The caller does not learn what went wrong."""
-    return json_answer({"detail": "Internal server error", "code": "internal_error"}, 500)
+    return ErrorAnswer(500, "internal_error", "Internal server error")

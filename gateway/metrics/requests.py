@@ -50,11 +50,17 @@ class RequestCounts:
 
         return count
 
-    def count_cold(self, route: RouteClass, status: int, duration_s: float | None) -> None:
-        """`duration_s` None: the request never arrived, so its answer took no time."""
+    def count_cold(self, route: RouteClass, status: int, duration_s: float) -> None:
         self._values[self._cold_rows[route][status]] += 1.0
-        if duration_s is not None:
-            self._cold_durations[route].observe(duration_s)
+        self._cold_durations[route].observe(duration_s)
+
+    def count_refused(self, status: int, code: str, size: int) -> None:
+        """An answer of the server itself, for which no route was looked for. It has no duration:
+        some of these requests never arrived whole. `size`: bytes of the body.
+        """
+        self._values[self._cold_rows[RouteClass.OTHER][status]] += 1.0
+        self.count_refusal(code)
+        self.count_bytes(RouteClass.OTHER, size)
 
     def count_refusal(self, code: str) -> None:
         self._values[REFUSALS.row(code)] += 1.0

@@ -25,6 +25,8 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 
 from gateway.errors import ConfigurationError
+from gateway.metrics.catalogue import START_TIME, WORKER_RESTARTS
+from gateway.metrics.table import OWN, ColumnPool, Table
 from gateway.processes.board import Board, Order
 from gateway.processes.listener import Listener
 from gateway.processes.presence import Presence
@@ -41,6 +43,8 @@ _LOOK_S = 0.1
 _MOST_SILENCE_S = 30.0
 _PAUSE_AFTER_FAILURE_S = 1.0
 _GRACE_S = 2 * LAST_CALL_S + 5.0
+# Two generations of as many workers as the settings allow: SIGHUP may raise the number. 4 MB.
+_MAX_COLUMNS = 2 * 256
 
 
 @dataclass(slots=True, eq=False)
@@ -49,8 +53,11 @@ class Worker:
 
     process: BaseProcess
     board: Board
+    column: int
+    """Of the table of metrics."""
     generation: int
     kill_at: float = math.inf
+    is_hung: bool = False
     _beats: int = 0
     _silence_s: float = 0.0
 
@@ -86,6 +93,8 @@ class Supervisor:
         self._settings = settings
         self._read_settings = read_settings
         self._context: BaseContext = multiprocessing.get_context(_START_METHOD)
+        self._table = Table.shared(self._context, _MAX_COLUMNS)
+        self._columns = ColumnPool(self._table)
         self._workers: list[Worker] = []
         self._generation = 0
         self._has_served = False
@@ -123,6 +132,7 @@ class Supervisor:
         for worker in self._workers:
             if worker.is_overdue(now, elapsed_s):
                 logger.error("worker %s does not answer: killed", worker.process.pid)
+                worker.is_hung = True
                 worker.process.kill()
 
     # Signals
@@ -180,6 +190,7 @@ class Supervisor:
             self._start()
         elif not self._has_served:
             self._has_served = True
+            self._table.column(OWN).gauge(START_TIME).set(time.time())
             logger.info("gateway running on %s (Press CTRL+C to quit)", self._listener.name)
             logger.info("changes over HTTP: %s (access.changes)", self._settings.access.changes)
             if self._settings.dev.enabled:
@@ -189,14 +200,20 @@ class Supervisor:
             logger.info("all workers are replaced")
 
     def _start(self) -> None:
+        column = self._columns.lend()
+        if column is None:
+            return  # until one of the many workers that are ending has ended
         board = Board(self._context)
         process = self._context.Process(  # type: ignore[attr-defined]
             target=work,
-            args=(self._listener.socket, board, self._settings, self._presence.secret),
+            args=(
+                *(self._listener.socket, board, self._table, column),
+                *(self._settings, self._presence.secret),
+            ),
             name="gateway worker",
         )
         process.start()
-        self._workers.append(Worker(process, board, self._generation))
+        self._workers.append(Worker(process, board, column, self._generation))
 
     def _retire(self, worker: Worker, now: float) -> None:
         worker.board.give(Order.RETIRE)
@@ -211,11 +228,14 @@ class Supervisor:
         for worker in ended:
             worker.process.join()
             self._workers.remove(worker)
+            self._columns.take_back(worker.column)
             if not worker.is_leaving and self._retire_at is None:
                 self._on_unexpected_end(worker)
             worker.process.close()
 
     def _on_unexpected_end(self, worker: Worker) -> None:
+        cause = "hung" if worker.is_hung else "died"
+        self._table.column(OWN).counter(WORKER_RESTARTS, cause).add()
         if worker.is_serving:
             pid, code = worker.process.pid, worker.process.exitcode
             logger.error("worker %s died (exit code %s): another takes its place", pid, code)

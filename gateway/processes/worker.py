@@ -26,6 +26,9 @@ from gateway.errors import ConfigurationError
 from gateway.freshness import next_turn
 from gateway.hot_path.writing import CLOSE
 from gateway.identity.proof import Prover
+from gateway.metrics.catalogue import CONNECTIONS, LOOP_DELAY
+from gateway.metrics.process import ProcessMetrics
+from gateway.metrics.table import Column, Table
 from gateway.processes.board import Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
@@ -43,29 +46,48 @@ _ATTENTION_S = 0.1
 _COLLECTIONS = (20_000, 20, 100)
 
 
-def work(listener: socket.socket, board: Board, settings: Settings, secret: str) -> None:
-    """The whole life of a worker: serves until its board orders the end. `secret`: see Prover."""
+def work(
+    listener: socket.socket,
+    board: Board,
+    table: Table,
+    column: int,
+    settings: Settings,
+    secret: str,
+) -> None:
+    """The whole life of a worker: serves until its board orders the end.
+
+    `column`: its own, of the table. `secret`: see Prover.
+    """
     _leave_signals_to_the_supervisor()
+    metrics = ProcessMetrics(table, column)
     try:
-        gateway = Gateway(settings)
+        gateway = Gateway(settings, metrics=metrics)
         config = server_config(gateway.front, gateway.front, settings)
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)
         sys.exit(DID_NOT_START)
     gateway.health.prover = Prover(secret, settings.admin.token)
     _collect_less_often()
-    WorkerServer(config, gateway.health, board, settings.server.drain_timeout).run([listener])
+    server = WorkerServer(config, gateway.health, board, metrics, settings.server.drain_timeout)
+    server.run([listener])
 
 
 class WorkerServer(uvicorn.Server):
     """Obeys its board, and ends by itself when its supervisor has died."""
 
     def __init__(
-        self, config: uvicorn.Config, health: Health, board: Board, drain_timeout_s: float
+        self,
+        config: uvicorn.Config,
+        health: Health,
+        board: Board,
+        metrics: ProcessMetrics,
+        drain_timeout_s: float,
     ) -> None:
         super().__init__(config)
         self._health = health
         self._board = board
+        self._metrics = metrics
+        metrics.copy_with(self._copy_connections)
         self._drain_timeout_s = drain_timeout_s
         self._in_a_hurry = False
         self._attending: asyncio.Task[None] | None = None
@@ -102,17 +124,23 @@ class WorkerServer(uvicorn.Server):
             logger.warning("a client that was still being answered is cut off")
             connection.transport.abort()
         await super().shutdown(sockets)
+        self._metrics.update()
+
+    def _copy_connections(self, column: Column) -> None:
+        column.gauge(CONNECTIONS).set(len(self.server_state.connections))
 
     async def _attend(self) -> None:
         supervisor = multiprocessing.parent_process()
+        loop_delay = self._metrics.column.histogram(LOOP_DELAY)
         while True:
             self._board.beat()
+            self._metrics.update()
             orders = self._board.orders
             if supervisor is not None and os.getppid() != supervisor.pid:
                 orders |= Order.RETIRE
             if orders:
                 self._obey(orders)
-            await next_turn(_ATTENTION_S)
+            loop_delay.observe(await next_turn(_ATTENTION_S))
 
     def _obey(self, orders: Order) -> None:
         """Idempotent: called ten times a second with the same orders."""

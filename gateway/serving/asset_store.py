@@ -59,7 +59,7 @@ class AssetStore:
         self._max_content_bytes = int(
             min(settings.max_file_bytes, settings.max_bytes * _LARGEST_SHARE)
         )
-        self._cache: TTLCache[AssetKey, Representation | NotServed] = TTLCache(
+        self.cache: TTLCache[AssetKey, Representation | NotServed] = TTLCache(
             self._load,
             times=Times(
                 ttl_s=settings.revalidate,
@@ -73,38 +73,38 @@ class AssetStore:
 
     def get(self, basis: AtHand, key: AssetKey) -> Representation:
         """Raises: NotServed, if there is no such file; Pending."""
-        value = basis.ask("assets", self._cache, key)
+        value = basis.ask("assets", self.cache, key)
         if isinstance(value, NotServed):
             raise type(value)(reason=value.reason)
         return value
 
     def __len__(self) -> int:
-        return len(self._cache)
+        return len(self.cache)
 
     @property
     def memory_bytes(self) -> float:
-        return self._cache.size
+        return self.cache.size
 
     def purge_wrong(self, key: AssetKey) -> None:
         """Forgets an entry whose file a request found to be another."""
-        self._cache.purge(key)
+        self.cache.purge(key)
 
     def purge_files(self, slug: Slug, version: Version | None) -> None:
         """Forgets all files of one version, or of all versions of a plugin."""
-        self._cache.purge_where(lambda key: key.slug == slug and version in (None, key.version))
+        self.cache.purge_where(lambda key: key.slug == slug and version in (None, key.version))
 
     def purge_all(self) -> None:
-        self._cache.purge_all()
+        self.cache.purge_all()
 
     async def close(self) -> None:
         tasks = list(self._encoding.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._cache.close()
+        await self.cache.close()
 
     async def _load(self, key: AssetKey) -> Representation | NotServed:
-        entry = self._cache.peek(key)
+        entry = self.cache.peek(key)
         cached = entry.value if entry and isinstance(entry.value, Representation) else None
         try:
             representation = await self._counted_read(key, cached)
@@ -174,7 +174,7 @@ class AssetStore:
         self, encoder: Encoder, key: AssetKey, plain: Representation, content: bytes
     ) -> None:
         variants = await encoder.make(content, plain.digest)
-        self._cache.replace(key, plain, plain.with_encoded(variants, final=True))
+        self.cache.replace(key, plain, plain.with_encoded(variants, final=True))
 
 
 def _memory_bytes(value: Representation | NotServed) -> int:

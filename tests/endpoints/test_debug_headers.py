@@ -13,6 +13,7 @@ from gateway import Gateway
 from gateway.changes import ANYTHING, Change
 from gateway.names import UserId
 from tests.support.asgi import Client, Headers, body, fields, status, with_gateway
+from tests.support.scrapes import hot_answers
 from tests.support.server import serving
 from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, token
@@ -336,7 +337,7 @@ def test_no_answer_that_tells_how_it_was_decided_takes_the_hot_path(site: Site) 
         for _ in range(3):
             assert status(await client.request(ENTRY_URL)) == 200
             assert status(await client.request(MANIFEST)) == 200
-        assert gateway.front.answered_hot == {}
+        assert hot_answers(gateway) == {}
         assert set(layers(await client.request(ENTRY_URL)).values()) == {"hit"}
 
     in_process(site, scenario)

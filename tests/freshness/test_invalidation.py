@@ -179,7 +179,7 @@ def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
         "published": lookups.published,
         "manifests": gateway.core.manifests.cache,
         "builds": gateway.core.shared_versions.cache,
-        "assets": gateway.core.assets._cache,
+        "assets": gateway.core.assets.cache,
     }
 
 
@@ -281,7 +281,7 @@ def test_a_change_of_a_user_and_a_version_concerns_both(site: Site, change: Chan
         await warmed(client)
         gateway.core.invalidation.apply(change)
         assert set(believed(gateway.core.lookups.records)) == {BEN}
-        assert V1 not in {key.version for key in gateway.core.assets._cache}
+        assert V1 not in {key.version for key in gateway.core.assets.cache}
 
     with_gateway(site, scenario, **QUIET)
 

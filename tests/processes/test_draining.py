@@ -18,6 +18,7 @@ from tests.conftest import require_program
 from tests.support.leaping import LEAP_S, leaping
 from tests.support.load import Client, Connect, under_load
 from tests.support.nginx import nginx_before
+from tests.support.scrapes import scrape
 from tests.support.server import (
     STOP_DEADLINE_S,
     Server,
@@ -205,6 +206,8 @@ def test_a_worker_that_stands_still_is_replaced(site: Site, tmp_path: Path) -> N
             lambda pids: len(pids) == 1 and pids != [worker],
         )
         assert f"worker {worker} does not answer" in said(running)
+        found = scrape(running.get)
+        assert found.total("gateway_worker_restarts_total", cause="hung") == 1
         assert running.get(own("Review"), bearer(ADA)).status == 200
 
 

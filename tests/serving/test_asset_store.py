@@ -206,7 +206,7 @@ def test_a_missing_file_is_remembered_without_the_frames_of_its_error(published:
     async def scenario(store: AssetStore) -> None:
         with pytest.raises(AssetNotFound):
             await get(store, path="dist/nothing.js")
-        entry = store._cache.peek(key("dist/nothing.js"))
+        entry = store.cache.peek(key("dist/nothing.js"))
         assert entry is not None
         assert isinstance(entry.value, AssetNotFound)
         assert (entry.value.__traceback__, entry.value.__context__) == (None, None)

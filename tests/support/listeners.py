@@ -20,6 +20,7 @@ from gateway.hot_path.protocol import protocol_for
 from gateway.processes.server import uvicorn_options
 from gateway.settings import load_settings
 from tests.support import sockets
+from tests.support.scrapes import hot_answers
 from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.sockets import LAST, converse
@@ -67,7 +68,7 @@ class Running:
 
     def at_once(self) -> int:
         """Requests that were answered at once."""
-        return sum(self.app.gateway.front.answered_hot.values())
+        return hot_answers(self.app.gateway).total()
 
     def warm(self, asked: bytes) -> None:
         """Asks until the request is answered at once: encoded variants may come in between."""
