@@ -20,7 +20,9 @@ from gateway.endpoints.administration import Administration
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.auditing import AuditTrail
 from gateway.endpoints.authorize import Authorization
+from gateway.endpoints.console import Console
 from gateway.endpoints.debugging import DebugHeaders
+from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.explaining import Explanations, UrlExplainer
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
@@ -28,6 +30,7 @@ from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
+from gateway.endpoints.worker_overview import WorkerOverview
 from gateway.errors import RequestError, TooManyQuestions
 from gateway.hot_path.counting import RouteClasses
 from gateway.hot_path.front import Front, HotRoute
@@ -68,6 +71,7 @@ class Gateway:
         """See `Core`. Raises: ConfigurationError."""
         self.core = core = Core(settings, identity, metrics)
         self.health = Health(core.database, core.required_folders, settings)
+        self.stream_end = StreamEnd()
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
         self._plugins_prefix = f"{settings.http.api_prefix}/plugins"
@@ -167,9 +171,11 @@ class Gateway:
     def _make_administration_routes(self) -> list[Route]:
         core, callers = self.core, self._callers
         admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
+        overview = WorkerOverview(core, self.front, self.health)
         return [
             *Administration(core, callers, self._cors).routes,
             AuditTrail(core.storage.audit, callers, admission).route,
+            Console(overview, callers, self.stream_end).route,
         ]
 
     def _make_lifecycle_routes(self) -> list[Route]:

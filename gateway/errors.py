@@ -31,6 +31,7 @@
         ├── RangeNotSatisfiable       416
         ├── TooManyChanges            429  too many changes of one user are waiting
         ├── TooManyQuestions          429  of administrators, at once
+        ├── TooManyStreams            429  of events, for administrators
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  any other than chunked
         ├── TooManyConnections        503  more than the settings or the system allow
@@ -241,6 +242,11 @@ class TooManyChanges(_Later):
 class TooManyQuestions(_Later):
     status, code = 429, "too_many_questions"
     default_detail = "Too many questions of administrators are being answered already"
+
+
+class TooManyStreams(_Later):
+    status, code = 429, "too_many_streams"
+    default_detail = "Too many streams of events are open already"
 
 
 class TooManyConnections(_Later):

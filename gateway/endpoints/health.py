@@ -4,6 +4,7 @@ import logging
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -17,6 +18,8 @@ from gateway.identity.proof import CHALLENGE_FIELD, Prover
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Status = Literal["ready", "degraded", "draining", "unavailable"]
 
 
 class Health:
@@ -46,21 +49,27 @@ class Health:
         return json_answer(content)
 
     async def _ready(self, _request: Request) -> Response:
-        """While the database fails, users with cached rows are still served. That is "degraded" and
+        status, reasons = await self.status()
+        content = {"status": status, "reasons": reasons, "changes": self._changes}
+        return json_answer(content, 200 if status in ("ready", "degraded") else 503)
+
+    async def status(self) -> tuple[Status, Sequence[str]]:
+        """What this worker can do, and why not more.
+
+        While the database fails, users with cached rows are still served. That is "degraded" and
         still ready: the other nodes have the same database, and their caches know other users.
         After `stale_if_error` nobody is served.
         """
         if self.draining:
-            return self._readiness("draining", "the server is about to end")
+            return "draining", ["the server is about to end"]
         if not await self._can_read_storage():
-            return self._readiness("unavailable", "the plugin storage cannot be read")
+            return "unavailable", ["the plugin storage cannot be read"]
         try:
             await self._database.ping()
         except SourceUnavailable:
             is_lasting = (self._database.failing_for_s or 0.0) > self._stale_if_error_s
-            status = "unavailable" if is_lasting else "degraded"
-            return self._readiness(status, "the database cannot be read")
-        return self._readiness("ready")
+            return "unavailable" if is_lasting else "degraded", ["the database cannot be read"]
+        return "ready", []
 
     async def _can_read_storage(self) -> bool:
         """Logs when the answer changes."""
@@ -72,10 +81,6 @@ class Health:
             else:
                 logger.warning("the plugin storage cannot be read")
         return can_read
-
-    def _readiness(self, status: str, *reasons: str) -> Response:
-        content = {"status": status, "reasons": reasons, "changes": self._changes}
-        return json_answer(content, 200 if status in ("ready", "degraded") else 503)
 
 
 def _are_readable(folders: Sequence[Path]) -> bool:

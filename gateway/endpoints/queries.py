@@ -49,13 +49,20 @@ class Admission:
         self._free = most
         self._refusal = refusal
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """While the block runs, one place is taken. Raises: the refusal, if none is free."""
+    def take(self) -> None:
+        """Takes a place, until `release`. Raises: the refusal, if none is free."""
         if not self._free:
             raise self._refusal
         self._free -= 1
+
+    def release(self) -> None:
+        self._free += 1
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Takes a place while the block runs. Raises: as `take`."""
+        self.take()
         try:
             yield
         finally:
-            self._free += 1
+            self.release()

@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 
 from gateway.application import Gateway
+from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.health import Health
 from gateway.errors import ConfigurationError
 from gateway.freshness import next_turn
@@ -68,7 +69,10 @@ def work(
         sys.exit(DID_NOT_START)
     gateway.health.prover = Prover(secret, settings.admin.token)
     _collect_less_often()
-    server = WorkerServer(config, gateway.health, board, metrics, settings.server.drain_timeout)
+    drain_timeout_s = settings.server.drain_timeout
+    server = WorkerServer(
+        config, gateway.health, gateway.stream_end, board, metrics, drain_timeout_s
+    )
     server.run([listener])
 
 
@@ -79,12 +83,14 @@ class WorkerServer(uvicorn.Server):
         self,
         config: uvicorn.Config,
         health: Health,
+        streams: StreamEnd,
         board: Board,
         metrics: ProcessMetrics,
         drain_timeout_s: float,
     ) -> None:
         super().__init__(config)
         self._health = health
+        self._streams = streams
         self._board = board
         self._metrics = metrics
         metrics.copy_with(self._copy_connections)
@@ -146,6 +152,7 @@ class WorkerServer(uvicorn.Server):
         """Idempotent: called ten times a second with the same orders."""
         if Order.DRAIN in orders:
             self._health.draining = True
+        self._streams.order()
         # uvicorn adds these fields to every answer. It closes a connection after this one.
         if CLOSE not in self.config.encoded_headers:
             self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]

@@ -215,7 +215,7 @@ def test_there_is_advice_for_every_code_by_which_a_file_can_be_refused() -> None
         "method_not_allowed", "request_timeout", "already_installed", "no_earlier_version",
         "version_unusable", "precondition_failed", "content_too_large", "range_not_satisfiable",
         "too_many_changes", "too_many_questions", "head_too_large", "transfer_coding_unknown",
-            "too_many_connections",
+            "too_many_streams", "too_many_connections",
     }  # fmt: skip
     assert {error.code for error in codes(RequestError)} - of_no_get == CODES
 
