@@ -171,7 +171,7 @@ class Gateway:
     def _make_administration_routes(self) -> list[Route]:
         core, callers = self.core, self._callers
         admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
-        overview = WorkerOverview(core, self.front, self.health)
+        overview = WorkerOverview(core, self.health)
         return [
             *Administration(core, callers, self._cors).routes,
             AuditTrail(core.storage.audit, callers, admission).route,

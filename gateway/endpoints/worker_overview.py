@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from gateway.core import Core
 from gateway.endpoints.health import Health
-from gateway.hot_path.front import Front
+from gateway.metrics.catalogue import REQUESTS
 from gateway.serving.formats import JsonObject
 
 _SAMPLES = 300
@@ -18,9 +18,8 @@ class WorkerOverview:
 
     interval_s = 2.0
 
-    def __init__(self, core: Core, front: Front, health: Health) -> None:
+    def __init__(self, core: Core, health: Health) -> None:
         self._core = core
-        self._front = front
         self._health = health
         self._started_at = time.time()
         self._samples: deque[JsonObject] = deque(maxlen=_SAMPLES)
@@ -44,10 +43,13 @@ class WorkerOverview:
 
     def _counts(self) -> tuple[int, int, int]:
         """Requests, refusals and errors, since the start."""
-        both = self._front.answered_hot + self._front.answered_cold
-        refused = sum(count for status, count in both.items() if 400 <= status < 500)
-        failed = sum(count for status, count in both.items() if status >= 500)
-        return both.total(), refused, failed
+        values = self._core.metrics.column.values
+        counts = {labels[1]: 0 for labels in REQUESTS.rows}
+        for (_, status, _), row in REQUESTS.rows.items():
+            counts[status] += int(values[row])
+        refused = sum(count for status, count in counts.items() if status.startswith("4"))
+        failed = sum(count for status, count in counts.items() if status.startswith("5"))
+        return sum(counts.values()), refused, failed
 
     async def state(self) -> JsonObject:
         status, reasons = await self._health.status()
