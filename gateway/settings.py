@@ -345,7 +345,7 @@ def load_settings(
     Raises: ConfigurationError, one line that names each wrong key and what was expected.
     """
     environ = os.environ if environ is None else environ
-    config_file = config_file or _find_config_file(environ)
+    config_file = config_file or find_config_file(environ)
     values = _read_toml(config_file) if config_file else {}
     mistakes: list[_Mistake] = []
     variables: dict[str, str] = {}
@@ -364,7 +364,8 @@ def load_settings(
     return settings.based_at(config_file.parent if config_file else Path.cwd())
 
 
-def _find_config_file(environ: Mapping[str, str]) -> Path | None:
+def find_config_file(environ: Mapping[str, str]) -> Path | None:
+    """The file of `load_settings` if none is named; None: there is none."""
     if named := environ.get(CONFIG_VARIABLE):
         return Path(named)
     usual = Path("config.toml")

@@ -23,6 +23,7 @@ from gateway.cli.listing import list_
 from gateway.cli.migration import migrate
 from gateway.cli.proxy_config import proxy_config
 from gateway.cli.publishing import publish
+from gateway.cli.service_unit import service_unit_
 from gateway.cli.serving import serve
 from gateway.errors import GatewayError
 
@@ -81,6 +82,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
 for command in (
     demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
     gc, doctor, migrate, audit, cache, token, sign, explain,
-    proxy_config,
+    proxy_config, service_unit_,
 ):  # fmt: skip
     main.add_command(command)

@@ -58,6 +58,26 @@ VERSION = Name("version", parse_new_version)
 SOURCE_URL = Name("url", parse_source_url)
 
 
+def address_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `serve` that are settings of `[server]`."""
+    for option in (
+        click.option("--workers", type=click.IntRange(1, 256), help="Processes that serve."),
+        click.option("--uds", metavar="PATH", help="Unix socket to listen on instead."),
+        click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0: a free one."),
+        click.option("--host", help="Address to listen on."),
+    ):
+        command = option(command)
+    return command
+
+
+def server_overrides(options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What `address_options` override in the settings."""
+    server = {name: value for name, value in options.items() if value is not None}
+    if "uds" in server:
+        server["uds"] = str(Path(server["uds"]).absolute())
+    return {"server": server}
+
+
 def user_option(*, required: bool, help_text: str | None = None) -> Callable[[Any], Any]:
     help_text = help_text or ("The user's id." if required else "Only this user.")
     return click.option("--user", type=USER, required=required, metavar="ID", help=help_text)

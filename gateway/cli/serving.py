@@ -8,6 +8,7 @@ import anyio
 import click
 
 from gateway.cli.opening import opened_database
+from gateway.cli.parameters import address_options, server_overrides
 from gateway.processes.listener import Listener
 from gateway.processes.logs import log_config
 from gateway.processes.supervisor import Supervisor
@@ -17,27 +18,14 @@ from gateway.upkeep.checks import require_servable
 
 
 @click.command()
-@click.option("--host", help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 takes a free one.")
-@click.option("--uds", metavar="PATH", help="Unix socket to listen on instead.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes that serve.")
+@address_options
 @click.option("--dev", is_flag=True, default=None, help="Development: changes show at once.")
 @click.pass_obj
-def serve(
-    config_file: Path | None,
-    host: str | None,
-    port: int | None,
-    uds: str | None,
-    workers: int | None,
-    dev: bool | None,
-) -> None:
+def serve(config_file: Path | None, /, dev: bool | None, **options: Any) -> None:
     """Serves the site that the configuration describes."""
-    socket_path = None if uds is None else str(Path(uds).absolute())
-    server = {"host": host, "port": port, "uds": socket_path, "workers": workers}
-    overrides: dict[str, dict[str, Any]] = {
-        "server": {key: value for key, value in server.items() if value is not None},
-        "dev": {} if dev is None else {"enabled": dev},
-    }
+    overrides = server_overrides(options)
+    if dev is not None:
+        overrides["dev"] = {"enabled": dev}
 
     def read_settings() -> Settings:
         settings = load_settings(config_file, overrides=overrides)

@@ -199,9 +199,14 @@ def test_requests_whose_answers_are_not_read(server: Server) -> None:
 FEW = 256
 
 
+def prlimit(descriptors: int | str) -> tuple[str, ...]:
+    """A command that allows another so many descriptors, or `soft:hard`."""
+    return ("prlimit", f"--nofile={descriptors}")
+
+
 def test_idle_connections_make_room_for_those_who_ask(site: Site) -> None:
     """The one that waits longest goes first; who is being answered stays."""
-    with serving(site.environment, descriptors=FEW) as server, ExitStack() as stack:
+    with serving(site.environment, under=prlimit(FEW)) as server, ExitStack() as stack:
         busy = stack.enter_context(connect(server))
         busy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         busy.sendall(user_request(own("Review", LARGE)))
@@ -219,7 +224,7 @@ def test_idle_connections_make_room_for_those_who_ask(site: Site) -> None:
 
 def test_a_server_without_a_free_descriptor_goes_on_when_there_is_one(site: Site) -> None:
     """All of them are taken by answers that run."""
-    with serving(site.environment, descriptors=FEW) as server:
+    with serving(site.environment, under=prlimit(FEW)) as server:
         with ExitStack() as stack:
             for _ in range(2 * FEW):
                 client = stack.enter_context(connect(server))
@@ -231,7 +236,7 @@ def test_a_server_without_a_free_descriptor_goes_on_when_there_is_one(site: Site
 
 
 def test_a_worker_takes_as_many_descriptors_as_the_system_allows(site: Site) -> None:
-    with serving(site.environment, descriptors=f"{FEW}:{2 * FEW}") as server:
+    with serving(site.environment, under=prlimit(f"{FEW}:{2 * FEW}")) as server:
         (worker,) = children(server.process.pid)
         limits = Path(f"/proc/{worker}/limits").read_text()
     assert re.search(rf"^Max open files +{2 * FEW} +{2 * FEW} ", limits, re.MULTILINE)

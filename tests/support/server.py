@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,15 +129,15 @@ def serving(
     *arguments: str,
     command: str = "serve",
     config: Path | None = None,
-    descriptors: int | str | None = None,
+    under: Sequence[str] = (),
 ) -> Iterator[Server]:
     """`gateway serve` on a free port, until the block ends.
 
-    `descriptors`: how many the system allows it, or `soft:hard`.
+    `under`: a command that starts it, such as prlimit with its options.
     """
     options = () if config is None else ("--config", str(config))
     words = ("-m", "gateway", *options, command, *_FREE_PORT, *arguments)
-    with listening(environment, *words, descriptors=descriptors) as server:
+    with listening(environment, *words, under=under) as server:
         yield server
 
 
@@ -158,12 +158,11 @@ def server_of(
 
 @contextmanager
 def listening(
-    environment: Mapping[str, str], *arguments: str, descriptors: int | str | None = None
+    environment: Mapping[str, str], *arguments: str, under: Sequence[str] = ()
 ) -> Iterator[Server]:
     """Runs `python …`, which prints the port that it listens on, until the block ends."""
-    limited = [] if descriptors is None else ["prlimit", f"--nofile={descriptors}"]
     process = subprocess.Popen(
-        [*limited, sys.executable, *_STRICT, *arguments],
+        [*under, sys.executable, *_STRICT, *arguments],
         env={**clean_environment(), **environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
