@@ -50,6 +50,7 @@ from typing import Protocol
 import anyio
 
 from gateway.changes import Change
+from gateway.metrics.changes import AllChanges, HeardChanges
 
 logger = logging.getLogger(__name__)
 
@@ -97,15 +98,20 @@ async def next_turn(period_s: float) -> float:
 
 
 @asynccontextmanager
-async def following(sources: Sequence[FreshnessSource], tell: Tell) -> AsyncIterator[None]:
+async def following(
+    sources: Sequence[FreshnessSource], tell: Tell, changes: AllChanges | None = None
+) -> AsyncIterator[None]:
     """Runs all sources until the block ends. The block begins when all of them are ready.
 
     So nothing is cached before their first ANYTHING, which would expire it at once. The block waits
     5 seconds at most, and not for a source that fails: the gateway serves, and lifetimes hold.
+
+    `changes` counts what is heard.
     """
+    changes = AllChanges.alone() if changes is None else changes
     readiness = [asyncio.Event() for _ in sources]
     tasks = [
-        asyncio.create_task(_keep_running(source, tell, ready.set))
+        asyncio.create_task(_keep_running(source, tell, ready.set, changes.of_source(source.name)))
         for source, ready in zip(sources, readiness, strict=True)
     ]
     try:
@@ -119,20 +125,29 @@ async def following(sources: Sequence[FreshnessSource], tell: Tell) -> AsyncIter
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_running(source: FreshnessSource, tell: Tell, ready: Ready) -> None:
+async def _keep_running(
+    source: FreshnessSource, tell: Tell, ready: Ready, heard: HeardChanges
+) -> None:
     """Runs `source` again and again. A failure is no news: cached values live out their `ttl`."""
     outage = _Outage(source.name)
 
     def begun() -> None:
         outage.end()
+        heard.begins()
         ready()
+
+    def count_and_tell(change: Change) -> None:
+        heard.heard()
+        tell(change)
 
     while True:
         try:
-            await source.run(tell, begun)
+            await source.run(count_and_tell, begun)
             outage.end()
+            heard.ends()
         except Exception as error:  # the edge of a background task: it must not die silently
             outage.note(error)
+            heard.ends(str(error) or type(error).__name__)
         ready()  # after the first failure nobody waits for the source
         await asyncio.sleep(outage.next_pause_s())
 

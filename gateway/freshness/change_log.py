@@ -7,13 +7,18 @@ ANYTHING. The file is not mapped into memory: reading past the end of a mapped f
 short kills the process, and 20 reads of 16 bytes a second cost nothing.
 
     header   magic (8 bytes) · number of the last complete record (u64)
-    record   number (u64) · length (u16) · payload (at most 238 bytes) · padding
+    record   number (u64) · length (u16) · payload (at most 238 bytes) · stamp · padding
+    stamp    number (u64) · moment (f64, seconds since the epoch)
+
+Versions before the stamp leave other bytes there: a stamp counts if it has the record's number. A
+record that has no room for one has none.
 """
 
 import os
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from filelock import FileLock
@@ -28,6 +33,7 @@ _LAST = struct.Struct("<Q")
 _LAST_OFFSET = 8
 _HEADER_BYTES = 64
 _RECORD = struct.Struct("<QH")
+_STAMP = struct.Struct("<Qd")
 _RECORD_BYTES = 248
 _MAX_PAYLOAD_BYTES = _RECORD_BYTES - _RECORD.size
 # A worker that stalls for a second while a thousand users are purged still hears of each.
@@ -123,11 +129,19 @@ class ChangeLog:
             descriptor = self._opened()
             number = (self._last() or 0) + 1
             record = _RECORD.pack(number, len(payload)) + payload
+            if len(record) + _STAMP.size <= _RECORD_BYTES:
+                record += _STAMP.pack(number, time.time())
             os.pwrite(descriptor, record, _offset(number))
             os.pwrite(descriptor, _LAST.pack(number), _LAST_OFFSET)  # last: now it can be read
 
-    def read_new(self) -> Iterator[Change]:
-        """Changes appended since the last call, by this process too."""
+    def read_new(
+        self, on_moment: Callable[[float], None] = lambda _moment: None
+    ) -> Iterator[Change]:
+        """Changes appended since the last call, by this process too.
+
+        `on_moment` is called with the moment at which a change was appended, in seconds since the
+        epoch, where it is known.
+        """
         last = self._last()
         if last is None:
             self.reopen_if_replaced()
@@ -143,9 +157,9 @@ class ChangeLog:
             yield ANYTHING
             return
         for number in range(first, last + 1):
-            yield self._read(number)
+            yield self._read(number, on_moment)
 
-    def _read(self, number: int) -> Change:
+    def _read(self, number: int, on_moment: Callable[[float], None]) -> Change:
         with self._guard:
             record = os.pread(self._opened(), _RECORD_BYTES, _offset(number))
         if len(record) < _RECORD_BYTES:
@@ -153,8 +167,13 @@ class ChangeLog:
         found_number, length = _RECORD.unpack_from(record)
         if found_number != number:
             return ANYTHING  # overwritten since
+        end = _RECORD.size + length
+        if end + _STAMP.size <= _RECORD_BYTES:
+            stamped_number, moment = _STAMP.unpack_from(record, end)
+            if stamped_number == number:
+                on_moment(moment)
         try:
-            return Change.decode(record[_RECORD.size : _RECORD.size + length])
+            return Change.decode(record[_RECORD.size : end])
         except ValueError:
             return ANYTHING
 

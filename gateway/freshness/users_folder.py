@@ -20,6 +20,7 @@ from itertools import islice
 from gateway.changes import Change
 from gateway.disk.files import Fingerprint
 from gateway.freshness import Ready, Tell, next_turn
+from gateway.metrics.changes import AllChanges, HeardChanges
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
 from gateway.threads import KeyedThreads
@@ -38,8 +39,10 @@ class UsersFolderSource:
 
     name = "users folder"
 
-    def __init__(self, lookups: Lookups) -> None:
+    def __init__(self, lookups: Lookups, heard: HeardChanges | None = None) -> None:
+        """`heard` learns when each file changed, and whether the files can be looked at."""
         self._lookups = lookups
+        self._heard = AllChanges.alone().of_source(self.name) if heard is None else heard
         self._threads = KeyedThreads[UserId, Fingerprint | None](
             lookups.file_reader.look, _MOST_HANGING + 1, _PATIENCE_S
         )
@@ -65,13 +68,17 @@ class UsersFolderSource:
     async def _sweep(self, tell: Tell) -> None:
         """Looks at the files of users who are due. Tells of changes, and confirms the others."""
         if len(self._threads.running) > _MOST_HANGING:
+            self._heard.ends(f"looks at more than {_MOST_HANGING} users' files hang")
             return  # the whole disk hangs: nothing is observed, and the TTLs hold
+        self._heard.begins()
         chosen = list(islice(self._due, _MOST_LOOKS))
         for user in chosen:
             del self._due[user]
         began_at = self._lookups.clock()
         for user, fingerprint in (await self._look(chosen)).items():
             if not self._lookups.user_files.confirm(user, fingerprint, began_at):
+                if fingerprint is not None:
+                    self._heard.happened(max(fingerprint[-2:]) / 1e9)
                 # Soft: a user who is cached is served even if the changed file cannot be read.
                 tell(Change(user=user, hard=False))
 

@@ -8,6 +8,7 @@ import anyio.to_thread
 from gateway.changes import ANYTHING
 from gateway.freshness import Ready, Tell, next_turn
 from gateway.freshness.change_log import ChangeLog
+from gateway.metrics.changes import AllChanges, HeardChanges
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,10 @@ class WorkersSource:
 
     name = "workers"
 
-    def __init__(self, log: ChangeLog) -> None:
+    def __init__(self, log: ChangeLog, heard: HeardChanges | None = None) -> None:
+        """`heard` learns when each change was announced, and whether the log can be read."""
         self._log = log
+        self._heard = AllChanges.alone().of_source(self.name) if heard is None else heard
 
     async def run(self, tell: Tell, ready: Ready) -> None:
         has_failed = False
@@ -40,7 +43,7 @@ class WorkersSource:
                     tell(ANYTHING)
                 ready()
                 for _ in range(_POLLS_BETWEEN_STATS):
-                    for change in self._log.read_new():
+                    for change in self._log.read_new(self._heard.happened):
                         tell(change)
                     await next_turn(_POLL_S)
             except OSError as error:
@@ -52,4 +55,5 @@ class WorkersSource:
                     )
                 has_failed = True
                 ready()  # nobody waits for the disk
+                self._heard.ends(f"the change log cannot be read: {error}")
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)

@@ -169,6 +169,7 @@ CHANGE_SOURCES = (
     "workers",
     "pinned_trees",
     "this_worker",
+    OTHER,
 )
 
 _catalogue = _Catalogue()
