@@ -30,7 +30,6 @@ from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
-from gateway.endpoints.worker_overview import WorkerOverview
 from gateway.errors import RequestError, TooManyQuestions
 from gateway.hot_path.counting import RouteClasses
 from gateway.hot_path.front import Front, HotRoute
@@ -43,6 +42,7 @@ from gateway.identity.signed import SignedPaths
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.requests import RequestCounts
+from gateway.overview.overview import OverviewMemory
 from gateway.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -67,10 +67,12 @@ class Gateway:
         settings: Settings,
         identity: IdentityChain | None = None,
         metrics: ProcessMetrics | None = None,
+        memory: OverviewMemory | None = None,
     ) -> None:
         """See `Core`. Raises: ConfigurationError."""
-        self.core = core = Core(settings, identity, metrics)
-        self.health = Health(core.database, core.required_folders, settings)
+        self.core = core = Core(settings, identity, metrics, memory)
+        self.health = Health(core.database, list(core.required_folders.values()), settings)
+        core.overview.is_draining = lambda: self.health.draining
         self.stream_end = StreamEnd()
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -92,6 +94,7 @@ class Gateway:
             self._cors,
             RequestCounts(core.metrics.column),
             RouteClasses.of(groups),
+            core.overview.recent,
         )
         self._starting = ServerErrorMiddleware(self._start_first, self._could_not_start)
         self._start_lock = anyio.Lock()
@@ -171,11 +174,10 @@ class Gateway:
     def _make_administration_routes(self) -> list[Route]:
         core, callers = self.core, self._callers
         admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
-        overview = WorkerOverview(core, self.health)
         return [
             *Administration(core, callers, self._cors).routes,
             AuditTrail(core.storage.audit, callers, admission).route,
-            Console(overview, callers, self.stream_end).route,
+            Console(core.overview, callers, self.stream_end).route,
         ]
 
     def _make_lifecycle_routes(self) -> list[Route]:

@@ -5,10 +5,12 @@ It knows no HTTP. application.py puts HTTP around it; `check`, `list` and `expla
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from gateway.caching.ttl_cache import TTLCache
+from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.builds import FolderState
@@ -27,9 +29,11 @@ from gateway.freshness.workers import WorkersSource
 from gateway.identity.chain import IdentityChain, require_loopback
 from gateway.lifecycle.installing import Lifecycle
 from gateway.metrics.caches import CacheNumbers
+from gateway.metrics.changes import THIS_WORKER, AllChanges
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.sources import AllSources
 from gateway.names import Slug, Version
+from gateway.overview.overview import About, Overview, OverviewMemory
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue
 from gateway.serving.explain import Explainer
@@ -48,15 +52,17 @@ class Core:
         settings: Settings,
         identity: IdentityChain | None = None,
         metrics: ProcessMetrics | None = None,
+        memory: OverviewMemory | None = None,
     ) -> None:
-        """`identity`: by default that of the settings. `metrics`: by default those of a process
-        that serves alone. Raises: ConfigurationError.
+        """`identity`: by default that of the settings. `metrics` and `memory`: by default those of
+        a process that serves alone. Raises: ConfigurationError.
         """
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
         self.metrics = ProcessMetrics.alone() if metrics is None else metrics
         self.sources = sources = AllSources(self.metrics)
+        self.changes = AllChanges(self.metrics)
         self.is_running = False
         self._follows_changes = False
         asset_cache = _asset_cache(settings)
@@ -92,7 +98,10 @@ class Core:
         )
         self.change_log = ChangeLog(storage.cache)
         self._nodes = postgres_source(settings, self.lookups)
-        self.announcer = Announcer(self.change_log, self._nodes, self.invalidation.apply)
+        self.announcer = Announcer(self.change_log, self._nodes, self._apply_own)
+        self.overview = Overview(
+            _about(settings), self.metrics, sources, self.changes, self.required_folders, memory
+        )
         self.lifecycle = Lifecycle(settings, storage, self.announcer.announce)
         self.metrics.copy_with(CacheNumbers(self.caches).copy)
 
@@ -113,6 +122,7 @@ class Core:
             stack.push_async_callback(self.manifests.cache.close)
             if follow_changes:
                 await stack.enter_async_context(self._following_changes())
+                await stack.enter_async_context(self.overview.running())
             self.is_running = True
             try:
                 yield
@@ -136,17 +146,19 @@ class Core:
                 stack.push_async_callback(self.pinned_trees.close)
             self._follows_changes = True
             sources = self.freshness_sources()
-            await stack.enter_async_context(following(sources, self.invalidation.apply))
+            await stack.enter_async_context(
+                following(sources, self.invalidation.apply, self.changes)
+            )
             yield
 
     def freshness_sources(self) -> list[FreshnessSource]:
         """The sources of changes that the settings ask for."""
-        settings = self.settings
-        sources: list[FreshnessSource] = [WorkersSource(self.change_log)]
+        settings, heard = self.settings, self.changes.of
+        sources: list[FreshnessSource] = [WorkersSource(self.change_log, heard("workers"))]
         if self.pinned_trees is not None:
             sources.append(PinnedTreesSource(self.pinned_trees))
         if settings.freshness.watch_users:
-            sources.append(UsersFolderSource(self.lookups))
+            sources.append(UsersFolderSource(self.lookups, heard("users_folder")))
         if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
             sources.append(
                 SqliteSource(
@@ -164,12 +176,17 @@ class Core:
         if self.pinned_trees is not None and self._follows_changes:
             self.pinned_trees.keep_soon(slug, version, state)
 
+    def _apply_own(self, change: Change) -> None:
+        self.changes.of(THIS_WORKER).heard()
+        self.invalidation.apply(change)
+
     @property
-    def required_folders(self) -> list[Path]:
-        """The folders without which nobody can be served."""
-        if self.settings.access.missing_installations == "allow":
-            return [self.storage.shared.path]
-        return [self.storage.shared.path, self.storage.users.path]
+    def required_folders(self) -> dict[str, Path]:
+        """The folders without which nobody can be served, by the source that they belong to."""
+        folders = {"shared": self.storage.shared.path}
+        if self.settings.access.missing_installations != "allow":
+            folders["users"] = self.storage.users.path
+        return folders
 
     @property
     def caches(self) -> dict[str, TTLCache[Any, Any]]:
@@ -180,6 +197,12 @@ class Core:
             "builds": self.shared_versions.cache,
             "assets": self.assets.cache,
         }
+
+
+def _about(settings: Settings) -> About:
+    # Not imported above: the package imports this module.
+    version = import_module("gateway").__version__
+    return About(version, settings.access.changes, settings.cache.versions.stale_if_error)
 
 
 def _asset_cache(settings: Settings) -> AssetCacheSettings:

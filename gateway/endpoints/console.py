@@ -1,9 +1,6 @@
 """`/-/console/events`: what the console shows, live, for administrators."""
 
-import asyncio
 import time
-from collections.abc import Sequence
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.routing import Route
@@ -19,7 +16,7 @@ from gateway.endpoints.queries import Admission
 from gateway.errors import TooManyStreams
 from gateway.freshness import next_turn
 from gateway.identity.callers import Callers
-from gateway.serving.formats import JsonObject
+from gateway.overview.overview import Overview
 
 STREAMS = 16
 """How many a worker has open at most."""
@@ -29,19 +26,6 @@ MAX_AGE_S = 300.0
 """Then the browser connects again, and its credential is checked again."""
 _STATE_S = 1.0
 _RETRY = b"retry: 2000\n\n"
-
-
-class Overview(Protocol):
-    """What all workers do. All times are Unix times."""
-
-    interval_s: float
-    """Between two samples."""
-
-    def samples(self, after: float) -> Sequence[JsonObject]:
-        """Those of the last ten minutes whose `time` is later, the oldest first."""
-
-    async def state(self) -> JsonObject:
-        """What is so now."""
 
 
 class Console:
@@ -55,7 +39,6 @@ class Console:
         self._state = b""
         """The event, for all streams: it is made once a second however many there are."""
         self._state_made_at = 0.0
-        self._making_state = asyncio.Lock()
         self.route = Route("/-/console/events", self._stream)
 
     async def _stream(self, request: Request) -> EventStream:
@@ -78,15 +61,14 @@ class Console:
             for sample in self._overview.samples(latest_s):
                 latest_s = sample["time"]
                 yield encoded_event("sample", sample, str(latest_s))
-            yield await self._state_event()
+            yield self._state_event()
             await next_turn(_STATE_S)
 
-    async def _state_event(self) -> bytes:
-        async with self._making_state:
-            if time.monotonic() - self._state_made_at > _STATE_S / 2:
-                self._state = encoded_event("state", await self._overview.state())
-                self._state_made_at = time.monotonic()
-            return self._state
+    def _state_event(self) -> bytes:
+        if time.monotonic() - self._state_made_at > _STATE_S / 2:
+            self._state = encoded_event("state", self._overview.state())
+            self._state_made_at = time.monotonic()
+        return self._state
 
 
 def _seen(last_event_id: str | None) -> float | None:

@@ -10,6 +10,7 @@ from gateway.http.answers import ERROR_CODE
 from gateway.http.heads import Field
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
+from gateway.overview.recent import RecentRequests
 
 
 class RouteClasses:
@@ -33,12 +34,18 @@ class CountingSend:
     """`send` of one request on the cold path, from the moment at which it is made."""
 
     def __init__(
-        self, scope: Scope, send: Send, counts: RequestCounts, classes: RouteClasses
+        self,
+        scope: Scope,
+        send: Send,
+        counts: RequestCounts,
+        classes: RouteClasses,
+        recent: RecentRequests,
     ) -> None:
         self._scope = scope
         self._send = send
         self._counts = counts
         self._classes = classes
+        self._recent = recent
         self._started_at = perf_counter()
         self._route_class = RouteClass.OTHER
         self._fields: Iterable[Field] = ()
@@ -59,9 +66,12 @@ class CountingSend:
         self._route_class = self._classes.find(self._scope)
         duration_s = perf_counter() - self._started_at
         self._counts.count_cold(self._route_class, status, duration_s)
+        raw_path = self._scope.get("raw_path") or self._scope["path"].encode()
+        self._recent.note_answered(raw_path, status, duration_s)
         code = self._scope.get(ERROR_CODE)
         if code is not None:
             self._counts.count_refusal(code)
+            self._recent.note_refused(code, raw_path)
 
     def count_bytes(self, size: int) -> None:
         if self._scope["method"] != "HEAD":  # the server drops the body

@@ -18,6 +18,7 @@ from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
+from gateway.overview.recent import RecentRequests
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Front:
         cors: CorsPolicy,
         counts: RequestCounts,
         classes: RouteClasses,
+        recent: RecentRequests,
     ) -> None:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received.
         `classes`: of the routes of `inner`.
@@ -91,6 +93,7 @@ class Front:
         self._cors = cors
         self.counts = counts
         self._classes = classes
+        self._recent = recent
         self._count_hot = {
             route: counts.hot_counter(route.route_class)
             for route in (*exact.values(), *(route for _, route in prefixes))
@@ -150,7 +153,7 @@ class Front:
 
     async def answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The cold path, as an ASGI application for requests."""
-        counting = CountingSend(scope, send, self.counts, self._classes)
+        counting = CountingSend(scope, send, self.counts, self._classes, self._recent)
         headers = joined_headers(scope)
         if scope["path"] == "*":  # the server as a whole
             await answer_options(counting)

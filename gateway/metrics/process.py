@@ -17,6 +17,7 @@ class ProcessMetrics:
 
     def __init__(self, table: Table, index: int = OWN) -> None:
         self.table = table
+        self.index = index
         self.column = table.column(index)
         self._copies: list[Callable[[Column], None]] = [_SystemFacts(self.column).copy]
 

@@ -39,6 +39,8 @@ class SourceState(NamedTuple):
     name: str
     failures_in_a_row: int
     """Loads that failed since the last one that succeeded."""
+    failing_for_s: float | None
+    """Since the first of these; None if the last load succeeded."""
     is_circuit_open: bool
     pending_s: float | None
     """For how long the oldest load has been running; None if none runs."""
@@ -73,6 +75,7 @@ class SourceCounts:
         self._errors_row = SOURCE_ERRORS.row(name)
         self._durations = column.histogram(SOURCE_DURATION, name)
         self._failures_in_a_row = 0
+        self._failing_since = 0.0
         self._succeeded_at: float | None = None
         """By the clock; likewise the next."""
         self._failed_at: float | None = None
@@ -108,10 +111,13 @@ class SourceCounts:
         self._succeeded_at = self._clock()
 
     def state(self) -> SourceState:
-        pending_s = self._clock() - min(self._running.values()) if self._running else None
+        now = self._clock()
+        failing_for_s = now - self._failing_since if self._failures_in_a_row else None
+        pending_s = now - min(self._running.values()) if self._running else None
         return SourceState(
             self.name,
             self._failures_in_a_row,
+            failing_for_s,
             self.is_circuit_open,
             pending_s,
             self.last_success_at,
@@ -135,6 +141,8 @@ class SourceCounts:
             self._values[self._errors_row] += count
             if not error.was_asked:
                 return
+            if not self._failures_in_a_row:
+                self._failing_since = began_at
             self._failures_in_a_row += count
             self._failed_at = now
             self._last_error = one_line(error.reason, _MAX_SENTENCE)

@@ -27,6 +27,8 @@ from types import FrameType
 from gateway.errors import ConfigurationError
 from gateway.metrics.catalogue import START_TIME, WORKER_RESTARTS
 from gateway.metrics.table import OWN, ColumnPool, Table
+from gateway.overview.history import Sampler
+from gateway.overview.overview import OverviewMemory
 from gateway.processes.board import Board, Order
 from gateway.processes.listener import Listener
 from gateway.processes.presence import Presence
@@ -95,6 +97,8 @@ class Supervisor:
         self._context: BaseContext = multiprocessing.get_context(_START_METHOD)
         self._table = Table.shared(self._context, _MAX_COLUMNS)
         self._columns = ColumnPool(self._table)
+        self._memory = OverviewMemory.shared(self._context, _MAX_COLUMNS)
+        self._sampler = Sampler(self._memory.history, self._table.totals)
         self._workers: list[Worker] = []
         self._generation = 0
         self._has_served = False
@@ -117,6 +121,7 @@ class Supervisor:
                     self._obey(number)
                 now = time.monotonic()
                 self._kill_overdue(now)
+                self._sampler.look()
                 if self._retire_at is None:
                     self._approach_target(now)
                 elif now >= self._retire_at:
@@ -208,7 +213,7 @@ class Supervisor:
             target=work,
             args=(
                 *(self._listener.socket, board, self._table, column),
-                *(self._settings, self._presence.secret),
+                *(self._memory, self._settings, self._presence.secret),
             ),
             name="gateway worker",
         )
@@ -229,6 +234,7 @@ class Supervisor:
             worker.process.join()
             self._workers.remove(worker)
             self._columns.take_back(worker.column)
+            self._memory.reports.clear(worker.column)
             if not worker.is_leaving and self._retire_at is None:
                 self._on_unexpected_end(worker)
             worker.process.close()

@@ -30,6 +30,7 @@ from gateway.identity.proof import Prover
 from gateway.metrics.catalogue import CONNECTIONS, LOOP_DELAY
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.table import Column, Table
+from gateway.overview.overview import OverviewMemory
 from gateway.processes.board import Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
@@ -52,6 +53,7 @@ def work(
     board: Board,
     table: Table,
     column: int,
+    memory: OverviewMemory,
     settings: Settings,
     secret: str,
 ) -> None:
@@ -62,7 +64,7 @@ def work(
     _leave_signals_to_the_supervisor()
     metrics = ProcessMetrics(table, column)
     try:
-        gateway = Gateway(settings, metrics=metrics)
+        gateway = Gateway(settings, metrics=metrics, memory=memory)
         config = server_config(gateway.front, gateway.front, settings)
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)

@@ -65,7 +65,7 @@ def test_a_load_that_succeeds_is_counted_with_its_duration_and_moment() -> None:
         counted.clock.now_s += 2.0
     assert counted.numbers == (1, 0, 1)
     assert counted.metrics.totals().distribution(SOURCE_DURATION, "database").sum_s == 2.0
-    assert counted.state == SourceState("database", 0, False, None, EPOCH + 102.0, None, None)
+    assert counted.state == SourceState("database", 0, None, False, None, EPOCH + 102.0, None, None)
 
 
 def test_loads_that_end_together_count_one_by_one() -> None:
@@ -81,11 +81,13 @@ def test_failures_are_counted_until_a_load_succeeds() -> None:
     counted.fail("first")
     counted.fail("second")
     assert counted.numbers == (2, 2, 2)
-    assert counted.state == SourceState("database", 2, False, None, None, "second", EPOCH + 101.0)
+    assert counted.state == SourceState(
+        "database", 2, 1.0, False, None, None, "second", EPOCH + 101.0
+    )
     with counted.counts.load():
         pass
     assert counted.state == SourceState(
-        "database", 0, False, None, EPOCH + 101.0, "second", EPOCH + 101.0
+        "database", 0, None, False, None, EPOCH + 101.0, "second", EPOCH + 101.0
     )
 
 
@@ -112,7 +114,7 @@ def test_a_load_for_which_nobody_waits_any_more_is_not_counted() -> None:
     with counted.counts.load() as load:
         load.count = 0
     assert counted.numbers == (0, 0, 0)
-    assert counted.state == SourceState("database", 0, False, None, None, None, None)
+    assert counted.state == SourceState("database", 0, None, False, None, None, None, None)
 
 
 def test_the_oldest_load_that_has_not_ended_shows() -> None:

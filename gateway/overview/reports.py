@@ -1,0 +1,65 @@
+"""What each worker says of itself, about once a second, to all others.
+
+A report has two places, which its worker uses in turn: while it writes one, and if it is killed in
+the middle, the other still has the report before. When a worker has ended, the supervisor clears
+both.
+"""
+
+from collections.abc import Iterator
+from multiprocessing.context import BaseContext
+from typing import Any
+
+import orjson
+
+from gateway.overview.shared_texts import SharedTexts
+
+MAX_REPORT_BYTES = 16 * 2**10
+
+Report = dict[str, Any]
+"""As `Overview` makes it. The values of LISTS are lists, the most important first."""
+LISTS = ("refused", "slowest")
+
+
+class Reports:
+    """The reports of all processes that serve."""
+
+    def __init__(self, texts: SharedTexts) -> None:
+        self._texts = texts
+
+    @classmethod
+    def shared(cls, context: BaseContext, workers: int) -> "Reports":
+        return cls(SharedTexts.shared(context, 2 * workers, MAX_REPORT_BYTES))
+
+    @classmethod
+    def alone(cls) -> "Reports":
+        return cls(SharedTexts.alone(2, MAX_REPORT_BYTES))
+
+    def write(self, index: int, report: Report) -> None:
+        """Replaces the report of the worker that has this index."""
+        numbers = self._texts.number(2 * index), self._texts.number(2 * index + 1)
+        place = 2 * index + (numbers[0] > numbers[1])
+        self._texts.write(place, max(numbers) + 1, _bounded(report))
+
+    def __iter__(self) -> Iterator[Report]:
+        """The last report of each worker that runs and has written one."""
+        for first in range(0, len(self._texts), 2):
+            texts = [text for place in (first, first + 1) if (text := self._texts.read(place))]
+            if texts:
+                yield orjson.loads(max(texts).text)
+
+    def clear(self, index: int) -> None:
+        """The worker of this index has ended."""
+        self._texts.clear(2 * index)
+        self._texts.clear(2 * index + 1)
+
+
+def _bounded(report: Report) -> bytes:
+    """The report, with so much of its lists as there is room for."""
+    text = orjson.dumps(report)
+    while len(text) > MAX_REPORT_BYTES:
+        longest = max(LISTS, key=lambda name: len(report[name]))
+        if not report[longest]:
+            return orjson.dumps({name: report[name] for name in ("pid", "at")})
+        report = {**report, longest: report[longest][: len(report[longest]) // 2]}
+        text = orjson.dumps(report)
+    return text
