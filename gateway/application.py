@@ -27,6 +27,7 @@ from gateway.endpoints.explaining import Explanations, UrlExplainer
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
+from gateway.endpoints.people import People
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
@@ -43,6 +44,7 @@ from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.requests import RequestCounts
 from gateway.overview.overview import OverviewMemory
+from gateway.serving.user_listing import UserListing
 from gateway.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -174,9 +176,11 @@ class Gateway:
     def _make_administration_routes(self) -> list[Route]:
         core, callers = self.core, self._callers
         admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
+        listing = UserListing(core.directory, core.storage, core.settings.access)
         return [
             *Administration(core, callers, self._cors).routes,
             AuditTrail(core.storage.audit, callers, admission).route,
+            People(listing, callers, admission).route,
             Console(core.overview, callers, self.stream_end).route,
         ]
 

@@ -12,6 +12,7 @@ from typing import Any
 from gateway.caching.ttl_cache import TTLCache
 from gateway.changes import Change
 from gateway.database.connections import connect
+from gateway.database.directory import UserDirectory
 from gateway.database.plugin_database import PluginDatabase
 from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
@@ -72,6 +73,7 @@ class Core:
         self.database = PluginDatabase(
             connect(settings), connect(settings, rarely_asked=True), sources.database
         )
+        self.directory = UserDirectory(self.database.tables, connect(settings, rarely_asked=True))
         self.lookups = Lookups(
             storage,
             self.database,
@@ -116,6 +118,8 @@ class Core:
         async with AsyncExitStack() as stack:
             await self.database.open()
             stack.push_async_callback(self.database.close)
+            await self.directory.open()
+            stack.push_async_callback(self.directory.close)
             stack.push_async_callback(self.assets.close)
             stack.push_async_callback(self.shared_versions.close)
             stack.push_async_callback(self.lookups.close)
@@ -136,6 +140,8 @@ class Core:
         """
         await self.database.open()
         self.database.close_at_exit()
+        await self.directory.open()
+        self.directory.close_at_exit()
         self.is_running = True
 
     @asynccontextmanager

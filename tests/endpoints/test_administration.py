@@ -26,6 +26,7 @@ ENTRY = "dist/remoteEntry.js"
 PAGES = (
     "/-/cache",
     "/-/audit",
+    "/-/users",
     f"/-/explain?user={ADA}&plugin=Review&path={ENTRY}",
     f"/-/explain?url={own('Review', ENTRY)}",
     "/-/console",

@@ -1,0 +1,169 @@
+"""Users, their plugins and versions, and why they get each plugin or not; for administrators.
+
+It reads the sources, not the caches: what it shows may be a moment newer than what is served.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+from anyio.to_thread import run_sync
+
+from gateway.database.directory import ListedRow, ListedUser, UserDirectory
+from gateway.disk.storage import PluginStorage
+from gateway.disk.users_folder import BrokenInstallations, InstallationMetadata
+from gateway.errors import StorageError
+from gateway.names import Slug, Version, parse_or_none, parse_slug, parse_user_id, parse_version
+from gateway.serving.formats import JsonObject
+from gateway.settings import AccessSettings
+from gateway.threads import in_threads
+
+_METADATA = ("installation_type", "source_url", "installed_by", "installed_at")
+_MAX_TEXT = 255
+_MAX_ENTRIES = 100
+"""Of entries without a row that are shown of a user: their files may hold any number."""
+
+FileState = Literal["present", "missing", "broken", "unusable"]
+
+
+class _File(NamedTuple):
+    """What a user's JSON file says."""
+
+    state: FileState
+    entries: Mapping[str, InstallationMetadata]
+    error: str | None = None
+
+    def has(self, slug: str | None, *, missing_is_allowed: bool) -> bool:
+        if self.state == "missing":
+            return missing_is_allowed
+        return slug in self.entries
+
+
+class UserListing:
+    """Joins pages of the table with the files of the users on them, and with `shared/`."""
+
+    def __init__(
+        self, directory: UserDirectory, storage: PluginStorage, access: AccessSettings
+    ) -> None:
+        self._directory = directory
+        self._storage = storage
+        self._missing_installations = access.missing_installations
+
+    async def page(self, search: str | None, after: str | None, limit: int) -> JsonObject:
+        """As `UserDirectory.read_page`, as JSON. Raises: SourceUnavailable."""
+        page = await self._directory.read_page(search, after, limit)
+        files = await in_threads(self._read_file, [user.id for user in page.users])
+        names = {(row.plugin_slug, row.version) for user in page.users for row in user.rows}
+        published = await run_sync(partial(self._published, names))
+        return {
+            "users": [
+                self._shown(user, file, published)
+                for user, file in zip(page.users, files, strict=True)
+            ],
+            "after": page.after,
+            "missing_installations": self._missing_installations,
+        }
+
+    def _read_file(self, user_text: str) -> _File:
+        """Blocking. What the answer says of an error names no path of the disk."""
+        user = parse_or_none(parse_user_id, user_text.rstrip())
+        if user is None:
+            return _File("unusable", {}, "the user's id cannot name a folder")
+        try:
+            installations = self._storage.users.read_installations(user)
+        except BrokenInstallations:
+            return _File("broken", {}, "the file is not a JSON object")
+        except StorageError:
+            return _File("broken", {}, "the file cannot be read")
+        return _File("missing", {}) if installations is None else _File("present", installations)
+
+    def _published(
+        self, names: set[tuple[str | None, str | None]]
+    ) -> Mapping[tuple[str | None, str | None], bool | None]:
+        """Whether each slug and version has a folder; None if they cannot name one. Blocking."""
+        return {pair: self._is_published(*pair) for pair in names}
+
+    def _is_published(self, slug_text: str | None, version_text: str | None) -> bool | None:
+        slug = parse_or_none(parse_slug, slug_text)
+        version = parse_or_none(parse_version, version_text)
+        if slug is None or version is None:
+            return None
+        try:
+            return self._storage.shared.is_published(Slug(slug), Version(version))
+        except OSError:
+            return None
+
+    def _shown(
+        self,
+        user: ListedUser,
+        file: _File,
+        published: Mapping[tuple[str | None, str | None], bool | None],
+    ) -> JsonObject:
+        plugins = [
+            self._plugin(row, file, published[row.plugin_slug, row.version]) for row in user.rows
+        ]
+        if not user.has_more_rows:
+            plugins += _without_rows(user.rows, file)
+        return {
+            "id": user.id,
+            "file": file.state,
+            "file_error": file.error,
+            "plugins": plugins,
+            "has_more_plugins": user.has_more_rows,
+        }
+
+    def _plugin(self, row: ListedRow, file: _File, published: bool | None) -> JsonObject:
+        is_allowed = self._missing_installations == "allow"
+        installed = file.has(row.plugin_slug, missing_is_allowed=is_allowed)
+        return {
+            "id": row.id,
+            "slug": row.plugin_slug,
+            "name": row.name,
+            "version": row.version,
+            "enabled": row.enabled,
+            "installed": installed,
+            "published": published,
+            "state": _state(row, file, installed=installed, published=published),
+            "updated_at": row.updated_at,
+            "installation": _metadata(file.entries.get(row.plugin_slug or "")),
+        }
+
+
+def _state(row: ListedRow, file: _File, *, installed: bool, published: bool | None) -> str:
+    """What decides about a request, in the order in which serving asks (resolver.py)."""
+    if file.state == "unusable" or parse_or_none(parse_slug, row.plugin_slug) is None:
+        return "unusable"
+    if not installed:
+        return "not_installed"
+    if not row.enabled:
+        return "disabled"
+    if parse_or_none(parse_version, row.version) is None:
+        return "unusable"
+    return "served" if published else "not_published"
+
+
+def _without_rows(rows: Sequence[ListedRow], file: _File) -> list[JsonObject]:
+    """Entries of the file that give nothing, because the table has no row for them."""
+    slugs = {row.plugin_slug for row in rows}
+    surplus = sorted(slug for slug in file.entries if slug not in slugs)
+    nothing = dict.fromkeys(("id", "name", "version", "enabled", "published", "updated_at"))
+    return [
+        {
+            **nothing,
+            "slug": slug[:_MAX_TEXT],
+            "installed": True,
+            "state": "no_row",
+            "installation": _metadata(file.entries[slug]),
+        }
+        for slug in surplus[:_MAX_ENTRIES]
+    ]
+
+
+def _metadata(metadata: InstallationMetadata | None) -> JsonObject | None:
+    if metadata is None:
+        return None
+    return {name: _text(metadata.get(name)) for name in _METADATA}
+
+
+def _text(value: Any) -> str | None:
+    return value[:_MAX_TEXT] if isinstance(value, str) else None
