@@ -36,6 +36,7 @@ from gateway.hot_path.counting import RouteClasses
 from gateway.hot_path.front import Front, HotRoute
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
+from gateway.http.request_id import RequestIds
 from gateway.identity.callers import Callers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.peers import TrustedPeers
@@ -78,6 +79,7 @@ class Gateway:
         self.stream_end = StreamEnd()
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
+        self._trusted = TrustedPeers(settings.identity.proxy.trusted)
         self._plugins_prefix = f"{settings.http.api_prefix}/plugins"
         self._file_routes = self._make_file_routes()
         self._manifest_routes = {
@@ -97,6 +99,7 @@ class Gateway:
             RequestCounts(core.metrics.column),
             RouteClasses.of(groups),
             core.overview.recent,
+            RequestIds(self._trusted),
         )
         self._starting = ServerErrorMiddleware(self._start_first, self._could_not_start)
         self._start_lock = anyio.Lock()
@@ -148,7 +151,6 @@ class Gateway:
     def _make_routes(self) -> list[tuple[RouteClass, Sequence[Route]]]:
         """By class, in the order in which they are tried."""
         core, settings = self.core, self.core.settings
-        trusted = TrustedPeers(settings.identity.proxy.trusted)
         operations = [*self.health.routes, *self._make_administration_routes()]
         if settings.observability.metrics:
             allowed = TrustedPeers(settings.observability.metrics_allow)
@@ -156,7 +158,7 @@ class Gateway:
         files, prefix = self._file_routes, self._plugins_prefix
         ttl_s = settings.delivery.authorize_ttl
         authorization = Authorization(
-            files, core.shared_versions, core.pinned_trees, trusted, ttl_s
+            files, core.shared_versions, core.pinned_trees, self._trusted, ttl_s
         )
         return [
             (RouteClass.OPERATIONS, operations),

@@ -288,3 +288,10 @@ def suffix(asset_path: AssetPath) -> str:
     name = asset_path.rpartition("/")[2]
     stem, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot and stem else ""
+
+
+def printable(text: str) -> str:
+    """The text without what would mean something to a terminal: each such character is escaped."""
+    return "".join(
+        character if character.isprintable() else f"\\u{ord(character):04x}" for character in text
+    )

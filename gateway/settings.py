@@ -270,8 +270,9 @@ class LifecycleSettings(_Section):
 
 
 class ObservabilitySettings(_Section):
-    access_log: bool = False
-    """Whether each request is logged; costs more than half of the throughput."""
+    access_log: bool | float = Field(False, ge=0, le=1)
+    """Which answers are logged: false: none; true: all; a number from 0 to 1: that share of them,
+    and every refusal (status 400 or more)."""
     log_format: Literal["text", "json"] = "text"
     """Plain lines, or one JSON object per line."""
     debug_headers: bool = False

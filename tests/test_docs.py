@@ -109,6 +109,8 @@ def type_of(field: FieldInfo) -> str:
     annotation: Any = field.annotation
     if get_origin(annotation) is list:
         return "list"
+    if annotation == bool | float:
+        return "yes/no or number"
     return {bool: "yes/no", int: "integer", float: "number"}.get(annotation, "text")
 
 

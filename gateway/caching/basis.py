@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from gateway.caching.entries import Entry
 from gateway.caching.ttl_cache import CacheStatus, TTLCache
+from gateway.current_request import CurrentRequest, note_user
 from gateway.errors import SourceUnavailable
 
 K = TypeVar("K", bound=Hashable)
@@ -70,6 +71,9 @@ class AtHand:
     def limit_to(self, duration_s: float) -> None:
         """The decision is valid for at most this long."""
 
+    def identified(self, user: str) -> None:
+        """Hears who asks, or on the public route whose plugin is asked for."""
+
     def mark(self, phase: str) -> None:
         """Says that the time since the last mark was spent on `phase`."""
 
@@ -78,6 +82,18 @@ class AtHand:
 
 
 AT_HAND = AtHand()
+
+
+class LoggedAtHand(AtHand):
+    """As `AtHand`, for one request of the hot path that is logged."""
+
+    __slots__ = ("_request",)
+
+    def __init__(self, request: CurrentRequest) -> None:
+        self._request = request
+
+    def identified(self, user: str) -> None:
+        self._request.user = user
 
 
 class Basis(AtHand):
@@ -133,6 +149,9 @@ class Basis(AtHand):
 
     def begin(self, layer: str, cache: TTLCache[K, V], key: K) -> None:
         cache.begin(key)
+
+    def identified(self, user: str) -> None:
+        note_user(user)
 
     def forget_waited(self) -> None:
         """Makes the next decision of this request ask the caches again."""

@@ -43,6 +43,10 @@ class TracedBasis(Basis):
         if status.forwarded or layer not in self._statuses:
             self._statuses[layer] = status
 
+    def identified(self, user: str) -> None:
+        super().identified(user)
+        self.mark("identify")
+
     def mark(self, phase: str) -> None:
         if phase not in self._durations:  # when decided again, the wait belongs to a later phase
             now = time.monotonic()

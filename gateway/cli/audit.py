@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from gateway.cli.parameters import SLUG, USER, Name, pass_settings
-from gateway.cli.reporting import Columns, printable
+from gateway.cli.reporting import Columns
 from gateway.disk.audit_query import AuditQuery, parse_since
 from gateway.disk.storage import PluginStorage
-from gateway.names import Slug, UserId
+from gateway.names import Slug, UserId, printable
 from gateway.settings import Settings
 from gateway.upkeep.population import chunks_of
 

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.cli.parameters import Name, pass_settings, user_option
-from gateway.cli.reporting import echo_json, printable
+from gateway.cli.reporting import echo_json
 from gateway.cli.running import running_gateways
 from gateway.errors import ConfigurationError
 from gateway.identity.jwt import issue_token
-from gateway.names import UserId
+from gateway.names import UserId, printable
 from gateway.processes.trial import try_listening
 from gateway.settings import Settings
 from gateway.upkeep.asking import Server, ask

@@ -50,7 +50,7 @@ def demo(host: str, port: int, folder: Path | None) -> None:
             )
 
         application = create_demo_app(settings)
-        config = server_config(application, application, settings, log_level="warning")
+        config = server_config(application, application, settings)
         # uvicorn raises the signal again after its shutdown: exit then, so that the temporary site
         # is removed on the way out.
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,10 +9,10 @@ from rich.markup import escape
 
 from gateway.application import Gateway
 from gateway.cli.parameters import pass_settings, user_option
-from gateway.cli.reporting import echo_json, printable
+from gateway.cli.reporting import echo_json
 from gateway.core import Core
 from gateway.identity.chain import NO_CREDENTIALS
-from gateway.names import UserId
+from gateway.names import UserId, printable
 from gateway.serving.explain import Explanation
 from gateway.settings import Settings
 

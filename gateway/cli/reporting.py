@@ -82,12 +82,5 @@ def echo_json(values: Mapping[str, Any]) -> None:
     click.echo(orjson.dumps(values, default=str, option=orjson.OPT_NON_STR_KEYS))
 
 
-def printable(text: str) -> str:
-    """The text without what would mean something to a terminal: each such character is escaped."""
-    return "".join(
-        character if character.isprintable() else f"\\u{ord(character):04x}" for character in text
-    )
-
-
 def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

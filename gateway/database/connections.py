@@ -25,7 +25,7 @@ from anyio.to_thread import run_sync
 from databases import Database
 from databases.core import Connection
 
-from gateway.errors import ConfigurationError, SourceUnavailable
+from gateway.errors import ConfigurationError, SourceUnavailable, sentence_of
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,8 @@ class SqliteConnection(DatabaseConnection):
         except sqlite3.Error as error:
             raise SourceUnavailable(reason=f"the database query failed: {error}") from error
         except (OSError, ValueError) as error:  # ValueError: aiosqlite, when closed
-            raise SourceUnavailable(reason=f"the database cannot be read: {error}") from error
+            reason = f"the database cannot be read: {sentence_of(error)}"
+            raise SourceUnavailable(reason=reason) from error
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
         return await self.fetch(statement.replace("= ANY($1)", _AMONG), json.dumps(values))
@@ -316,7 +317,8 @@ class PostgresConnection(DatabaseConnection):
                 raw: Any = connection.raw_connection  # an asyncpg.Connection
                 rows: Sequence[Row] = await raw.fetch(statement, *values)
         except self._errors as error:
-            raise SourceUnavailable(reason=f"the database query failed: {error!r}") from error
+            reason = f"the database query failed: {sentence_of(error)}"
+            raise SourceUnavailable(reason=reason) from error
         return rows
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:

@@ -16,7 +16,7 @@ from gateway.delivery import DeliveryMode, FileRequest
 from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
-from gateway.errors import SourceUnavailable
+from gateway.errors import SourceUnavailable, sentence_of
 from gateway.http.answers import send_answer
 from gateway.http.planning import Plan, plan_answer
 from gateway.http.representation import Representation
@@ -60,7 +60,7 @@ class FromFile(DeliveryMode):
                 self._storage.shared.open_asset, key.slug, key.version, key.path
             )
         except OSError as error:
-            raise SourceUnavailable(reason=f"{key}: {error}") from error
+            raise SourceUnavailable(reason=f"{key}: {sentence_of(error)}") from error
 
 
 class PlannedFileResponse(FileResponse):

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
+from gateway.current_request import CurrentRequest
 from gateway.demo.demo_site import USERS
 from gateway.hot_path.front import Answer, Front
 from gateway.http.heads import Headers
@@ -48,9 +49,12 @@ class HostGuard:
         self._front = front
         self._hosts = hosts
         self.counts = front.counts
+        self.request_ids = front.request_ids
 
-    def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
-        return self._front.answer_hot(scope, headers) if self._is_own(headers) else None
+    def answer_hot(
+        self, scope: Scope, headers: Headers, logged: CurrentRequest | None = None
+    ) -> Answer | None:
+        return self._front.answer_hot(scope, headers, logged) if self._is_own(headers) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or self._is_own(dict(scope["headers"])):

@@ -98,7 +98,6 @@ class OwnAssets(AssetRoute):
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         user = self.identity.identify(basis, scope, headers)
-        basis.mark("identify")
         return self.resolver.resolve(basis, user, parse_target(below))
 
 
@@ -130,6 +129,7 @@ class SignedAssets(AssetRoute):
         now = time.time()
         capability = self.signed.verify(token.decode("latin-1"), now)
         basis.limit_to(capability.expires_s - now)
+        basis.identified(capability.user)
         target = parse_target(rest)
         foreign = InvalidToken(reason=f"the signed path is for {capability.slug} alone")
         try:

@@ -50,6 +50,7 @@ from typing import Protocol
 import anyio
 
 from gateway.changes import Change
+from gateway.errors import sentence_of
 from gateway.metrics.changes import AllChanges, HeardChanges
 
 logger = logging.getLogger(__name__)
@@ -163,7 +164,8 @@ class _Outage:
     def note(self, error: Exception) -> None:
         if self._began_at is None:
             self._began_at = time.monotonic()
-            logger.warning("freshness: %s fails, and is tried again: %r", self._name, error)
+            reason = sentence_of(error)
+            logger.warning("freshness: %s fails, and is tried again: %s", self._name, reason)
 
     def end(self) -> None:
         self._pause_s = _FIRST_PAUSE_S

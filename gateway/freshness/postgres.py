@@ -37,6 +37,7 @@ from typing import Any
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import postgres_errors
 from gateway.database.triggers import trigger_state
+from gateway.errors import sentence_of
 from gateway.freshness import Ready, Tell
 from gateway.names import parse_user_id
 from gateway.serving.lookups import Lookups
@@ -115,7 +116,7 @@ class PostgresSource:
             finally:
                 connection.terminate()
         except self._failures as error:
-            raise OSError(f"the database failed: {error!r}") from error
+            raise OSError(f"the database failed: {sentence_of(error)}") from error
 
     async def run(self, tell: Tell, ready: Ready) -> None:
         connection = await self._connect(self._url, timeout=_CONNECT_TIMEOUT_S)

@@ -6,7 +6,7 @@ from time import perf_counter
 from starlette.routing import Route
 from starlette.types import Message, Scope, Send
 
-from gateway.http.answers import ERROR_CODE
+from gateway.current_request import CURRENT
 from gateway.http.heads import Field
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
@@ -68,10 +68,10 @@ class CountingSend:
         self._counts.count_cold(self._route_class, status, duration_s)
         raw_path = self._scope.get("raw_path") or self._scope["path"].encode()
         self._recent.note_answered(raw_path, status, duration_s)
-        code = self._scope.get(ERROR_CODE)
-        if code is not None:
-            self._counts.count_refusal(code)
-            self._recent.note_refused(code, raw_path)
+        request = CURRENT.get()
+        if request is not None and request.code is not None:
+            self._counts.count_refusal(request.code)
+            self._recent.note_refused(request.code, raw_path)
 
     def count_bytes(self, size: int) -> None:
         if self._scope["method"] != "HEAD":  # the server drops the body

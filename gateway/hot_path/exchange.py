@@ -6,21 +6,25 @@ two writes would leave a proxy with a head that it has passed on and cannot take
 """
 
 import asyncio
+import dataclasses
 import logging
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
+from gateway.current_request import CURRENT, CurrentRequest
+from gateway.hot_path.access_log import CLIENT_GONE, AccessLog
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
 from gateway.hot_path.writing import CLOSE, TransportWriter
 from gateway.http.answers import internal_error
 from gateway.http.heads import STATUS_LINES, Field, field_lines
+from gateway.http.request_id import new_request_id
 from gateway.http.request_reader import Request
 
 logger = logging.getLogger(__name__)
-access_logger = logging.getLogger("uvicorn.access")
 
 _BAD_NAME = re.compile(rb"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -46,14 +50,16 @@ class Exchange:
         owner: Owner,
         request: Request,
         scope: Scope,
-        *,
-        access_log: bool,
+        access_log: AccessLog | None = None,
     ) -> None:
         self._writer = writer
         self._owner = owner
         self._request = request
         self._scope = scope
         self._access_log = access_log
+        self._started_at = time.perf_counter()
+        self._sent_bytes = 0
+        """Of the body."""
         self._is_received = False
         self._is_gone = asyncio.Event()
         """Nothing more will be received: the client is gone, or has its answer."""
@@ -75,13 +81,20 @@ class Exchange:
             await application(self._scope, self.receive, self.send)
         except Exception:  # the edge of the server: an application may raise anything
             logger.exception("the application failed")
-        if self._is_complete or self._is_disconnected:
+        if self._is_complete:
+            return
+        if self._is_disconnected:
+            self._log(code="client_gone", reason="the client went away before the end")
             return
         if self._is_started and not self._head:
+            self._log(code="broken_off", reason="the application failed in the middle")
             self._owner.answer_failed()
         else:  # nothing of the answer has left yet
             self._is_started, self._remaining_bytes, self.keeps_alive = False, None, False
-            await internal_error()(self._scope, self.receive, self.send)
+            answer = internal_error()
+            if (known := CURRENT.get()) is not None:
+                answer.headers["x-request-id"] = known.id
+            await answer(self._scope, self.receive, self.send)
 
     def disconnect(self) -> None:
         """The client is gone."""
@@ -113,14 +126,14 @@ class Exchange:
     def _send_whole(self, answer: Answer) -> None:
         self._is_started = True
         self._status = answer.head.status
-        if self._access_log:
-            self._log()
+        self._sent_bytes = len(answer.body)
         self.keeps_alive = self._writer.write_answer(answer, keeps_alive=self.keeps_alive)
         self._complete()
 
     def _complete(self) -> None:
         self._is_complete = True
         self._is_gone.set()
+        self._log()
         self._owner.answer_complete(keeps_alive=self.keeps_alive)
 
     def _start(self, status: int, fields: list[Field]) -> None:
@@ -149,33 +162,35 @@ class Exchange:
         self._is_started = True
 
     def _continue(self, body: bytes, *, more: bool) -> None:
+        size = len(body) if self._has_body else 0
         if not self._has_body:
             body = b""
         elif self._is_chunked:
             body = _chunk(body) + (b"" if more else _LAST_CHUNK)
         elif self._remaining_bytes is not None:
-            self._remaining_bytes -= len(body)
+            self._remaining_bytes -= size
             if self._remaining_bytes < 0 or (self._remaining_bytes and not more):
                 raise RuntimeError("the body's length is not the one of Content-Length")
         head, self._head = self._head, b""
-        if head and self._access_log:
-            self._log()
         self._writer.write(head, body)
+        self._sent_bytes += size
         if not more:
             self._complete()
 
-    def _log(self) -> None:
-        """In the form that uvicorn's formatter of access logs expects."""
-        scope, request = self._scope, self._request
-        client = scope["client"]
-        query = b"?" + request.query_string if request.query_string else b""
-        access_logger.info(
-            '%s - "%s %s HTTP/%s" %d',
-            f"{client[0]}:{client[1]}" if client else "",
-            scope["method"],
-            (request.raw_path + query).decode("ascii"),
-            request.version,
-            self._status,
+    def _log(self, **ending: str) -> None:
+        """`ending`: how the answer broke off, as `code` and `reason`."""
+        status = self._status or CLIENT_GONE
+        if self._access_log is None or not self._access_log.takes(status):
+            return
+        known = CURRENT.get() or CurrentRequest(new_request_id().decode())
+        self._access_log.write(
+            self._request,
+            self._scope,
+            dataclasses.replace(known, **ending),
+            path_kind="cold",
+            status=status,
+            size=self._sent_bytes,
+            started_at=self._started_at,
         )
 
 

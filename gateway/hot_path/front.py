@@ -10,12 +10,14 @@ from urllib.parse import quote
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
+from gateway.caching.basis import AT_HAND, AtHand, Basis, LoggedAtHand
+from gateway.current_request import CURRENT, CurrentRequest
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
 from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
+from gateway.http.request_id import REQUEST_ID, TRACEPARENT, RequestIds, id_field, id_line
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
 from gateway.overview.recent import RecentRequests
@@ -50,10 +52,14 @@ class Answer(NamedTuple):
 
     head: Head
     body: bytes
-    cors_fields: HeaderFields
-    cors_lines: bytes
-    """The CORS fields as they are sent."""
+    own_fields: HeaderFields
+    """Those that depend on the request: for CORS, and its id."""
+    own_lines: bytes
+    """The same as they are sent."""
 
+
+_OwnFields = tuple[HeaderFields, bytes]
+"""`own_fields` and `own_lines` of an answer."""
 
 WHOLE_ANSWER = "gateway.answer"
 """An extension of ASGI: a server that has it takes one message of this type, whose `answer` is an
@@ -64,8 +70,11 @@ class AnswersHot(Protocol):
     """What a connection asks before it calls the application (protocol.py)."""
 
     counts: RequestCounts
+    request_ids: RequestIds
 
-    def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
+    def answer_hot(
+        self, scope: Scope, headers: Headers, logged: CurrentRequest | None = None
+    ) -> Answer | None:
         """See `Front`."""
 
 
@@ -81,6 +90,7 @@ class Front:
         counts: RequestCounts,
         classes: RouteClasses,
         recent: RecentRequests,
+        request_ids: RequestIds,
     ) -> None:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received.
         `classes`: of the routes of `inner`.
@@ -98,11 +108,16 @@ class Front:
             route: counts.hot_counter(route.route_class)
             for route in (*exact.values(), *(route for _, route in prefixes))
         }
+        self.request_ids = request_ids
 
-    def answer_hot(self, scope: Scope, headers: Headers) -> Answer | None:
+    def answer_hot(
+        self, scope: Scope, headers: Headers, logged: CurrentRequest | None = None
+    ) -> Answer | None:
         """The answer to a GET that repeats no field, counted as sent; None: take the cold path.
 
         `scope`: only `raw_path`, `query_string`, `client` and `server` are needed.
+        `logged`: learns who asks, and the answer carries its id. Without it the answer carries an
+        id only if a trusted peer gave one: to make one for each would cost more than it is worth.
         """
         started_at = perf_counter()
         if not _is_plain(headers):
@@ -111,17 +126,20 @@ class Front:
         if route is None:
             return None
         try:
-            ready = route.answer_from_memory(AT_HAND, scope, headers, below)
-        except (Pending, RequestError):
-            return None
-        except Exception:  # a bug of ours: raised here, it would close the connection unanswered
-            logger.exception("not answered at once: %s", scope["raw_path"])
+            basis = AT_HAND if logged is None else LoggedAtHand(logged)
+            ready = route.answer_from_memory(basis, scope, headers, below)
+        except Exception:  # Pending, a refusal, or a bug of ours: the cold path meets it again
             return None
         if ready is None:
             return None
         head, body = ready
         self._count_hot[route](head.status, len(body), perf_counter() - started_at)
-        return Answer(head, body, *self._cors.sent(headers.get(b"origin")))
+        own = self._cors.sent(headers.get(b"origin"))
+        if logged is not None:
+            own = _with_id(own, logged.id.encode())
+        elif REQUEST_ID in headers or TRACEPARENT in headers:
+            own = _with_id(own, self.request_ids.given(scope, headers))
+        return Answer(head, body, *own)
 
     def _route_of(self, scope: Scope) -> tuple[HotRoute | None, bytes]:
         """The route that takes the path, and the rest of the path below the route's prefix."""
@@ -155,17 +173,21 @@ class Front:
         """The cold path, as an ASGI application for requests."""
         counting = CountingSend(scope, send, self.counts, self._classes, self._recent)
         headers = joined_headers(scope)
+        request_id = self.request_ids.of(scope, headers)
+        CURRENT.set(CurrentRequest(request_id.decode()))
+        own = _with_id(self._cors.sent(headers.get(b"origin")), request_id)
+        send_with_fields = self._with_fields(counting, own[0])
         if scope["path"] == "*":  # the server as a whole
-            await answer_options(counting)
+            await answer_options(send_with_fields)
             return
         preflight = self._cors.preflight(scope["method"], headers)
         if preflight is not None:
             head, body = preflight
-            await send_answer(counting, head.status, head.fields, body)
+            fields = (*head.fields, id_field(request_id))
+            await send_answer(counting, head.status, fields, body)
             return
-        send_with_fields = self._with_cors_fields(counting, headers.get(b"origin"))
         try:
-            answer = await self._answer_when_loaded(scope, headers)
+            answer = await self._answer_when_loaded(scope, headers, own)
         except SourceUnavailable as error:
             await error_answer(error)(scope, receive, send_with_fields)
             return
@@ -176,9 +198,8 @@ class Front:
             counting.count_bytes(len(answer.body))
             await _send(scope, send, answer)
 
-    def _with_cors_fields(self, send: Send, origin: bytes | None) -> Send:
-        fields, _ = self._cors.sent(origin)
-
+    @staticmethod
+    def _with_fields(send: Send, fields: HeaderFields) -> Send:
         async def send_with_fields(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *fields]}
@@ -186,7 +207,9 @@ class Front:
 
         return send_with_fields
 
-    async def _answer_when_loaded(self, scope: Scope, headers: Headers) -> Answer | None:
+    async def _answer_when_loaded(
+        self, scope: Scope, headers: Headers, own: _OwnFields
+    ) -> Answer | None:
         """Waits until all is loaded that a plain GET needs. None: the route must answer.
 
         Raises: SourceUnavailable.
@@ -204,9 +227,9 @@ class Front:
         except RequestError:  # the route decides which error this caller sees
             return None
         except Exception:  # a bug of ours: the route meets it again, and answers it
-            logger.exception("not answered from memory: %s", scope["raw_path"])
+            logger.exception("not answered from memory: %s", scope["raw_path"].decode("latin-1"))
             return None
-        return None if ready is None else Answer(*ready, *self._cors.sent(headers.get(b"origin")))
+        return None if ready is None else Answer(*ready, *own)
 
     async def _route_later(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_read = scope["method"] in ("GET", "HEAD")
@@ -221,12 +244,19 @@ class Front:
             await error_answer(error)(scope, receive, send)
 
 
+def _with_id(own: _OwnFields, request_id: bytes | None) -> _OwnFields:
+    if request_id is None:
+        return own
+    fields, lines = own
+    return (*fields, id_field(request_id)), lines + id_line(request_id)
+
+
 async def _send(scope: Scope, send: Send, answer: Answer) -> None:
     if WHOLE_ANSWER in scope.get("extensions", ()):
         await send({"type": WHOLE_ANSWER, "answer": answer})
         return
     head = answer.head
-    await send_answer(send, head.status, head.fields + answer.cors_fields, answer.body)
+    await send_answer(send, head.status, head.fields + answer.own_fields, answer.body)
 
 
 def _is_plain(headers: Headers) -> bool:

@@ -24,6 +24,8 @@ would reset the connection, and the client could lose the answer that says why.
 
 import asyncio
 import contextlib
+import time
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -33,13 +35,16 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
+from gateway.current_request import CurrentRequest
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
+from gateway.hot_path.access_log import AccessLog
 from gateway.hot_path.deadlines import Deadline, StallWatch
 from gateway.hot_path.exchange import Exchange, build_scope
-from gateway.hot_path.front import AnswersHot, Front
+from gateway.hot_path.front import Answer, AnswersHot, Front
 from gateway.hot_path.room import Room
 from gateway.hot_path.writing import ServerFields, TransportWriter
 from gateway.http.answers import error_answer
+from gateway.http.request_id import id_field, new_request_id
 from gateway.http.request_reader import Phase, Request, RequestReader
 from gateway.settings import ServerSettings
 
@@ -51,9 +56,12 @@ _LINGER_S = 2.0
 _LINGER_BYTES = 2**20
 
 
-def protocol_for(front: AnswersHot, settings: ServerSettings) -> type[asyncio.Protocol]:
+def protocol_for(
+    front: AnswersHot, settings: ServerSettings, access_log: AccessLog | None = None
+) -> type[asyncio.Protocol]:
     """uvicorn calls this for each connection that it accepts, and uses it in no other way."""
-    return cast(type[asyncio.Protocol], partial(Connection, _Common(front, settings)))
+    kind = Connection if access_log is None else LoggedConnection
+    return cast(type[asyncio.Protocol], partial(kind, _Common(front, settings, access_log)))
 
 
 @dataclass(slots=True)
@@ -62,6 +70,7 @@ class _Common:
 
     front: AnswersHot
     settings: ServerSettings
+    access_log: AccessLog | None
     room: Room = field(default_factory=Room)
     server_fields: ServerFields = field(default_factory=ServerFields)
 
@@ -83,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._state = server_state
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
-        self._may_answer_at_once = not config.access_log  # an Exchange writes the access log
+        self._access_log = common.access_log
         self._application = _application_of(config)
         self._reader = RequestReader(common.settings.max_head_bytes)
         self._deadline = Deadline(self._loop, self._deadline_passed)
@@ -103,6 +112,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._context = copy_context()
         self._stall = StallWatch(self._loop, self._transport, self._settings.send_timeout)
         self._writer = TransportWriter(
             self._transport, self._state, self._common.server_fields, self._stall
@@ -228,8 +238,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         if self._config.limit_concurrency is not None and self._is_beyond_limit():
-            self._refuse(TooManyConnections())
-        elif not (self._may_answer_at_once and self._answered_at_once(request)):
+            self._refuse(TooManyConnections(), request)
+        elif self._answer_hot(request) is None:
             self._begin(request)
 
     def _is_beyond_limit(self) -> bool:
@@ -237,27 +247,30 @@ class Connection(asyncio.Protocol):
         served = len(self._state.connections) - self._room.lingering
         return served >= limit or len(self._state.tasks) >= limit
 
-    def _answered_at_once(self, request: Request) -> bool:
-        """Whether memory held the answer to a GET that has no body and repeats no field."""
+    def _answer_hot(self, request: Request, logged: CurrentRequest | None = None) -> Answer | None:
+        """Sends what memory holds for a GET that has no body and repeats no field.
+
+        Returns what was sent. `logged`: see `Front.answer_hot`.
+        """
         headers = request.headers
         if request.method != b"GET" or request.has_body or len(headers) != len(request.fields):
-            return False
+            return None
         scope = self._scope
         scope["raw_path"], scope["query_string"] = request.raw_path, request.query_string
-        answer = self._front.answer_hot(scope, headers)
+        answer = self._front.answer_hot(scope, headers, logged)
         if answer is None:
-            return False
+            return None
         keeps_alive = self._writer.write_answer(answer, keeps_alive=request.keeps_alive)
         self._state.total_requests += 1
         if not keeps_alive:
             self._finish()
-        return True
+        return answer
 
     def _begin(self, request: Request) -> None:
         """Begins the answer of the application, which may take time."""
         self._room.remove_idle(self._transport)
         scope = build_scope(request, self._scope, self._app_state)
-        exchange = Exchange(self._writer, self, request, scope, access_log=self._config.access_log)
+        exchange = Exchange(self._writer, self, request, scope, self._access_log)
         self._exchange = exchange
         task = self._loop.create_task(exchange.run(self._application))
         self._state.tasks.add(task)
@@ -272,17 +285,29 @@ class Connection(asyncio.Protocol):
         self._exchange = None
         self._state.total_requests += 1
         if keeps_alive:
-            self._go_on()
+            # What is known of the request that ends here must not stand for the next one.
+            self._context.run(self._go_on)
         else:
             self._finish()
 
     # Ending
 
-    def _refuse(self, refusal: RequestError) -> None:
-        """Answers a request that cannot be served. The answer is the connection's last one."""
+    def _refuse(self, refusal: RequestError, request: Request | None = None) -> None:
+        """Answers a request that cannot be served. The answer is the connection's last one.
+
+        `request`: None, if it was not read to its end.
+        """
         answer = error_answer(refusal)
-        self._front.counts.count_refused(refusal.status, refusal.code, len(answer.body))
-        self._writer.write_last(refusal.status, answer.raw_headers, bytes(answer.body))
+        body = bytes(answer.body)
+        self._front.counts.count_refused(refusal.status, refusal.code, len(body))
+        ids = self._front.request_ids
+        request_id = ids.of(self._scope, request.headers) if request else new_request_id()
+        fields = [*answer.raw_headers, id_field(request_id)]
+        self._writer.write_last(refusal.status, fields, body)
+        if self._access_log is not None:
+            self._access_log.write_refusal(
+                request, self._scope, refusal, request_id, size=len(body)
+            )
         self._finish()
 
     def _finish(self) -> None:
@@ -315,9 +340,33 @@ class Connection(asyncio.Protocol):
             self._refuse(RequestTimeout())
 
 
+class LoggedConnection(Connection):
+    """A client, a share of whose answers is logged. The others cost one choice more."""
+
+    def _answer_hot(self, request: Request, logged: CurrentRequest | None = None) -> Answer | None:
+        log = self._access_log
+        if log is None or not log.takes_next():
+            return super()._answer_hot(request)
+        started_at = time.perf_counter()
+        ids = self._front.request_ids
+        logged = CurrentRequest(ids.of(self._scope, request.headers).decode())
+        answer = super()._answer_hot(request, logged)
+        if answer is not None:
+            log.write(
+                request,
+                self._scope,
+                logged,
+                path_kind="hot",
+                status=answer.head.status,
+                size=len(answer.body),
+                started_at=started_at,
+            )
+        return answer
+
+
 def _application_of(config: uvicorn.Config) -> ASGIApp:
     """What answers the requests that are not answered at once."""
     application: ASGIApp = config.loaded_app
-    if isinstance(application, Front) and not config.access_log:
+    if isinstance(application, Front):
         return application.answer_cold  # the connection has asked it for an answer at once
     return application

@@ -82,7 +82,7 @@ class TransportWriter:
         server_lines, ends = self._server_fields.lines(self._state)
         end = _END if keeps_alive or ends else _CLOSING_END
         status_line = STATUS_LINES[head.status]
-        lines = b"".join((status_line, server_lines, head.lines, answer.cors_lines, end))
+        lines = b"".join((status_line, server_lines, head.lines, answer.own_lines, end))
         self.write(lines, answer.body)
         return keeps_alive and not ends
 

@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway.current_request import note_refusal
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.http.cache_policy import NO_STORE
 from gateway.http.heads import HeaderFields
 
 logger = logging.getLogger(__name__)
 
-ERROR_CODE = "gateway.error_code"
-"""The key in an ASGI scope for the code of the error that the request is answered with."""
 ALLOW = "GET, HEAD, OPTIONS"
 """The methods of every URL of files, and of the server as a whole."""
 
@@ -48,25 +47,32 @@ def json_answer(
 
 
 class ErrorAnswer(Response):
-    """The answer to a request that is refused. It leaves its code in the scope."""
+    """The answer to a request that is refused."""
 
     def __init__(
-        self, status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = ()
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: Iterable[tuple[str, str]] = (),
+        reason: str = "",
     ) -> None:
+        """`reason`: for operators; the detail, unless it says more."""
         answer = json_answer({"detail": detail, "code": code}, status, headers)
         super().__init__(answer.body, status)
         self.raw_headers = answer.raw_headers
         self.code = code
+        self._reason = reason or detail
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ERROR_CODE] = self.code
+        note_refusal(self.code, self._reason)
         await super().__call__(scope, receive, send)
 
 
 def error_answer(error: RequestError) -> ErrorAnswer:
     if isinstance(error, SourceUnavailable) and not error.is_logged:
         logger.warning("503: %s", error.reason)
-    return ErrorAnswer(error.status, error.code, error.detail, error.headers)
+    return ErrorAnswer(error.status, error.code, error.detail, error.headers, reason=error.reason)
 
 
 def on_request_error(_request: Request, error: Exception) -> Response:
@@ -87,4 +93,5 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
 
 def internal_error(*_request_and_error: object) -> ErrorAnswer:
     """Also for Starlette, which logs the traceback. The caller does not learn what went wrong."""
-    return ErrorAnswer(500, "internal_error", "Internal server error")
+    reason = "a bug of the gateway: the log has its traceback"
+    return ErrorAnswer(500, "internal_error", "Internal server error", reason=reason)

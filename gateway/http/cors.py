@@ -16,7 +16,7 @@ _HEADERS = (
     b"Accept, Accept-Language, Authorization, Content-Language, Content-Type,"
     b" If-None-Match, Range, X-Requested-With"
 )
-EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing"
+EXPOSED = b"Cache-Status, Content-Range, ETag, Server-Timing, X-Request-ID"
 _PREFLIGHT_MAX_AGE_S = b"600"
 _REMEMBERED = 256
 _LOCALHOST = re.compile(rb"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")

@@ -11,8 +11,8 @@ the ids of somebody else's.
 
 import random
 import re
-from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple, Protocol
 
 from gateway.http.heads import Field, Headers
 
@@ -52,17 +52,23 @@ def parse_traceparent(value: bytes) -> TraceParent | None:
 
 def new_request_id() -> bytes:
     """32 hex digits, as a trace id."""
-    return b"%032x" % random.getrandbits(128)  # a name, no secret; 0.3 µs
+    return b"%032x" % random.getrandbits(128)  # a name, no secret
+
+
+class Peers(Protocol):
+    """Peers of the ASGI scopes in it."""
+
+    def __contains__(self, scope: MutableMapping[str, Any], /) -> bool: ...
 
 
 class RequestIds:
     """Says which id a request has."""
 
-    def __init__(self, trusted: Container[Mapping[str, Any]]) -> None:
-        """`trusted`: the ASGI scopes whose peer may give ids."""
+    def __init__(self, trusted: Peers) -> None:
+        """`trusted`: those who may give ids."""
         self._trusted = trusted
 
-    def given(self, scope: Mapping[str, Any], headers: Headers) -> bytes | None:
+    def given(self, scope: MutableMapping[str, Any], headers: Headers) -> bytes | None:
         """The id that a trusted peer gave; None: it gave none, or the peer is not trusted."""
         given, parent = headers.get(REQUEST_ID), headers.get(TRACEPARENT)
         if (given is None and parent is None) or scope not in self._trusted:
@@ -75,10 +81,16 @@ class RequestIds:
         trace = parse_traceparent(parent) if parent is not None else None
         return trace.trace_id.encode() if trace is not None else None
 
-    def of(self, scope: Mapping[str, Any], headers: Headers) -> bytes:
+    def of(self, scope: MutableMapping[str, Any], headers: Headers) -> bytes:
         """The id that a trusted peer gave, or a new one."""
         return self.given(scope, headers) or new_request_id()
 
 
 def id_field(request_id: bytes) -> Field:
+    """The field of an answer."""
     return (REQUEST_ID, request_id)
+
+
+def id_line(request_id: bytes) -> bytes:
+    """The same as it is sent."""
+    return b"x-request-id: %b\r\n" % request_id

@@ -33,6 +33,7 @@ class IdentityChain:
         for source in self._sources:
             user = source.identify(basis, scope, headers)
             if user is not None:
+                basis.identified(user)
                 return user
         raise NotAuthenticated
 

@@ -15,7 +15,7 @@ import jwt
 from gateway.caching.basis import AtHand
 from gateway.caching.entries import Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
-from gateway.errors import InvalidToken, SourceUnavailable
+from gateway.errors import InvalidToken, SourceUnavailable, sentence_of
 
 _LIFETIME_S = 300.0
 # While their server is down, keys that were fetched are used for so long.
@@ -68,7 +68,7 @@ def _fetch(url: str) -> Keys:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer:  # noqa: S310 (http, https)
             keys = jwt.PyJWKSet.from_json(answer.read(_MAX_BYTES)).keys
     except (OSError, urllib.error.URLError, jwt.PyJWTError, ValueError, AttributeError) as error:
-        raise SourceUnavailable(reason=f"{url}: no key set: {error}") from None
+        raise SourceUnavailable(reason=f"{url}: no key set: {sentence_of(error)}") from None
     keys_by_id: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in keys if key.key_id}
     if len(keys) == 1:
         keys_by_id[None] = keys[0]

@@ -17,7 +17,13 @@ from gateway.disk.metadata import (
     read_metadata,
 )
 from gateway.disk.storage import PluginStorage
-from gateway.errors import PublishingError, SourceUnavailable, UnusableVersion, VersionNotPublished
+from gateway.errors import (
+    PublishingError,
+    SourceUnavailable,
+    UnusableVersion,
+    VersionNotPublished,
+    sentence_of,
+)
 from gateway.names import Slug, UserId, Version, newest_version
 
 Columns = dict[str, Any]
@@ -61,7 +67,7 @@ def read_release(
     except PublishingError as error:
         raise UnusableVersion(reason=f"{slug} {version}: {error}") from None
     except OSError as error:
-        raise SourceUnavailable(reason=f"{slug}: cannot be read: {error}") from error
+        raise SourceUnavailable(reason=f"{slug}: cannot be read: {sentence_of(error)}") from error
 
 
 def _read_metadata(

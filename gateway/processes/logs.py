@@ -1,67 +1,156 @@
-"""Logging of the server process: uvicorn's and ours, as text or as JSON lines.
+"""The log of the server's processes: lines for people, or JSON for machines.
 
-A signed URL is a credential: no line shows the token of one.
+    2026-11-30T06:13:20.123 WARNING 41233      the database fails: disk I/O error [3f0c2f6a58f44c39]
+    time, local             level   process    message                             id of the request
+
+The process is `supervisor`, or the number of a worker. uvicorn's own lines have the same form.
+
+Whatever a client sent may stand in a line. So the formatters mask credentials, and escape what is
+not printable: nothing that a client sends begins a line, or means something to a terminal.
 """
 
+import dataclasses
 import logging
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-import uvicorn.config
 
+from gateway.current_request import CURRENT
+from gateway.errors import sentence_of
+from gateway.hot_path.access_log import AnswerLine
+from gateway.names import printable
 from gateway.settings import ObservabilitySettings
 
-# Matched by its place, and by its form: a URL can spell the place differently (`/%73igned/`).
-_SIGNED_TOKEN = re.compile(r"(?<=/signed/)[^/?\s]+|[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{43}(?![\w-])")
+WORKER_NAME = "gateway worker"
+"""Of each worker's process."""
+_OTHER_NAMES = {"MainProcess": "supervisor"}
+# A signed URL is a credential. Its token is found by its place, and by its form: a URL can spell
+# the place differently (`/%73igned/`), or the token (`%2E`). No alternative begins within a word:
+# of a word of 64 KiB, each letter would be a beginning.
+_LETTER = r"[A-Za-z0-9_-]"
+_DOT = r"(?:\.|%2[Ee])"
+_CREDENTIALS = re.compile(
+    rf"""(?<=/signed/)[^/?\s]+
+    | (?<!{_LETTER}) (?:[0-9A-F]{{2}})? eyJ{_LETTER}+ (?:{_DOT}{_LETTER}*){{1,2}}
+    | (?<!{_LETTER}) {_LETTER}{{16,}} {_DOT} {_LETTER}{{43}} (?!{_LETTER})
+    | (?<=[Bb]earer[ ])\S+
+    | (?<=://) [^/\s:@]{{0,64}} : [^/\s@]{{1,256}} (?=@)""",
+    re.VERBOSE,
+)
+# Most lines have none of them, and this takes a quarter of the time.
+_HINT = re.compile(rf"/signed/|eyJ|earer |://|[.%](?:2[Ee])?{_LETTER}{{43}}")
 _MASK = "***"
+_Fields = dict[str, Any]
 
 
-class MaskSignedTokens(logging.Filter):
-    """Keeps every record, and masks the tokens of signed URLs in its arguments."""
+class TextFormatter(logging.Formatter):
+    """Aligned lines. Those of a traceback are indented: none can be taken for a line of the log."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                _SIGNED_TOKEN.sub(_MASK, value) if isinstance(value, str) else value
-                for value in record.args
-            )
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        when = _local_time(record).replace(tzinfo=None).isoformat(timespec="milliseconds")
+        request_id = _request_id(record)
+        end = f" [{request_id}]" if request_id else ""
+        line = f"{when} {record.levelname:<7} {_process(record):<10} {_message(record)}{end}"
+        return "\n    ".join([line, *_traceback(record)])
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (ISO 8601, UTC offset), level, logger, message, error."""
+    """One object per line. Each has time, level, logger, worker and message; what there is of
+    request_id and error; and for an answer the fields of `AnswerLine`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+        line: _Fields = {
+            "time": _local_time(record).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "worker": record.process if record.processName == WORKER_NAME else None,
         }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+        if isinstance(record.msg, AnswerLine):
+            line["message"] = _unaligned(_clean(record.msg.message))
+            fields = dataclasses.asdict(record.msg)
+            line |= {name: _clean_value(value) for name, value in fields.items()}
+        else:
+            line["message"] = _unaligned(_message(record))
+            if (request_id := _request_id(record)) is not None:
+                line["request_id"] = request_id
+        if error := _traceback(record):
+            line["error"] = "\n".join(error)
         return orjson.dumps(line).decode()
 
 
+def _local_time(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC).astimezone()
+
+
+def _process(record: logging.LogRecord) -> str:
+    name = record.processName or ""
+    return str(record.process) if name == WORKER_NAME else _OTHER_NAMES.get(name, name)
+
+
+def _request_id(record: logging.LogRecord) -> str | None:
+    if isinstance(record.msg, AnswerLine):
+        return record.msg.request_id
+    request = CURRENT.get()
+    return None if request is None else request.id
+
+
+def _message(record: logging.LogRecord) -> str:
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            sentence_of(value) if isinstance(value, BaseException) else value
+            for value in record.args
+        )
+    return _clean(record.getMessage())
+
+
+def _unaligned(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _traceback(record: logging.LogRecord) -> list[str]:
+    if not record.exc_info:
+        return []
+    text = logging.Formatter().formatException(record.exc_info)
+    return [_clean(line) for line in text.split("\n")]
+
+
+def _clean_value(value: Any) -> Any:
+    return _clean(value) if isinstance(value, str) else value
+
+
+def _clean(text: str) -> str:
+    """Without credentials, and on one line."""
+    if _HINT.search(text):
+        text = _CREDENTIALS.sub(_MASK, text)
+    return text if text.isprintable() else printable(text)
+
+
 def log_config(settings: ObservabilitySettings) -> dict[str, Any]:
-    """A `logging.config` dictionary: uvicorn's loggers, and ours."""
-    base = uvicorn.config.LOGGING_CONFIG
-    config = {
-        **base,
-        "filters": {"mask": {"()": "gateway.processes.logs.MaskSignedTokens"}},
+    """A `logging.config` dictionary: uvicorn's loggers, and ours.
+
+    The access log goes to stdout, all else to stderr.
+    """
+    formatter = JsonFormatter if settings.log_format == "json" else TextFormatter
+    handler = {"class": "logging.StreamHandler", "formatter": "line"}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": formatter}},
         "handlers": {
-            name: {**handler, "filters": ["mask"]} for name, handler in base["handlers"].items()
+            "errors": {**handler, "stream": "ext://sys.stderr"},
+            "answers": {**handler, "stream": "ext://sys.stdout"},
         },
         "loggers": {
-            **base["loggers"],
-            "gateway": {"handlers": ["default"], "level": "INFO"},
+            "gateway": {"handlers": ["errors"], "level": "INFO", "propagate": False},
+            "gateway.access": {"handlers": ["answers"], "level": "INFO", "propagate": False},
+            # Its lines about a start and an end say less than ours.
+            "uvicorn": {"handlers": ["errors"], "level": "WARNING", "propagate": False},
+            "asyncio": {"handlers": ["errors"], "level": "WARNING", "propagate": False},
             # Its pool warns of each connection that it cannot make, with a traceback. The gateway
             # logs once that the database fails.
             "asyncpg": {"level": "ERROR"},
         },
     }
-    if settings.log_format == "json":
-        formatter = {"()": "gateway.processes.logs.JsonFormatter"}
-        config["formatters"] = {"default": formatter, "access": formatter}
-    return config

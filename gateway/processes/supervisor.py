@@ -9,6 +9,7 @@
 The supervisor is a process of its own, and serves nothing. It wakes ten times a second.
 """
 
+import contextlib
 import logging
 import math
 import multiprocessing
@@ -17,7 +18,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
@@ -30,7 +31,9 @@ from gateway.metrics.table import OWN, ColumnPool, Table
 from gateway.overview.history import Sampler
 from gateway.overview.overview import OverviewMemory
 from gateway.processes.board import Board, Order
+from gateway.processes.first_lines import changed_lines, first_lines
 from gateway.processes.listener import Listener
+from gateway.processes.logs import WORKER_NAME
 from gateway.processes.presence import Presence
 from gateway.processes.worker import LAST_CALL_S, work
 from gateway.settings import Settings
@@ -128,6 +131,7 @@ class Supervisor:
                     self._retire_all(now)
         self._listener.close()
         self._presence.remove()
+        logger.info("the gateway has ended")
         return self._could_start
 
     def _kill_overdue(self, now: float) -> None:
@@ -196,13 +200,12 @@ class Supervisor:
         elif not self._has_served:
             self._has_served = True
             self._table.column(OWN).gauge(START_TIME).set(time.time())
+            _log_lines(first_lines(self._settings))
             logger.info("gateway running on %s (Press CTRL+C to quit)", self._listener.name)
-            logger.info("changes over HTTP: %s (access.changes)", self._settings.access.changes)
-            if self._settings.dev.enabled:
-                logger.info("development: nothing is immutable, changes show at once (dev.enabled)")
         elif self._old_settings is not None and len(self._workers) == target:
-            self._old_settings = None
             logger.info("all workers are replaced")
+            _log_lines(changed_lines(self._old_settings, self._settings))
+            self._old_settings = None
 
     def _start(self) -> None:
         column = self._columns.lend()
@@ -215,9 +218,10 @@ class Supervisor:
                 *(self._listener.socket, board, self._table, column),
                 *(self._memory, self._settings, self._presence.secret),
             ),
-            name="gateway worker",
+            name=WORKER_NAME,
         )
         process.start()
+        logger.info("worker %s starts", process.pid)
         self._workers.append(Worker(process, board, column, self._generation))
 
     def _retire(self, worker: Worker, now: float) -> None:
@@ -237,6 +241,8 @@ class Supervisor:
             self._memory.reports.clear(worker.column)
             if not worker.is_leaving and self._retire_at is None:
                 self._on_unexpected_end(worker)
+            else:
+                logger.info("worker %s has ended", worker.process.pid)
             worker.process.close()
 
     def _on_unexpected_end(self, worker: Worker) -> None:
@@ -244,7 +250,7 @@ class Supervisor:
         self._table.column(OWN).counter(WORKER_RESTARTS, cause).add()
         if worker.is_serving:
             pid, code = worker.process.pid, worker.process.exitcode
-            logger.error("worker %s died (exit code %s): another takes its place", pid, code)
+            logger.error("worker %s died (%s): another takes its place", pid, _cause(code))
             return
         self._start_after = time.monotonic() + _PAUSE_AFTER_FAILURE_S
         if not self._has_served:
@@ -256,6 +262,18 @@ class Supervisor:
             self._settings, self._old_settings = self._old_settings, None
             for other in self._workers:
                 other.generation = self._generation
+
+
+def _log_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        logger.info("%s", line)
+
+
+def _cause(exit_code: int | None) -> str:
+    """Of a process's end; a negative exit code is that of a signal."""
+    with contextlib.suppress(ValueError):
+        return signal.Signals(-(exit_code or 0)).name
+    return f"exit code {exit_code}"
 
 
 class _Signals:

@@ -107,6 +107,8 @@ class WorkerServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        if self.started:
+            logger.info("serves requests")
         self._attending = asyncio.create_task(self._attend())
 
     async def main_loop(self) -> None:
@@ -123,7 +125,7 @@ class WorkerServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        logger.info("no more connections; open: %s", len(self.server_state.connections))
+        logger.info("accepts no more connections; open: %s", len(self.server_state.connections))
         await self._last_call()
         for connection in list(self.server_state.connections):
             connection.shutdown()  # at once if it is idle, else after its answer

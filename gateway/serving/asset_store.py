@@ -21,7 +21,7 @@ from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
-from gateway.errors import NotServed, SourceUnavailable
+from gateway.errors import NotServed, SourceUnavailable, sentence_of
 from gateway.http.representation import Representation, build_representation
 from gateway.metrics.sources import SourceCounts
 from gateway.names import AssetKey, Slug, Version
@@ -120,7 +120,7 @@ class AssetStore:
             try:
                 return await anyio.to_thread.run_sync(self._read, key, cached)
             except OSError as error:
-                raise SourceUnavailable(reason=f"{key}: {error}") from error
+                raise SourceUnavailable(reason=f"{key}: {sentence_of(error)}") from error
 
     def _read(self, key: AssetKey, cached: Representation | None) -> Representation:
         """Blocking. Reads again if the file changed meanwhile: bytes and metadata agree."""

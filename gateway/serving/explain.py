@@ -47,6 +47,10 @@ class Explanation(TracedBasis):
     def _begin_again(self) -> None:
         self.steps.clear()
 
+    def identified(self, _user: str) -> None:
+        """It decides as for somebody else: the request that asks for it is another one."""
+        self.mark("identify")
+
     def note(self, step: str, outcome: str, source: str) -> None:
         self.steps.append(Step(step, outcome, source))
 

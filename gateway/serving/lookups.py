@@ -28,7 +28,7 @@ from gateway.database.connections import Row
 from gateway.database.plugin_database import PluginDatabase
 from gateway.database.records import PluginRecord, UserRecords
 from gateway.disk.storage import PluginStorage
-from gateway.errors import SourceUnavailable
+from gateway.errors import SourceUnavailable, sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import UserId, Version, parse_user_id
 from gateway.serving.file_reader import Installations, UserFileReader
@@ -213,7 +213,8 @@ class Lookups:
             try:
                 names = await run_sync(self._storage.shared.names)
             except OSError as error:
-                raise SourceUnavailable(reason=f"{self._storage.shared.path}: {error}") from error
+                reason = f"{self._storage.shared.path}: {sentence_of(error)}"
+                raise SourceUnavailable(reason=reason) from error
         return frozenset(name.casefold() for name in names)
 
 

@@ -167,7 +167,9 @@ class Resolver:
     def _public_version(self, basis: AtHand, plugin: str) -> tuple[Slug, Version]:
         owner = self._lookups.find_owner(basis, plugin)
         if owner is not None:
-            basis.note("owner", owner, "table plugin")
+            basis.identified(owner)
+            if basis.is_noted:
+                basis.note("owner", owner, "table plugin")
             record = self._usable_record(basis, owner, plugin)
             if record.version is None:
                 raise VersionNotPublished(reason="the row's version is no folder name")

@@ -23,7 +23,7 @@ from gateway.disk.files import read_regular
 from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
-from gateway.errors import PublishingError, SourceUnavailable
+from gateway.errors import PublishingError, SourceUnavailable, sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import Build, Slug, Version
 
@@ -183,7 +183,7 @@ class SharedVersions:
                 shared = await anyio.to_thread.run_sync(self._look_now, *key, cached)
             except OSError as error:
                 folder = self._storage.construct_shared_path(*key)
-                raise SourceUnavailable(reason=f"{folder}: {error}") from error
+                raise SourceUnavailable(reason=f"{folder}: {sentence_of(error)}") from error
         self._on_look(*key, None if shared is None else shared.state)
         return shared
 

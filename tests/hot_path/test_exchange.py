@@ -72,7 +72,7 @@ def run(*messages: Message, method: bytes = b"GET", fields: Iterable[Field] = ()
 
 def run_application(application: Any, asked: Request, client: Client) -> Client:
     writer = cast(TransportWriter, client)
-    asyncio.run(Exchange(writer, client, asked, SCOPE, access_log=False).run(application))
+    asyncio.run(Exchange(writer, client, asked, SCOPE).run(application))
     return client
 
 
@@ -223,7 +223,7 @@ def test_a_whole_answer_follows_no_start() -> None:
 
 def test_after_the_client_is_gone_nothing_is_written() -> None:
     client = Client()
-    exchange = Exchange(cast(TransportWriter, client), client, request(), SCOPE, access_log=False)
+    exchange = Exchange(cast(TransportWriter, client), client, request(), SCOPE)
     received: list[Message] = []
 
     async def application(_scope: Scope, receive: Receive, send: Send) -> None:

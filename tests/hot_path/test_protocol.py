@@ -168,17 +168,8 @@ def test_an_idle_connection_is_closed_after_an_answer_at_once_too(running: Runni
     assert running.ours.server_state.total_requests == requests + 1
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"GATEWAY__OBSERVABILITY__ACCESS_LOG": "true"},
-        {"GATEWAY__OBSERVABILITY__DEBUG_HEADERS": "true"},
-    ],
-)
-def test_what_is_logged_or_explained_is_left_to_the_application(
-    site: Site, environment: dict[str, str]
-) -> None:
-    with three_listeners(site, **environment) as running:
+def test_what_is_explained_is_left_to_the_application(site: Site) -> None:
+    with three_listeners(site, GATEWAY__OBSERVABILITY__DEBUG_HEADERS="true") as running:
         for _ in range(3):
             running.ask("ours", user_request(), LAST)
         assert running.app.calls == 6

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.context import BaseContext
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_text_that_is_too_long_is_refused_and_changes_nothing() -> None:
     assert texts.read(1) == NumberedText(1, b"next")
 
 
-@pytest.mark.parametrize("offset", range(0, 16 + 5))
+@pytest.mark.parametrize("offset", range(16 + 5))
 def test_a_byte_that_differs_makes_a_text_count_as_missing(offset: int) -> None:
     memory = bytearray(16 + 5)
     texts = SharedTexts(memory, 5)
@@ -103,7 +104,7 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_a_whole_report() -> None
         reports = Reports(SharedTexts.shared(FORKED, 2, MAX_BYTES))
         process = FORKED.Process(target=_report_for_ever, args=(reports,))
         process.start()
-        eventually(lambda found=reports: list(found), lambda found: found and found[0]["pid"] > 3)
+        eventually(partial(list, reports), lambda found: bool(found) and found[0]["pid"] > 3)
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()

@@ -1,17 +1,30 @@
 """What log lines show, and what they must not."""
 
-from collections.abc import Iterator
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway.current_request import CURRENT, CurrentRequest
+from gateway.hot_path.access_log import AccessLog
+from gateway.http.request_reader import RequestReader
+from gateway.processes.logs import JsonFormatter, TextFormatter
 from tests.support.server import Server, serving
-from tests.support.site import ADA, Site
+from tests.support.site import ADA, Site, bearer
 from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, public, signed
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.slow
-
 TOKEN = capability(ADA, "Review")
+LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} (?:INFO   |WARNING|ERROR  ) (?:supervisor|\d+ *) \S"
+)
+FORMATTERS = pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
 
 
 @pytest.fixture(scope="module", params=["text", "json"])
@@ -24,6 +37,12 @@ def server(site: Site, request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
+def said(server: Server) -> str:
+    """Without the spaces that align a line."""
+    return re.sub(" +", " ", "".join(server.output))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status", "line"),
     [
@@ -35,8 +54,14 @@ def server(site: Site, request: pytest.FixtureRequest) -> Iterator[Server]:
             401,
             f"{API}/%73igned/***/plugins/Review/a.js",
         ),
+        (
+            f"{API}/%73igned/{TOKEN.replace('.', '%2e')}/plugins/Review/a.js",
+            401,
+            f"{API}/%73igned/***/plugins/Review/a.js",
+        ),
         (f"{API}/signed/{TOKEN}", 404, f"{API}/signed/***"),
         (f"/elsewhere?url={TOKEN}", 404, "/elsewhere?url=***"),
+        (f"/elsewhere?url=%2F{TOKEN}%2F", 404, "/elsewhere?url=%***%2F"),
     ],
 )
 def test_the_token_of_a_signed_url_is_masked(
@@ -44,12 +69,139 @@ def test_the_token_of_a_signed_url_is_masked(
 ) -> None:
     answer = server.get(path)
     assert answer.status == status
-    logged = f"GET {line} HTTP/1.1"
-    eventually(lambda: "".join(server.output), lambda output: logged in output)
-    assert TOKEN.partition(".")[2][:-3] not in "".join(server.output)
+    eventually(lambda: said(server), lambda output: f"{status} GET {line}" in output)
+    assert TOKEN.partition(".")[2][:-3] not in said(server)
 
 
+@pytest.mark.slow
 def test_other_paths_are_logged_as_they_came(server: Server) -> None:
     path = public(f"{ADA}_Review", "dist/remoteEntry.js?v=1.0.0")
     assert server.get(path).status == 200
-    eventually(lambda: "".join(server.output), lambda output: f"GET {path} HTTP/1.1" in output)
+    eventually(lambda: said(server), lambda output: f"200 GET {path}" in output)
+
+
+@pytest.mark.slow
+def test_every_line_has_the_same_form(server: Server) -> None:
+    server.get(public(f"{ADA}_Review", "dist/remoteEntry.js"), bearer(ADA))
+    for line in server.output:
+        if line.startswith("{"):
+            assert {"time", "level", "logger", "worker", "message"} <= json.loads(line).keys()
+        else:
+            assert LINE.match(line), line
+
+
+def formatted(formatter: logging.Formatter, message: object, *values: object) -> str:
+    record = logging.LogRecord("gateway", logging.WARNING, "", 0, message, values, None)
+    return formatter.format(record)
+
+
+@FORMATTERS
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "Bearer {}",
+        "authorization: bearer {}",
+        "postgresql://ada:{}@db.example/braindrive",
+        "postgresql://:{}@db.example/braindrive",
+        "eyJ{}.eyJzdWIiOiJhIn0.c2lnbmF0dXJl",
+        "?token=eyJ{}.eyJzdWIiOiJhIn0.c2lnbmF0dXJl&a=b",
+        "?url=%3DeyJ{}%2EeyJzdWIiOiJhIn0%2Ec2lnbmF0dXJl",
+        "/signed/{}/plugins/Review",
+    ],
+)
+def test_no_line_shows_a_credential(formatter: logging.Formatter, secret: str) -> None:
+    text = "hunter2hunter2hunter2"
+    shown = formatted(formatter, "it failed: %s", secret.format(text))
+    assert text not in shown
+    assert "***" in shown
+
+
+@FORMATTERS
+@given(text=st.text())
+def test_a_line_stays_one_line_whatever_is_in_it(formatter: logging.Formatter, text: str) -> None:
+    shown = formatted(formatter, "%s", text)
+    assert shown.isprintable()
+
+
+def test_a_file_name_with_a_hash_is_no_credential() -> None:
+    path = "/dist/vendors-node_modules_react.4f2a9c1b73d05e864f2a9c1b73d05e86.js"
+    assert path in formatted(TextFormatter(), path)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(28, "No space left on device", "/srv/a"), "No space left on device: /srv/a"),
+        (OSError(111, "Connect call failed ('::1', 5432, 0, 0)"), "failed ::1, port 5432"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed ('127.0.0.1', 1)"), "1, p"),
+        (KeyError("sub"), "key error: 'sub'"),
+        (TimeoutError(), "timeout error"),
+        (ConnectionResetError(104, "Connection reset by peer"), "Connection reset by peer"),
+    ],
+)
+def test_an_error_is_shown_as_a_sentence(error: Exception, sentence: str) -> None:
+    shown = formatted(TextFormatter(), "it failed: %s", error)
+    assert sentence in shown
+    assert "Error(" not in shown
+    assert "[Errno" not in shown
+
+
+def _with_traceback(formatter: logging.Formatter) -> str:
+    try:
+        raise ValueError("first\n2026-11-30T00:00:00.000 ERROR   supervisor a forged line\x1b[2J")
+    except ValueError:
+        record = logging.LogRecord("gateway", 40, "", 0, "failed", (), sys.exc_info())
+    return formatter.format(record)
+
+
+def test_no_line_of_a_traceback_can_be_taken_for_a_line_of_the_log() -> None:
+    first, *others = _with_traceback(TextFormatter()).split("\n")
+    assert LINE.match(first)
+    assert len(others) > 3
+    assert all(line.startswith("    ") and line.isprintable() for line in others)
+
+
+def test_a_traceback_is_a_field_of_a_json_line() -> None:
+    line = json.loads(_with_traceback(JsonFormatter()))
+    assert line["message"] == "failed"
+    assert line["error"].startswith("Traceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize(
+    ("formatter", "is_shown"),
+    [
+        (TextFormatter(), lambda line: line.endswith("it failed [an-id]")),
+        (JsonFormatter(), lambda line: json.loads(line)["request_id"] == "an-id"),
+    ],
+)
+def test_a_line_about_a_request_has_its_id(
+    formatter: logging.Formatter, is_shown: Callable[[str], bool]
+) -> None:
+    token = CURRENT.set(CurrentRequest("an-id"))
+    try:
+        assert is_shown(formatted(formatter, "it failed"))
+    finally:
+        CURRENT.reset(token)
+    assert "an-id" not in formatted(formatter, "it failed")
+
+
+def test_a_long_path_is_cut() -> None:
+    reader = RequestReader(max_head_bytes=65_536)
+    reader.feed(b"GET /%b?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 20_000, b"b" * 20_000))
+    request = reader.next_request()
+    lines: list[Any] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.msg)  # type: ignore[method-assign]
+    logger = logging.getLogger("gateway.access")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        AccessLog(1).write(
+            request, {"client": None}, CurrentRequest("a"), path_kind="hot", status=200, size=0,
+            started_at=0.0,
+        )  # fmt: skip
+    finally:
+        logger.removeHandler(handler)
+    (line,) = lines
+    assert len(str(line)) < 5000
+    assert line.client == "unix"

@@ -30,6 +30,7 @@ from tests.support.urls import (
     signed,
 )
 from tests.support.waiting import eventually
+from tests.support.workers import started
 
 pytestmark = pytest.mark.slow
 
@@ -272,8 +273,7 @@ def _established(port: int) -> int:
 
 def test_several_workers_serve_and_end_together(site: Site) -> None:
     with serving(site.environment, "--workers", "2") as running:
-        started_line = "INFO:     Application startup complete.\n"
-        eventually(lambda: running.output.count(started_line), lambda workers: workers == 2)
+        started(running, 2)
         answers = [running.get(own("Review"), bearer(user)) for user in (ADA, BEN) * 5]
         assert {answer.body.split()[2] for answer in answers} == {b"1.0.0", b"1.0.1"}
         assert running.stop() == 0

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from gateway import Gateway, create_app
+from gateway.hot_path.front import Front
 from gateway.hot_path.protocol import protocol_for
 from gateway.processes.server import uvicorn_options
 from gateway.settings import load_settings
@@ -41,6 +42,17 @@ class Counted:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls += 1
         await self.gateway(scope, receive, send)
+
+
+class AnswersNothing:
+    """What a connection asks at first: it sends every request to the application."""
+
+    def __init__(self, front: Front) -> None:
+        self.counts = front.counts
+        self.request_ids = front.request_ids
+
+    def answer_hot(self, *_: object) -> None:
+        return None
 
 
 class AnswersLater:
@@ -87,15 +99,14 @@ def three_listeners(site: Site, **environment: str) -> Iterator[Running]:
     gateway = create_app(settings)
     app = Counted(gateway)
     options: dict[str, Any] = {
-        **uvicorn_options(settings, "warning"),
+        **uvicorn_options(settings),
         "lifespan": "off",
         "timeout_keep_alive": 1,
     }
     protocol = protocol_for(gateway.front, settings.server)
+    slow = protocol_for(AnswersNothing(gateway.front), settings.server)
     ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
-    # Requests that are logged go to the application; the level keeps the lines back.
-    logged = {**options, "access_log": True}
-    long = uvicorn.Server(uvicorn.Config(AnswersLater(gateway), http=protocol, **logged))
+    long = uvicorn.Server(uvicorn.Config(AnswersLater(gateway), http=slow, **options))
     theirs = uvicorn.Server(uvicorn.Config(app, http="httptools", **options))
     running = Running(app, ours)
     for name in ("ours", "long", "theirs"):

@@ -83,7 +83,7 @@ class Server:
 
     def raw(self, request: bytes) -> bytes:
         """Everything that the server sends on one connection. The request must ask to close it."""
-        return converse(self.port, [request], keep_date=True)
+        return converse(self.port, [request], keep_all=True)
 
     def stop(self) -> int:
         """SIGTERM; the exit code. Raises: subprocess.TimeoutExpired, if it does not end."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 _DEADLINE_S = 10.0
 _LENGTH = b"content-length:"
-_DATE = re.compile(rb"^date: [^\r]*\r\n", re.MULTILINE)
+_MOMENTARY = re.compile(rb"^(?:date|x-request-id): [^\r]*\r\n", re.MULTILINE)
 
 
 def converse(
-    port: int, pieces: Iterable[bytes], *, shut: bool = False, keep_date: bool = False
+    port: int, pieces: Iterable[bytes], *, shut: bool = False, keep_all: bool = False
 ) -> bytes:
-    """Everything that the server sends on one connection until it closes it, without Date.
+    """Everything that the server sends on one connection until it closes it, without what differs
+    from one answer to the next: Date and X-Request-ID. `keep_all`: with them.
 
     `shut`: whether the sending side is shut down after the last piece.
     Raises: TimeoutError, if the server leaves the connection open.
@@ -30,7 +31,7 @@ def converse(
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
-    return received if keep_date else _DATE.sub(b"", received)
+    return received if keep_all else _MOMENTARY.sub(b"", received)
 
 
 def statuses(received: bytes) -> list[int]:
@@ -72,7 +73,7 @@ def exchange(
 ) -> RawAnswer:
     """The answer to one request, on a connection that the fields end."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
-    received = converse(port, ["\r\n".join([*lines, "", ""]).encode() + body], keep_date=True)
+    received = converse(port, ["\r\n".join([*lines, "", ""]).encode() + body], keep_all=True)
     head, _, content = received.partition(b"\r\n\r\n")
     line, *rest = head.split(b"\r\n")
     _, status, phrase = line.split(b" ", 2)

@@ -11,7 +11,7 @@ from tests.support.server import Answer, Server
 from tests.support.waiting import eventually
 
 _LISTEN_BACKLOG = 64
-_STARTED = "INFO:     Application startup complete.\n"
+_STARTED = " serves requests\n"
 
 
 class Worker:
@@ -49,10 +49,17 @@ class Worker:
         raise AssertionError(f"worker {self.pid} accepts no connection")
 
 
+def started(server: Server, count: int) -> None:
+    """Waits until `count` workers have said that they serve."""
+    eventually(
+        lambda: sum(line.endswith(_STARTED) for line in server.output), lambda said: said == count
+    )
+
+
 @contextmanager
 def each_worker(server: Server, count: int) -> Iterator[list[Worker]]:
     """Connections are made until every one of `count` workers has accepted one."""
-    eventually(lambda: server.output.count(_STARTED), lambda started: started == count)
+    started(server, count)
     with contextlib.ExitStack() as stack:
         workers: dict[int, Worker] = {}
         for _ in range(_LISTEN_BACKLOG):

@@ -1,0 +1,55 @@
+"""What the log says first: where the gateway listens, and how its main switches stand."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from gateway import __version__
+from gateway.settings import Settings
+
+_WIDTH = 12
+
+
+def first_lines(settings: Settings) -> Iterator[str]:
+    """One line for each switch, aligned, with the setting that changes it."""
+    workers = settings.server.workers
+    yield _line("version", f"{__version__}, {workers} worker{'s' if workers != 1 else ''}")
+    yield _line("plugins", str(settings.plugins_dir))
+    yield _line("database", _database(settings))
+    yield _line("changes", f"{settings.access.changes} (access.changes)")
+    yield _line("metrics", _metrics(settings))
+    yield _line("access log", f"{_access_log(settings)} (observability.access_log)")
+    if settings.dev.enabled:
+        yield _line("development", "nothing is immutable, changes show at once (dev.enabled)")
+
+
+def changed_lines(old: Settings, new: Settings) -> list[str]:
+    """The lines that differ after a change of settings."""
+    known = set(first_lines(old))
+    return [line for line in first_lines(new) if line not in known]
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name + ':':<{_WIDTH}} {value}"
+
+
+def _database(settings: Settings) -> str:
+    """Without user and password."""
+    if settings.database_dialect == "sqlite":
+        return f"SQLite, {settings.sqlite_file}"
+    url = urlsplit(settings.database.url)
+    port = f":{url.port}" if url.port else ""
+    return f"PostgreSQL, {url.hostname or 'local'}{port}{url.path}"
+
+
+def _metrics(settings: Settings) -> str:
+    if not settings.observability.metrics:
+        return "off (observability.metrics)"
+    peers = [*settings.observability.metrics_allow, "administrators"]
+    return f"for {', '.join(peers)} (observability.metrics_allow)"
+
+
+def _access_log(settings: Settings) -> str:
+    share = float(settings.observability.access_log)
+    if share in (0, 1):
+        return "every answer" if share else "off"
+    return f"{100 * share:g} % of the answers, and every refusal"
