@@ -13,6 +13,6 @@ When a worker has ended, the supervisor adds its counters to the retired ones an
 So no counter ever falls, and the gauges of a worker end with it. A reader sees a column either
 before that or after it (see `Table`).
 
-What other objects count anyway (caches, the system) is copied into the column ten times a second,
-and before the process answers a scrape (process.py).
+What other objects count anyway (caches, the system) is copied into the column ten times a second
+while requests come, once a second otherwise, and before the process answers a scrape (process.py).
 """

@@ -43,6 +43,7 @@ DID_NOT_START = 3
 LAST_CALL_S = 1.0
 
 _ATTENTION_S = 0.1
+_IDLE_BEATS = 10
 # The first generation is collected after 20,000 allocations that were not freed, the second at
 # each 20th of these collections, the third at each 2,000th. Few of our objects are in cycles.
 _COLLECTIONS = (20_000, 20, 100)
@@ -99,6 +100,8 @@ class WorkerServer(uvicorn.Server):
         self._drain_timeout_s = drain_timeout_s
         self._in_a_hurry = False
         self._attending: asyncio.Task[None] | None = None
+        self._last_activity = (-1, -1)
+        """Requests and connections at the last copy of what is counted elsewhere."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -136,6 +139,14 @@ class WorkerServer(uvicorn.Server):
         await super().shutdown(sockets)
         self._metrics.update()
 
+    def _update_metrics(self) -> None:
+        """An idle worker copies once a second: after a sleep, a copy takes 150 µs instead of 20."""
+        state = self.server_state
+        activity = state.total_requests, len(state.connections)
+        if activity != self._last_activity or self._board.beats % _IDLE_BEATS == 0:
+            self._last_activity = activity
+            self._metrics.update()
+
     def _copy_connections(self, column: Column) -> None:
         column.gauge(CONNECTIONS).set(len(self.server_state.connections))
 
@@ -144,7 +155,7 @@ class WorkerServer(uvicorn.Server):
         loop_delay = self._metrics.column.histogram(LOOP_DELAY)
         while True:
             self._board.beat()
-            self._metrics.update()
+            self._update_metrics()
             orders = self._board.orders
             if supervisor is not None and os.getppid() != supervisor.pid:
                 orders |= Order.RETIRE
