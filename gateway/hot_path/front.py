@@ -10,7 +10,7 @@ from urllib.parse import quote
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.caching.basis import AT_HAND, AtHand, Basis, LoggedAtHand
+from gateway.caching.basis import AT_HAND, AtHand, Basis, LoggedAtHand, Pending
 from gateway.current_request import CURRENT, CurrentRequest
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.hot_path.counting import CountingSend, RouteClasses
@@ -116,8 +116,8 @@ class Front:
         """The answer to a GET that repeats no field, counted as sent; None: take the cold path.
 
         `scope`: only `raw_path`, `query_string`, `client` and `server` are needed.
-        `logged`: learns who asks, and the answer carries its id. Without it the answer carries an
-        id only if a trusted peer gave one: to make one for each would cost more than it is worth.
+        `logged` learns who asks, and the answer carries its id. Without it, only an id that a
+        trusted peer gave: to make one for each answer would cost more than it is worth.
         """
         started_at = perf_counter()
         if not _is_plain(headers):
@@ -128,17 +128,19 @@ class Front:
         try:
             basis = AT_HAND if logged is None else LoggedAtHand(logged)
             ready = route.answer_from_memory(basis, scope, headers, below)
-        except Exception:  # Pending, a refusal, or a bug of ours: the cold path meets it again
+        except (Pending, RequestError):
+            return None
+        except Exception:  # a bug of ours: raised here, it would close the connection unanswered
+            logger.exception("not answered at once: %s", scope["raw_path"].decode("latin-1"))
             return None
         if ready is None:
             return None
         head, body = ready
         self._count_hot[route](head.status, len(body), perf_counter() - started_at)
         own = self._cors.sent(headers.get(b"origin"))
-        if logged is not None:
-            own = _with_id(own, logged.id.encode())
-        elif REQUEST_ID in headers or TRACEPARENT in headers:
-            own = _with_id(own, self.request_ids.given(scope, headers))
+        if logged is not None or REQUEST_ID in headers or TRACEPARENT in headers:
+            given = self.request_ids.given(scope, headers) if logged is None else logged.id.encode()
+            own = _with_id(own, given)
         return Answer(head, body, *own)
 
     def _route_of(self, scope: Scope) -> tuple[HotRoute | None, bytes]:
