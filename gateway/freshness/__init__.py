@@ -148,7 +148,7 @@ async def _keep_running(
             heard.ends()
         except Exception as error:  # the edge of a background task: it must not die silently
             outage.note(error)
-            heard.ends(str(error) or type(error).__name__)
+            heard.ends(sentence_of(error))
         ready()  # after the first failure nobody waits for the source
         await asyncio.sleep(outage.next_pause_s())
 

@@ -6,6 +6,7 @@ import logging
 import anyio.to_thread
 
 from gateway.changes import ANYTHING
+from gateway.errors import sentence_of
 from gateway.freshness import Ready, Tell, next_turn
 from gateway.freshness.change_log import ChangeLog
 from gateway.metrics.changes import AllChanges, HeardChanges
@@ -55,5 +56,5 @@ class WorkersSource:
                     )
                 has_failed = True
                 ready()  # nobody waits for the disk
-                self._heard.ends(f"the change log cannot be read: {error}")
+                self._heard.ends(f"the change log cannot be read: {sentence_of(error)}")
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)

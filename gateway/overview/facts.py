@@ -11,7 +11,7 @@ HUNG_AFTER_S = 5.0
 """A worker that has not reported for this long hangs. It reports about once a second."""
 MINUTE_S = 60.0
 _RECENT_S = 10.0
-_NAMES = {"database": "the database", "users": "the users' files", "shared": "the published files"}
+_NAMES = {"database": "the database", "users": "the users' folder", "shared": "the shared folder"}
 _DATABASE_WATCHES = ("sqlite", "postgres")
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from gateway.errors import StorageError
+from gateway.errors import StorageError, sentence_of
 from gateway.threads import in_own_thread
 
 _LATE_AFTER_S = 2.0
@@ -64,6 +64,6 @@ def _require(folder: Path) -> None:
         if not stat.S_ISDIR(folder.stat().st_mode):
             raise StorageError(f"{folder} is no folder")
     except OSError as error:
-        raise StorageError(f"{folder}: {error.strerror or 'cannot be read'}") from None
+        raise StorageError(sentence_of(error)) from None
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise StorageError(f"{folder}: no permission to read it")
+        raise StorageError(f"Permission denied: {folder}")

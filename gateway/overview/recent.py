@@ -161,4 +161,4 @@ def most_refused(counts: list[Refused]) -> list[Refused]:
 
 
 def _shown(raw_path: bytes) -> str:
-    return one_line(raw_path[: 4 * MAX_PATH].decode("ascii", "backslashreplace"), MAX_PATH)
+    return one_line(raw_path[: 2 * MAX_PATH].decode("ascii", "backslashreplace"), MAX_PATH)

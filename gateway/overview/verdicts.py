@@ -184,7 +184,7 @@ RULES = (
         "failing",
         _gateway,
         _is("hung"),
-        lambda it: f"{_count(it.hung)} of {it.workers} workers do not answer",
+        lambda it: f"Workers that do not answer: {it.hung} of {it.workers}",
     ),
     Rule(
         "gateway",
@@ -192,8 +192,8 @@ RULES = (
         _gateway,
         _is("internal_errors"),
         lambda it: (
-            f"{_count(it.internal_errors)} requests of the last minute met an error of the"
-            " gateway's own: the log has the traceback"
+            f"Errors of the gateway's own in the last minute: {_count(it.internal_errors)}; the"
+            " log has the traceback"
         ),
     ),
     Rule(
@@ -201,7 +201,9 @@ RULES = (
         "slow",
         _gateway,
         _is("restarts"),
-        lambda it: f"{_count(it.restarts)} workers died in the last minute, and were replaced",
+        lambda it: (
+            f"Workers that ended in the last minute and were replaced: {_count(it.restarts)}"
+        ),
     ),
     Rule(
         "gateway",

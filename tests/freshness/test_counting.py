@@ -73,7 +73,7 @@ def test_a_source_counts_what_it_tells_of_and_whether_it_runs() -> None:
             await until(lambda: not counted.running("sqlite"))
             (state,) = counted.changes.states()
             assert (state.name, state.is_running) == ("sqlite", False)
-            assert state.last_error == "the disk is\N{REPLACEMENT CHARACTER}away"
+            assert state.last_error == r"the disk is\u000aaway"
             await until(lambda: counted.running("sqlite"))
             assert counted.changes.states()[0].last_error is None
 

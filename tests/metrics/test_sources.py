@@ -140,7 +140,7 @@ def test_a_source_that_answered_somebody_else_does_not_fail_any_more() -> None:
 @pytest.mark.parametrize(
     ("reason", "shown"),
     [
-        ("two\nlines\x1b[31m", "two�lines�[31m"),
+        ("two\nlines\x1b[31m", r"two\u000alines\u001b[31m"),
         ("x" * 400, "x" * 299 + "…"),
         ("postgresql://gateway:secret@db/app is away", "postgresql://***@db/app is away"),
     ],

@@ -45,7 +45,7 @@ def test_refusals_are_counted_by_code_and_path_the_most_frequent_first() -> None
 @pytest.mark.parametrize(
     ("raw_path", "shown"),
     [
-        (b"/a\x1b[2J\r\nSet-Cookie: x", "/a�[2J��Set-Cookie: x"),
+        (b"/a\x1b[2J\r\nSet-Cookie: x", r"/a\u001b[2J\u000d\u000aSet-Cookie: x"),
         (b"/caf\xc3\xa9\xff", r"/caf\xc3\xa9\xff"),
         (f"/api/v1/signed/{TOKEN}/plugins/X/a.js".encode(), "/api/v1/signed/***/plugins/X/a.js"),
         (f"/api/v1/%73igned/{TOKEN}/plugins/X".encode(), "/api/v1/%73igned/***/plugins/X"),
