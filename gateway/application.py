@@ -24,6 +24,7 @@ from gateway.endpoints.console import Console
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.explaining import Explanations, UrlExplainer
+from gateway.endpoints.findings import Findings
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
@@ -183,6 +184,7 @@ class Gateway:
             *Administration(core, callers, self._cors).routes,
             AuditTrail(core.storage.audit, callers, admission).route,
             People(listing, callers, admission).route,
+            Findings(core.settings, callers, self.stream_end).route,
             Console(core.overview, callers, self.stream_end).route,
         ]
 

@@ -25,6 +25,7 @@
         ├── AlreadyInstalled          409  at another version than the requested one
         ├── NoEarlierVersion          409  nothing to roll back to
         ├── UnusableVersion           409  published, but its metadata cannot be read
+        ├── AlreadyExamining          409  another examination of the site runs
         ├── VersionRetired            410  the bytes of a pin are no longer there
         ├── PreconditionFailed        412  If-Match or If-Unmodified-Since
         ├── ContentTooLarge           413
@@ -214,6 +215,11 @@ class NoEarlierVersion(RequestError):
 class UnusableVersion(RequestError):
     status, code = 409, "version_unusable"
     default_detail = "The metadata of this version cannot be read"
+
+
+class AlreadyExamining(RequestError):
+    status, code = 409, "already_examining"
+    default_detail = "An examination runs already; one runs at a time"
 
 
 class VersionRetired(RequestError):

@@ -6,13 +6,13 @@ from contextlib import suppress
 import anyio
 import click
 
-from gateway.cli.opening import opened_database
 from gateway.cli.parameters import SLUG, pass_settings, user_option
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.identity.jwt import issue_token
 from gateway.identity.signed import SignedPaths
 from gateway.names import Slug, UserId
 from gateway.settings import Settings
+from gateway.upkeep.opening import opened_database
 
 
 @click.command()

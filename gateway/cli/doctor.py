@@ -10,19 +10,16 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from gateway.cli.opening import opened_site
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json, plural, report_all
-from gateway.database.survey import Survey
 from gateway.disk.audit_log import Author, Record
-from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.freshness.announcing import announcing
 from gateway.settings import Settings
 from gateway.upkeep.backups import Backup
-from gateway.upkeep.doctor import Doctor
+from gateway.upkeep.doctor import Doctor, count_site
 from gateway.upkeep.findings import Code, Finding, Severity
-from gateway.upkeep.version_findings import shared_folders
+from gateway.upkeep.opening import opened_site
 
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 # On some sites all users have the same problem. --json lists each of them.
@@ -54,23 +51,16 @@ async def _examine(settings: Settings, fix: bool, report: "_Report") -> None:
                 backup=backup,
                 announce=announce,
             )
-            totals = await _count(storage, database)
+            totals = await count_site(storage, database)
             if fix:
                 _refuse_without_rows(totals)
-            await _report_all(doctor, totals, report)
+            for part in doctor.parts(totals):
+                await report_all(*part, report.add)
         report.totals = totals
         report.backup = None if backup is None else backup.written_path
         if report.fixed:
             name = None if report.backup is None else report.backup.name
             storage.audit.append(Record(Author.of_command(), "doctor", backup=name))
-
-
-async def _count(storage: PluginStorage, database: Survey) -> dict[str, int]:
-    return {
-        "folders": sum(1 for _ in storage.users.folder_names()),
-        "users": await database.count_users(),
-        "versions": sum(1 for _ in shared_folders(storage)),
-    }
 
 
 def _refuse_without_rows(totals: dict[str, int]) -> None:
@@ -80,17 +70,6 @@ def _refuse_without_rows(totals: dict[str, int]) -> None:
             f"database.url: no user has a row, and {plural(totals['folders'], 'user')} have"
             " folders: is it the right database? --fix would take all entries from them"
         )
-
-
-async def _report_all(doctor: Doctor, totals: dict[str, int], report: "_Report") -> None:
-    for what, total, examined in (
-        ("JSON files", totals["folders"], doctor.examine_files()),
-        ("rows", totals["users"], doctor.examine_rows()),
-        ("modules", None, doctor.examine_modules()),
-        ("versions", totals["versions"], doctor.examine_versions()),
-        ("staging", None, doctor.examine_staging()),
-    ):
-        await report_all(what, total, examined, report.add)
 
 
 class _Report:

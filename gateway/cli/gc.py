@@ -10,7 +10,6 @@ from anyio.to_thread import run_sync
 from rich.console import Console
 from rich.filesize import decimal
 
-from gateway.cli.opening import opened_database
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json
 from gateway.disk.audit_log import Author, Record
@@ -18,6 +17,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announcing
 from gateway.lifecycle.garbage import DAY_S, Candidate, Collector, Fate
 from gateway.settings import Settings
+from gateway.upkeep.opening import opened_database
 
 
 @click.command()

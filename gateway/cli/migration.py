@@ -12,7 +12,6 @@ import anyio
 import click
 
 from gateway.changes import Change
-from gateway.cli.opening import opened_site
 from gateway.cli.parameters import pass_patient_settings, user_option
 from gateway.cli.reporting import echo_json, plural, progress, report_all
 from gateway.disk.audit_log import Author, Record
@@ -24,6 +23,7 @@ from gateway.settings import Settings
 from gateway.threads import in_threads
 from gateway.upkeep.backups import Backup, RestoredFile, RestoreState, read_backup, restore
 from gateway.upkeep.migration import CHANGES, REFUSALS, FileState, MigratedFile, Migration
+from gateway.upkeep.opening import opened_site
 from gateway.upkeep.population import chunks_of, users_with_rows, with_folders
 
 _WORDS: Mapping[StrEnum, str] = {

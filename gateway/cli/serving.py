@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 import click
 
-from gateway.cli.opening import opened_database
 from gateway.cli.parameters import address_options, server_overrides
 from gateway.processes.listener import Listener
 from gateway.processes.logs import log_config
@@ -15,6 +14,7 @@ from gateway.processes.supervisor import Supervisor
 from gateway.processes.worker import DID_NOT_START
 from gateway.settings import Settings, load_settings
 from gateway.upkeep.checks import require_servable
+from gateway.upkeep.opening import opened_database
 
 
 @click.command()

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 import anyio.to_thread
 
@@ -47,6 +48,26 @@ class _Case:
         return self.has_temporary or any(finding.code in _TRANSIENT for finding in self.findings)
 
 
+class Part(NamedTuple):
+    """A part of an examination, which is made while `examined` is read."""
+
+    name: str
+    total: int | None
+    """How many things there are to look at; None: not known."""
+    examined: AsyncGenerator[Examined[Finding], None]
+
+
+async def count_site(storage: PluginStorage, database: Survey) -> dict[str, int]:
+    """The sizes of a site: folders of users, users with rows, and versions. Raises: StorageError,
+    SourceUnavailable.
+    """
+    return {
+        "folders": sum(1 for _ in storage.users.folder_names()),
+        "users": await database.count_users(),
+        "versions": sum(1 for _ in shared_folders(storage)),
+    }
+
+
 class Doctor:
     """One examination of a site. With a backup to write to, it also mends."""
 
@@ -65,6 +86,16 @@ class Doctor:
         self._rows = RowExaminer(storage, missing_is_denied=missing_is_denied)
         self._backup = backup
         self._announce = announce
+
+    def parts(self, totals: Mapping[str, int]) -> Sequence[Part]:
+        """The whole examination, in order. `totals`: of `count_site`."""
+        return [
+            Part("JSON files", totals["folders"], self.examine_files()),
+            Part("rows", totals["users"], self.examine_rows()),
+            Part("modules", None, self.examine_modules()),
+            Part("versions", totals["versions"], self.examine_versions()),
+            Part("staging", None, self.examine_staging()),
+        ]
 
     async def examine_files(self) -> AsyncGenerator[Examined[Finding], None]:
         """The JSON files, each against its user's rows."""

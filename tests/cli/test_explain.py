@@ -213,6 +213,7 @@ def test_there_is_advice_for_every_code_by_which_a_file_can_be_refused() -> None
     of_no_get = {
         "bad_request", "invalid_request", "admin_required", "origin_not_allowed",
         "method_not_allowed", "request_timeout", "already_installed", "no_earlier_version",
+            "already_examining",
         "version_unusable", "precondition_failed", "content_too_large", "range_not_satisfiable",
         "too_many_changes", "too_many_questions", "head_too_large", "transfer_coding_unknown",
             "too_many_streams", "too_many_connections",
