@@ -4,10 +4,7 @@ They show the state of the one worker that answers. All workers obey a purge.
 """
 
 import os
-from base64 import b64encode
 from dataclasses import asdict
-from hashlib import sha256
-from pathlib import Path
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -17,6 +14,7 @@ from starlette.routing import Route
 from gateway.changes import Change
 from gateway.core import Core
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.endpoints.console_page import console_page
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
 from gateway.http.cache_policy import NO_STORE
@@ -25,8 +23,6 @@ from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
 from gateway.serving.formats import JsonObject
 from gateway.serving.shared_versions import SharedVersion
-
-_CONSOLE = Path(__file__).parent / "static" / "console.html"
 
 
 class _Purge(Body):
@@ -59,7 +55,7 @@ class Administration:
         self._core = core
         self._callers = callers
         self._cors = cors
-        self._page, self._page_policy = _console()
+        self._page = console_page()
         self.routes = [
             Route("/-/cache", self._show_cache),
             Route("/-/cache/purge", self._purge, methods=["POST"]),
@@ -81,10 +77,10 @@ class Administration:
         await self._callers.require_administrator(request.scope, challenge_browser=True)
         headers = {
             "Cache-Control": NO_STORE,
-            "Content-Security-Policy": self._page_policy,
+            "Content-Security-Policy": self._page.policy,
             "X-Content-Type-Options": "nosniff",
         }
-        return HTMLResponse(self._page, headers=headers)
+        return HTMLResponse(self._page.html, headers=headers)
 
 
 def _cache_state(core: Core) -> JsonObject:
@@ -112,19 +108,3 @@ def _version(shared: SharedVersion) -> JsonObject:
         "encoded_files": len(shared.encoded()),
         "uses": shared.uses,
     }
-
-
-def _console() -> tuple[str, str]:
-    """The page, and the Content-Security-Policy that lets its own script and style run."""
-    page = _CONSOLE.read_text("utf-8")
-    script = page.partition("<script>")[2].partition("</script>")[0]
-    style = page.partition("<style>")[2].partition("</style>")[0]
-    return page, (
-        "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'none';"
-        f" script-src '{_hash(script)}'; style-src '{_hash(style)}'"
-    )
-
-
-def _hash(source: str) -> str:
-    return f"sha256-{b64encode(sha256(source.encode()).digest()).decode()}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 from tests.support.browser import chromium
 from tests.support.commands import line_of, run
@@ -274,31 +274,6 @@ def test_the_command_purges_all_workers(server: Server, site: Site) -> None:
     eventually(
         lambda: server.get("/-/cache", HOLDER).json["changes_heard"], lambda now: now > heard
     )
-
-
-# The page
-
-
-def test_the_console_works_in_a_browser(server: Server, browser: Browser) -> None:
-    context = browser.new_context(http_credentials={"username": "any", "password": TOKEN})
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(f"http://127.0.0.1:{server.port}/-/console")
-    expect(page.locator("#caches")).to_contain_text("installations")
-    page.fill("#explain [name=user]", ADA)
-    page.fill("#explain [name=plugin]", "Review")
-    page.click("#explain button")
-    expect(page.locator("#explanation")).to_contain_text(f"200: {ENTRY} of Review 1.0.0")
-    page.click("#purge button")
-    expect(page.locator("#purged")).to_contain_text("purged")
-    page.fill("#purge [name=version]", "1.0.0")
-    page.click("#purge button")
-    expect(page.locator("#purged")).to_contain_text("422 invalid_request")
-    context.close()
-    # What the browser itself says of the refusal above.
-    assert all("422" in complaint for complaint in complaints), complaints
 
 
 # An image of a plugin, in the console's origin

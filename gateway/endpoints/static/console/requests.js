@@ -1,0 +1,32 @@
+// The requests that are refused most, and the slowest ones. A path leads to its explanation.
+import { byId } from "./dom.js";
+import { ago, count, duration } from "./format.js";
+import { Table } from "./table.js";
+
+export class Requests {
+  #now = 0;
+  #refused;
+  #slowest;
+
+  constructor(explainUrl) {
+    const path = { label: "Path", kind: "code", text: (request) => request.path, act: ({ path: url }) => (url.includes("/plugins/") ? () => explainUrl(url) : null) };
+    this.#refused = new Table(byId("refused"), [
+      path,
+      { label: "Refused as", kind: "code", text: ({ code }) => code },
+      { label: "Times", kind: "number", text: (request) => count(request.count) },
+      { label: "Last", kind: "number", text: (request) => ago(request.last_at, this.#now) },
+    ], { keyOf: ({ code, path: refused }) => `${code} ${refused}`, none: "Nothing has been refused lately." });
+    this.#slowest = new Table(byId("slowest"), [
+      path,
+      { label: "Status", kind: "number", text: ({ status }) => String(status) },
+      { label: "Took", kind: "number", text: (request) => duration(request.duration_s) },
+      { label: "When", kind: "number", text: (request) => ago(request.at, this.#now) },
+    ], { keyOf: ({ path: slow, at }) => `${at} ${slow}`, none: "No request has been slow lately." });
+  }
+
+  show({ time, refused, slowest }) {
+    this.#now = time;
+    this.#refused.show(refused ?? []);
+    this.#slowest.show(slowest ?? []);
+  }
+}
