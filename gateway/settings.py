@@ -27,6 +27,8 @@ from pydantic import (
     PrivateAttr,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 
 from gateway.errors import ConfigurationError
@@ -269,8 +271,18 @@ class LifecycleSettings(_Section):
     """Days that a version is kept after its last row was removed."""
 
 
+def _share(value: Any, validate: ValidatorFunctionWrapHandler) -> bool | float:
+    try:
+        share: bool | float = validate(value)
+    except ValidationError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ValueError("expected true, false, or a share from 0 to 1")
+    return share
+
+
 class ObservabilitySettings(_Section):
-    access_log: bool | float = Field(False, ge=0, le=1)
+    access_log: Annotated[bool | float, WrapValidator(_share)] = False
     """Which answers are logged: false: none; true: all; a number from 0 to 1: that share of them,
     and every refusal (status 400 or more)."""
     log_format: Literal["text", "json"] = "text"

@@ -198,6 +198,10 @@ def test_variables_of_other_programs_are_passed_over() -> None:
         ("[delivery]\naccel_prefix = 'files'", "delivery.accel_prefix", "starts with '/'"),
         ("[freshness]\npostgres_channel = 'A B'", "freshness.postgres_channel", "pattern"),
         ("[observability]\nlog_format = 'xml'", "observability.log_format", "'json'"),
+        ("[observability]\naccess_log = 1.5", "observability.access_log", "share from 0 to 1"),
+        ("[observability]\naccess_log = -1", "observability.access_log", "share from 0 to 1"),
+        ("[observability]\naccess_log = nan", "observability.access_log", "share from 0 to 1"),
+        ("[observability]\naccess_log = '0.5'", "observability.access_log", "share from 0 to 1"),
     ],
 )
 def test_a_wrong_value_in_the_file_stops_with_the_key_and_what_was_expected(
@@ -206,6 +210,17 @@ def test_a_wrong_value_in_the_file_stops_with_the_key_and_what_was_expected(
     message = refusal(content)
     assert message.startswith(f"given.toml: {key}: ")
     assert expectation in message
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("true", 1), ("false", 0), ("0.01", 0.01), ("1", 1), ("0", 0), ("1.0", 1)],
+)
+def test_the_access_log_is_a_switch_or_a_share(text: str, share: float) -> None:
+    in_file = from_file(f"[observability]\naccess_log = {text}")
+    in_variable = from_environment(OBSERVABILITY__ACCESS_LOG=text)
+    for settings in (in_file, in_variable):
+        assert float(settings.observability.access_log) == share
 
 
 @pytest.mark.parametrize(
@@ -225,6 +240,7 @@ def test_a_wrong_value_in_the_file_stops_with_the_key_and_what_was_expected(
         ("DATABASE__URL", "mysql://h/n", "postgresql://"),
         ("DATABASE__URL", "first\nsecond", "postgresql://"),
         ("CACHE__INSTALLATIONS__TTL", "-1", "0"),
+        ("OBSERVABILITY__ACCESS_LOG", "2", "share from 0 to 1"),
     ],
 )
 def test_a_wrong_variable_stops_with_the_key_and_what_was_expected(

@@ -21,7 +21,7 @@ from gateway.hot_path.front import WHOLE_ANSWER, Answer
 from gateway.hot_path.writing import CLOSE, TransportWriter
 from gateway.http.answers import internal_error
 from gateway.http.heads import STATUS_LINES, Field, field_lines
-from gateway.http.request_id import new_request_id
+from gateway.http.request_id import id_field, new_request_id
 from gateway.http.request_reader import Request
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ class Exchange:
 
     async def run(self, application: ASGIApp) -> None:
         """Calls the application. If it raises, the answer is a 500, or breaks off."""
+        CURRENT.set(CurrentRequest(new_request_id().decode()))  # the front gives it its own
         try:
             await application(self._scope, self.receive, self.send)
         except Exception:  # the edge of the server: an application may raise anything
@@ -93,7 +94,7 @@ class Exchange:
             self._is_started, self._remaining_bytes, self.keeps_alive = False, None, False
             answer = internal_error()
             if (known := CURRENT.get()) is not None:
-                answer.headers["x-request-id"] = known.id
+                answer.raw_headers.append(id_field(known.id.encode()))
             await answer(self._scope, self.receive, self.send)
 
     def disconnect(self) -> None:
@@ -180,9 +181,9 @@ class Exchange:
     def _log(self, **ending: str) -> None:
         """`ending`: how the answer broke off, as `code` and `reason`."""
         status = self._status or CLIENT_GONE
-        if self._access_log is None or not self._access_log.takes(status):
+        known = CURRENT.get()
+        if known is None or self._access_log is None or not self._access_log.takes(status):
             return
-        known = CURRENT.get() or CurrentRequest(new_request_id().decode())
         self._access_log.write(
             self._request,
             self._scope,

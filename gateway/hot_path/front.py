@@ -17,7 +17,7 @@ from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
 from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
-from gateway.http.request_id import REQUEST_ID, TRACEPARENT, RequestIds, id_field, id_line
+from gateway.http.request_id import REQUEST_ID, TRACEPARENT, RequestIds, id_field
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
 from gateway.overview.recent import RecentRequests
@@ -250,7 +250,8 @@ def _with_id(own: _OwnFields, request_id: bytes | None) -> _OwnFields:
     if request_id is None:
         return own
     fields, lines = own
-    return (*fields, id_field(request_id)), lines + id_line(request_id)
+    own_lines = b"".join((lines, b"x-request-id: ", request_id, b"\r\n"))
+    return (*fields, (REQUEST_ID, request_id)), own_lines
 
 
 async def _send(scope: Scope, send: Send, answer: Answer) -> None:

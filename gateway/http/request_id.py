@@ -89,8 +89,3 @@ class RequestIds:
 def id_field(request_id: bytes) -> Field:
     """The field of an answer."""
     return (REQUEST_ID, request_id)
-
-
-def id_line(request_id: bytes) -> bytes:
-    """The same as it is sent."""
-    return b"x-request-id: %b\r\n" % request_id

@@ -29,9 +29,9 @@ class TrustedPeers:
         self._holds = lru_cache(_REMEMBERED)(self._networks_hold)
 
     def __contains__(self, scope: Scope) -> bool:
-        if is_on_socket(scope):
+        server, client = scope.get("server"), scope.get("client")
+        if server is not None and server[1] is None:  # as in `is_on_socket`, without the call
             return self._trusts_socket
-        client = scope.get("client")
         return client is not None and self._holds(client[0])
 
     def _networks_hold(self, host: str) -> bool:

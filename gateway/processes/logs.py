@@ -127,11 +127,11 @@ def log_config(settings: ObservabilitySettings) -> dict[str, Any]:
             "answers": {**handler, "stream": "ext://sys.stdout"},
         },
         "loggers": {
-            "gateway": {"handlers": ["errors"], "level": "INFO", "propagate": False},
+            "gateway": {"handlers": ["errors"], "level": "INFO"},
             "gateway.access": {"handlers": ["answers"], "level": "INFO", "propagate": False},
             # Its lines about a start and an end say less than ours.
             "uvicorn": {"handlers": ["errors"], "level": "WARNING", "propagate": False},
-            "asyncio": {"handlers": ["errors"], "level": "WARNING", "propagate": False},
+            "asyncio": {"handlers": ["errors"], "level": "WARNING"},
             # Its pool warns of each connection that it cannot make, with a traceback. The gateway
             # logs once that the database fails.
             "asyncpg": {"level": "ERROR"},

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from gateway import Gateway, create_app
+from gateway.hot_path.access_log import AccessLog
 from gateway.hot_path.front import Front
 from gateway.hot_path.protocol import protocol_for
 from gateway.processes.server import uvicorn_options
@@ -74,6 +75,11 @@ class Running:
     ours: uvicorn.Server
     sockets: dict[str, socket.socket] = field(default_factory=dict)
 
+    @property
+    def port(self) -> int:
+        """Of "ours"."""
+        return int(self.sockets["ours"].getsockname()[1])
+
     def ask(self, whose: str, *pieces: bytes) -> bytes:
         """What comes back on one connection, without Date. The last piece must end it."""
         return converse(self.sockets[whose].getsockname()[1], pieces)
@@ -94,7 +100,10 @@ class Running:
 
 
 @contextmanager
-def three_listeners(site: Site, **environment: str) -> Iterator[Running]:
+def three_listeners(
+    site: Site, access_log: AccessLog | None = None, **environment: str
+) -> Iterator[Running]:
+    """`access_log`: of "ours"."""
     settings = load_settings(environ={**site.environment, **QUIET, **environment})
     gateway = create_app(settings)
     app = Counted(gateway)
@@ -103,7 +112,7 @@ def three_listeners(site: Site, **environment: str) -> Iterator[Running]:
         "lifespan": "off",
         "timeout_keep_alive": 1,
     }
-    protocol = protocol_for(gateway.front, settings.server)
+    protocol = protocol_for(gateway.front, settings.server, access_log)
     slow = protocol_for(AnswersNothing(gateway.front), settings.server)
     ours = uvicorn.Server(uvicorn.Config(app, http=protocol, **options))
     long = uvicorn.Server(uvicorn.Config(AnswersLater(gateway), http=slow, **options))
