@@ -18,7 +18,7 @@ from gateway.http.cache_policy import Audience, Lifetimes, asset_lifetimes
 from gateway.http.media_types import MediaType, media_type
 from gateway.identity.peers import UNIX_SOCKET, TrustedPeers, is_loopback, is_on_socket
 from gateway.names import AssetPath
-from gateway.settings import Settings
+from gateway.settings import ServerSettings, Settings
 
 Mode = Literal["proxy", "accel", "authorize"]
 MODES: tuple[Mode, ...] = ("proxy", "accel", "authorize")
@@ -180,8 +180,13 @@ def address_of(settings: Settings) -> str:
     server = settings.server
     if server.uds:
         return str(settings.path(server.uds).absolute())
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
+    host = _host_of(server)
     return f"[{host}]:{server.port}" if ":" in host else f"{host}:{server.port}"
+
+
+def _host_of(server: ServerSettings) -> str:
+    """Where a program of this machine finds a server that may listen on all addresses."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(server.host, server.host)  # noqa: S104
 
 
 def _writable(what: str, text: str, *, quoted: bool = True) -> str:
@@ -206,15 +211,15 @@ def remarks_on(settings: Settings, mode: Mode, entrance: Entrance) -> Iterator[s
     if not settings.observability.metrics:
         yield "observability.metrics is false: there are no metrics that --metrics-allow could open"
     elif not _lets_proxy_scrape(settings):
-        peer = UNIX_SOCKET if settings.server.uds else settings.server.host
+        peer = UNIX_SOCKET if settings.server.uds else _host_of(settings.server)
         yield f'observability.metrics_allow has no "{peer}": the gateway lets the proxy read none'
 
 
 def _lets_proxy_scrape(settings: Settings) -> bool:
     """Also true if the gateway is on another host, where it sees an address that we do not know."""
-    server = settings.server
-    listener = (server.uds, None) if server.uds else (server.host, server.port)
-    proxy = {"client": (server.host, 0), "server": listener}
+    server, host = settings.server, _host_of(settings.server)
+    listener = (server.uds, None) if server.uds else (host, server.port)
+    proxy = {"client": (host, 0), "server": listener}
     is_known = is_on_socket(proxy) or is_loopback(proxy)
     return not is_known or proxy in TrustedPeers(settings.observability.metrics_allow)
 

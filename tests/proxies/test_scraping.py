@@ -161,6 +161,11 @@ def test_vite_opens_no_metrics() -> None:
         ({}, ("--upstream", "/run/gateway.sock"), 'metrics_allow has no "unix"'),
         ({"METRICS_ALLOW": "unix"}, ("--upstream", "/run/gateway.sock"), None),
         ({"METRICS_ALLOW": "unix"}, (), 'metrics_allow has no "127.0.0.1"'),
+        (
+            {"METRICS_ALLOW": "10.0.0.0/8"},
+            ("--upstream", "0.0.0.0:8000"),
+            'metrics_allow has no "127.0.0.1"',
+        ),
         ({"METRICS": "false"}, (), "observability.metrics is false"),
     ],
 )
