@@ -95,6 +95,10 @@ QUESTIONS: list[tuple[int, Question]] = [
     (200, get("/-/authorize", USER, {"X-Original-URI": own("Review")})),
     (200, get("/-/cache", ADMIN)),
     (200, get("/-/console", ADMIN)),
+    (200, ("HEAD", "/-/console/events", ADMIN, b"")),
+    (200, ("HEAD", "/-/findings", ADMIN, b"")),
+    (200, get("/-/users", ADMIN)),
+    (200, get("/-/audit", ADMIN)),
     (200, get(EXPLAIN, ADMIN)),
     (200, ("POST", "/-/cache/purge", {**ADMIN, **JSON}, b"{}")),
     # Refusals
