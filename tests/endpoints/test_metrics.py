@@ -4,6 +4,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 import pytest
@@ -117,15 +118,40 @@ def rise(before: Scrape, after: Scrape, name: str, *labels: str) -> "Counter[tup
     return +found
 
 
-def test_a_malformed_request_is_counted_without_a_route_and_a_duration(server: Server) -> None:
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (b"no field\r\n", 400, "bad_request"),
+        (b"Host: x\r\nX: " + b"x" * 2**17 + b"\r\n", 431, "head_too_large"),
+        (b"Host: x\r\nTransfer-Encoding: gzip, chunked\r\n", 501, "transfer_coding_unknown"),
+    ],
+)
+def test_what_the_server_refuses_is_counted_without_a_route_and_a_duration(
+    server: Server, head: bytes, status: int, code: str
+) -> None:
     before = scrape(server.get)
-    assert b" 400 " in server.raw(b"GET / HTTP/1.1\r\nno field\r\n\r\n")
+    assert b" %d " % status in server.raw(b"POST / HTTP/1.1\r\n" + head + b"\r\n")
     after = scrape(server.get)
     requests = rise(before, after, "gateway_requests_total", "route", "status")
-    assert requests == Counter([("other", "400"), THE_FIRST_SCRAPE])
-    assert rise(before, after, "gateway_refusals_total", "code") == Counter([("bad_request",)])
+    assert requests == Counter([("other", str(status)), THE_FIRST_SCRAPE])
+    assert rise(before, after, "gateway_refusals_total", "code") == Counter([(code,)])
     durations = rise(before, after, "gateway_request_duration_seconds_count", "route")
     assert durations == Counter([("operations",)])
+
+
+def test_connections_that_are_too_many_are_counted(site: Site) -> None:
+    limit = {"GATEWAY__SERVER__LIMIT_CONCURRENCY": "2"}
+    with serving({**site.environment, **limit}) as server:
+        with closing(server.connection()) as one, closing(server.connection()) as two:
+            one.connect()
+            two.connect()
+            assert server.get("/-/live").status == 503
+        found = eventually(
+            lambda: server.get("/-/metrics"), lambda answer: answer.status == 200
+        ).body.decode()
+    refused = Scrape(found).total("gateway_refusals_total", code="too_many_connections")
+    assert refused >= 1
+    assert Scrape(found).total("gateway_requests_total", route="other", status="503") == refused
 
 
 @pytest.mark.parametrize("setting", ["", "DEBUG_HEADERS", "ACCESS_LOG"])
