@@ -79,6 +79,7 @@ class Overview:
         self._own = OwnReport(metrics, sources, changes, self._probes, self.recent)
         self._memory = OverviewMemory.alone() if memory is None else memory
         self._sampler = Sampler(self._memory.history, metrics.totals) if memory is None else None
+        self._is_running = False
         self.is_draining: Callable[[], bool] = lambda: False
         """The application sets it."""
 
@@ -86,9 +87,11 @@ class Overview:
     async def running(self) -> AsyncIterator[None]:
         """Reports once a second, until the block ends."""
         task = asyncio.create_task(self._keep_reporting())
+        self._is_running = True
         try:
             yield
         finally:
+            self._is_running = False
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -100,6 +103,7 @@ class Overview:
 
     def state(self) -> State:
         """Of all workers, as plain values. Takes 1 ms."""
+        self._look_unless_running()
         now, totals, about = time.time(), self._metrics.totals(), self._about
         reports = sorted(self._memory.reports, key=lambda report: report["started_at"])
         view = View(now, reports, self._memory.history.since(now - MINUTE_S))
@@ -126,15 +130,24 @@ class Overview:
         """What happened in each interval of the last ten minutes that ended later than the moment
         `after`, in seconds since the epoch. Oldest first, as plain values.
         """
+        self._look_unless_running()
         return [sample.shown for sample in self._memory.history.since(after)]
+
+    def _look_unless_running(self) -> None:
+        """For a gateway that began with its first request: nobody runs it."""
+        if not self._is_running:
+            self._look()
+
+    def _look(self) -> None:
+        self._probes.look()
+        self.report()
+        if self._sampler is not None:
+            self._sampler.look()
 
     async def _keep_reporting(self) -> None:
         while True:
             try:
-                self._probes.look()
-                self.report()
-                if self._sampler is not None:
-                    self._sampler.look()
+                self._look()
             except Exception:  # the edge of a background task: it must not die silently
                 logger.exception("this process cannot say how it is")
             now = asyncio.get_running_loop().time()

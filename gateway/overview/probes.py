@@ -2,23 +2,25 @@
 
 import asyncio
 import os
-import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
-from gateway.errors import StorageError, sentence_of
+from gateway.errors import StorageError
+from gateway.metrics.texts import one_line
 from gateway.threads import in_own_thread
 
 _LATE_AFTER_S = 2.0
+_MAX_SENTENCE = 300
 
 
 class FolderProbe:
     """One look at a time. A look that hangs holds one thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
+        self._clock = clock
         self._began_at: float | None = None
         """When the look began that is under way."""
         self._error: str | None = None
@@ -26,21 +28,24 @@ class FolderProbe:
     def look(self) -> None:
         """Begins a look, unless one is under way. In an event loop."""
         if self._began_at is None:
-            self._began_at = monotonic()
+            self._began_at = self._clock()
             in_own_thread(partial(_require, self._folder)).add_done_callback(self._note)
 
     @property
     def error(self) -> str | None:
         """What is wrong with the folder; None: nothing, as far as is known."""
-        if self._began_at is not None and (late_s := monotonic() - self._began_at) > _LATE_AFTER_S:
-            return f"{self._folder} has not answered for {late_s:.0f} s"
+        if (
+            self._began_at is not None
+            and (late_s := self._clock() - self._began_at) > _LATE_AFTER_S
+        ):
+            return one_line(f"no answer for {late_s:.0f} s: {self._folder}", _MAX_SENTENCE)
         return self._error
 
     def _note(self, look: "asyncio.Future[None]") -> None:
         self._began_at = None
         if not look.cancelled():
             error = look.exception()
-            self._error = None if error is None else str(error)
+            self._error = None if error is None else one_line(str(error), _MAX_SENTENCE)
 
 
 class FolderProbes:
@@ -59,11 +64,8 @@ class FolderProbes:
 
 
 def _require(folder: Path) -> None:
-    """Blocking. Raises: StorageError."""
+    """Blocking. Raises: StorageError, if nothing in the folder can be reached."""
     try:
-        if not stat.S_ISDIR(folder.stat().st_mode):
-            raise StorageError(f"{folder} is no folder")
+        os.stat(f"{folder}/.")  # noqa: PTH116 (a Path drops the dot, which asks for the permission)
     except OSError as error:
-        raise StorageError(sentence_of(error)) from None
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise StorageError(f"Permission denied: {folder}")
+        raise StorageError(f"{error.strerror}: {folder}") from None

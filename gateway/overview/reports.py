@@ -35,7 +35,9 @@ class Reports:
         return cls(SharedTexts.alone(2, MAX_REPORT_BYTES))
 
     def write(self, index: int, report: Report) -> None:
-        """Replaces the report of the worker that has this index."""
+        """Replaces the report of the worker that has this index. Raises: ValueError, if it is too
+        long even without its lists.
+        """
         numbers = self._texts.number(2 * index), self._texts.number(2 * index + 1)
         place = 2 * index + (numbers[0] > numbers[1])
         self._texts.write(place, max(numbers) + 1, _bounded(report))
@@ -59,7 +61,7 @@ def _bounded(report: Report) -> bytes:
     while len(text) > MAX_REPORT_BYTES:
         longest = max(LISTS, key=lambda name: len(report[name]))
         if not report[longest]:
-            return orjson.dumps({name: report[name] for name in ("pid", "at")})
+            break  # all other texts are bounded: this does not happen
         report = {**report, longest: report[longest][: len(report[longest]) // 2]}
         text = orjson.dumps(report)
     return text

@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 
 from gateway.overview.reports import MAX_REPORT_BYTES, Reports
 from gateway.overview.shared_texts import SharedTexts
@@ -54,7 +55,9 @@ def test_long_lists_lose_their_ends_until_the_report_fits() -> None:
     assert min(len(one["refused"]), len(one["slowest"])) >= 5
 
 
-def test_a_report_that_cannot_fit_still_says_that_the_worker_lives() -> None:
+def test_a_report_that_cannot_fit_is_refused_and_the_one_before_remains() -> None:
     written = reports(1)
-    written.write(0, {**report(7), "sources": "x" * MAX_REPORT_BYTES})
-    assert list(written) == [{"pid": 7, "at": 1.0}]
+    written.write(0, report(7))
+    with pytest.raises(ValueError, match="bytes are more than"):
+        written.write(0, {**report(8, refused=9), "sources": "x" * MAX_REPORT_BYTES})
+    assert [one["pid"] for one in written] == [7]

@@ -1,12 +1,26 @@
 """Is it the database, the disk, or us? A row for each rule, and for what must not decide."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.overview.verdicts import RULES, Facts, GatewayFacts, SourceFacts, verdicts
+from gateway.overview.facts import HUNG_AFTER_S
+from gateway.overview.verdicts import (
+    BUSY_CORES,
+    HANGS_AFTER_S,
+    RULES,
+    SLOW_DATABASE_S,
+    SLOW_DISK_S,
+    SLOW_LOOP_S,
+    Facts,
+    GatewayFacts,
+    SourceFacts,
+    verdicts,
+)
 
 DATABASE = SourceFacts("the database", loads=100, p99_s=0.004)
 USERS = SourceFacts("the users' folder", loads=50, p99_s=0.001)
@@ -232,3 +246,25 @@ def test_what_fails_comes_before_what_is_slow_in_the_table() -> None:
     for part in ("database", "disk", "gateway"):
         states = [order[rule.condition] for rule in RULES if rule.part == part]
         assert states == sorted(states)
+
+
+def test_the_documentation_has_the_bounds_and_the_parts_of_the_rules() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitoring" / "README.md").read_text()
+    _, _, section = page.partition("## Is it the database, the disk, or the gateway?")
+    rows = re.findall(r"^\| (\w+) \| (failing|slow) \| (.*) \|$", section, re.MULTILINE)
+    by_part = {(part, state): "" for part, state, _ in rows}
+    for part, state, text in rows:
+        by_part[part, state] += text
+    assert set(by_part) == {
+        (rule.part, rule.condition) for rule in RULES if rule.condition != "good"
+    }
+    for (part, state), bound in {
+        ("database", "failing"): f"more than {HANGS_AFTER_S:.0f} s",
+        ("disk", "failing"): f"more than {HANGS_AFTER_S:.0f} s",
+        ("database", "slow"): f"more than {SLOW_DATABASE_S} s",
+        ("disk", "slow"): f"more than {SLOW_DISK_S} s",
+        ("gateway", "slow"): f"{BUSY_CORES:.0%}",
+        ("gateway", "failing"): f"not reported for {HUNG_AFTER_S:.0f} s",
+    }.items():
+        assert bound.replace("%", " %") in by_part[part, state]
+    assert f"late by more than {SLOW_LOOP_S} s" in by_part["gateway", "slow"]
