@@ -67,6 +67,10 @@ class UrlExplainer:
         await self._explainer.conclude(explanation, decide)
         return explanation
 
+    def is_credential(self, url: str) -> bool:
+        """Whether the URL itself permits something, as a signed one does. Raises: as `explain`."""
+        return isinstance(self._route_of(_scope_of(url, None)), SignedAssets)
+
     def _route_of(self, scope: Scope) -> AssetRoute | None:
         for route in self._routes:
             if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
@@ -125,26 +129,45 @@ class Explanations:
             refuse_foreign_page(request, self._cors)
         await self._callers.require_administrator(request.scope)
         if request.method == "POST":
-            return await self._explain(await read_body(request, _Question))
-        if "token" in request.query_params:  # proxies and browsers keep URLs
+            question = await read_body(request, _Question)
+            return await self._explain(question, request.scope)
+        # Proxies and browsers keep URLs: no credential may be in one.
+        if "token" in request.query_params:
             raise InvalidRequest("token: expected in the JSON body of a POST, never in a URL")
         names = ("url", "user", "plugin", "path")
         query = Query(request, *names)
-        return await self._explain(_Question(**{name: query.parsed(name, str) for name in names}))
+        question = _Question(**{name: query.parsed(name, str) for name in names})
+        if question.url and self._urls.is_credential(_below_mount(question.url, request.scope)):
+            raise InvalidRequest("url: a signed URL is expected in the JSON body of a POST")
+        return await self._explain(question, request.scope)
 
-    async def _explain(self, question: _Question) -> Response:
+    async def _explain(self, question: _Question, scope: Scope) -> Response:
         """Raises: InvalidRequest."""
         user = question.parsed_user()
         if question.url:
             if question.plugin or question.path or (user and question.token):
                 raise InvalidRequest("url: expected alone, or with user or token")
-            found = await self._urls.explain(question.url, user=user, token=question.token)
+            url = _below_mount(question.url, scope)
+            found = await self._urls.explain(url, user=user, token=question.token)
         else:
             if user is None or question.token:
                 raise InvalidRequest("expected url, or user with plugin and path")
             plugin, path = question.plugin or "", question.path or ""
             found = await self._files.explain(user, plugin, path)
         return json_answer(found.as_json())
+
+
+def _below_mount(url: str, scope: Scope) -> str:
+    """The URL as the gateway sees it, where an application has mounted it below a prefix."""
+    root_path = scope.get("root_path", "")
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # UrlExplainer says so
+        return url
+    for prefix in (root_path, quote(root_path)):
+        if prefix and parts.path.startswith(f"{prefix}/"):
+            return parts.path.removeprefix(prefix) + (f"?{parts.query}" if parts.query else "")
+    return url
 
 
 def _resolve(

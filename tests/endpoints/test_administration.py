@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from playwright.sync_api import Browser
 
 from tests.support.browser import chromium
 from tests.support.commands import line_of, run
+from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.server import Server, run_cli, serving
 from tests.support.settings import QUIET
-from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated, token
-from tests.support.urls import MANIFEST, own, public
+from tests.support.site import ADA, BEN, CLEO, SECRET, Site, bearer, populated, token
+from tests.support.urls import MANIFEST, own, public, signed
 from tests.support.waiting import eventually
 from tests.support.workers import each_worker
 
@@ -43,6 +45,7 @@ def environment(site: Site, **more: str) -> dict[str, str]:
         **site.environment,
         "GATEWAY__ADMIN__TOKEN": TOKEN,
         "GATEWAY__IDENTITY__ADMIN_USERS": CLEO,
+        "GATEWAY__IDENTITY__SIGNED__SECRET": SECRET,
         **more,
     }
 
@@ -139,6 +142,7 @@ def test_an_explanation_has_every_step_and_its_age(server: Server) -> None:
         (f"url=/&plugin=Review&user={ADA}", 422, "url: expected alone"),
         ("url=/&user=../x", 422, "user: not a user id"),
         (f"url={own('Review', ENTRY)}&token=x", 422, "token: expected in the JSON body of a POST"),
+        (f"url={signed('x', 'Review')}", 422, "url: a signed URL is expected in the JSON body"),
         ("url=/elsewhere", 200, "404 not_found"),
     ],
 )
@@ -163,6 +167,7 @@ def test_a_url_is_explained_for_anybody_a_user_or_the_holder_of_a_token(server: 
     assert explained(server, url=url, user=ADA)["answer"] == f"200: {ENTRY} of Review 1.0.0"
     assert explained(server, url=url, token=token(BEN))["answer"].endswith("Review 1.0.1")
     assert explained(server, user=BEN, plugin="Review", path=ENTRY)["served"] is True
+    assert explained(server, url=signed("x", "Review"))["answer"].startswith("401 invalid_token")
     refused = explained(server, url=own("Nothing", ENTRY), user=ADA)
     assert refused["advice"] == f"Run: gateway install Nothing --user {ADA}"
 
@@ -191,6 +196,31 @@ def test_only_administrators_ask_by_post_and_no_foreign_page(server: Server) -> 
     refused = server.request("PUT", "/-/explain", HOLDER, body)
     assert refused.status == 405
     assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
+
+
+# Mounted in another application
+
+
+@pytest.mark.parametrize("factory", ["with_running", "without_running"])
+def test_all_of_it_works_below_the_prefix_of_an_application(site: Site, factory: str) -> None:
+    with serving_mounted(factory, environment(site)) as host:
+
+        def ask(path: str) -> Any:
+            answer = host.get(URL_PREFIX + path, HOLDER)
+            assert answer.status == 200, answer.body
+            return answer.json
+
+        users = ask("/-/users?search=review")["users"]
+        assert [user["id"] for user in users] == [ADA, BEN]
+        assert ask("/-/audit")["records"] == []
+        assert "installations" in ask("/-/cache")["caches"]
+        whole = f"https://app.example.org{URL_PREFIX}{own('Review', ENTRY)}?a=b"
+        for url in (whole, own("Review", ENTRY)):
+            assert ask(f"/-/explain?user={ADA}&url={url}")["served"] is True
+        secret = host.get(f"{URL_PREFIX}/-/explain?url={URL_PREFIX}{signed('x', 'Review')}", HOLDER)
+        assert "a signed URL is expected" in secret.json["detail"]
+        assert host.stop() in (0, -signal.SIGTERM)
+    assert "Traceback" not in "".join(host.output)
 
 
 # Purging
