@@ -90,7 +90,7 @@ class Gateway:
         groups = self._make_routes()
         self.routes: list[BaseRoute] = [route for _, routes in groups for route in routes]
         self.url_explainer = UrlExplainer(self.routes, core.explainer, settings)
-        explanations = Explanations(self.url_explainer, core.explainer, self._callers, self._cors)
+        explanations = Explanations(self.url_explainer, core.explainer, self._callers)
         self.routes.append(explanations.route)
         groups.append((RouteClass.OPERATIONS, [explanations.route]))
         self.front = Front(
@@ -181,7 +181,7 @@ class Gateway:
         admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
         listing = UserListing(core.directory, core.storage, core.settings.access)
         return [
-            *Administration(core, callers, self._cors).routes,
+            *Administration(core, callers).routes,
             AuditTrail(core.storage.audit, callers, admission).route,
             People(listing, callers, admission).route,
             Findings(core.settings, callers, self.stream_end).route,

@@ -18,7 +18,6 @@ from gateway.endpoints.console_page import console_page
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
 from gateway.http.cache_policy import NO_STORE
-from gateway.http.cors import CorsPolicy
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
 from gateway.serving.formats import JsonObject
@@ -51,10 +50,9 @@ class _Purge(Body):
 class Administration:
     """The routes that only administrators may use."""
 
-    def __init__(self, core: Core, callers: Callers, cors: CorsPolicy) -> None:
+    def __init__(self, core: Core, callers: Callers) -> None:
         self._core = core
         self._callers = callers
-        self._cors = cors
         self._page = console_page()
         self.routes = [
             Route("/-/cache", self._show_cache),
@@ -67,7 +65,7 @@ class Administration:
         return json_answer(await anyio.to_thread.run_sync(_cache_state, self._core))
 
     async def _purge(self, request: Request) -> Response:
-        refuse_foreign_page(request, self._cors)
+        refuse_foreign_page(request)
         await self._callers.require_administrator(request.scope)
         change = (await read_body(request, _Purge)).change()
         self._core.announcer.announce(change)

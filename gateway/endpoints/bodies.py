@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
 from gateway.errors import ContentTooLarge, InvalidRequest, OriginNotAllowed
-from gateway.http.cors import CorsPolicy
+from gateway.http.cors import NO_ORIGINS, CorsPolicy
 from gateway.http.request_reader import MAX_BODY_BYTES
 
 
@@ -20,10 +20,11 @@ class Body(BaseModel):
 B = TypeVar("B", bound=Body)
 
 
-def refuse_foreign_page(request: Request, cors: CorsPolicy) -> None:
+def refuse_foreign_page(request: Request, cors: CorsPolicy = NO_ORIGINS) -> None:
     """Refuses requests that a page of another site makes a browser send (CSRF).
 
-    If a proxy in front takes a cookie as the credential, the browser sends that cookie too.
+    If a proxy in front takes a cookie as the credential, the browser sends that cookie too. `cors`:
+    whose pages may ask beside the gateway's own.
 
     Raises: OriginNotAllowed.
     """

@@ -14,7 +14,6 @@ from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.endpoints.queries import Query
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
-from gateway.http.cors import CorsPolicy
 from gateway.http.heads import Headers
 from gateway.identity.callers import Callers
 from gateway.names import UserId, parse_target, parse_user_id
@@ -115,18 +114,15 @@ class _Question(Body):
 class Explanations:
     """The route by which administrators ask for explanations."""
 
-    def __init__(
-        self, urls: UrlExplainer, files: Explainer, callers: Callers, cors: CorsPolicy
-    ) -> None:
+    def __init__(self, urls: UrlExplainer, files: Explainer, callers: Callers) -> None:
         self._urls = urls
         self._files = files
         self._callers = callers
-        self._cors = cors
         self.route = Route("/-/explain", self._answer, methods=["GET", "POST"])
 
     async def _answer(self, request: Request) -> Response:
         if request.method == "POST":
-            refuse_foreign_page(request, self._cors)
+            refuse_foreign_page(request)
         await self._callers.require_administrator(request.scope)
         if request.method == "POST":
             question = await read_body(request, _Question)

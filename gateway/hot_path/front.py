@@ -15,7 +15,7 @@ from gateway.current_request import CURRENT, CurrentRequest
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
-from gateway.http.cors import CorsPolicy
+from gateway.http.cors import NO_ORIGINS, CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
 from gateway.http.request_id import REQUEST_ID, TRACEPARENT, RequestIds, id_field
 from gateway.metrics.catalogue import RouteClass
@@ -24,6 +24,8 @@ from gateway.overview.recent import RecentRequests
 
 logger = logging.getLogger(__name__)
 
+_OPERATIONS = "/-/"
+_HEALTH = ("/-/live", "/-/ready")
 _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 
@@ -177,12 +179,13 @@ class Front:
         headers = joined_headers(scope)
         request_id = self.request_ids.of(scope, headers)
         CURRENT.set(CurrentRequest(request_id.decode()))
-        own = _with_id(self._cors.sent(headers.get(b"origin")), request_id)
+        cors = self._cors_of(scope)
+        own = _with_id(cors.sent(headers.get(b"origin")), request_id)
         send_with_fields = self._with_fields(counting, own[0])
         if scope["path"] == "*":  # the server as a whole
             await answer_options(send_with_fields)
             return
-        preflight = self._cors.preflight(scope["method"], headers)
+        preflight = cors.preflight(scope["method"], headers)
         if preflight is not None:
             head, body = preflight
             fields = (*head.fields, id_field(request_id))
@@ -199,6 +202,12 @@ class Front:
             counting.count_start(answer.head.status)
             counting.count_bytes(len(answer.body))
             await _send(scope, send, answer)
+
+    def _cors_of(self, scope: Scope) -> CorsPolicy:
+        """No page of another origin reads what administrators may read, listed or not."""
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        is_open = not path.startswith(_OPERATIONS) or path in _HEALTH
+        return self._cors if is_open else NO_ORIGINS
 
     @staticmethod
     def _with_fields(send: Send, fields: HeaderFields) -> Send:

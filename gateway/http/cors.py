@@ -81,3 +81,7 @@ class CorsPolicy:
             (b"access-control-max-age", _PREFLIGHT_MAX_AGE_S),
         )
         return Head.of(200, fields), b"OK"
+
+
+NO_ORIGINS = CorsPolicy((), any_localhost=False)
+"""Only pages of the gateway's own origin may read answers."""

@@ -8,7 +8,8 @@ import pytest
 from gateway import create_app, load_settings
 from tests.support.asgi import Client
 from tests.support.commands import refuse_to_serve
-from tests.support.server import Answer, Server, server_of
+from tests.support.mounted import URL_PREFIX, serving_mounted
+from tests.support.server import Answer, Server, server_of, serving
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import ENTRY, MANIFEST, own, pin_of, public
 
@@ -256,3 +257,30 @@ def test_a_mistake_of_ours_is_a_500_that_the_page_can_read(site: Site, path: str
     assert headers[b"access-control-allow-origin"] == ORIGIN.encode()
     assert headers[b"cache-control"] == b"no-store"
     assert body["body"] == b'{"detail":"Internal server error","code":"internal_error"}'
+
+
+# Administration
+
+
+@pytest.mark.parametrize("prefix", ["", URL_PREFIX], ids=["alone", "mounted"])
+def test_no_page_of_another_origin_reads_what_administrators_read(site: Site, prefix: str) -> None:
+    """Also one of a listed origin: the answers are about all users."""
+    environment = {
+        **site.environment,
+        "GATEWAY__HTTP__CORS_ORIGINS": ORIGIN,
+        "GATEWAY__IDENTITY__ADMIN_USERS": ADA,
+    }
+    headers = {**bearer(ADA), "Origin": ORIGIN}
+    serve = serving_mounted("with_running", environment) if prefix else serving(environment)
+    with serve as server:
+        for path in ("/-/users", "/-/audit", "/-/cache", "/-/console", "/-/metrics", "/-/nothing"):
+            answer = server.get(prefix + path, headers)
+            assert "access-control-allow-origin" not in answer.headers, path
+            asked = preflight(server, ORIGIN, prefix + path)
+            assert "access-control-allow-origin" not in asked.headers, path
+        for path in ("/-/cache/purge", "/-/explain"):
+            answer = server.request("POST", prefix + path, headers, b"{}")
+            assert (answer.status, answer.code) == (403, "origin_not_allowed")
+            assert "access-control-allow-origin" not in answer.headers
+        answer = server.get(prefix + "/-/ready", headers)
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
