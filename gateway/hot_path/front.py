@@ -63,6 +63,9 @@ class Answer(NamedTuple):
 _OwnFields = tuple[HeaderFields, bytes]
 """`own_fields` and `own_lines` of an answer."""
 
+BUG = "gateway.bug"
+"""The key in a scope for an error of ours on the hot path. The cold path logs it: there the request
+has an id."""
 WHOLE_ANSWER = "gateway.answer"
 """An extension of ASGI: a server that has it takes one message of this type, whose `answer` is an
 `Answer`, in the place of the usual two."""
@@ -132,8 +135,8 @@ class Front:
             ready = route.answer_from_memory(basis, scope, headers, below)
         except (Pending, RequestError):
             return None
-        except Exception:  # a bug of ours: raised here, it would close the connection unanswered
-            logger.exception("not answered at once: %s", scope["raw_path"].decode("latin-1"))
+        except Exception as error:  # raised here, it would close the connection unanswered
+            scope[BUG] = error
             return None
         if ready is None:
             return None
@@ -179,6 +182,9 @@ class Front:
         headers = joined_headers(scope)
         request_id = self.request_ids.of(scope, headers)
         CURRENT.set(CurrentRequest(request_id.decode()))
+        if (bug := scope.pop(BUG, None)) is not None:
+            path = scope["raw_path"].decode("latin-1")
+            logger.error("not answered at once: %s", path, exc_info=bug)
         cors = self._cors_of(scope)
         own = _with_id(cors.sent(headers.get(b"origin")), request_id)
         send_with_fields = self._with_fields(counting, own[0])

@@ -40,7 +40,7 @@ from gateway.errors import RequestError, RequestTimeout, TooManyConnections
 from gateway.hot_path.access_log import AccessLog
 from gateway.hot_path.deadlines import Deadline, StallWatch
 from gateway.hot_path.exchange import Exchange, build_scope
-from gateway.hot_path.front import Answer, AnswersHot, Front
+from gateway.hot_path.front import BUG, Answer, AnswersHot, Front
 from gateway.hot_path.room import Room
 from gateway.hot_path.writing import ServerFields, TransportWriter
 from gateway.http.answers import error_answer
@@ -270,6 +270,7 @@ class Connection(asyncio.Protocol):
         """Begins the answer of the application, which may take time."""
         self._room.remove_idle(self._transport)
         scope = build_scope(request, self._scope, self._app_state)
+        self._scope.pop(BUG, None)
         exchange = Exchange(self._writer, self, request, scope, self._access_log)
         self._exchange = exchange
         task = self._loop.create_task(exchange.run(self._application))

@@ -46,7 +46,9 @@ _SITE = Text("""\
 
 %{sent}# If you write a domain name without http:// here, Caddy serves HTTPS.
 %{address} {
-%{bind}%{tls}    # No client may name a user, a file or an address: their fields are removed.
+%{bind}%{tls}    # The id names the request in the gateway's log, whatever id the client gave it.
+    request_header X-Request-ID {http.request.uuid}
+    # No client may name a user, a file or an address: their fields are removed.
     request_header -%{identity_header}
 %{removed}%{identify}%{answerer}
     # Caddy must refuse these: the gateway answers them for every client on this machine.

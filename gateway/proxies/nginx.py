@@ -73,6 +73,7 @@ server {
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Original-URI "";
+    proxy_set_header X-Request-ID $request_id;  # names the request in the gateway's log
     proxy_set_header %{identity_header} %{user};
 %{removed}
     proxy_next_upstream error timeout;  # if a node does not answer, nginx asks the next one
@@ -247,6 +248,7 @@ _PERMISSION = Text("""
         proxy_pass_request_headers off;
         proxy_set_header Connection "";
         proxy_set_header Content-Length "";     # no body follows
+        proxy_set_header X-Request-ID $request_id;
         proxy_set_header Authorization $plugin_credential;
         proxy_set_header %{identity_header} %{user};
         proxy_set_header X-Original-URI $request_uri;
@@ -280,6 +282,7 @@ _ACCEL_FOLDER = Text("""\
         add_header Content-Encoding $upstream_http_content_encoding;
         add_header X-Content-Type-Options $upstream_http_x_content_type_options;
         add_header Content-Security-Policy $upstream_http_content_security_policy;
+        add_header X-Request-ID $upstream_http_x_request_id;
 %{fields}    }
 """)
 

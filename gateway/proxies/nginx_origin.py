@@ -60,6 +60,7 @@ _LOCATION = Text("""
         proxy_set_header X-Forwarded-For $remote_addr;
         proxy_set_header X-Forwarded-Proto $scheme;
         proxy_set_header X-Forwarded-Host $http_host;
+        proxy_set_header X-Request-ID $request_id;
         proxy_set_header %{identity_header} %{user};
 %{removed}        proxy_set_header Upgrade $application_upgrade;
         proxy_set_header Connection $application_connection;

@@ -238,7 +238,8 @@ def test_the_traceback_of_a_bug_has_the_id_of_the_answer(site: Site, tmp_path: P
             {"gateway.access", "gateway.hot_path.front", "gateway.hot_path.exchange"}.__eq__,
         )
         tracebacks = [line for line in map(json.loads, server.output) if "error" in line]
-    assert tracebacks
+    said = [line["message"].partition(":")[0] for line in tracebacks]
+    assert said == ["not answered at once", "not answered from memory", "the application failed"]
     assert all(line["request_id"] == request_id for line in tracebacks)
     assert all("ValueError: a bug" in line["error"] for line in tracebacks)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import ssl
 import struct
@@ -227,6 +228,7 @@ def test_the_application_hears_who_asks_and_nothing_that_a_client_invents(front:
         "Forwarded": "for=10.0.0.1",
         "X-Forwarded-For": "10.0.0.1",
         "X-Accel-Redirect": "/x",
+        "X-Request-ID": "of-a-client",
         "X-Kept": "yes",
     }
     fields = front.get("/", {**invented, "Host": "app.example"}).json["fields"]
@@ -234,6 +236,7 @@ def test_the_application_hears_who_asks_and_nothing_that_a_client_invents(front:
     assert fields["x-forwarded-proto"] == "http"
     assert fields["host"] == "app.example"
     assert fields["x-kept"] == "yes"
+    assert re.fullmatch(r"[0-9a-f]{32}|[0-9a-f-]{36}", fields["x-request-id"])
     assert not {"x-user-id", "x-dev-user", "forwarded", "x-accel-redirect"} & set(fields)
 
 

@@ -6,6 +6,7 @@ Each mode of each proxy is started once, before a gateway in the delivery mode t
 import gzip
 import os
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ ENVIRONMENT = {
     **SIGNED_ENVIRONMENT,
     "GATEWAY__HTTP__CORS_ORIGINS": ORIGIN,
     "GATEWAY__DELIVERY__AUTHORIZE_TTL": str(AUTHORIZE_TTL_S),
+    "GATEWAY__OBSERVABILITY__ACCESS_LOG": "0.000001",  # refusals
 }
 PROXIES = [f"{proxy} {mode}" for proxy in ("nginx", "caddy") for mode in DELIVERY]
 SENDING_ITSELF = [name for name in PROXIES if not name.endswith("proxy")]
@@ -200,6 +202,24 @@ def test_what_clients_say_of_themselves_changes_nothing(server: Server) -> None:
         assert server.get(own("Review2"), {**bearer(ADA), name: value}).status == 404
     assert_serves_only(server.get(own("Review"), {**bearer(ADA), **said}), "Review", "1.0.0")
     assert server.get(own("Eyes"), {**bearer(BEN), **said}).status == 404
+
+
+@pytest.mark.parametrize("path", [own("Review", "dist/missing.js"), f"{API}/nowhere"])
+def test_the_proxy_gives_each_request_an_id_that_the_gateway_logs(
+    server: Server, path: str
+) -> None:
+    ids = []
+    for _ in range(2):
+        answer = ask(
+            server, path, X_Request_ID="of-a-client", traceparent=f"00-{'a' * 32}-{'b' * 16}-01"
+        )
+        assert answer.status == 404
+        ids += [value for name, value in answer.fields if name == "x-request-id"]
+    assert len(set(ids)) == 2
+    for one in ids:
+        assert re.fullmatch(r"[0-9a-f]{32}|[0-9a-f-]{36}", one)
+        assert one != "a" * 32
+        eventually(lambda: "".join(server.output), lambda said: f"[{one}]" in said)  # noqa: B023
 
 
 def test_internal_places_are_not_reached_from_outside(server: Server, site: Site) -> None:
