@@ -180,11 +180,7 @@ class Front:
         """The cold path, as an ASGI application for requests."""
         counting = CountingSend(scope, send, self.counts, self._classes, self._recent)
         headers = joined_headers(scope)
-        request_id = self.request_ids.of(scope, headers)
-        CURRENT.set(CurrentRequest(request_id.decode()))
-        if (bug := scope.pop(BUG, None)) is not None:
-            path = scope["raw_path"].decode("latin-1")
-            logger.error("not answered at once: %s", path, exc_info=bug)
+        request_id = self._named(scope, headers)
         cors = self._cors_of(scope)
         own = _with_id(cors.sent(headers.get(b"origin")), request_id)
         send_with_fields = self._with_fields(counting, own[0])
@@ -214,6 +210,15 @@ class Front:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         is_open = not path.startswith(_OPERATIONS) or path in _HEALTH
         return self._cors if is_open else NO_ORIGINS
+
+    def _named(self, scope: Scope, headers: Headers) -> bytes:
+        """The id of the request, which log lines show from now on."""
+        request_id = self.request_ids.of(scope, headers)
+        CURRENT.set(CurrentRequest(request_id.decode()))
+        if (bug := scope.pop(BUG, None)) is not None:
+            path = scope["raw_path"].decode("latin-1")
+            logger.error("not answered at once: %s", path, exc_info=bug)
+        return request_id
 
     @staticmethod
     def _with_fields(send: Send, fields: HeaderFields) -> Send:

@@ -14,6 +14,7 @@ import jwt
 
 from gateway.caching.basis import AtHand
 from gateway.caching.entries import Capacity, Times
+from gateway.caching.outages import Outages
 from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import InvalidToken, SourceUnavailable, sentence_of
 
@@ -36,6 +37,7 @@ class KeySet:
         self._clock = clock
         # Its own thread: a server that hangs must not occupy the threads that read files.
         self._limiter = anyio.CapacityLimiter(1)
+        self._outages = Outages("the application's keys", clock)
         self._keys: TTLCache[str, Keys] = TTLCache(
             self._fetch,
             times=Times(_LIFETIME_S, stale_if_error_s=_STALE_IF_ERROR_S),
@@ -55,11 +57,21 @@ class KeySet:
                 return key.key
         entry = self._keys.peek(self._url)
         if entry is None or self._clock() - entry.loaded_at > _UNKNOWN_KEY_MAX_AGE_S:
-            raise SourceUnavailable(reason="the key set cannot be fetched, and the key is unknown")
+            error = SourceUnavailable(
+                reason="the key set cannot be fetched, and the key is unknown"
+            )
+            error.is_logged = True
+            raise error
         raise InvalidToken(reason=f"the key set has no key {key_id!r}")
 
     async def _fetch(self, url: str) -> Keys:
-        return await anyio.to_thread.run_sync(_fetch, url, limiter=self._limiter)
+        try:
+            keys = await anyio.to_thread.run_sync(_fetch, url, limiter=self._limiter)
+        except SourceUnavailable as error:
+            self._outages.failed(error)
+            raise
+        self._outages.answered()
+        return keys
 
 
 def _fetch(url: str) -> Keys:

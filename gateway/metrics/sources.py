@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple, Protocol
 
+from gateway.caching.outages import Outages
 from gateway.errors import SourceUnavailable
 from gateway.metrics.catalogue import (
     SOURCE_CIRCUIT_OPEN,
@@ -31,6 +32,8 @@ from gateway.metrics.table import Column
 from gateway.metrics.texts import one_line
 
 _MAX_SENTENCE = 300
+_FILES = {"users": "the users' files", "shared": "the published files"}
+"""Sources without a circuit breaker, which logs failures too; as the log names them."""
 
 
 class SourceState(NamedTuple):
@@ -65,8 +68,9 @@ class SourceCounts:
         column: Column,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        outages: Outages | None = None,
     ) -> None:
-        """`name`: one of the SOURCES."""
+        """`name`: one of the SOURCES. `outages`: logs failures; None: somebody else does."""
         self.name = name
         self._clock = clock
         self._wall_clock = wall_clock
@@ -83,6 +87,7 @@ class SourceCounts:
         self._running: dict[Load, float] = {}
         """When each load began that has not ended."""
         self._circuits: list[Circuit] = []
+        self._outages = outages
 
     @classmethod
     def alone(cls, name: str) -> "SourceCounts":
@@ -146,7 +151,11 @@ class SourceCounts:
             self._failures_in_a_row += count
             self._failed_at = now
             self._last_error = one_line(error.reason, _MAX_SENTENCE)
+            if self._outages is not None:
+                self._outages.failed(error)
         else:
+            if self._outages is not None:
+                self._outages.answered()
             self._failures_in_a_row = 0
             self._succeeded_at = now
         self._durations.observe(now - began_at, count)
@@ -174,12 +183,16 @@ class Load:
         self._source._end(self, error)
 
 
+def _outages_of(name: str) -> Outages | None:
+    return Outages(_FILES[name]) if name in _FILES else None
+
+
 class AllSources:
     """The counts of each source, in the column of this process."""
 
     def __init__(self, metrics: ProcessMetrics) -> None:
         self.database, self.users, self.shared = self._all = tuple(
-            SourceCounts(name, metrics.column) for name in SOURCES
+            SourceCounts(name, metrics.column, outages=_outages_of(name)) for name in SOURCES
         )
         metrics.copy_with(self._copy)
 

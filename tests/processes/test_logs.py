@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from gateway.hot_path.access_log import AccessLog
 from gateway.http.request_reader import RequestReader
 from gateway.processes.logs import JsonFormatter, TextFormatter
 from tests.support.server import Server, serving
-from tests.support.site import ADA, Site, bearer
-from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, public, signed
+from tests.support.site import ADA, BEN, Site, bearer, populated
+from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import eventually
 
 TOKEN = capability(ADA, "Review")
@@ -88,6 +89,23 @@ def test_every_line_has_the_same_form(server: Server) -> None:
             assert {"time", "level", "logger", "worker", "message"} <= json.loads(line).keys()
         else:
             assert LINE.match(line), line
+
+
+@pytest.mark.slow
+def test_files_that_cannot_be_read_are_logged_once(tmp_path: Path) -> None:
+    site = populated(tmp_path / "site")
+    for user in (ADA, BEN):
+        file = site.installations_file(user)
+        file.unlink()
+        file.mkdir()
+    with serving(site.environment) as server:
+        for user in (ADA, BEN) * 3:
+            assert server.get(own("Review"), bearer(user)).status == 503
+        eventually(lambda: said(server), lambda output: "the users' files fail: " in output)
+        assert server.stop() == 0
+    complaints = [line for line in server.output if " WARNING " in line]
+    assert len(complaints) == 1, complaints
+    assert "not a regular file" in complaints[0]
 
 
 def formatted(formatter: logging.Formatter, message: object, *values: object) -> str:
