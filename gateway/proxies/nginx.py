@@ -42,17 +42,8 @@ _HEAD = Text("""\
 # for the gateway's settings. Print it again when they change.
 """)
 
+# What /etc/nginx/nginx.conf sets for all servers is inside server {}: twice is an error for nginx.
 _HTTP = Text("""\
-types {
-%{types}
-}
-default_type application/octet-stream;
-server_tokens off;
-sendfile on;
-tcp_nopush on;
-keepalive_requests 100000;
-access_log off;                     # writing a line costs more than answering the request
-
 # Each node has two lines here. If a node fails, nginx leaves it alone for two seconds. If it would
 # have to leave all nodes alone, as in a rolling restart, it asks the lines with `backup`.
 upstream plugin_gateway {
@@ -66,6 +57,16 @@ server {
     listen %{listen};
     server_name %{server_name};
 %{tls}
+    types {
+%{types}
+    }
+    default_type application/octet-stream;
+    server_tokens off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 100000;
+    access_log off;                 # writing a line costs more than answering the request
+
     # Every request to the gateway has these fields. An empty value removes the client's field.
     proxy_http_version 1.1;
     proxy_set_header Connection "";
@@ -356,7 +357,7 @@ def _first(upstream: Upstream, indent: int) -> str:
 
 def _types(upstream: Upstream) -> str:
     return "\n".join(
-        f'    "{content_type}" {" ".join(suffixes)};'
+        f'        "{content_type}" {" ".join(suffixes)};'
         for content_type, suffixes in upstream.content_types.items()
     )
 

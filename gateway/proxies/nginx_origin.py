@@ -98,6 +98,8 @@ _REDIRECT = Text("""
 server {
     listen 80;
     server_name %{server_name};
+    server_tokens off;
+    access_log off;
     return 301 https://%{host}$request_uri;
 }
 """)

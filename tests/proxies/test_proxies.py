@@ -21,6 +21,7 @@ from tests.conftest import require_program
 from tests.endpoints.test_hostile_paths import POSITIONS, SEGMENTS, names_the_entry
 from tests.serving.test_matrix import ALLOWED, MARK, PUBLISHED, USERS, assert_serves_only, lay_out
 from tests.support.commands import line_of, run
+from tests.support.nginx import DEBIAN_HTTP
 from tests.support.proxies import DELIVERY, printed, proxy_before
 from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, token
@@ -557,6 +558,24 @@ def test_nginx_takes_the_configuration(tmp_path: Path, settings: str, mode: str)
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert tested.returncode == 0, tested.stderr
+
+
+@pytest.mark.parametrize("mode", DELIVERY)
+@pytest.mark.parametrize("options", [(), ("--application", "http://127.0.0.1:8005")])
+def test_what_is_for_conf_d_fits_the_nginx_conf_of_debian(
+    tmp_path: Path, mode: str, options: tuple[str, ...]
+) -> None:
+    nginx = require_program("nginx")
+    folder = ("--permissions-folder", str(tmp_path / "permissions"))
+    site = printed({}, "nginx", mode, "--site", "--listen", "8081", *folder, *options)
+    config = tmp_path / "nginx.conf"
+    config.write_text(f"pid {tmp_path}/pid; events {{}} http {{ {DEBIAN_HTTP} {site} }}")
+    tested = subprocess.run(
+        [nginx, "-t", "-c", config, "-p", tmp_path, "-e", "stderr"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stderr
+    assert "[warn]" not in tested.stderr
 
 
 @pytest.mark.parametrize("mode", DELIVERY)

@@ -28,6 +28,17 @@ http {{
     {content}
 }}
 """
+DEBIAN_HTTP = """
+    sendfile on;
+    tcp_nopush on;
+    types_hash_max_size 2048;
+    types { text/html html; application/javascript js; }
+    default_type application/octet-stream;
+    ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
+    ssl_prefer_server_ciphers on;
+    gzip on;
+"""
+"""What Debian's nginx.conf says for all servers, before it includes conf.d/*.conf."""
 _SERVER = "access_log off; server {{ listen 127.0.0.1:{port}; {locations} }}"
 
 
