@@ -19,7 +19,7 @@ from gateway.settings import ENVIRONMENT_PREFIX, find_config_file, load_settings
 @click.option("--group", show_default="the user's name", help="Their group.")
 @click.option(
     "--environment-file",
-    default="/etc/gateway.env",
+    default="/etc/gateway/gateway.env",
     show_default=True,
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),

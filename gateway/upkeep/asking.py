@@ -96,7 +96,7 @@ class Answer:
 
     status: int
     fields: Mapping[str, str]
-    """By names in lower case. Of a repeated field, the last value."""
+    """By names in lower case. Values of a repeated field are joined (RFC 9110 §5.3)."""
     body: bytes
 
     @property
@@ -125,8 +125,11 @@ def ask(
     except (OSError, ValueError, http.client.HTTPException) as error:
         connection.close()
         raise NoAnswer(_reason(error)) from None
-    received = {name.lower(): value for name, value in response.getheaders()}
-    return Answer(response.status, received, body)
+    received: dict[str, list[str]] = {}
+    for name, value in response.getheaders():
+        received.setdefault(name.lower(), []).append(value)
+    joined = {name: ", ".join(values) for name, values in received.items()}
+    return Answer(response.status, joined, body)
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

@@ -98,7 +98,7 @@ def _differing_fields(gateway: Answer, application: Answer) -> str:
         for field, name in _DIFFERING_FIELDS.items()
     }
     return "; ".join(
-        f"{name}: {_short(ours or 'none')}, {_short(theirs or 'none')}"
+        f"{name}: {_short(ours or 'none')} / {_short(theirs or 'none')}"
         for name, (ours, theirs) in pairs.items()
         if ours != theirs
     )

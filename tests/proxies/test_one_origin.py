@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import require_program
 from tests.support.application import ANSWERED_BY, accept_for, requests_of, serving_application
+from tests.support.certificates import self_signed
 from tests.support.commands import line_of, run
 from tests.support.proxies import DELIVERY, proxy_before
 from tests.support.server import Answer, Server, serving
@@ -332,16 +333,7 @@ def test_no_body_becomes_a_request(
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed one for app.example, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    chain, key = folder / "chain.pem", folder / "key.pem"
-    subprocess.run(
-        [require_program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-         "-subj", "/CN=app.example", "-addext", "subjectAltName=DNS:app.example",
-         "-out", str(chain), "-keyout", str(key)],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
-    return chain, key
+    return self_signed(tmp_path_factory.mktemp("tls"), "app.example")
 
 
 @pytest.mark.parametrize("proxy", ["nginx", "caddy"])
