@@ -1,6 +1,7 @@
 """`demo`: a site to look at, served in this process until it is stopped."""
 
 import contextlib
+import multiprocessing
 import signal
 import socket
 import sys
@@ -32,6 +33,7 @@ from gateway.settings import load_settings
 )
 def demo(host: str, port: int, folder: Path | None) -> None:
     """Serves a site with two plugins, three users, and a page."""
+    multiprocessing.current_process().name = "demo"  # as the log calls this process
     console = Console()
     with contextlib.ExitStack() as stack:
         if folder is None:

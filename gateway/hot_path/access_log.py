@@ -14,6 +14,7 @@ from typing import Any
 from gateway.current_request import CurrentRequest
 from gateway.errors import RequestError
 from gateway.http.request_reader import Request
+from gateway.metrics.texts import CUT
 
 logger = logging.getLogger("gateway.access")
 
@@ -77,7 +78,8 @@ class AccessLog:
         return self._choose() < self._share
 
     def takes(self, status: int) -> bool:
-        return self.takes_next() if status < 400 or status == CLIENT_GONE else True
+        is_refusal = status >= 400 and status != CLIENT_GONE
+        return is_refusal or self.takes_next()
 
     def write(
         self,
@@ -133,4 +135,4 @@ class AccessLog:
 
 def _text(sent: bytes) -> str:
     text = sent[:_MAX_CHARACTERS].decode("latin-1")
-    return text if len(sent) <= _MAX_CHARACTERS else text + "…"
+    return text if len(sent) <= _MAX_CHARACTERS else text + CUT

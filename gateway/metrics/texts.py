@@ -4,6 +4,8 @@ import re
 
 from gateway.names import printable
 
+CUT = "\N{HORIZONTAL ELLIPSIS}"
+"""Where the rest of a text is left out: half of a token may stand before it."""
 # A signed URL is a credential. Its token is found by its place, and by its form: a URL can spell
 # the place differently (`/%73igned/`), or the token (`%2E`). No alternative begins within a word:
 # of a word of 64 KiB, each letter would be a beginning.
@@ -12,13 +14,13 @@ _DOT = r"(?:\.|%2[Ee])"
 _CREDENTIALS = re.compile(
     rf"""(?<=/signed/)[^/?\s]+
     | (?<!{_LETTER}) (?:[0-9A-F]{{2}})? eyJ{_LETTER}+ (?:{_DOT}{_LETTER}*){{1,2}}
-    | (?<!{_LETTER}) {_LETTER}{{16,}} {_DOT} {_LETTER}{{43}} (?!{_LETTER})
+    | (?<!{_LETTER}) {_LETTER}{{16,}} {_DOT} (?: {_LETTER}{{43}} (?!{_LETTER}) | {_LETTER}*{CUT})
     | (?<=[Bb]earer[ ])\S+
     | (?<=://) [^/\s:@]{{0,64}} : [^/\s@]{{1,256}} (?=@)""",
     re.VERBOSE,
 )
 # Most lines have none of them, and this takes a quarter of the time.
-_HINT = re.compile(rf"/signed/|eyJ|earer |://|[.%](?:2[Ee])?{_LETTER}{{43}}")
+_HINT = re.compile(rf"/signed/|eyJ|earer |://|[.%](?:2[Ee])?{_LETTER}{{43}}|{CUT}")
 _MASK = "***"
 
 
@@ -28,7 +30,7 @@ def one_line(text: str, most: int) -> str:
     line = mask_credentials(text[: 2 * most])
     if not line.isprintable():
         line = printable(line)
-    return line if len(line) <= most else f"{line[: most - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return line if len(line) <= most else line[: most - 1] + CUT
 
 
 def mask_credentials(text: str) -> str:

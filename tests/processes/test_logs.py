@@ -1,19 +1,20 @@
 """What log lines show, and what they must not."""
 
+import dataclasses
 import json
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.current_request import CURRENT, CurrentRequest
-from gateway.hot_path.access_log import AccessLog
+from gateway.hot_path import access_log
+from gateway.hot_path.access_log import AccessLog, AnswerLine
 from gateway.http.request_reader import RequestReader
 from gateway.processes.logs import JsonFormatter, TextFormatter
 from tests.support.server import Server, serving
@@ -21,6 +22,7 @@ from tests.support.site import ADA, BEN, Site, bearer, populated
 from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import eventually
 
+PAGE = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
 TOKEN = capability(ADA, "Review")
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} (?:INFO   |WARNING|ERROR  ) (?:supervisor|\d+ *) \S"
@@ -89,6 +91,15 @@ def test_every_line_has_the_same_form(server: Server) -> None:
             assert {"time", "level", "logger", "worker", "message"} <= json.loads(line).keys()
         else:
             assert LINE.match(line), line
+
+
+def test_the_page_describes_every_field_of_a_json_line() -> None:
+    described: set[str] = set()
+    for names in re.findall(r"(?m)^\| ((?:`\w+`(?:, )?)+) \| (?:text|integer|number)", PAGE):
+        described.update(re.findall(r"\w+", names))
+    answer = {field.name for field in dataclasses.fields(AnswerLine)}
+    common = {"time", "level", "logger", "worker", "message", "request_id", "error"}
+    assert described == answer | common
 
 
 @pytest.mark.slow
@@ -203,23 +214,35 @@ def test_a_line_about_a_request_has_its_id(
     assert "an-id" not in formatted(formatter, "it failed")
 
 
-def test_a_long_path_is_cut() -> None:
-    reader = RequestReader(max_head_bytes=65_536)
-    reader.feed(b"GET /%b?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 20_000, b"b" * 20_000))
-    request = reader.next_request()
-    lines: list[Any] = []
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        (b"/a" * 20_000, "/a" * 1000 + "…"),
+        (b"/" + b"a" * 1800 + b"/" + TOKEN.encode(), "/" + "a" * 1800 + "/***"),
+        (b"/" + b"a" * 1900 + b"/" + TOKEN.encode(), "/" + "a" * 1900 + "/***"),
+    ],
+)
+def test_a_long_path_is_cut_and_no_token_is_half_shown(
+    monkeypatch: pytest.MonkeyPatch, path: bytes, shown: str
+) -> None:
+    lines: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.msg)  # type: ignore[method-assign]
-    logger = logging.getLogger("gateway.access")
+    handler.emit = lambda record: lines.append(JsonFormatter().format(record))  # type: ignore[method-assign]
+    logger = logging.Logger("gateway.access")
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        AccessLog(1).write(
-            request, {"client": None}, CurrentRequest("a"), path_kind="hot", status=200, size=0,
-            started_at=0.0,
-        )  # fmt: skip
-    finally:
-        logger.removeHandler(handler)
-    (line,) = lines
-    assert len(str(line)) < 5000
-    assert line.client == "unix"
+    monkeypatch.setattr(access_log, "logger", logger)
+    reader = RequestReader(max_head_bytes=65_536)
+    reader.feed(b"GET %b?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (path, b"b" * 20_000))
+    AccessLog(1).write(
+        reader.next_request(),
+        {"client": None},
+        CurrentRequest("a"),
+        path_kind="hot",
+        status=200,
+        size=0,
+        started_at=0.0,
+    )
+    (line,) = map(json.loads, lines)
+    assert line["path"] == shown
+    assert len(line["query"]) == 2001
+    assert line["client"] == "unix"

@@ -61,6 +61,7 @@ def test_the_log_of_a_session_is_the_one_in_the_docs(site: Site) -> None:
         (first,) = children(server.process.pid)
         for path in ("dist/remoteEntry.js", "dist/remoteEntry.js", "dist/missing.js"):
             server.get(own("Review", path), bearer(ADA))
+        eventually(lambda: "".join(server.output), lambda said: " 404 GET " in said)
         server.process.send_signal(signal.SIGHUP)
         second = next_worker(server, first)
         eventually(lambda: "".join(server.output), lambda said: "all workers are" in said)
