@@ -152,13 +152,16 @@ def _failed_sometimes(source: SourceFacts) -> str:
 
 
 def _is_slow(source: SourceFacts) -> str:
-    return f"{_first(source.name)} is slow: 1 load of 100 takes more than {_duration(source.p99_s)}"
+    return (
+        f"{_first(source.name)} is slow: 1 % of the loads take more than {_duration(source.p99_s)}"
+    )
 
 
 def _is_good(source: SourceFacts) -> str:
     if not source.loads:
         return f"{_first(source.name)} was not asked for anything in the last minute"
-    return f"{_first(source.name)} answers: 99 of 100 loads within {_duration(source.p99_s)}"
+    loads = f"{_count(source.loads)} loads in the last minute"
+    return f"{_first(source.name)} answers: {loads}, 99 % within {_duration(source.p99_s)}"
 
 
 RULES = (
@@ -229,7 +232,10 @@ RULES = (
         "good",
         _gateway,
         _is("requests"),
-        lambda it: f"The gateway answers 99 of 100 requests within {_duration(it.p99_s)}",
+        lambda it: (
+            f"The gateway answers: {_count(it.requests)} requests in the last minute, 99 % within"
+            f" {_duration(it.p99_s)}"
+        ),
     ),
     Rule(
         "gateway",
@@ -275,4 +281,5 @@ def _duration(seconds: float | None) -> str:
     seconds = seconds or 0.0
     if seconds >= 1.0:
         return f"{seconds:.1f} s"
-    return f"{seconds * 1000:.3g} ms"
+    milliseconds = seconds * 1000
+    return f"{milliseconds:.0f} ms" if milliseconds >= 10 else f"{milliseconds:.2g} ms"

@@ -30,7 +30,13 @@ GATEWAY = GatewayFacts(workers=4, requests=1000, p99_s=0.003, busiest_cores=0.2)
 REASON = {"last_error": "Connection refused: 10.0.0.5", "is_newest_an_error": True}
 ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
     # part of the facts, what differs, the part that it concerns, its state, its sentence
-    ("database", {}, "database", "good", "The database answers: 99 of 100 loads within 4 ms."),
+    (
+        "database",
+        {},
+        "database",
+        "good",
+        "The database answers: 100 loads in the last minute, 99 % within 4 ms.",
+    ),
     (
         "database",
         {"loads": 0, "p99_s": None},
@@ -73,7 +79,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         REASON,
         "database",
         "good",
-        "The database answers: 99 of 100 loads within 4 ms.",
+        "The database answers: 100 loads in the last minute, 99 % within 4 ms.",
     ),
     (
         "database",
@@ -87,7 +93,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         {"pending_s": 1.9},
         "database",
         "good",
-        "The database answers: 99 of 100 loads within 4 ms.",
+        "The database answers: 100 loads in the last minute, 99 % within 4 ms.",
     ),
     (
         "database",
@@ -101,9 +107,15 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         {"p99_s": 0.45},
         "database",
         "slow",
-        "The database is slow: 1 load of 100 takes more than 450 ms.",
+        "The database is slow: 1 % of the loads take more than 450 ms.",
     ),
-    ("users", {}, "disk", "good", "The disk answers: 99 of 100 loads within 2 ms."),
+    (
+        "users",
+        {},
+        "disk",
+        "good",
+        "The disk answers: 100 loads in the last minute, 99 % within 2 ms.",
+    ),
     (
         "users",
         {**REASON, "errors": 1, "recent_loads": 1, "recent_errors": 1},
@@ -166,16 +178,22 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         {"p99_s": 0.2},
         "disk",
         "slow",
-        "The users' folder is slow: 1 load of 100 takes more than 200 ms.",
+        "The users' folder is slow: 1 % of the loads take more than 200 ms.",
     ),
     (
         "shared",
         {"p99_s": 1.5},
         "disk",
         "slow",
-        "The shared folder is slow: 1 load of 100 takes more than 1.5 s.",
+        "The shared folder is slow: 1 % of the loads take more than 1.5 s.",
     ),
-    ("gateway", {}, "gateway", "good", "The gateway answers 99 of 100 requests within 3 ms."),
+    (
+        "gateway",
+        {},
+        "gateway",
+        "good",
+        "The gateway answers: 1000 requests in the last minute, 99 % within 3 ms.",
+    ),
     (
         "gateway",
         {"requests": 0},
