@@ -141,6 +141,7 @@ async def _keep_running(
         heard.heard()
         tell(change)
 
+    heard.ends()  # until it begins
     while True:
         try:
             await source.run(count_and_tell, begun)

@@ -35,7 +35,7 @@ class HeardChanges:
         self.name = name
         self._heard = column.counter(CHANGES, name)
         self._delays = column.histogram(CHANGE_DELAY, name)
-        self._running = column.gauge(CHANGE_SOURCE_RUNNING, name)
+        self._column = column
         self._wall_clock = wall_clock
         self._is_running = False
         self._last_error: str | None = None
@@ -52,14 +52,18 @@ class HeardChanges:
     def begins(self) -> None:
         """From now on the source notices every change."""
         self._is_running, self._last_error = True, None
-        self._running.set(1.0)
+        self._show()
 
     def ends(self, sentence: str | None = None) -> None:
         """The source notices nothing any more. `sentence`: why, if it failed."""
         self._is_running = False
-        self._running.set(0.0)
+        self._show()
         if sentence is not None:
             self._last_error = one_line(sentence, _MAX_SENTENCE)
+
+    def _show(self) -> None:
+        """A source that neither begins nor ends, as this worker itself, is not shown."""
+        self._column.gauge(CHANGE_SOURCE_RUNNING, self.name).set(float(self._is_running))
 
     def state(self) -> ChangeSourceState:
         return ChangeSourceState(self.name, self._is_running, self._last_error)
@@ -78,8 +82,7 @@ class AllChanges:
         return cls(ProcessMetrics.alone())
 
     def of(self, name: str) -> HeardChanges:
-        """`name`: one of the CHANGE_SOURCES; any other counts as "other". From the first call on,
-        the source is shown."""
+        """`name`: one of the CHANGE_SOURCES; any other counts as "other"."""
         source = self._sources.get(name)
         if source is None:
             source = self._sources[name] = HeardChanges(name, self._column)

@@ -20,7 +20,7 @@ from gateway.overview.own_report import OwnReport
 from gateway.overview.probes import FolderProbes
 from gateway.overview.recent import RecentRequests
 from gateway.overview.reports import Reports
-from gateway.overview.state import State, state_of, status_of
+from gateway.overview.state import State, is_nobody_served, state_of, status_of
 from gateway.overview.verdicts import Verdict
 
 logger = logging.getLogger(__name__)
@@ -108,14 +108,10 @@ class Overview:
         reports = sorted(self._memory.reports, key=lambda report: report["started_at"])
         view = View(now, reports, self._memory.history.since(now - MINUTE_S))
         state = state_of(view, totals, os.getpid())
-        failing_for_s = max(
-            (it["failing_for_s"] or 0.0 for it in view.sources("database")), default=0.0
-        )
         status, reasons = status_of(
             [Verdict(**verdict) for verdict in state["verdicts"]],
-            failing_for_s,
-            about.stale_if_error_s,
             is_draining=self.is_draining(),
+            is_unavailable=is_nobody_served(view, about.stale_if_error_s),
         )
         return {
             **state,

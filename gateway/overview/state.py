@@ -48,18 +48,24 @@ def state_of(view: View, totals: Totals, own_pid: int) -> State:
 
 
 def status_of(
-    found: Sequence[Verdict], failing_for_s: float, lasting_s: float, *, is_draining: bool
+    found: Sequence[Verdict], *, is_draining: bool, is_unavailable: bool
 ) -> tuple[str, list[str]]:
-    """Status and reasons. `failing_for_s`: since when the database has failed; after `lasting_s`
-    nobody is served any more.
-    """
+    """Status and reasons. `is_unavailable`: see `is_nobody_served`."""
     reasons = [verdict.sentence for verdict in found if verdict.state == "failing"]
-    failing = {verdict.part for verdict in found if verdict.state == "failing"}
     if is_draining:
         return "draining", ["The server is about to end."]
-    if "disk" in failing or failing_for_s > lasting_s:
+    if is_unavailable:
         return "unavailable", reasons
-    return "degraded" if failing else "ready", reasons
+    return "degraded" if reasons else "ready", reasons
+
+
+def is_nobody_served(view: View, lasting_s: float) -> bool:
+    """Whether a folder is away that everybody needs, or the database has failed for longer than
+    `lasting_s`: then nothing that is cached may answer any more.
+    """
+    if any(report["watch_errors"] for report in view.reports):
+        return True
+    return any((it["failing_for_s"] or 0.0) > lasting_s for it in view.sources("database"))
 
 
 def _worker(view: View, report: Report, own_pid: int) -> dict[str, Any]:

@@ -18,6 +18,8 @@ SLOW_DATABASE_S = 0.3
 SLOW_DISK_S = 0.1
 SLOW_LOOP_S = 0.1
 BUSY_CORES = 0.9
+FEWEST_ERRORS = 3
+"""Fewer may be of one file or of one user."""
 _FAILING_SHARE = 0.5
 
 
@@ -48,8 +50,8 @@ class SourceFacts:
     @property
     def fails(self) -> bool:
         """Whether the loads that are made now fail."""
-        share = self.recent_errors / self.recent_loads if self.recent_loads else 0.0
-        return self.is_newest_an_error and (self.open_circuits > 0 or share >= _FAILING_SHARE)
+        most_fail = self.recent_errors >= max(FEWEST_ERRORS, self.recent_loads * _FAILING_SHARE)
+        return self.is_newest_an_error and (self.open_circuits > 0 or most_fail)
 
     @property
     def hangs(self) -> bool:

@@ -190,8 +190,11 @@ def test_a_gateway_counts_changes_of_users_files_and_its_own(site: Site) -> None
         assert sum(delays.counts) == 1
         assert 0 <= delays.sum_s < 20
         await heard("this_worker", lambda: gateway.core.announcer.announce(ADAS))
-        names = {state.name for state in gateway.core.changes.states() if state.is_running}
-        assert names == {"workers", "users_folder", "sqlite"}
+        expected = {"workers", "users_folder", "sqlite"}
+        states = gateway.core.changes.states()
+        assert {state.name for state in states if state.is_running} == expected
+        # This worker itself is no source that could stop: no alert must be told that it did.
+        assert set(totals().shown(CHANGE_SOURCE_RUNNING)) == {(name,) for name in expected}
 
     with_gateway(site, scenario, **AN_HOUR)
     site.install(ADA, "Review", "Eyes")

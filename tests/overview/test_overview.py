@@ -89,8 +89,11 @@ def test_users_files_that_hang_are_the_disks_fault(
     async def scenario(gateway: Gateway, client: Client) -> None:
         overview = gateway.core.overview
         files.hang(ADA)
-        assert status(await client.request(ENTRY_URL)) == 503
-        await until(overview.samples)
+        for _ in range(3):
+            assert status(await client.request(ENTRY_URL)) == 503
+        await until(
+            lambda: sum(it["sources"]["users"]["errors_per_s"] for it in overview.samples()) > 1
+        )
         failing = verdict(gateway, "disk")
         assert failing["state"] == "failing"
         assert failing["sentence"].startswith("The users' folder cannot be read: ")

@@ -205,6 +205,19 @@ def test_samples_are_of_all_workers_and_survive_a_worker_that_is_killed(site: Si
         assert sentence == "Workers that ended in the last minute and were replaced: 1."
 
 
+def test_workers_that_are_replaced_take_their_reports_with_them(site: Site) -> None:
+    with several_workers(site) as server:
+        old = set(children(server.process.pid))
+        server.process.send_signal(signal.SIGHUP)
+
+        def pids(state: State) -> set[int]:
+            return {worker["pid"] for worker in state["workers"]}
+
+        eventually(
+            lambda: pids(state_of(server)), lambda it: len(it) == WORKERS and not it & old, 60.0
+        )
+
+
 def test_a_worker_that_hangs_is_shown_by_the_others(site: Site) -> None:
     with several_workers(site) as server:
         hanging = children(server.process.pid)[0]

@@ -16,7 +16,7 @@ from gateway.metrics.process import ProcessMetrics
 from gateway.overview.facts import HUNG_AFTER_S, View, facts_of
 from gateway.overview.history import INTERVAL_S
 from gateway.overview.samples import Sample, sample_of
-from gateway.overview.state import state_of, status_of
+from gateway.overview.state import is_nobody_served, state_of, status_of
 from gateway.overview.verdicts import Verdict
 
 NOW = 1_700_000_000.0
@@ -71,7 +71,7 @@ def loads(at: float, count: int, errors: int = 0, name: str = "database") -> Sam
 
 def test_the_newest_outcome_of_all_workers_decides_whether_a_source_fails() -> None:
     failed = report(1, sources=database_of(last_error="it is away", last_error_at=NOW - 3))
-    samples = [loads(NOW - 3, 2, errors=2)]
+    samples = [loads(NOW - 3, 3, errors=3)]
     assert facts_of(View(NOW, [failed], samples)).database.fails
     answered = report(2, sources=database_of(last_success_at=NOW - 2))
     assert not facts_of(View(NOW, [failed, answered], samples)).database.fails
@@ -182,24 +182,42 @@ def test_refused_and_slow_requests_are_those_of_all_workers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failing", "failing_for_s", "is_draining", "status"),
+    ("failing", "is_unavailable", "is_draining", "status"),
     [
-        ([], 0.0, False, "ready"),
-        (["database"], 59.0, False, "degraded"),
-        (["database"], 61.0, False, "unavailable"),
-        (["disk"], 0.0, False, "unavailable"),
-        (["gateway"], 0.0, False, "degraded"),
-        (["database"], 61.0, True, "draining"),
+        ([], False, False, "ready"),
+        (["database"], False, False, "degraded"),
+        (["database"], True, False, "unavailable"),
+        (["disk"], False, False, "degraded"),
+        (["gateway"], False, False, "degraded"),
+        (["database"], True, True, "draining"),
     ],
 )
 def test_the_status_follows_from_what_fails(
-    failing: list[str], failing_for_s: float, is_draining: bool, status: str
+    failing: list[str], is_unavailable: bool, is_draining: bool, status: str
 ) -> None:
     found = [
         Verdict(part, "failing" if part in failing else "slow", f"{part}.")
         for part in ("database", "disk", "gateway")
     ]
-    found_status, reasons = status_of(found, failing_for_s, 60.0, is_draining=is_draining)
+    found_status, reasons = status_of(found, is_draining=is_draining, is_unavailable=is_unavailable)
     assert found_status == status
     if not is_draining:
         assert reasons == [f"{part}." for part in failing]
+
+
+@pytest.mark.parametrize(
+    ("differs", "is_served"),
+    [
+        ({}, True),
+        ({"sources": database_of(failing_for_s=59.0)}, True),
+        ({"sources": database_of(failing_for_s=61.0)}, False),
+        ({"watch_errors": {"users": "Stale file handle: /srv/users"}}, False),
+        # One file may be all that cannot be read.
+        ({"sources": [source("database"), source("users", failing_for_s=99.0)]}, True),
+    ],
+)
+def test_nobody_is_served_without_the_folders_or_long_without_the_database(
+    differs: dict[str, Any], is_served: bool
+) -> None:
+    view = View(NOW, [report(1), report(2, **differs)], [])
+    assert is_nobody_served(view, 60.0) is not is_served

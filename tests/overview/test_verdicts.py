@@ -53,7 +53,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
     ),
     (
         "database",
-        {**REASON, "errors": 3, "recent_loads": 2, "recent_errors": 1},
+        {**REASON, "errors": 3, "recent_loads": 6, "recent_errors": 3},
         "database",
         "failing",
         "The database cannot be read: Connection refused: 10.0.0.5.",
@@ -66,12 +66,20 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "The database failed for 3 of 100 loads in the last minute; last: Connection refused:"
         " 10.0.0.5.",
     ),
-    (  # one load of many
+    (  # fewer than half of the loads
         "database",
-        {**REASON, "errors": 1, "recent_loads": 30, "recent_errors": 1},
+        {**REASON, "errors": 3, "recent_loads": 7, "recent_errors": 3},
         "database",
         "slow",
-        "The database failed for 1 of 100 loads in the last minute; last: Connection refused:"
+        "The database failed for 3 of 100 loads in the last minute; last: Connection refused:"
+        " 10.0.0.5.",
+    ),
+    (  # it may be one file
+        "users",
+        {**REASON, "errors": 2, "recent_loads": 2, "recent_errors": 2},
+        "disk",
+        "slow",
+        "The users' folder failed for 2 of 50 loads in the last minute; last: Connection refused:"
         " 10.0.0.5.",
     ),
     (  # the failure is old, and nothing was asked since
@@ -118,14 +126,14 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
     ),
     (
         "users",
-        {**REASON, "errors": 1, "recent_loads": 1, "recent_errors": 1},
+        {**REASON, "errors": 3, "recent_loads": 3, "recent_errors": 3},
         "disk",
         "failing",
         "The users' folder cannot be read: Connection refused: 10.0.0.5.",
     ),
     (
         "shared",
-        {**REASON, "errors": 1, "recent_loads": 1, "recent_errors": 1},
+        {**REASON, "errors": 3, "recent_loads": 3, "recent_errors": 3},
         "disk",
         "failing",
         "The shared folder cannot be read: Connection refused: 10.0.0.5.",
