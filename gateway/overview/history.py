@@ -46,8 +46,8 @@ class History:
         first = int(moment * 1000)
         texts = [
             text
-            for place in range(_SAMPLES)
-            if self._texts.number(place) > first and (text := self._texts.read(place))
+            for place, number in enumerate(self._texts.numbers())
+            if number > first and (text := self._texts.read(place)) is not None
         ]
         return [Sample(*orjson.loads(text.text)) for text in sorted(texts)]
 

@@ -38,14 +38,19 @@ class Reports:
         """Replaces the report of the worker that has this index. Raises: ValueError, if it is too
         long even without its lists.
         """
-        numbers = self._texts.number(2 * index), self._texts.number(2 * index + 1)
+        numbers = self._texts.numbers()[2 * index : 2 * index + 2]
         place = 2 * index + (numbers[0] > numbers[1])
         self._texts.write(place, max(numbers) + 1, _bounded(report))
 
     def __iter__(self) -> Iterator[Report]:
         """The last report of each worker that runs and has written one."""
-        for first in range(0, len(self._texts), 2):
-            texts = [text for place in (first, first + 1) if (text := self._texts.read(place))]
+        written = [place // 2 for place, number in enumerate(self._texts.numbers()) if number]
+        for index in dict.fromkeys(written):
+            texts = [
+                text
+                for place in (2 * index, 2 * index + 1)
+                if (text := self._texts.read(place)) is not None
+            ]
             if texts:
                 yield orjson.loads(max(texts).text)
 

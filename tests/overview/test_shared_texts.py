@@ -26,10 +26,10 @@ def test_a_place_has_the_last_text_that_was_written() -> None:
     texts.write(1, 8, b"")
     texts.write(2, 1, b"0123456789")
     assert texts.read(0) is None
-    assert (texts.read(1), texts.number(1)) == (NumberedText(8, b""), 8)
+    assert (texts.read(1), texts.numbers()) == (NumberedText(8, b""), [0, 8, 1])
     assert texts.read(2) == NumberedText(1, b"0123456789")
     texts.clear(1)
-    assert (texts.read(1), texts.number(1)) == (None, 0)
+    assert (texts.read(1), texts.numbers()) == (None, [0, 0, 1])
 
 
 def test_a_text_that_is_too_long_is_refused_and_changes_nothing() -> None:
