@@ -180,15 +180,16 @@ def test_samples_are_of_all_workers_and_survive_a_worker_that_is_killed(site: Si
 
         with events_of(server) as events:
             counted = 0.0
-            for event in events:
+            for _, event in zip(for_a_while(DEADLINE_S), events, strict=False):
                 samples = event.data["samples"] if event.name == "history" else [event.data]
                 if event.name != "state":
                     # The looks of this test are requests, too, but on the cold path.
                     counted += sum(
                         2 * it["requests_per_s"] * (it["hot_share"] or 0) for it in samples
                     )
-                if counted >= 35:
+                if counted >= 20:
                     break
+        assert counted >= 20  # nearly 40, but a sample may come late
         before = history_of(server)
         killed = children(server.process.pid)[0]
         os.kill(killed, signal.SIGKILL)
