@@ -261,7 +261,7 @@ def test_a_postgres_that_is_stopped_is_failing_until_it_is_back(
             assert state["status"] == "degraded"
             (reason,) = state["reasons"]
             assert reason.startswith("The database cannot be")
-            state = until_state(server, lambda it: it["sources"][0]["errors"], ask)
+            state = until_state(server, lambda it: it["sources"][0]["last_error"], ask)
             assert "Error(" not in state["sources"][0]["last_error"]
             # Also for the workers that nobody asks: their connection for changes is gone.
             until_state(
