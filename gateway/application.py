@@ -76,7 +76,7 @@ class Gateway:
         """See `Core`. Raises: ConfigurationError."""
         self.core = core = Core(settings, identity, metrics, memory)
         self.health = Health(core.database, list(core.required_folders.values()), settings)
-        core.overview.is_draining = lambda: self.health.draining
+        core.overview.is_draining = self._is_draining
         self.stream_end = StreamEnd()
         self._callers = Callers(settings, core.identity)
         self._cors = CorsPolicy(settings.http.cors_origins, any_localhost=settings.dev.enabled)
@@ -117,6 +117,10 @@ class Gateway:
         Raises: ConfigurationError, if the database or a table is not what it should be.
         """
         return self.core.running()
+
+    def _is_draining(self) -> bool:
+        """Also when the worker is being replaced, of which load balancers need not know."""
+        return self.health.draining or self.stream_end.is_ordered
 
     async def _start_first(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._start_lock:

@@ -58,6 +58,10 @@ class StreamEnd:
         """Streams end now, and later ones as they begin. Idempotent."""
         self._is_ordered.set()
 
+    @property
+    def is_ordered(self) -> bool:
+        return self._is_ordered.is_set()
+
     async def wait(self) -> None:
         while not (self._is_ordered.is_set() or _uvicorn_is_ending()):
             with anyio.move_on_after(_LOOK_S):

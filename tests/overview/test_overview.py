@@ -63,6 +63,15 @@ def test_a_gateway_that_is_alone_shows_itself_from_the_start(site: Site) -> None
     with_gateway(site, scenario)
 
 
+def test_a_worker_that_is_being_replaced_is_draining(site: Site) -> None:
+    async def scenario(gateway: Gateway, _client: Client) -> None:
+        gateway.stream_end.order()
+        gateway.core.overview.report()
+        assert gateway.core.overview.state()["workers"][0]["state"] == "draining"
+
+    with_gateway(site, scenario)
+
+
 def test_a_gateway_that_nobody_runs_shows_itself_when_it_is_asked(site: Site) -> None:
     async def main() -> None:
         gateway = create_app(load_settings(environ={**site.environment, **UNWATCHED}))
