@@ -136,6 +136,8 @@ def main() -> None:
         anyio.run(examine, settings, _write_line)
     except GatewayError as error:
         text = without_root(str(error), settings.plugins_dir)
+        if settings.database_dialect == "sqlite":
+            text = text.replace(str(settings.sqlite_file), settings.sqlite_file.name)
         _write_line("failed", {"detail": text[:_MAX_TEXT]})
 
 

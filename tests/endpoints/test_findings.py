@@ -99,12 +99,15 @@ def test_it_changes_nothing(tmp_path: Path) -> None:
     assert not any(after.get(path) for path in changed), "locks are empty files"
 
 
-def test_a_site_that_cannot_be_examined_is_said(tmp_path: Path) -> None:
+def test_a_site_that_cannot_be_examined_is_said_without_paths_of_the_disk(tmp_path: Path) -> None:
     site = populated(tmp_path)
     with serving({**site.environment, **ADMIN}) as server:
         site.execute("ALTER TABLE plugin RENAME TO elsewhere")
         (failed,) = named(findings_in(server), "failed")
-    assert "no table 'plugin'" in failed["detail"]
+        assert "no table 'plugin'" in failed["detail"]
+        site.database.unlink()
+        (failed,) = named(findings_in(server), "failed")
+        assert f"no database file {site.database.name}" in failed["detail"]
 
 
 # Who may, and how often
