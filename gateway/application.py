@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.core import Core
 from gateway.delivery.modes import delivery_modes
-from gateway.endpoints.administration import Administration
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.auditing import AuditTrail
 from gateway.endpoints.authorize import Authorization
+from gateway.endpoints.caches import Caches
 from gateway.endpoints.console import Console
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.event_stream import StreamEnd
@@ -185,11 +185,11 @@ class Gateway:
         admission = Admission(_QUESTIONS_AT_ONCE, TooManyQuestions)
         listing = UserListing(core.directory, core.storage, core.settings.access)
         return [
-            *Administration(core, callers).routes,
+            *Caches(core, callers).routes,
             AuditTrail(core.storage.audit, callers, admission).route,
             People(listing, callers, admission).route,
             Findings(core.settings, callers, self.stream_end).route,
-            Console(core.overview, callers, self.stream_end).route,
+            *Console(core.overview, callers, self.stream_end).routes,
         ]
 
     def _make_lifecycle_routes(self) -> list[Route]:

@@ -1,10 +1,12 @@
-"""`/-/console/events`: what the console shows, live, for administrators."""
+"""`/-/console`: the page of administrators, and `/-/console/events`: what it shows, live."""
 
 import time
 
 from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from gateway.endpoints.console_page import console_page
 from gateway.endpoints.event_stream import (
     Events,
     EventStream,
@@ -15,6 +17,7 @@ from gateway.endpoints.event_stream import (
 from gateway.endpoints.queries import Admission
 from gateway.errors import TooManyStreams
 from gateway.freshness import next_turn
+from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
 from gateway.overview.overview import Overview
 
@@ -29,7 +32,7 @@ _RETRY = b"retry: 2000\n\n"
 
 
 class Console:
-    """The route of the console's events."""
+    """The routes of the console."""
 
     def __init__(self, overview: Overview, callers: Callers, end: StreamEnd) -> None:
         self._overview = overview
@@ -39,7 +42,20 @@ class Console:
         self._state = b""
         """The event, for all streams: it is made once a second however many there are."""
         self._state_made_at = 0.0
-        self.route = Route("/-/console/events", self._stream)
+        self._page = console_page()
+        self.routes = [
+            Route("/-/console", self._show_page),
+            Route("/-/console/events", self._stream),
+        ]
+
+    async def _show_page(self, request: Request) -> Response:
+        await self._callers.require_administrator(request.scope, challenge_browser=True)
+        headers = {
+            "Cache-Control": NO_STORE,
+            "Content-Security-Policy": self._page.policy,
+            "X-Content-Type-Options": "nosniff",
+        }
+        return HTMLResponse(self._page.html, headers=headers)
 
     async def _stream(self, request: Request) -> EventStream:
         refuse_foreign_stream(request)

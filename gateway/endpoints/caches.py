@@ -1,23 +1,18 @@
-"""`/-/cache`, `/-/console`: for administrators.
-
-They show the state of the one worker that answers. All workers obey a purge.
-"""
+"""`/-/cache`: the caches of the worker that answers, and purges, which all workers obey."""
 
 import os
 from dataclasses import asdict
 
 import anyio.to_thread
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.changes import Change
 from gateway.core import Core
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
-from gateway.endpoints.console_page import console_page
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
-from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
 from gateway.serving.formats import JsonObject
@@ -47,17 +42,15 @@ class _Purge(Body):
             raise InvalidRequest(str(error)) from None
 
 
-class Administration:
-    """The routes that only administrators may use."""
+class Caches:
+    """The routes of the caches, for administrators."""
 
     def __init__(self, core: Core, callers: Callers) -> None:
         self._core = core
         self._callers = callers
-        self._page = console_page()
         self.routes = [
             Route("/-/cache", self._show_cache),
             Route("/-/cache/purge", self._purge, methods=["POST"]),
-            Route("/-/console", self._show_console),
         ]
 
     async def _show_cache(self, request: Request) -> Response:
@@ -70,15 +63,6 @@ class Administration:
         change = (await read_body(request, _Purge)).change()
         self._core.announcer.announce(change)
         return json_answer({"status": "success", "data": asdict(change)})
-
-    async def _show_console(self, request: Request) -> Response:
-        await self._callers.require_administrator(request.scope, challenge_browser=True)
-        headers = {
-            "Cache-Control": NO_STORE,
-            "Content-Security-Policy": self._page.policy,
-            "X-Content-Type-Options": "nosniff",
-        }
-        return HTMLResponse(self._page.html, headers=headers)
 
 
 def _cache_state(core: Core) -> JsonObject:
