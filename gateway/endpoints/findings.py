@@ -40,6 +40,8 @@ _MODULE = "gateway.upkeep.examination"
 _QUERY_TIMEOUT_S = 60.0
 _MAX_LINE_BYTES = 1 << 20
 _LOWEST_PRIORITY = 19
+# A process that waits for a disk that hangs ends only after that.
+_LONGEST_END_S = 2.0
 _FAILED = "The examination ended early; the log of the server may say why"
 
 
@@ -103,7 +105,7 @@ async def _running(order: bytes) -> AsyncIterator[asyncio.StreamReader]:
         stdin.write(order)
         yield cast(asyncio.StreamReader, process.stdout)
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(_LONGEST_END_S, shield=True):
             if process.returncode is None:
                 process.kill()
             stdin.close()
