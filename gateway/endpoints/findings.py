@@ -6,6 +6,7 @@ with this worker, however that ends: the end of its standard input says so.
 """
 
 import asyncio
+import logging
 import os
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from gateway.errors import AlreadyExamining
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
 from gateway.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 MAX_AGE_S = 1800.0
 """A bound for any site."""
@@ -66,14 +69,16 @@ class Findings:
 
     async def _events(self) -> Events:
         yield b": examining\n\n"  # the head leaves with the first bytes
-        is_over = False
-        async with _running(self._order) as output:
-            number = 0
-            while not is_over and (line := await output.readline()):
-                ((name, content),) = orjson.loads(line).items()
-                is_over = name in ("summary", "failed")
-                number += 1
-                yield encoded_event(name, content, str(number))
+        number, is_over = 0, False
+        try:
+            async with _running(self._order) as output:
+                while not is_over and (line := await output.readline()):
+                    ((name, content),) = orjson.loads(line).items()
+                    is_over = name in ("summary", "failed")
+                    number += 1
+                    yield encoded_event(name, content, str(number))
+        except OSError as error:  # no process can be started, or none for this Python
+            logger.error("the site cannot be examined: %s", error)
         if not is_over:
             yield encoded_event("failed", {"detail": _FAILED})
 

@@ -1,7 +1,9 @@
 """`/-/findings`: the examination in a process of its own, which reads, and which always ends."""
 
+import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,11 @@ from typing import Any
 
 import pytest
 
+from gateway.endpoints.event_stream import StreamEnd
+from gateway.endpoints.findings import Findings
+from gateway.identity.callers import Callers
+from gateway.identity.chain import NO_CREDENTIALS
+from gateway.settings import load_settings
 from gateway.upkeep.examination import MOST_SHOWN
 from tests.support.commands import run
 from tests.support.event_streams import Event, event_stream
@@ -108,6 +115,22 @@ def test_a_site_that_cannot_be_examined_is_said_without_paths_of_the_disk(tmp_pa
         site.database.unlink()
         (failed,) = named(findings_in(server), "failed")
         assert f"no database file {site.database.name}" in failed["detail"]
+
+
+def test_where_no_process_can_be_started_it_is_said(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load_settings(environ=site.environment)
+    findings = Findings(settings, Callers(settings, NO_CREDENTIALS), StreamEnd())
+    monkeypatch.setattr(sys, "executable", str(site.folder / "no-python"))
+
+    async def events() -> list[bytes]:
+        return [event async for event in findings._events()]
+
+    comment, failed = asyncio.run(events())
+    assert comment.startswith(b":")
+    assert failed.startswith(b"event: failed\ndata: {")
+    assert "no-python" in caplog.text
 
 
 # Who may, and how often
