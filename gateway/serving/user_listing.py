@@ -3,8 +3,9 @@
 It reads the sources, not the caches: what it shows may be a moment newer than what is served.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
+from heapq import nsmallest
 from typing import Any, Literal, NamedTuple
 
 from anyio.to_thread import run_sync
@@ -30,7 +31,8 @@ class _File(NamedTuple):
     """What a user's JSON file says."""
 
     state: FileState
-    entries: Mapping[str, InstallationMetadata]
+    entries: Mapping[str, JsonObject]
+    """What is shown of the entries that are shown: files may be large."""
     error: str | None = None
 
     def has(self, slug: str | None, *, missing_is_allowed: bool) -> bool:
@@ -52,7 +54,7 @@ class UserListing:
     async def page(self, search: str | None, after: str | None, limit: int) -> JsonObject:
         """As `UserDirectory.read_page`, as JSON. Raises: SourceUnavailable."""
         page = await self._directory.read_page(search, after, limit)
-        files = await in_threads(self._read_file, [user.id for user in page.users])
+        files = await in_threads(self._read_file, page.users)
         names = {(row.plugin_slug, row.version) for user in page.users for row in user.rows}
         published = await run_sync(partial(self._published, names))
         return {
@@ -64,9 +66,9 @@ class UserListing:
             "missing_installations": self._missing_installations,
         }
 
-    def _read_file(self, user_text: str) -> _File:
+    def _read_file(self, listed: ListedUser) -> _File:
         """Blocking. What the answer says of an error names no path of the disk."""
-        user = parse_or_none(parse_user_id, user_text.rstrip())
+        user = parse_or_none(parse_user_id, listed.id.rstrip())
         if user is None:
             return _File("unusable", {}, "the user's id cannot name a folder")
         try:
@@ -75,7 +77,9 @@ class UserListing:
             return _File("broken", {}, "the file is not a JSON object")
         except StorageError:
             return _File("broken", {}, "the file cannot be read")
-        return _File("missing", {}) if installations is None else _File("present", installations)
+        if installations is None:
+            return _File("missing", {})
+        return _File("present", _entries_shown(listed, installations))
 
     def _published(
         self, names: set[tuple[str | None, str | None]]
@@ -103,7 +107,7 @@ class UserListing:
             self._plugin(row, file, published[row.plugin_slug, row.version]) for row in user.rows
         ]
         if not user.has_more_rows:
-            plugins += _without_rows(user.rows, file)
+            plugins += _without_rows(user, file)
         return {
             "id": user.id,
             "file": file.state,
@@ -125,7 +129,7 @@ class UserListing:
             "published": published,
             "state": _state(row, file, installed=installed, published=published),
             "updated_at": row.updated_at,
-            "installation": _metadata(file.entries.get(row.plugin_slug or "")),
+            "installation": file.entries.get(row.plugin_slug or ""),
         }
 
 
@@ -142,10 +146,23 @@ def _state(row: ListedRow, file: _File, *, installed: bool, published: bool | No
     return "served" if published else "not_published"
 
 
-def _without_rows(rows: Sequence[ListedRow], file: _File) -> list[JsonObject]:
+def _entries_shown(
+    user: ListedUser, installations: Mapping[str, InstallationMetadata]
+) -> dict[str, JsonObject]:
+    """Those of the user's rows, and some without a row, by slug."""
+    slugs = {row.plugin_slug for row in user.rows}
+    without_row = (slug for slug in installations if slug not in slugs)
+    shown = [*(slugs & installations.keys()), *nsmallest(_MAX_ENTRIES, without_row)]
+    return {
+        slug: {name: _text(installations[slug].get(name)) for name in _METADATA}
+        for slug in shown
+        if slug is not None
+    }
+
+
+def _without_rows(user: ListedUser, file: _File) -> list[JsonObject]:
     """Entries of the file that give nothing, because the table has no row for them."""
-    slugs = {row.plugin_slug for row in rows}
-    surplus = sorted(slug for slug in file.entries if slug not in slugs)
+    slugs = {row.plugin_slug for row in user.rows}
     nothing = dict.fromkeys(("id", "name", "version", "enabled", "published", "updated_at"))
     return [
         {
@@ -153,16 +170,10 @@ def _without_rows(rows: Sequence[ListedRow], file: _File) -> list[JsonObject]:
             "slug": slug[:_MAX_TEXT],
             "installed": True,
             "state": "no_row",
-            "installation": _metadata(file.entries[slug]),
+            "installation": file.entries[slug],
         }
-        for slug in surplus[:_MAX_ENTRIES]
+        for slug in sorted(file.entries.keys() - slugs)
     ]
-
-
-def _metadata(metadata: InstallationMetadata | None) -> JsonObject | None:
-    if metadata is None:
-        return None
-    return {name: _text(metadata.get(name)) for name in _METADATA}
 
 
 def _text(value: Any) -> str | None:

@@ -103,6 +103,22 @@ def test_files_that_are_missing_or_broken_are_told_apart(tmp_path: Path) -> None
             assert server.get(own("Review"), bearer(ADA)).status == (404 if not settings else 200)
 
 
+def test_of_a_large_file_only_some_of_what_gives_nothing_is_shown(tmp_path: Path) -> None:
+    site = populated(tmp_path)
+    metadata = {"installation_metadata": {"source_url": "x" * 1000, "installed_by": ["odd"]}}
+    many: dict[str, Any] = {f"Gone{number:04}": metadata for number in range(500)}
+    site.write_installations(ADA, {**many, "Review": metadata, "Z" * 300: {}})
+    with serving({**site.environment, **ADMIN}) as server:
+        ada = shown(server, "limit=1")["users"][0]
+    (eyes, review, *others) = ada["plugins"]
+    assert (eyes["state"], eyes["installation"]) == ("not_installed", None)
+    assert review["installation"] == {
+        "installation_type": None, "source_url": "x" * 255, "installed_by": None,
+        "installed_at": None,
+    }  # fmt: skip
+    assert [other["slug"] for other in others] == [f"Gone{number:04}" for number in range(100)]
+
+
 def test_a_question_that_hangs_delays_no_request_for_a_file(tmp_path: Path) -> None:
     """Its database is locked, and nine administrators wait. Files are served from the caches."""
     site = populated(tmp_path)
