@@ -1,5 +1,6 @@
 """The console in a browser, opened as an administrator opens it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,8 @@ CREDENTIALS = HttpCredentials(username="any", password=ADMIN_TOKEN)
 MANY = 30
 """Users beside the usual ones: more than the console shows on a page."""
 DEADLINE_MS = 20_000
+ANSWERED = re.compile("^(Healthy|Strained) ")
+"""The first line while requests are answered; a busy machine is a strain."""
 
 
 def console_environment(site: Site, **more: str) -> dict[str, str]:

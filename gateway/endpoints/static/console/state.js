@@ -2,11 +2,11 @@
 import { byId, h, KeyedChildren, setAttributes, setText } from "./dom.js";
 import { age, plural } from "./format.js";
 
-const WORDS = { ready: "Healthy", degraded: "Degraded", draining: "Ending", unavailable: "Unavailable" };
-const SENTENCES = {
+const WORDS = { ready: "Healthy", strained: "Strained", degraded: "Degraded", draining: "Ending", unavailable: "Unavailable" };
+const ENDS = {
   ready: "Requests are answered as they should be.",
-  degraded: "Users who were here lately are served as before, others get errors.",
-  draining: "This node is about to end. It still answers, and takes no new connections.",
+  strained: "Requests are answered.",
+  draining: "This node still answers, and takes no new connections.",
   unavailable: "Users get errors.",
 };
 const PARTS = { database: "Database", disk: "Disk", gateway: "Gateway" };
@@ -23,7 +23,8 @@ const parts = new KeyedChildren(byId("parts"), {
 });
 
 export function showState(state) {
-  showVerdict(state.status, WORDS[state.status] ?? state.status, sentenceOf(state));
+  const status = statusOf(state);
+  showVerdict(status, WORDS[status] ?? status, sentenceOf(status, state));
   setText(byId("facts"), factsOf(state).join(" · "));
   parts.show(state.verdicts);
 }
@@ -41,9 +42,20 @@ function showVerdict(status, word, sentence) {
   document.title = `${word} · Gateway console`;
 }
 
-function sentenceOf({ status, reasons }) {
-  const because = reasons.map((reason) => `${capitalized(reason).replace(/\.+$/, "")}.`);
-  return [...because, SENTENCES[status]].filter(Boolean).join(" ");
+// A gateway that answers, and has a part that does not do well, is not healthy.
+function statusOf({ status, verdicts }) {
+  return status === "ready" && verdicts.some(({ state }) => state !== "good") ? "strained" : status;
+}
+
+function sentenceOf(status, { reasons, verdicts }) {
+  const because = status === "strained" ? verdicts.filter(({ state }) => state !== "good").map(({ sentence }) => sentence) : reasons;
+  return [...because.map(asSentence), endOf(status, verdicts)].filter(Boolean).join(" ");
+}
+
+function endOf(status, verdicts) {
+  const isWithoutDatabase = verdicts.some(({ part, state }) => part === "database" && state === "failing");
+  if (status === "degraded" && isWithoutDatabase) return "Users who were here lately are served as before, others get errors.";
+  return ENDS[status];
 }
 
 function factsOf({ version, started_at: startedAt, time, workers, changes }) {
@@ -55,6 +67,6 @@ function factsOf({ version, started_at: startedAt, time, workers, changes }) {
   ].filter(Boolean);
 }
 
-function capitalized(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
+function asSentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.+$/, "")}.`;
 }
