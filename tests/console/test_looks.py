@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.console import CREDENTIALS, opened_console
+from tests.support.console import ANSWERED, CREDENTIALS, opened_console
 from tests.support.server import Server
 from tests.support.site import CLEO
 from tests.support.waiting import eventually
@@ -107,12 +107,14 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, server: 
 
 def fill(page: Page) -> None:
     """Makes every part of the page show something."""
-    expect(page.locator("#verdict")).to_contain_text("Healthy")
+    expect(page.locator("#verdict")).to_contain_text(ANSWERED)
     page.get_by_role("searchbox").fill(CLEO)
     page.get_by_role("radio", name="file").check()
     expect(page.locator("#users-table")).to_contain_text("Unbuilt")
     page.locator("#users-table tr", has_text="Unbuilt").get_by_role("button").click()
     expect(page.locator("#explanation .answer")).to_contain_text("Refused")
+    page.get_by_role("button", name="Examine the site").click()
+    expect(page.locator("#findings-status")).to_contain_text("problems.")
 
 
 # The keyboard
@@ -133,7 +135,7 @@ _FOCUSED = """() => {
 
 
 def test_the_tab_key_goes_through_the_whole_page_and_out_of_it(page: Page) -> None:
-    expect(page.locator("#verdict")).to_contain_text("Healthy")
+    expect(page.locator("#verdict")).to_contain_text(ANSWERED)
     expect(page.locator("#users-table")).to_contain_text("Review")
     seen: list[dict[str, Any]] = []
     for _ in range(150):
@@ -151,7 +153,7 @@ def test_the_tab_key_goes_through_the_whole_page_and_out_of_it(page: Page) -> No
 
 
 def test_a_purge_is_made_with_the_keyboard_alone(page: Page) -> None:
-    expect(page.locator("#verdict")).to_contain_text("Healthy")
+    expect(page.locator("#verdict")).to_contain_text(ANSWERED)
     page.locator("#purge-form [name=user]").focus()
     page.keyboard.type(CLEO)
     page.keyboard.press("Enter")

@@ -1,5 +1,6 @@
 """What an operator asks: who has what, why a request is answered so, what is wrong, who did it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.console import MANY, console_environment, opened_console
 from tests.support.server import Server, run_cli, serving
 from tests.support.site import ADA, BEN, CLEO, USERS_CHANGE, bearer, populated
-from tests.support.urls import own
+from tests.support.urls import own, signed
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +111,14 @@ def test_a_url_is_explained_for_a_user(page: Page) -> None:
     expect(page.locator("#explanation .answer")).to_contain_text("Review 1.0.1")
 
 
+def test_a_url_is_explained_without_writing_it_into_another_url(page: Page) -> None:
+    page.get_by_label("URL, or its path").fill(signed("a-credential", "Review"))
+    with page.expect_request(lambda request: "explain" in request.url) as asked:
+        page.locator("#explain-form").get_by_role("button").click()
+    assert asked.value.url.endswith("/-/explain")
+    expect(page.locator("#explanation .answer")).to_contain_text("Refused")
+
+
 def test_what_cannot_be_explained_is_said_in_a_sentence(browser: Browser, server: Server) -> None:
     with opened_console(browser, server, expected="422") as page:
         _explain_file(page, "../x", "Review", "a.js")
@@ -123,6 +132,27 @@ def _explain_file(page: Page, user: str, plugin: str, path: str) -> None:
     fields.get_by_label("Plugin").fill(plugin)
     fields.get_by_label("Path").fill(path)
     page.locator("#explain-form").get_by_role("button", name="Explain").click()
+
+
+# Findings
+
+
+def test_findings_arrive_with_progress_and_a_summary(page: Page) -> None:
+    page.get_by_role("button", name="Examine the site").click()
+    group = page.locator(".finding[data-state=error]", has_text="version_without_folder")
+    expect(group.locator("h3")).to_have_text(re.compile("^error version_without_folder . [1-9]"))
+    expect(group).to_contain_text("Unbuilt")
+    expect(group).to_contain_text("To do: publish the version, or move the user to another.")
+    expect(page.locator("#findings-status")).to_contain_text("problems.")
+    expect(page.locator("#findings-progress")).to_be_hidden()
+    # Errors come first.
+    severities = page.locator(".finding").evaluate_all("all => all.map(one => one.dataset.state)")
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
+    # A second run begins with an empty list.
+    number = page.locator(".finding li").count()
+    page.get_by_role("button", name="Examine the site").click()
+    expect(page.locator("#findings-status")).to_contain_text("problems.")
+    assert page.locator(".finding li").count() == number
 
 
 # Changes

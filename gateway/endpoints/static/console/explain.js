@@ -1,7 +1,7 @@
 // Why a request is answered as it is: the decision's steps, drawn as the way of the request, and what to do about it.
 import { byId, h, setText } from "./dom.js";
 import { age } from "./format.js";
-import { ask, query, Refused } from "./gateway.js";
+import { post, Refused } from "./gateway.js";
 
 const QUESTIONS = {
   caller: "Who asks?",
@@ -21,6 +21,7 @@ const REFUSING = new Set(["no", "none", "refused", "retired"]);
 const form = byId("explain-form");
 const status = byId("explain-status");
 const explanation = byId("explanation");
+let turns = 0;
 
 form.addEventListener("change", chooseFields);
 form.addEventListener("submit", (event) => {
@@ -53,20 +54,30 @@ function chooseFields() {
 }
 
 async function explain() {
-  const { by, url, user, plugin, path, "url-user": urlUser } = form.elements;
-  const asked = by.value === "url" ? { url: url.value.trim(), user: urlUser.value.trim() } : { user: user.value.trim(), plugin: plugin.value.trim(), path: path.value.trim() };
+  const turn = ++turns;
   explanation.setAttribute("aria-busy", "true");
+  const [content, sentence] = await explained();
+  if (turn !== turns) return; // something else was asked meanwhile
+  explanation.removeAttribute("aria-busy");
+  explanation.replaceChildren(...content);
+  setText(status, sentence);
+}
+
+async function explained() {
   try {
-    const answer = await ask(`explain${query(asked)}`);
-    explanation.replaceChildren(pathOf(answer));
-    setText(status, "");
+    return [[pathOf(await post("explain", asked()))], ""];
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    explanation.replaceChildren();
-    setText(status, error.message);
-  } finally {
-    explanation.removeAttribute("aria-busy");
+    return [[], error.message];
   }
+}
+
+// In a body, because a URL may hold a credential: proxies write down the query of a request.
+function asked() {
+  const isUrl = form.elements.by.value === "url";
+  const fields = isUrl ? { url: "url", user: "url-user" } : { user: "user", plugin: "plugin", path: "path" };
+  const values = Object.entries(fields).map(([key, name]) => [key, form.elements[name].value.trim()]);
+  return Object.fromEntries(values.filter(([, value]) => value));
 }
 
 function pathOf({ steps, caches, answer, served, advice }) {

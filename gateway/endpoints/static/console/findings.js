@@ -45,6 +45,7 @@ export class Findings {
         if (name === "finding") this.#add(content);
         if (name === "summary") return this.#conclude(content);
         if (name === "failed") return content.detail;
+        if (name === "end") break;
       }
       return "The examination was interrupted. What was found so far is below.";
     } catch (error) {
@@ -55,7 +56,7 @@ export class Findings {
   }
 
   #conclude({ remaining, counts, users, versions, duration_s: took }) {
-    for (const { code, count: number } of counts) this.#groups.get(code)?.showCount(number);
+    for (const counted of counts) this.#groups.get(keyOf(counted))?.showCount(counted.count);
     const looked = `Looked at ${plural(users, "user")} and ${plural(versions, "version")} in ${duration(took)}`;
     return `${looked}: ${remaining ? plural(remaining, "problem") : "no problems"}.`;
   }
@@ -66,16 +67,22 @@ export class Findings {
   }
 
   #add(finding) {
-    if (!this.#groups.has(finding.code)) {
-      this.#groups.set(finding.code, new Group(finding));
+    const key = keyOf(finding);
+    if (!this.#groups.has(key)) {
+      this.#groups.set(key, new Group(finding));
       const groups = [...this.#groups.values()].sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity));
       this.#list.replaceChildren(...groups.map((group) => group.element));
     }
-    this.#groups.get(finding.code).add(finding);
+    this.#groups.get(key).add(finding);
   }
 }
 
-// The findings of one code.
+// A code may have several severities: a row that is disabled harms nobody.
+function keyOf({ severity, code }) {
+  return `${severity} ${code}`;
+}
+
+// The findings of one code and severity.
 class Group {
   #number = 0;
   #count = h("span", { class: "count" });
@@ -104,6 +111,6 @@ class Group {
     this.#number = number;
     setText(this.#count, `× ${count(number)}`);
     this.#more.hidden = number <= MOST_SHOWN;
-    setText(this.#more, `… and ${count(number - MOST_SHOWN)} more: gateway doctor --json lists all.`);
+    if (number > MOST_SHOWN) setText(this.#more, `… and ${count(number - MOST_SHOWN)} more: gateway doctor --json lists all.`);
   }
 }

@@ -9,7 +9,9 @@ export class Requests {
   #slowest;
 
   constructor(explainUrl) {
-    const path = { label: "Path", kind: "code", text: (request) => request.path, act: ({ path: url }) => (url.includes("/plugins/") ? () => explainUrl(url) : null) };
+    // What is not a file, or is without its token, has no explanation.
+    const explanationOf = ({ path: url }) => (url.includes("/plugins/") && !url.includes("…") ? () => explainUrl(url) : null);
+    const path = { label: "Path", kind: "code", text: (request) => request.path, act: explanationOf };
     this.#refused = new Table(byId("refused"), [
       path,
       { label: "Refused as", kind: "code", text: ({ code }) => code },

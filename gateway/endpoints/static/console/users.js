@@ -16,7 +16,7 @@ const STATES = {
   none: "has no plugin",
 };
 const SIGNS = { served: "good", disabled: "off", none: "off" };
-const FILES = { missing: "no installed_plugins.json", broken: "installed_plugins.json is broken" };
+const FILES = { missing: "no installed_plugins.json", broken: "installed_plugins.json is broken", unusable: "the id cannot name a folder" };
 
 export class Users {
   #form = byId("users-form");
