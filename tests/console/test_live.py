@@ -1,14 +1,17 @@
 """The numbers are live, and the first line says whether anything is wrong, and with what."""
 
+import json
 import os
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.console import ANSWERED, console_environment, opened_console
+from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
 from tests.support.urls import MANIFEST, own
@@ -96,7 +99,8 @@ def test_a_locked_database_degrades_the_gateway_and_is_named(
             expect(page.locator("#parts li", has_text="Database")).to_contain_text("failing")
             expect(page.locator("#parts li", has_text="Disk")).to_contain_text("good")
             assert page.title() == "Degraded · Gateway console"
-        expect(page.locator("#verdict")).to_contain_text(ANSWERED)
+        # It failed in the last minute: that is no health yet.
+        expect(page.locator("#verdict")).to_contain_text("Strained The database failed for")
 
 
 def test_a_lost_stream_is_said_and_comes_back_by_itself(browser: Browser, site: Site) -> None:
@@ -111,6 +115,64 @@ def test_a_lost_stream_is_said_and_comes_back_by_itself(browser: Browser, site: 
         page.wait_for_function("said.some(text => text.startsWith('No news since'))")
         expect(page.locator("#stream")).to_have_text("Live")
         expect(page.locator("#workers")).not_to_contain_text(str(pid))
+
+
+def test_renewed_workers_are_no_loss(browser: Browser, tmp_path: Path) -> None:
+    site = populated(tmp_path)
+    with (
+        serving(console_environment(site), "--workers", "2") as server,
+        opened_console(browser, server) as page,
+    ):
+        workers = page.locator("#workers tbody th span")
+        expect(workers).to_have_count(2)
+        expect(page.locator("#stream")).to_have_text("Live")
+        before = set(workers.all_inner_texts())
+        page.evaluate(_RECORD, "#stream")
+        server.process.send_signal(signal.SIGHUP)
+        eventually(
+            lambda: set(workers.all_inner_texts()),
+            lambda now: len(now) == 2 and not now & before,
+        )
+        expect(page.locator("#stream")).to_have_text("Live")
+        assert set(page.evaluate("window.said")) == {"Live"}
+
+
+def test_the_page_works_below_a_prefix(browser: Browser, site: Site) -> None:
+    environment = console_environment(site)
+    with (
+        serving_mounted("with_running", environment) as server,
+        opened_console(browser, server, prefix=URL_PREFIX) as page,
+    ):
+        expect(page.locator("#verdict")).to_contain_text(ANSWERED)
+        expect(page.locator("#users-table")).to_contain_text("Review")
+
+
+# Three hours of samples and states, as fast as they can be read. A real gateway takes three hours.
+_SAMPLE = {"requests_per_s": 5.0, "cpu_cores": 0.5, "p99_s": 0.1}
+_HOURS_S = 3 * 3600
+
+
+def test_a_page_that_is_open_for_hours_holds_ten_minutes(page: Page) -> None:
+    expect(page.locator("#verdict")).to_contain_text(ANSWERED)
+    now = time.time()
+    events = [
+        f"event: sample\ndata: {json.dumps({'time': now + second, **_SAMPLE})}\n\n"
+        for second in range(0, _HOURS_S, 2)
+    ]
+    page.route(
+        "**/console/events",
+        lambda route: route.fulfill(
+            content_type="text/event-stream",
+            # The browser is told not to come again before the end of the test.
+            body=f"retry: {_HOURS_S * 1000}\n\n" + "".join(events),
+        ),
+    )
+    elements = "document.querySelectorAll('*').length"
+    before = page.evaluate(elements)
+    page.reload()
+    plot = page.get_by_role("slider", name="Latency, by time")
+    expect(plot).to_have_attribute("aria-valuemax", "300")
+    assert page.evaluate(elements) <= before + 50
 
 
 def test_a_page_without_news_says_that_its_numbers_are_old(

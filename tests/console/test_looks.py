@@ -165,18 +165,22 @@ def test_a_purge_is_made_with_the_keyboard_alone(page: Page) -> None:
 
 
 def test_the_focus_stays_while_the_numbers_change(page: Page, server: Server) -> None:
-    for name in ("a", "b"):
-        server.get(f"/api/v1/plugins/Review/{name}.html")
-    row = page.locator("#refused").get_by_role("button", name="a.html")
+    def ask(name: str, times: int) -> None:
+        for _ in range(times):
+            server.get(f"/api/v1/plugins/Review/{name}.html")
+
+    def names() -> list[str]:
+        read = "rows => rows.map(row => row.textContent.match(/[ab]\\.html/)?.[0]).filter(Boolean)"
+        found: list[str] = page.locator("#refused tbody tr").evaluate_all(read)
+        return found
+
+    ask("a", 3)
+    ask("b", 1)
+    eventually(names, lambda found: found == ["a.html", "b.html"])
+    row = page.locator("#refused").get_by_role("button", name="b.html")
     row.focus()
-    # The other request becomes the first of the list, above the one that has the focus.
-    for _ in range(5):
-        server.get("/api/v1/plugins/Review/b.html")
-    order = "rows => rows.map(row => row.textContent.match(/[ab]\\.html/)?.[0]).filter(Boolean)"
-    eventually(
-        lambda: page.locator("#refused tbody tr").evaluate_all(order),
-        lambda names: names == ["b.html", "a.html"],
-    )
+    ask("b", 5)
+    eventually(names, lambda found: found == ["b.html", "a.html"])
     expect(row).to_be_focused()
 
 

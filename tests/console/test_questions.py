@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.console import MANY, console_environment, opened_console
+from tests.support.console import MANY, MARKUP, console_environment, opened_console
 from tests.support.server import Server, run_cli, serving
 from tests.support.site import ADA, BEN, CLEO, USERS_CHANGE, bearer, populated
 from tests.support.urls import own, signed
 
 pytestmark = pytest.mark.slow
-
-_HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 # Users
@@ -67,11 +65,16 @@ def test_a_plugin_of_a_user_is_explained_by_a_click(page: Page) -> None:
 
 
 def test_text_of_strangers_stays_text(page: Page) -> None:
-    page.get_by_role("searchbox").fill(_HOSTILE)
-    expect(page.locator("#users-status")).to_contain_text(_HOSTILE)
-    page.locator("#explain-form [name=url]").fill(f"/api/v1/plugins/Review/{_HOSTILE}.js")
-    page.locator("#explain-form").get_by_role("button").click()
-    expect(page.locator("#explanation .answer")).to_contain_text("Refused")
+    page.get_by_role("searchbox").fill(CLEO)
+    row = page.locator("#users-table tr", has_text="Marked")
+    expect(row).to_contain_text(MARKUP)
+    row.get_by_role("button").click()
+    expect(page.locator("#explanation")).to_contain_text("Refused")
+    page.get_by_role("searchbox").fill(MARKUP)
+    expect(page.locator("#users-status")).to_contain_text(MARKUP)
+    page.get_by_role("button", name="Examine the site").click()
+    expect(page.locator("#findings-status")).to_contain_text("problems.")
+    expect(page.locator("#findings")).to_contain_text(MARKUP)
     assert page.locator("img").count() == 0
 
 
@@ -142,7 +145,7 @@ def test_findings_arrive_with_progress_and_a_summary(page: Page) -> None:
     group = page.locator(".finding[data-state=error]", has_text="version_without_folder")
     expect(group.locator("h3")).to_have_text(re.compile("^error version_without_folder . [1-9]"))
     expect(group).to_contain_text("Unbuilt")
-    expect(group).to_contain_text("To do: publish the version, or move the user to another.")
+    expect(group).to_contain_text("Publish the version, or move the user to another.")
     expect(page.locator("#findings-status")).to_contain_text("problems.")
     expect(page.locator("#findings-progress")).to_be_hidden()
     # Errors come first.

@@ -30,11 +30,16 @@ export async function showChanges() {
       `audit${query({ user: user.value.trim(), plugin: plugin.value.trim(), since: since.value, limit: LIMIT })}`,
     );
     table.show(records.map((record, place) => ({ ...record, place })));
-    setText(status, hasMore ? `The newest ${LIMIT}; gateway audit prints all.` : `${plural(records.length, "record")}, the newest first.`);
+    setText(status, wordsOf(records.length, hasMore));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     setText(status, error.message);
   }
+}
+
+function wordsOf(number, hasMore) {
+  if (hasMore) return `The newest ${LIMIT}; gateway audit prints all.`;
+  return number ? `${plural(number, "record")}, the newest first.` : "";
 }
 
 function versionsOf({ from, to }) {

@@ -89,16 +89,15 @@ class Group {
   #items = h("ul");
   #more = h("p", { class: "hint", hidden: true });
 
-  constructor({ code, severity, hint, fixable }) {
+  constructor({ code, severity, hint }) {
     this.severity = severity;
-    const advice = [hint && `To do: ${hint}.`, fixable && "The command mends it without a loss."].filter(Boolean).join(" ");
     this.element = h(
       "section",
       { class: "finding", "data-state": severity },
       h("h3", {}, h("b", {}, severity), " ", h("code", {}, code), " ", this.#count),
       this.#items,
       this.#more,
-      advice && h("p", { class: "hint" }, advice),
+      hint && h("p", { class: "hint" }, `${hint.charAt(0).toUpperCase()}${hint.slice(1)}.`),
     );
   }
 
