@@ -17,10 +17,13 @@ from gateway.hot_path.access_log import CLIENT_GONE, AccessLog, AnswerLine
 from gateway.hot_path.exchange import Exchange
 from gateway.processes.logs import JsonFormatter
 from tests.hot_path.test_exchange import LENGTH_2, SCOPE, WHOLE, Client, body, request, start
+from tests.hot_path.test_request_ids import hot_count, warm
 from tests.support.listeners import ENTRY_URL, Running, three_listeners, user_request
-from tests.support.site import ADA, Site
+from tests.support.server import serving
+from tests.support.site import ADA, Site, bearer
 from tests.support.sockets import LAST, converse
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
+from tests.support.waiting import eventually
 
 FIELDS = {field.name for field in dataclasses.fields(AnswerLine)}
 
@@ -172,6 +175,21 @@ def test_the_hot_path_knows_nothing_of_the_request_before_it(
         monkeypatch.setattr(front, "answer_hot", note)
         running.ask("ours", user_request("/nowhere") + user_request() + LAST)
     assert known == [None] * 3
+
+
+@pytest.mark.slow
+def test_a_server_that_logs_a_hundredth_answers_on_the_hot_path(site: Site) -> None:
+    hundredth = {"GATEWAY__OBSERVABILITY__ACCESS_LOG": "0.01"}
+    with serving({**site.environment, **hundredth}) as server:
+        warm(server, own("Review"), bearer(ADA))
+        before = hot_count(server)
+        for _ in range(300):
+            assert server.get(own("Review"), bearer(ADA)).status == 200
+        assert hot_count(server) == before + 300
+        assert server.get(own("Review", "dist/missing.js"), bearer(ADA)).status == 404
+        eventually(lambda: "".join(server.output), lambda said: " 404 GET " in said)
+    # Three are expected; thirty or more happen once in 10^20 runs.
+    assert sum(" 200 GET " in line for line in server.output) < 30
 
 
 def logged_of(log: Lines, *messages: Message, disconnects: bool = False) -> AnswerLine:

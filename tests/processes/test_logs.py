@@ -16,7 +16,7 @@ from gateway.current_request import CURRENT, CurrentRequest
 from gateway.hot_path import access_log
 from gateway.hot_path.access_log import AccessLog, AnswerLine
 from gateway.http.request_reader import RequestReader
-from gateway.processes.logs import JsonFormatter, TextFormatter
+from gateway.processes.logs import WORKER_NAME, JsonFormatter, TextFormatter
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populated
 from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, own, public, signed
@@ -100,6 +100,19 @@ def test_the_page_describes_every_field_of_a_json_line() -> None:
     answer = {field.name for field in dataclasses.fields(AnswerLine)}
     common = {"time", "level", "logger", "worker", "message", "request_id", "error"}
     assert described == answer | common
+
+
+def test_the_page_shows_a_json_line_as_it_is_written() -> None:
+    (shown,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    example = json.loads(shown)
+    fields = {field.name: example[field.name] for field in dataclasses.fields(AnswerLine)}
+    record = logging.LogRecord(
+        "gateway.access", logging.INFO, "", 0, AnswerLine(**fields), (), None
+    )
+    record.process, record.processName = example["worker"], WORKER_NAME
+    written = json.loads(JsonFormatter().format(record))
+    assert {**written, "time": ""} == {**example, "time": ""}
+    assert list(written) == list(example)
 
 
 @pytest.mark.slow
