@@ -35,6 +35,7 @@ from gateway.endpoints.sending import AssetServer
 from gateway.errors import RequestError, TooManyQuestions
 from gateway.hot_path.counting import RouteClasses
 from gateway.hot_path.front import Front, HotRoute
+from gateway.hot_path.traced_front import RequestTraces, TracedFront
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
 from gateway.http.request_id import RequestIds
@@ -48,6 +49,7 @@ from gateway.metrics.requests import RequestCounts
 from gateway.overview.overview import OverviewMemory
 from gateway.serving.user_listing import UserListing
 from gateway.settings import Settings, load_settings
+from gateway.tracing.starting import request_tracer
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +95,7 @@ class Gateway:
         explanations = Explanations(self.url_explainer, core.explainer, self._callers)
         self.routes.append(explanations.route)
         groups.append((RouteClass.OPERATIONS, [explanations.route]))
-        self.front = Front(
+        self.front = (TracedFront if settings.observability.traces else Front)(
             self._make_router(),
             *self._hot_routes(),
             self._cors,
@@ -102,6 +104,9 @@ class Gateway:
             core.overview.recent,
             RequestIds(self._trusted),
         )
+        if isinstance(self.front, TracedFront):
+            routes = (route for route in self.routes if isinstance(route, Route))
+            self.front.traces = RequestTraces(request_tracer(), self._trusted, routes)
         self._starting = ServerErrorMiddleware(self._start_first, self._could_not_start)
         self._start_lock = anyio.Lock()
 

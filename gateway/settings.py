@@ -289,6 +289,9 @@ class ObservabilitySettings(_Section):
     """Plain lines, or one JSON object per line."""
     debug_headers: bool = False
     """Whether answers carry Cache-Status and Server-Timing."""
+    traces: bool = False
+    """Whether requests of the cold path are traced and sent to an OpenTelemetry collector, as the
+    variables `OTEL_*` say."""
     metrics: bool = True
     """Whether /-/metrics exists."""
     metrics_allow: Annotated[list[str], AfterValidator(_networks)] = ["127.0.0.0/8", "::1"]

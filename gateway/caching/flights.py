@@ -13,6 +13,7 @@ from itertools import takewhile
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from gateway.caching.entries import Entries, Entry
+from gateway.tracing import Span, current, span_below
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -30,10 +31,23 @@ _MOST_LANDINGS = 2_048
 class Flight(Generic[K, V]):
     """The load of one key, and the callers who wait for it."""
 
-    __slots__ = ("generation", "has_caller", "is_over", "key", "started_at", "waiters")
+    __slots__ = (
+        "asker",
+        "generation",
+        "has_caller",
+        "is_over",
+        "key",
+        "load",
+        "started_at",
+        "waiters",
+    )
 
     def __init__(self, key: K) -> None:
         self.key = key
+        self.asker = current()
+        """The span of the request that caused the load; None: nobody traces it."""
+        self.load: Span | None = None
+        """The span of the load, from its beginning, if it is traced."""
         self.has_caller = False
         """Whether a caller has joined. The first one counts as the caller who began the load."""
         self.is_over = False
@@ -105,8 +119,13 @@ class Landings(Generic[K, V]):
 class Flights(ABC, Generic[K, V]):
     """The loads that are under way. Their values land in `entries`."""
 
-    def __init__(self, entries: Entries[K, V], on_change: Callable[[], None]) -> None:
-        """`on_change` is called when a load brings another value than the entry had."""
+    def __init__(
+        self, entries: Entries[K, V], on_change: Callable[[], None], name: str = ""
+    ) -> None:
+        """`on_change` is called when a load brings another value than the entry had. `name`: of the
+        cache, for spans.
+        """
+        self._span_name = f"load {name}"
         self.current: dict[K, Flight[K, V]] = {}
         """At most one for each key. If a flight is taken out, it still answers its waiters, but its
         value is not stored."""
@@ -176,9 +195,13 @@ class KeyFlights(Flights[K, V]):
     """Each key is loaded by itself."""
 
     def __init__(
-        self, load: Load[K, V], entries: Entries[K, V], on_change: Callable[[], None]
+        self,
+        load: Load[K, V],
+        entries: Entries[K, V],
+        on_change: Callable[[], None],
+        name: str = "",
     ) -> None:
-        super().__init__(entries, on_change)
+        super().__init__(entries, on_change, name)
         self._load = load
 
     def _begin(self, flight: Flight[K, V]) -> None:
@@ -187,7 +210,8 @@ class KeyFlights(Flights[K, V]):
     async def _fly(self, flight: Flight[K, V]) -> None:
         self._take_off(flight)
         try:
-            value = await self._load(flight.key)
+            with span_below(flight.asker, self._span_name) as flight.load:
+                value = await self._load(flight.key)
         except Exception as error:  # whatever it is, the waiters get it
             self._fail(flight, error)
         else:
@@ -202,9 +226,13 @@ class BatchFlights(Flights[K, V]):
     """One load runs at a time, for all keys that waited for it."""
 
     def __init__(
-        self, load_many: LoadMany[K, V], entries: Entries[K, V], on_change: Callable[[], None]
+        self,
+        load_many: LoadMany[K, V],
+        entries: Entries[K, V],
+        on_change: Callable[[], None],
+        name: str = "",
     ) -> None:
-        super().__init__(entries, on_change)
+        super().__init__(entries, on_change, name)
         self._load_many = load_many
         self._waiting: list[Flight[K, V]] = []
         """Flights that wait for the next load."""
@@ -236,7 +264,7 @@ class BatchFlights(Flights[K, V]):
             del self._waiting[:_LARGEST_BATCH]
             self._take_off(*flights)
             try:
-                values = await self._load_many(list({flight.key: None for flight in flights}))
+                values = await self._load_batch(flights)
             except BaseException as error:  # whatever it is, the waiters get it
                 for flight in flights:
                     self._fail(flight, error)
@@ -244,6 +272,17 @@ class BatchFlights(Flights[K, V]):
                     raise
             else:
                 self._land_batch(flights, values)
+
+    async def _load_batch(
+        self, flights: Sequence[Flight[K, V]]
+    ) -> "Mapping[K, V | asyncio.Future[V]]":
+        """The span of the load belongs to the first of the requests that are traced."""
+        keys = list({flight.key: None for flight in flights})
+        asker = next((flight.asker for flight in flights if flight.asker is not None), None)
+        with span_below(asker, self._span_name, keys=len(keys)) as span:
+            for flight in flights:
+                flight.load = span
+            return await self._load_many(keys)
 
     def _land_batch(
         self, flights: Sequence[Flight[K, V]], values: "Mapping[K, V | asyncio.Future[V]]"

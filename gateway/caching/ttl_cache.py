@@ -29,6 +29,7 @@ from cachetools import Cache
 
 from gateway.caching.entries import Capacity, Counters, Entries, Entry, Times
 from gateway.caching.flights import BatchFlights, Flights, KeyFlights, Landings, Load, LoadMany
+from gateway.tracing import wait
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -64,19 +65,22 @@ class TTLCache(Generic[K, V]):
         is_negative: Callable[[V], bool] = lambda _value: False,
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[], None] = lambda: None,
+        name: str = "",
     ) -> None:
         """Takes either `load` or `load_many`. `on_change` is called when answers may no longer be
         right: at a purge, at an expiry, and when a load brings another value than the one before.
+        `name`: for spans.
         """
         self._entries: Entries[K, V] = Entries(times, capacity, is_negative, clock)
         if load is not None:
-            self._flights: Flights[K, V] = KeyFlights(load, self._entries, on_change)
+            self._flights: Flights[K, V] = KeyFlights(load, self._entries, on_change, name)
         elif load_many is not None:
-            self._flights = BatchFlights(load_many, self._entries, on_change)
+            self._flights = BatchFlights(load_many, self._entries, on_change, name)
         else:
             raise TypeError("a cache needs something that loads its values")
         self.counters: Counters = self._entries.counters
         self.landings: Landings[K, V] = self._flights.landings
+        self._wait_name = f"wait for {name}"
         self._patience_s = times.patience_s
         self._order_within_s = capacity.order_within_s
         self._clock = clock
@@ -155,7 +159,8 @@ class TTLCache(Generic[K, V]):
         entry, now = self._entries.find(key), self._clock()
         if entry is None or not self._entries.may_stand_in(entry, now):
             flight, collapsed = self._flights.join(key)
-            loaded = await flight.wait()
+            with wait(self._wait_name, flight):
+                loaded = await flight.wait()
             return loaded, self._forwarded("miss", collapsed, key, loaded)
         return await self._load_or_stand_in(key, entry)
 
@@ -164,7 +169,8 @@ class TTLCache(Generic[K, V]):
         reason = "request" if self.is_fresh(entry) else "stale"
         flight, collapsed = self._flights.join(key)
         waiter = flight.wait()
-        await asyncio.wait({waiter}, timeout=self._patience_s)
+        with wait(self._wait_name, flight):
+            await asyncio.wait({waiter}, timeout=self._patience_s)
         if not waiter.done():
             self._entries.pause(key)
             last = self._entries.get(key, entry)

@@ -12,6 +12,7 @@ from gateway.caching.breaker import CircuitBreaker
 from gateway.database.connections import DatabaseConnection, Row
 from gateway.errors import ConfigurationError
 from gateway.metrics.sources import SourceCounts
+from gateway.tracing import query_span
 
 REQUIRED_COLUMNS = {
     "plugin": frozenset({"id", "plugin_slug", "version", "enabled", "user_id"}),
@@ -65,12 +66,14 @@ class GuardedConnection:
         self._breaker.close()
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        with self._counts.load(), self._breaker.guarding():
+        span = query_span(self.connection.dialect, statement)
+        with self._counts.load(), self._breaker.guarding(), span:
             self.queries += 1
             return await self.connection.fetch(statement, *values)
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
-        with self._counts.load(), self._breaker.guarding():
+        span = query_span(self.connection.dialect, statement)
+        with self._counts.load(), self._breaker.guarding(), span:
             self.queries += 1
             return await self.connection.fetch_among(statement, values)
 

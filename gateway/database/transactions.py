@@ -8,7 +8,7 @@ not give the connection back when a commit fails, and then the pool waits for it
 
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Protocol
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from databases import Database
 from gateway.database.connections import COLUMNS, numbered, postgres_errors
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.settings import Settings
+from gateway.tracing import span
 
 # A writer waits at most this long for another, and at its commit for readers.
 _WRITER_WAITS_S = 10.0
@@ -79,9 +80,8 @@ class PostgresTransaction(Transaction):
         await self.execute("SELECT pg_advisory_xact_lock(hashtext($1))", name)
 
 
-def begin(
-    settings: Settings, *, may_create: bool = False
-) -> AbstractAsyncContextManager[Transaction]:
+@asynccontextmanager
+async def begin(settings: Settings, *, may_create: bool = False) -> AsyncIterator[Transaction]:
     """A transaction, committed when the block ends.
 
     On SQLite it is the only writer from its beginning: what it reads is true until it commits.
@@ -90,8 +90,12 @@ def begin(
     Raises: SourceUnavailable, if the database cannot be reached, fails or refuses a statement.
     """
     if settings.database_dialect == "sqlite":
-        return _begin_sqlite(settings, may_create=may_create)
-    return _begin_postgres(settings)
+        transaction = _begin_sqlite(settings, may_create=may_create)
+    else:
+        transaction = _begin_postgres(settings)
+    with span("transaction"):
+        async with transaction as begun:
+            yield begun
 
 
 @asynccontextmanager

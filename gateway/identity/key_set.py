@@ -43,6 +43,7 @@ class KeySet:
             times=Times(_LIFETIME_S, stale_if_error_s=_STALE_IF_ERROR_S),
             capacity=Capacity(1),
             clock=clock,
+            name="keys",
         )
 
     def find(self, basis: AtHand, key_id: str | None) -> Any:

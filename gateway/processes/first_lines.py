@@ -18,6 +18,8 @@ def first_lines(settings: Settings) -> Iterator[str]:
     yield _line("changes", f"{settings.access.changes} (access.changes)")
     yield _line("metrics", _metrics(settings))
     yield _line("access log", f"{_access_log(settings)} (observability.access_log)")
+    if settings.observability.traces:
+        yield _line("traces", "requests of the cold path (observability.traces)")
     if settings.dev.enabled:
         yield _line("development", "nothing is immutable, changes show at once (dev.enabled)")
 

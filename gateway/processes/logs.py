@@ -22,6 +22,7 @@ from gateway.hot_path.access_log import AnswerLine
 from gateway.metrics.texts import mask_credentials
 from gateway.names import printable
 from gateway.settings import ObservabilitySettings
+from gateway.tracing import current
 
 WORKER_NAME = "gateway worker"
 """Of each worker's process."""
@@ -42,7 +43,7 @@ class TextFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """One object per line. Each has time, level, logger, worker and message; what there is of
-    request_id and error; and for an answer the fields of `AnswerLine`.
+    request_id, trace_id, span_id and error; and for an answer the fields of `AnswerLine`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -60,6 +61,8 @@ class JsonFormatter(logging.Formatter):
             line["message"] = _unaligned(_message(record))
             if (request_id := _request_id(record)) is not None:
                 line["request_id"] = request_id
+        if (span := current()) is not None:
+            line["trace_id"], line["span_id"] = span.ids
         if error := _traceback(record):
             line["error"] = "\n".join(error)
         return orjson.dumps(line).decode()

@@ -20,6 +20,7 @@ from typing import Any
 
 import uvicorn
 
+from gateway import __version__
 from gateway.application import Gateway
 from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.health import Health
@@ -34,6 +35,7 @@ from gateway.overview.overview import OverviewMemory
 from gateway.processes.board import Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
+from gateway.tracing.starting import start_export
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ def work(
     _leave_signals_to_the_supervisor()
     metrics = ProcessMetrics(table, column)
     try:
+        export = start_export(__version__) if settings.observability.traces else None
         gateway = Gateway(settings, metrics=metrics, memory=memory)
         config = server_config(gateway.front, gateway.front, settings)
     except ConfigurationError as error:
@@ -77,6 +80,8 @@ def work(
         config, gateway.health, gateway.stream_end, board, metrics, drain_timeout_s
     )
     server.run([listener])
+    if export is not None:
+        export.close()
 
 
 class WorkerServer(uvicorn.Server):

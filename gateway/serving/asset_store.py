@@ -26,6 +26,7 @@ from gateway.http.representation import Representation, build_representation
 from gateway.metrics.sources import SourceCounts
 from gateway.names import AssetKey, Slug, Version
 from gateway.settings import AssetCacheSettings
+from gateway.tracing import Span, current, span, span_below
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class AssetStore:
             capacity=Capacity(settings.max_bytes + _STREAMED_BYTES, _memory_bytes, ORDER_WITHIN_S),
             is_negative=lambda value: isinstance(value, NotServed),
             clock=clock,
+            name="assets",
         )
 
     def get(self, basis: AtHand, key: AssetKey) -> Representation:
@@ -116,7 +118,8 @@ class AssetStore:
 
     async def _counted_read(self, key: AssetKey, cached: Representation | None) -> Representation:
         """Raises: NotServed, SourceUnavailable."""
-        with self._counts.load():
+        read = span("read a published file", slug=key.slug, version=key.version)
+        with self._counts.load(), read:
             try:
                 return await anyio.to_thread.run_sync(self._read, key, cached)
             except OSError as error:
@@ -166,14 +169,22 @@ class AssetStore:
             return
         encoder = self._encoder_of(key, content)
         if encoder is not None:
-            task = asyncio.create_task(self._encode(encoder, key, plain, content))
+            encoding = self._encode(encoder, key, plain, content, current())
+            task = asyncio.create_task(encoding)
             self._encoding[digest] = task
             task.add_done_callback(lambda _task: self._encoding.pop(digest, None))
 
     async def _encode(
-        self, encoder: Encoder, key: AssetKey, plain: Representation, content: bytes
+        self,
+        encoder: Encoder,
+        key: AssetKey,
+        plain: Representation,
+        content: bytes,
+        asker: Span | None,
     ) -> None:
-        variants = await encoder.make(content, plain.digest)
+        """`asker`: the span of the load that read the file. It has ended meanwhile."""
+        with span_below(asker, "encode", size_bytes=len(content)):
+            variants = await encoder.make(content, plain.digest)
         self.cache.replace(key, plain, plain.with_encoded(variants, final=True))
 
 

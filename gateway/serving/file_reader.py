@@ -24,6 +24,7 @@ from gateway.metrics.sources import SourceCounts
 from gateway.names import UserId
 from gateway.settings import AccessSettings, LookupCacheSettings
 from gateway.threads import KeyedThreads, in_threads, mark_seen
+from gateway.tracing import span
 
 # Far longer than a program needs between truncating the file and writing it again.
 _BROKEN_PAUSE_S = 0.02
@@ -193,7 +194,7 @@ class UserFileReader:
         self, threads: KeyedThreads[UserId, R], users: Collection[UserId]
     ) -> dict[UserId, R | asyncio.Future[R]]:
         """`call_many`. What hangs or fails is counted when it ends, in `_in_time`."""
-        with self._counts.load() as load:
+        with self._counts.load() as load, span("read users' files", files=len(users)):
             results = await threads.call_many(users)
             load.count = sum(not isinstance(it, asyncio.Future) for it in results.values())
         return results

@@ -22,8 +22,9 @@ def build_lookup_cache(
     *,
     load_many: LoadMany[K, V] | None = None,
     is_negative: Callable[[V], bool] = lambda _value: False,
+    name: str,
 ) -> TTLCache[K, V]:
-    """Takes either `load` or `load_many`."""
+    """Takes either `load` or `load_many`. `name`: for spans."""
     return TTLCache(
         load,
         load_many=load_many,
@@ -37,4 +38,5 @@ def build_lookup_cache(
         capacity=Capacity(settings.max_entries, order_within_s=ORDER_WITHIN_S),
         is_negative=is_negative,
         clock=clock,
+        name=name,
     )

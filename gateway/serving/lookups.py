@@ -35,6 +35,7 @@ from gateway.serving.file_reader import Installations, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache
 from gateway.serving.user_files import UserFiles
 from gateway.settings import AccessSettings, CacheSettings
+from gateway.tracing import span
 
 AnyCache = TTLCache[Any, Any]
 
@@ -64,15 +65,21 @@ class Lookups:
         self.installations = self.user_files.cache
         build = partial(build_lookup_cache, cache.versions, clock)
         self.records: TTLCache[UserId, UserRecords] = build(
-            load_many=database.read_records, is_negative=lambda records: not records.by_slug
+            load_many=database.read_records,
+            is_negative=lambda records: not records.by_slug,
+            name="versions",
         )
         self.owners: TTLCache[str, UserId | None] = build(
-            database.read_owner, is_negative=lambda owner: owner is None
+            database.read_owner, is_negative=lambda owner: owner is None, name="owners"
         )
         self.held_versions: TTLCache[str, frozenset[Version]] = build(
-            database.read_enabled_versions, is_negative=lambda versions: not versions
+            database.read_enabled_versions,
+            is_negative=lambda versions: not versions,
+            name="held_versions",
         )
-        self.published: TTLCache[None, frozenset[str]] = build(self._load_published)
+        self.published: TTLCache[None, frozenset[str]] = build(
+            self._load_published, name="published"
+        )
         self._database_caches: list[AnyCache] = [self.records, self.owners, self.held_versions]
 
     @property
@@ -209,7 +216,7 @@ class Lookups:
         await asyncio.gather(*(cache.close() for cache in self.caches.values()))
 
     async def _load_published(self, _key: None) -> frozenset[str]:
-        with self._shared_counts.load():
+        with self._shared_counts.load(), span("list the published plugins"):
             try:
                 names = await run_sync(self._storage.shared.names)
             except OSError as error:

@@ -42,6 +42,7 @@ class ManifestCache:
             lookups.clock,
             load_many=self._load,
             is_negative=lambda manifest: not manifest.parts,
+            name="manifest",
         )
         """As the database says. The pins of locations are added later."""
         lookups.also_confirm(self.cache)

@@ -26,6 +26,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import Build, Slug, Version
+from gateway.tracing import span
 
 OnLook = Callable[[Slug, Version, FolderState | None], None]
 
@@ -127,6 +128,7 @@ class SharedVersions:
             is_negative=lambda look: look is None,
             clock=clock,
             on_change=self._end_epoch,
+            name="builds",
         )
         self.clock = clock
         self.epoch = 0
@@ -178,7 +180,7 @@ class SharedVersions:
     async def _look(self, key: tuple[Slug, Version]) -> SharedVersion | None:
         entry = self.cache.peek(key)
         cached = entry.value if entry else None
-        with self._counts.load():
+        with self._counts.load(), span("look at a version", slug=key[0], version=key[1]):
             try:
                 shared = await anyio.to_thread.run_sync(self._look_now, *key, cached)
             except OSError as error:

@@ -30,7 +30,11 @@ class UserFiles:
         """Documents that come with the load of the user's entry, which is under way."""
         self._reads: set[asyncio.Task[None]] = set()
         self.cache: TTLCache[UserId, UserFile] = build_lookup_cache(
-            settings, clock, load_many=self._load, is_negative=lambda file: file.is_negative
+            settings,
+            clock,
+            load_many=self._load,
+            is_negative=lambda file: file.is_negative,
+            name="installations",
         )
 
     def begin_documents(

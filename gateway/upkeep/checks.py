@@ -12,6 +12,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable, StorageError
 from gateway.names import UserId
 from gateway.settings import Settings
+from gateway.tracing.starting import require_usable
 from gateway.upkeep.check_results import CheckResult
 from gateway.upkeep.trials import try_writing
 
@@ -33,11 +34,13 @@ _WHO_CHANGES = {
 
 def require_servable(settings: Settings) -> Core:
     """Checks what must be right before a server starts, without opening the database: keys, the
-    identity chain, the driver, the folder.
+    identity chain, the driver, the packages of an extra, the folder.
 
     Raises: ConfigurationError, one line.
     """
     core = Core(settings)
+    if settings.observability.traces:
+        require_usable()
     if not settings.plugins_dir.is_dir():
         raise ConfigurationError(
             f"storage.root: no folder {settings.plugins_dir} (gateway init makes one)"

@@ -37,6 +37,21 @@ def with_running() -> Starlette:
     return _host({PREFIX: create_app(load_settings())}, run=True)
 
 
+def with_traces() -> Starlette:
+    """An application that traces, and sends what it records as the variables OTEL_* say."""
+    from opentelemetry import trace  # noqa: PLC0415 (the other applications do without)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415
+        OTLPSpanExporter,
+    )
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    return with_running()
+
+
 def without_running() -> Starlette:
     """An application that forgets to run the gateway."""
     return _host({PREFIX: create_app(load_settings())}, run=False)
