@@ -3,7 +3,7 @@
 FROM python:3.12-slim AS build
 COPY . /src
 RUN ["python", "-m", "venv", "--without-pip", "/opt/gateway"]
-RUN ["pip", "--python", "/opt/gateway", "install", "--no-cache-dir", "/src[postgres]"]
+RUN ["pip", "--python", "/opt/gateway", "install", "--no-cache-dir", "/src[otel,postgres]"]
 
 FROM python:3.12-slim
 COPY --from=build /opt/gateway /opt/gateway

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,11 +26,13 @@ import yaml
 
 from gateway.settings import load_settings
 from tests.conftest import require_program
+from tests.support.collector import collecting
 from tests.support.load import Client, under_load
 from tests.support.nginx import free_port, nginx_with
 from tests.support.postgres import Postgres
 from tests.support.server import STOP_DEADLINE_S, Server, clean_environment
 from tests.support.site import ADA, SECRET, bearer
+from tests.support.sockets import exchange
 from tests.support.urls import MANIFEST
 from tests.support.waiting import eventually
 
@@ -276,6 +279,27 @@ def test_the_variables_of_the_image_are_settings_and_output_is_not_buffered() ->
     assert settings.server.host == "0.0.0.0"
     assert str(settings.server.port) == last("EXPOSE").value
     assert variables["PYTHONUNBUFFERED"]
+
+
+def test_the_image_has_every_extra() -> None:
+    (install,) = (it.words for it in instructions("RUN") if "install" in it.words[1:])
+    extras = re.fullmatch(r"/src\[(.*)\]", install[-1])
+    assert extras is not None
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras[1].split(",")) == project["optional-dependencies"].keys()
+
+
+@pytest.mark.slow
+def test_the_image_sends_traces(image: Image) -> None:
+    with collecting() as collector:
+        image.settings |= {"GATEWAY__IDENTITY__JWT__SECRET": SECRET, **collector.environment}
+        assert image.start(["init"]).wait() == 0
+        with image.serving() as process:
+            port = int(image.settings["GATEWAY__SERVER__PORT"])
+            fields = {"Host": "x", "Connection": "close", **bearer(ADA)}
+            assert exchange(port, "GET", MANIFEST, fields).status == 200
+            collector.the_span(f"GET {MANIFEST}")
+            assert stop(process) == 0
 
 
 @pytest.mark.slow
