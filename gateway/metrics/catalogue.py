@@ -197,6 +197,7 @@ REFUSALS = _add(
     "gateway_refusals_total",
     "Requests answered with an error, by its code.",
     Kind.COUNTER,
+    Shown.ALWAYS,  # a rate misses the first errors of a code that appears with them
     code=CODES,
 )
 CACHE_EVENT = _add(

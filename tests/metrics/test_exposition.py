@@ -52,4 +52,5 @@ def test_zero_is_shown_where_it_says_something() -> None:
     text = render(Table.alone().totals(), {})
     assert "gateway_requests_total" not in text
     assert 'gateway_worker_restarts_total{cause="died"} 0.0\n' in text
+    assert 'gateway_refusals_total{code="invalid_token"} 0.0\n' in text
     assert f'{SOURCE_ERRORS.name}{{source="users"}} 0.0\n' in text
