@@ -10,7 +10,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -30,13 +31,13 @@ _PROTOCOL = "http/protobuf"
 _PROTOCOL_VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
-def check_variables(environ: Mapping[str, str] = os.environ) -> None:
+def check_variables() -> None:
     """Raises: ConfigurationError, if the variables ask for what is not here."""
     for name in _PROTOCOL_VARIABLES:
-        if environ.get(name, _PROTOCOL) != _PROTOCOL:
+        if (protocol := os.environ.get(name, _PROTOCOL)) != _PROTOCOL:
             raise ConfigurationError(
                 f"environment: {name}: traces are sent by {_PROTOCOL} only,"
-                f" got {environ[name]!r} (collectors take it at port 4318)"
+                f" got {protocol!r} (collectors take it at port 4318)"
             )
 
 
@@ -45,15 +46,20 @@ class Export:
 
     def __init__(self, version: str) -> None:
         """`version`: of the gateway. Raises: ConfigurationError."""
-        check_variables()
-        self._exporter = _ReportingExporter(OTLPSpanExporter(), _collector(os.environ))
+        messages = _Messages()
+        try:
+            exporter = OTLPSpanExporter()
+            self._exporter = _ReportingExporter(exporter, messages, _collector(os.environ))
+            processor = BatchSpanProcessor(self._exporter)
+        except ValueError as error:  # it says what is wrong, but not always of which variable
+            raise ConfigurationError(f"environment: OTEL_*: {error}") from None
         own = {"service.name": "plugin-gateway", "service.version": version}
         # `create` would put these above those of the variables, so the variables are read again.
         resource = Resource.create({**own, "process.pid": os.getpid()})
         self._provider = TracerProvider(
             resource=resource.merge(OTELResourceDetector().detect()), shutdown_on_exit=False
         )
-        self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
+        self._provider.add_span_processor(processor)
         trace.set_tracer_provider(self._provider)
 
     def close(self) -> None:
@@ -69,11 +75,11 @@ class Export:
 class _ReportingExporter(SpanExporter):
     """Says once that spans are lost, and once that they arrive again."""
 
-    def __init__(self, inner: SpanExporter, collector: str) -> None:
+    def __init__(self, inner: SpanExporter, messages: "_Messages", collector: str) -> None:
         """`collector`: host and port, for the log."""
         self._inner = inner
+        self._messages = messages
         self._collector = collector
-        self._messages = _Messages()
         self._failing_since: float | None = None
 
     @property
@@ -82,12 +88,12 @@ class _ReportingExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         began_at = time.monotonic()
-        self._messages.problem = None
-        try:
-            result = self._inner.export(spans)
-        except Exception as error:  # of whatever library it sends with
-            self._messages.problem = sentence_of(_bottom(error))
-            result = SpanExportResult.FAILURE
+        with self._messages.kept():
+            try:
+                result = self._inner.export(spans)
+            except Exception as error:  # of whatever library it sends with
+                self._messages.problem = sentence_of(_bottom(error))
+                result = SpanExportResult.FAILURE
         if result is not SpanExportResult.SUCCESS:
             self._note_failure(began_at)
         elif self._failing_since is not None:
@@ -116,14 +122,24 @@ class _Messages(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.problem: str | None = None
-        """The first thing that the exporter said since this was set to None."""
+        """The first thing that the exporter said in the last block of `kept`."""
+        self._is_kept = False
         self._said: set[str] = set()
         own = logging.getLogger("opentelemetry")
         own.addHandler(self)
         own.propagate = False
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """What the exporter says in the block is kept, and not logged."""
+        self.problem, self._is_kept = None, True
+        try:
+            yield
+        finally:
+            self._is_kept = False
+
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith("opentelemetry.exporter"):
+        if self._is_kept and record.name.startswith("opentelemetry.exporter"):
             self.problem = self.problem or _problem(record)
         elif record.msg not in self._said:  # the texts of a program: there are few
             self._said.add(record.msg)

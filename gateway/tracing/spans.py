@@ -40,10 +40,12 @@ class OpenTelemetryTracer:
     def request(
         self, method: str, path: str, scheme: str, trusted: Mapping[str, str]
     ) -> Iterator["OpenTelemetrySpan | None"]:
+        around = _span_around()
         span = self._tracer.start_span(
             _method_name(method),
-            _parent(trusted),
-            SpanKind.SERVER,
+            _PROPAGATOR.extract(trusted, Context()) if around is None else around,
+            # A trace has one server span in each process that a request passes through.
+            SpanKind.SERVER if around is None else SpanKind.INTERNAL,
             {
                 "http.request.method": method if method in _METHODS else "_OTHER",
                 "url.path": path[:_MOST_CHARACTERS],
@@ -153,14 +155,15 @@ def _method_name(method: str) -> str:
     return method if method in _METHODS else "HTTP"
 
 
-def _parent(trusted: Mapping[str, str]) -> Context:
-    """The span of the application that has called us in this process, or that of a proxy."""
+def _span_around() -> Context | None:
+    """The span of an application in which the gateway is mounted, if it traces this request, or
+    has decided not to record it.
+    """
     around = trace.get_current_span()
-    if around.is_recording() or (
-        isinstance(around, NonRecordingSpan) and around.get_span_context().is_valid
-    ):
-        return trace.set_span_in_context(around, Context())
-    return _PROPAGATOR.extract(trusted, Context())
+    is_unrecorded = isinstance(around, NonRecordingSpan) and around.get_span_context().is_valid
+    if not around.is_recording() and not is_unrecorded:
+        return None
+    return trace.set_span_in_context(around, Context())
 
 
 @lru_cache(64)

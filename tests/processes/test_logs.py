@@ -99,7 +99,7 @@ def test_the_page_describes_every_field_of_a_json_line() -> None:
         described.update(re.findall(r"\w+", names))
     answer = {field.name for field in dataclasses.fields(AnswerLine)}
     common = {"time", "level", "logger", "worker", "message", "request_id", "error"}
-    assert described == answer | common
+    assert described == answer | common | {"trace_id", "span_id"}
 
 
 def test_the_page_shows_a_json_line_as_it_is_written() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 LOST, AGAIN = "traces are lost", "traces arrive"
 TRUSTED = {"GATEWAY__IDENTITY__PROXY__TRUSTED": "127.0.0.1"}
+ON = {"GATEWAY__OBSERVABILITY__TRACES": "true"}
 ADMIN = {"Authorization": "Bearer the-token-of-the-administrators"}
 SETTINGS = {
     "GATEWAY__ADMIN__TOKEN": "the-token-of-the-administrators",
@@ -423,8 +425,7 @@ def test_without_traces_nothing_of_opentelemetry_is_imported(
 def test_traces_without_the_extra_stop_the_start_with_one_line(
     own_site: Site, without_opentelemetry: Mapping[str, str], command: tuple[str, ...]
 ) -> None:
-    on = {"GATEWAY__OBSERVABILITY__TRACES": "true"}
-    result = run_cli({**own_site.environment, **without_opentelemetry, **on}, *command)
+    result = run_cli({**own_site.environment, **without_opentelemetry, **ON}, *command)
     said = result.stdout + result.stderr
     assert result.returncode == (2 if command[0] == "serve" else 1), said
     assert "observability.traces" in said
@@ -432,9 +433,26 @@ def test_traces_without_the_extra_stop_the_start_with_one_line(
 
 
 def test_a_protocol_that_is_not_spoken_stops_the_start(own_site: Site) -> None:
-    environment = {
-        "GATEWAY__OBSERVABILITY__TRACES": "true",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
-    }
-    result = run_cli({**own_site.environment, **environment}, "serve", "--port", "0")
+    environment = {**own_site.environment, **ON, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+    result = run_cli(environment, "serve", "--port", "0")
     assert "OTEL_EXPORTER_OTLP_PROTOCOL" in the_line_of(result)
+
+
+def test_what_opentelemetry_says_of_its_variables_is_in_the_log_once(
+    own_site: Site, own_collector: Collector
+) -> None:
+    wrong = {"OTEL_EXPORTER_OTLP_HEADERS": "no-pair", "OTEL_TRACES_SAMPLER": "nobody_knows"}
+    with serving({**own_site.environment, **own_collector.environment, **wrong}) as server:
+        server.get(MANIFEST, bearer(ADA))
+        own_collector.the_span(f"GET {MANIFEST}")
+    for text in ("no-pair", "nobody_knows"):
+        (line,) = (line for line in server.output if text in line)
+        assert re.match(r"\S+ WARNING +\d+ +OpenTelemetry: ", line)
+
+
+def test_a_queue_that_is_too_small_stops_the_start(own_site: Site) -> None:
+    environment = {**own_site.environment, **ON, "OTEL_BSP_MAX_QUEUE_SIZE": "10"}
+    result = run_cli(environment, "serve", "--port", "0")
+    assert result.returncode not in (0, -9)
+    assert "a worker cannot start: environment: OTEL_" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -218,6 +218,7 @@ def test_an_application_that_mounts_the_gateway_has_the_request_in_its_own_trace
     with around.start_as_current_span("host"), traced.request(**SAMPLED):
         pass
     assert parent_of(traced.spans["GET"]) == id_of(traced.spans["host"])
+    assert traced.spans["GET"].kind is trace.SpanKind.INTERNAL
 
 
 def test_an_application_that_does_not_record_a_request_decides_for_the_gateway(
