@@ -95,18 +95,7 @@ class Gateway:
         explanations = Explanations(self.url_explainer, core.explainer, self._callers)
         self.routes.append(explanations.route)
         groups.append((RouteClass.OPERATIONS, [explanations.route]))
-        self.front = (TracedFront if settings.observability.traces else Front)(
-            self._make_router(),
-            *self._hot_routes(),
-            self._cors,
-            RequestCounts(core.metrics.column),
-            RouteClasses.of(groups),
-            core.overview.recent,
-            RequestIds(self._trusted),
-        )
-        if isinstance(self.front, TracedFront):
-            routes = (route for route in self.routes if isinstance(route, Route))
-            self.front.traces = RequestTraces(request_tracer(), self._trusted, routes)
+        self.front = self._make_front(groups)
         self._starting = ServerErrorMiddleware(self._start_first, self._could_not_start)
         self._start_lock = anyio.Lock()
 
@@ -141,6 +130,22 @@ class Gateway:
         answer = internal_error()
         self.front.counts.count_refused(answer.status_code, answer.code, len(answer.body))
         return answer
+
+    def _make_front(self, groups: Sequence[tuple[RouteClass, Sequence[Route]]]) -> Front:
+        core = self.core
+        arguments = (
+            self._make_router(),
+            *self._hot_routes(),
+            self._cors,
+            RequestCounts(core.metrics.column),
+            RouteClasses.of(groups),
+            core.overview.recent,
+            RequestIds(self._trusted),
+        )
+        if not core.settings.observability.traces:
+            return Front(*arguments)
+        routes = [route for _, routes in groups for route in routes]
+        return TracedFront(RequestTraces(request_tracer(), self._trusted, routes), *arguments)
 
     def _make_router(self) -> ASGIApp:
         """Answers what the front has no hot route for, and runs the lifespan."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import quote
 
 from starlette.routing import Route
@@ -55,11 +56,13 @@ class RequestTraces:
 class TracedFront(Front):
     """Opens a span for each request that `answer_cold` answers."""
 
-    traces: RequestTraces
-    """Set before the first request."""
+    def __init__(self, traces: RequestTraces, *front: Any) -> None:
+        """`front`: the arguments of `Front`."""
+        super().__init__(*front)
+        self._traces = traces
 
     async def answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
-        traces = self.traces
+        traces = self._traces
         if not traces.takes(scope):
             await super().answer_cold(scope, receive, send)
             return
