@@ -1,5 +1,6 @@
 """What one process counts, and what it reads of all."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -53,16 +54,15 @@ class _SystemFacts:
 
     def copy(self, column: Column) -> None:
         self._workers.set(1.0)
-        self._memory.set(_resident_bytes())
         column.values[self._cpu_row] = time.process_time()
+        # Without a free descriptor the last value stays; systems without this file show none.
+        with contextlib.suppress(OSError):
+            self._memory.set(_resident_bytes())
 
 
 def _resident_bytes() -> float:
-    """Zero where the system does not tell."""
-    try:
-        statm = os.open(_STATM, os.O_RDONLY)
-    except OSError:
-        return 0.0
+    """Raises: OSError."""
+    statm = os.open(_STATM, os.O_RDONLY)
     try:
         return float(os.read(statm, 64).split()[1]) * _PAGE_BYTES
     finally:
