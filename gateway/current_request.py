@@ -26,6 +26,12 @@ class CurrentRequest:
 CURRENT: ContextVar[CurrentRequest | None] = ContextVar("gateway.request", default=None)
 
 
+def current_id() -> str | None:
+    """None: no request is being answered here."""
+    request = CURRENT.get()
+    return None if request is None else request.id
+
+
 def note_user(user: str) -> None:
     if (request := CURRENT.get()) is not None:
         request.user = user

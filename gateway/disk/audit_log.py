@@ -21,13 +21,14 @@ import pwd
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from gateway.current_request import current_id
 from gateway.disk.files import ITSELF, make_durable
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,8 @@ class Record:
     """`DONE`, or the code of the error that refused the change."""
     backup: str | None = None
     """The file in `plugins/backups/` that holds what a command replaced."""
+    request_id: str | None = field(default_factory=current_id)
+    """As in the log; None: no request made the change."""
 
     def line(self, now: datetime) -> bytes:
         values = {
@@ -89,6 +92,8 @@ class Record:
         }
         if self.backup is not None:
             values["backup"] = self.backup
+        if self.request_id is not None:
+            values["request_id"] = self.request_id
         bounded = {name: text and text[:_MAX_TEXT] for name, text in values.items()}
         return json.dumps(bounded).replace("\x7f", "\\u007f").encode() + b"\n"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from gateway.current_request import CURRENT
+from gateway.current_request import current_id
 from gateway.errors import sentence_of
 from gateway.hot_path.access_log import AnswerLine
 from gateway.metrics.texts import mask_credentials
@@ -80,8 +80,7 @@ def _process(record: logging.LogRecord) -> str:
 def _request_id(record: logging.LogRecord) -> str | None:
     if isinstance(record.msg, AnswerLine):
         return record.msg.request_id
-    request = CURRENT.get()
-    return None if request is None else request.id
+    return current_id()
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -77,6 +77,16 @@ def test_who_may_not_change_it_is_recorded_with_what_they_wanted(
     ]
 
 
+def test_a_record_has_the_id_of_its_request(server: Server, site: Site, before: int) -> None:
+    answers = [
+        server.request("PATCH", REVIEW, bearer(BEN), b'{"enabled": true}'),
+        server.request("PUT", f"{REVIEW}/update?user={BEN}", bearer(ADA), b""),
+    ]
+    assert [answer.status for answer in answers] == [200, 403]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    assert [record["request_id"] for record in records(site)[before:]] == ids
+
+
 def test_a_request_without_a_name_or_a_meaning_writes_nothing(
     server: Server, site: Site, before: int
 ) -> None:
