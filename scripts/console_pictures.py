@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.browser import chromium
 from tests.support.console import console_environment, large_site, opened_console
 from tests.support.server import Server, serving
-from tests.support.site import ADA, BEN, NOBODY, Site, bearer, populated
+from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, populated
 from tests.support.urls import MANIFEST, own
 
 FOLDER = Path(__file__).parents[1] / "docs" / "console"
@@ -29,7 +29,7 @@ _PAUSE_S = 0.01
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=3.0, help="of load before the pictures")
+    parser.add_argument("--minutes", type=float, default=6.0, help="of load before the pictures")
     minutes: float = parser.parse_args().minutes
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         site = large_site(populated(Path(folder)))
@@ -49,6 +49,8 @@ def take_pictures(browser: Browser, server: Server, site: Site) -> None:
         with opened_console(browser, server, color_scheme=scheme, viewport=size) as page:
             expect(page.locator("#verdict")).to_contain_text("Healthy")
             take(page, name)
+            if name == "light":
+                take_parts(page)
     with (
         opened_console(browser, server, color_scheme="light", viewport=DESK) as page,
         site.locked(),
@@ -56,6 +58,17 @@ def take_pictures(browser: Browser, server: Server, site: Site) -> None:
         expect(page.locator("#verdict")).to_contain_text("Degraded")
         page.wait_for_timeout(20_000)
         take(page, "degraded")
+
+
+def take_parts(page: Page) -> None:
+    """The explanation of a refusal, and the question before a purge."""
+    page.get_by_role("searchbox").fill(CLEO)
+    page.locator("#users-table tr", has_text="Unbuilt").get_by_role("button").click()
+    expect(page.locator("#explanation .answer")).to_contain_text("Refused")
+    page.locator("#explain").screenshot(path=FOLDER / "explain.png")
+    page.locator("#purge-form [name=user]").fill(ADA)
+    page.locator("#purge-form").get_by_role("button").click()
+    page.get_by_role("dialog").screenshot(path=FOLDER / "purge.png")
 
 
 def take(page: Page, name: str) -> None:

@@ -7,7 +7,6 @@ their hashes. So it needs no build step, no other URL, and nothing else can run 
 import re
 from base64 import b64encode
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,7 +25,6 @@ class ConsolePage:
     policy: str
 
 
-@cache
 def console_page() -> ConsolePage:
     """Reads the files. Raises: OSError."""
     style, script = _read("style.css"), _script("main")
