@@ -2,7 +2,7 @@
 holds decides, from above.
 
 A source *fails* while nobody has reason to believe that it works. For the minute after that, and
-while it is slow or fails only sometimes, it is *slow*. All facts are of all workers.
+while it is slow or fails only sometimes, it is *strained*. All facts are of all workers.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 Part = Literal["database", "disk", "gateway"]
-Condition = Literal["good", "slow", "failing"]
+Condition = Literal["good", "strained", "failing"]
 
 HANGS_AFTER_S = 5.0
 """Queries and reads of users' files end by themselves after 2 s."""
@@ -170,8 +170,10 @@ RULES = (
     Rule("database", "failing", _database, _is("fails"), _fails),
     Rule("database", "failing", _database, _is("hangs"), _hangs),
     Rule("database", "failing", _database, _is_watched_in_vain, _is_not_seen),
-    Rule("database", "slow", _database, _is("errors"), _failed_sometimes),
-    Rule("database", "slow", _database, lambda it: it.is_slower_than(SLOW_DATABASE_S), _is_slow),
+    Rule("database", "strained", _database, _is("errors"), _failed_sometimes),
+    Rule(
+        "database", "strained", _database, lambda it: it.is_slower_than(SLOW_DATABASE_S), _is_slow
+    ),
     Rule("database", "good", _database, _always, _is_good),
     Rule("disk", "failing", _users, _is("fails"), _fails),
     Rule("disk", "failing", _shared, _is("fails"), _fails),
@@ -179,10 +181,10 @@ RULES = (
     Rule("disk", "failing", _shared, _is("hangs"), _hangs),
     Rule("disk", "failing", _users, _is_watched_in_vain, _is_not_seen),
     Rule("disk", "failing", _shared, _is_watched_in_vain, _is_not_seen),
-    Rule("disk", "slow", _users, _is("errors"), _failed_sometimes),
-    Rule("disk", "slow", _shared, _is("errors"), _failed_sometimes),
-    Rule("disk", "slow", _users, lambda it: it.is_slower_than(SLOW_DISK_S), _is_slow),
-    Rule("disk", "slow", _shared, lambda it: it.is_slower_than(SLOW_DISK_S), _is_slow),
+    Rule("disk", "strained", _users, _is("errors"), _failed_sometimes),
+    Rule("disk", "strained", _shared, _is("errors"), _failed_sometimes),
+    Rule("disk", "strained", _users, lambda it: it.is_slower_than(SLOW_DISK_S), _is_slow),
+    Rule("disk", "strained", _shared, lambda it: it.is_slower_than(SLOW_DISK_S), _is_slow),
     Rule("disk", "good", _disk, _always, _is_good),
     Rule(
         "gateway",
@@ -203,7 +205,7 @@ RULES = (
     ),
     Rule(
         "gateway",
-        "slow",
+        "strained",
         _gateway,
         _is("restarts"),
         lambda it: (
@@ -212,7 +214,7 @@ RULES = (
     ),
     Rule(
         "gateway",
-        "slow",
+        "strained",
         _gateway,
         lambda it: it.busiest_cores > BUSY_CORES,
         lambda it: (
@@ -222,7 +224,7 @@ RULES = (
     ),
     Rule(
         "gateway",
-        "slow",
+        "strained",
         _gateway,
         lambda it: it.loop_delay_s is not None and it.loop_delay_s > SLOW_LOOP_S,
         lambda it: (
@@ -268,7 +270,7 @@ def condition_of(source: SourceFacts, slow_s: float) -> Condition:
     """Of one source alone, by the same rules."""
     if source.fails or source.hangs or source.watch_error is not None:
         return "failing"
-    return "slow" if source.errors or source.is_slower_than(slow_s) else "good"
+    return "strained" if source.errors or source.is_slower_than(slow_s) else "good"
 
 
 def _first(name: str) -> str:

@@ -110,7 +110,7 @@ def test_users_files_that_hang_are_the_disks_fault(
         assert verdict(gateway, "database")["state"] == "good"
         files.release()
         assert status(await client.request(ENTRY_URL, BEN)) == 200
-        assert verdict(gateway, "disk")["state"] == "slow"  # for the rest of the minute
+        assert verdict(gateway, "disk")["state"] == "strained"  # for the rest of the minute
 
     with_gateway(site, scenario, **UNWATCHED)
 

@@ -201,7 +201,7 @@ def test_samples_are_of_all_workers_and_survive_a_worker_that_is_killed(site: Si
             ),
         )
         assert history_of(server)[: len(before)] == before
-        state = until_verdict(server, "gateway", "slow")
+        state = until_verdict(server, "gateway", "strained")
         sentence = verdict(state, "gateway")["sentence"]
         assert sentence == "Workers that ended in the last minute and were replaced: 1."
 
@@ -294,7 +294,7 @@ def test_a_sqlite_file_that_is_locked_is_failing(tmp_path: Path) -> None:
             state = until_verdict(server, "database", "failing", cold_users(server))
             sentence = verdict(state, "database")["sentence"]
             assert "locked" in sentence or "timed out" in sentence
-        until_verdict(server, "database", "slow", cold_users(server))
+        until_verdict(server, "database", "strained", cold_users(server))
 
 
 def test_a_users_folder_that_is_gone_is_the_disks_fault_although_nobody_asks(

@@ -196,7 +196,7 @@ def test_the_status_follows_from_what_fails(
     failing: list[str], is_unavailable: bool, is_draining: bool, status: str
 ) -> None:
     found = [
-        Verdict(part, "failing" if part in failing else "slow", f"{part}.")
+        Verdict(part, "failing" if part in failing else "strained", f"{part}.")
         for part in ("database", "disk", "gateway")
     ]
     found_status, reasons = status_of(found, is_draining=is_draining, is_unavailable=is_unavailable)

@@ -62,7 +62,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "database",
         {**REASON, "errors": 3, "open_circuits": 1, "is_newest_an_error": False},
         "database",
-        "slow",
+        "strained",
         "The database failed for 3 of 100 loads in the last minute; last: Connection refused:"
         " 10.0.0.5.",
     ),
@@ -70,7 +70,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "database",
         {**REASON, "errors": 3, "recent_loads": 7, "recent_errors": 3},
         "database",
-        "slow",
+        "strained",
         "The database failed for 3 of 100 loads in the last minute; last: Connection refused:"
         " 10.0.0.5.",
     ),
@@ -78,7 +78,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "users",
         {**REASON, "errors": 2, "recent_loads": 2, "recent_errors": 2},
         "disk",
-        "slow",
+        "strained",
         "The users' folder failed for 2 of 50 loads in the last minute; last: Connection refused:"
         " 10.0.0.5.",
     ),
@@ -114,7 +114,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "database",
         {"p99_s": 0.45},
         "database",
-        "slow",
+        "strained",
         "The database is slow: 1 % of the loads take more than 450 ms.",
     ),
     (
@@ -170,7 +170,7 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "users",
         {"errors": 2, "last_error": "ada's file: Permission denied"},
         "disk",
-        "slow",
+        "strained",
         "The users' folder failed for 2 of 50 loads in the last minute; last: ada's file:"
         " Permission denied.",
     ),
@@ -178,21 +178,21 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "shared",
         {"errors": 2, "last_error": "Permission denied"},
         "disk",
-        "slow",
+        "strained",
         "The shared folder failed for 2 of 50 loads in the last minute; last: Permission denied.",
     ),
     (
         "users",
         {"p99_s": 0.2},
         "disk",
-        "slow",
+        "strained",
         "The users' folder is slow: 1 % of the loads take more than 200 ms.",
     ),
     (
         "shared",
         {"p99_s": 1.5},
         "disk",
-        "slow",
+        "strained",
         "The shared folder is slow: 1 % of the loads take more than 1.5 s.",
     ),
     (
@@ -221,21 +221,21 @@ ROWS: list[tuple[str, Mapping[str, Any], str, str, str]] = [
         "gateway",
         {"restarts": 1},
         "gateway",
-        "slow",
+        "strained",
         "Workers that ended in the last minute and were replaced: 1.",
     ),
     (
         "gateway",
         {"busiest_cores": 0.97},
         "gateway",
-        "slow",
+        "strained",
         "A worker uses 97% of a processor: raise server.workers, if there are free processors.",
     ),
     (
         "gateway",
         {"loop_delay_s": 0.2},
         "gateway",
-        "slow",
+        "strained",
         "The workers are late by up to 200 ms: the machine is busy.",
     ),
 ]
@@ -267,8 +267,8 @@ def test_each_rule_has_a_row() -> None:
     assert decided == set(range(len(RULES)))
 
 
-def test_what_fails_comes_before_what_is_slow_in_the_table() -> None:
-    order = {"failing": 0, "slow": 1, "good": 2}
+def test_what_fails_comes_before_what_is_strained_in_the_table() -> None:
+    order = {"failing": 0, "strained": 1, "good": 2}
     for part in ("database", "disk", "gateway"):
         states = [order[rule.condition] for rule in RULES if rule.part == part]
         assert states == sorted(states)
@@ -277,7 +277,7 @@ def test_what_fails_comes_before_what_is_slow_in_the_table() -> None:
 def test_the_documentation_has_the_bounds_and_the_parts_of_the_rules() -> None:
     page = (Path(__file__).parents[2] / "docs" / "monitoring" / "README.md").read_text()
     _, _, section = page.partition("## Is it the database, the disk, or the gateway?")
-    rows = re.findall(r"^\| (\w+) \| (failing|slow) \| (.*) \|$", section, re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \| (failing|strained) \| (.*) \|$", section, re.MULTILINE)
     by_part = {(part, state): "" for part, state, _ in rows}
     for part, state, text in rows:
         by_part[part, state] += text
@@ -287,10 +287,10 @@ def test_the_documentation_has_the_bounds_and_the_parts_of_the_rules() -> None:
     for (part, state), bound in {
         ("database", "failing"): f"more than {HANGS_AFTER_S:.0f} s",
         ("disk", "failing"): f"more than {HANGS_AFTER_S:.0f} s",
-        ("database", "slow"): f"more than {SLOW_DATABASE_S} s",
-        ("disk", "slow"): f"more than {SLOW_DISK_S} s",
-        ("gateway", "slow"): f"{BUSY_CORES:.0%}",
+        ("database", "strained"): f"more than {SLOW_DATABASE_S} s",
+        ("disk", "strained"): f"more than {SLOW_DISK_S} s",
+        ("gateway", "strained"): f"{BUSY_CORES:.0%}",
         ("gateway", "failing"): f"not reported for {HUNG_AFTER_S:.0f} s",
     }.items():
         assert bound.replace("%", " %") in by_part[part, state]
-    assert f"late by more than {SLOW_LOOP_S} s" in by_part["gateway", "slow"]
+    assert f"late by more than {SLOW_LOOP_S} s" in by_part["gateway", "strained"]

@@ -33,7 +33,7 @@ export class Users {
       { label: "User", kind: "code", text: ({ user }) => user.id, note: ({ user, place }) => (place === 0 ? (user.file_error ?? FILES[user.file] ?? "") : "") },
       { label: "Plugin", text: ({ plugin }) => plugin.slug ?? plugin.name ?? DASH },
       { label: "Version", kind: "code", text: ({ plugin }) => plugin.version ?? DASH },
-      { label: "State", text: ({ plugin }) => STATES[plugin.state] ?? plugin.state, state: ({ plugin }) => SIGNS[plugin.state] ?? "slow" },
+      { label: "State", text: ({ plugin }) => STATES[plugin.state] ?? plugin.state, state: ({ plugin }) => SIGNS[plugin.state] ?? "strained" },
       { label: "Changed", text: ({ plugin }) => plugin.updated_at ?? DASH },
       { label: "Why", text: ({ plugin }) => (plugin.slug ? "Explain" : ""), act: ({ user, plugin }) => plugin.slug && (() => explainFile(user.id, plugin.slug)) },
     ], { keyOf: ({ user, plugin, place }) => `${user.id} ${plugin.slug} ${place}`, none: "No user has this." });
