@@ -95,7 +95,7 @@ def test_a_locked_database_degrades_the_gateway_and_is_named(
         with site.locked():
             server.get(own("Review"), bearer(NOBODY))
             expect(page.locator("#verdict")).to_contain_text("Degraded")
-            expect(page.locator("#verdict")).to_contain_text("The database cannot be read")
+            expect(page.locator("#verdict")).to_contain_text("database is locked")
             expect(page.locator("#parts li", has_text="Database")).to_contain_text("failing")
             expect(page.locator("#parts li", has_text="Disk")).to_contain_text("good")
             assert page.title() == "Degraded · Gateway console"
