@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -177,10 +177,20 @@ def listening(
         try:
             process.wait(STOP_DEADLINE_S)
         finally:
-            process.kill()
-            process.wait()
+            _kill_with_workers(process)
             if process.stdout:
                 process.stdout.close()
+
+
+def _kill_with_workers(process: "subprocess.Popen[str]") -> None:
+    """A worker that a test has paused holds the output open, and could not be waited for."""
+    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    left = workers.read_text().split() if process.poll() is None else []
+    process.kill()
+    process.wait()
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def run_cli(
