@@ -272,7 +272,7 @@ def test_a_postgres_that_is_stopped_is_failing_until_it_is_back(
             )
         finally:
             postgres.start()
-        until_verdict(server, "database", "slow good")
+        until_verdict(server, "database", "strained good")
         assert server.get(ENTRY, bearer(BEN)).status == 200
         assert state_of(server)["sources"][0]["circuit_open"] == 0
 
@@ -284,7 +284,7 @@ def test_a_sqlite_file_that_is_gone_is_failing_although_nobody_asks(tmp_path: Pa
         state = until_verdict(server, "database", "failing")
         assert str(site.database) in verdict(state, "database")["sentence"]
         away.rename(site.database)
-        until_verdict(server, "database", "slow good")
+        until_verdict(server, "database", "strained good")
 
 
 def test_a_sqlite_file_that_is_locked_is_failing(tmp_path: Path) -> None:

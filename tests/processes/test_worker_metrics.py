@@ -76,8 +76,10 @@ def test_requests_on_many_connections_at_once_are_each_counted_once(site: Site) 
 def test_a_killed_worker_leaves_its_counts_and_takes_its_gauges(site: Site) -> None:
     with serving(workers_of(site, 2)) as server, each_worker(server, 2) as workers:
         _ask_all(workers, rounds=3)
-        before = scrape(workers[0].get)
-        assert before.total("gateway_connections") >= 2
+        before = eventually(
+            lambda: scrape(workers[0].get),
+            lambda found: found.total("gateway_connections") >= 2,  # with the next beat of each
+        )
         assert before.total("gateway_worker_restarts_total") == 0
         os.kill(workers[1].pid, signal.SIGKILL)
         after = eventually(
