@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway import Gateway, create_app, load_settings
+from gateway import Gateway, load_settings
 from gateway.errors import SourceUnavailable
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.table import Table
@@ -70,23 +70,6 @@ def test_a_worker_that_is_being_replaced_is_draining(site: Site) -> None:
         assert gateway.core.overview.state()["workers"][0]["state"] == "draining"
 
     with_gateway(site, scenario)
-
-
-def test_a_gateway_that_nobody_runs_shows_itself_when_it_is_asked(site: Site) -> None:
-    async def main() -> None:
-        gateway = create_app(load_settings(environ={**site.environment, **UNWATCHED}))
-        client = Client(gateway)
-        try:
-            assert status(await client.request(ENTRY_URL)) == 200
-            assert len(gateway.core.overview.state()["workers"]) == 1
-        finally:
-            await gateway.core.assets.close()
-            await gateway.core.shared_versions.close()
-            await gateway.core.lookups.close()
-            await gateway.core.manifests.cache.close()
-            await gateway.core.database.close()
-
-    asyncio.run(main())
 
 
 def test_users_files_that_hang_are_the_disks_fault(

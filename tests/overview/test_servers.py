@@ -233,10 +233,11 @@ def test_a_worker_that_hangs_is_shown_by_the_others(site: Site) -> None:
         until_state(server, lambda it: {worker["state"] for worker in it["workers"]} == {"serving"})
 
 
-def test_a_gateway_that_is_mounted_shows_itself(site: Site) -> None:
+@pytest.mark.parametrize("application", ["with_running", "without_running"])
+def test_a_gateway_that_is_mounted_shows_itself(site: Site, application: str) -> None:
     environment = {**site.environment, **SETTINGS}
     with (
-        serving_mounted("with_running", environment) as server,
+        serving_mounted(application, environment) as server,
         events_of(server, URL_PREFIX) as events,
     ):
         state = next(it for it in states_of(events) if it["workers"])
