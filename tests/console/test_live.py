@@ -90,7 +90,10 @@ def test_a_locked_database_degrades_the_gateway_and_is_named(
 ) -> None:
     site = populated(tmp_path)
     environment = console_environment(site, GATEWAY__DATABASE__QUERY_TIMEOUT="0.5")
-    with serving(environment) as server, opened_console(browser, server) as page:
+    with (
+        serving(environment) as server,
+        opened_console(browser, server, expected="503") as page,
+    ):
         expect(page.locator("#verdict")).to_contain_text(ANSWERED)
         with site.locked():
             server.get(own("Review"), bearer(NOBODY))
