@@ -62,14 +62,30 @@ class Core:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
         self.metrics = ProcessMetrics.alone() if metrics is None else metrics
-        self.sources = sources = AllSources(self.metrics)
+        self.sources = AllSources(self.metrics)
         self.changes = AllChanges(self.metrics)
         self.is_running = False
         self._follows_changes = False
+        self.storage = PluginStorage(settings.plugins_dir)
+        self.encoder = None if settings.dev.enabled else Encoder(self.storage.cache.encoded)
+        self.pinned_trees = _pinned_trees(settings, self.storage, self.encoder)
+        self.identity = IdentityChain.of(settings) if identity is None else identity
+        self._make_what_answers()
+        self._make_what_changes()
+        self.overview = Overview(
+            _about(settings),
+            self.metrics,
+            self.sources,
+            self.changes,
+            self.required_folders,
+            memory,
+        )
+        self.metrics.copy_with(CacheNumbers(self.caches).copy)
+
+    def _make_what_answers(self) -> None:
+        """The database, the caches, and the decisions made with them."""
+        settings, storage, sources = self.settings, self.storage, self.sources
         asset_cache = _asset_cache(settings)
-        self.storage = storage = PluginStorage(settings.plugins_dir)
-        self.encoder = None if settings.dev.enabled else Encoder(storage.cache.encoded)
-        self.pinned_trees = _pinned_trees(settings, storage, self.encoder)
         self.database = PluginDatabase(
             connect(settings), connect(settings, rarely_asked=True), sources.database
         )
@@ -94,18 +110,16 @@ class Core:
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, storage, self.assets, settings.access)
-        self.identity = IdentityChain.of(settings) if identity is None else identity
+
+    def _make_what_changes(self) -> None:
+        """What makes changes, tells others of them, and applies them here."""
         self.invalidation = Invalidation(
             self.lookups, self.manifests, self.shared_versions, self.assets, self.identity
         )
-        self.change_log = ChangeLog(storage.cache)
-        self._nodes = postgres_source(settings, self.lookups)
+        self.change_log = ChangeLog(self.storage.cache)
+        self._nodes = postgres_source(self.settings, self.lookups)
         self.announcer = Announcer(self.change_log, self._nodes, self._apply_own)
-        self.overview = Overview(
-            _about(settings), self.metrics, sources, self.changes, self.required_folders, memory
-        )
-        self.lifecycle = Lifecycle(settings, storage, self.announcer.announce)
-        self.metrics.copy_with(CacheNumbers(self.caches).copy)
+        self.lifecycle = Lifecycle(self.settings, self.storage, self.announcer.announce)
 
     @asynccontextmanager
     async def running(self, *, follow_changes: bool = True) -> AsyncIterator[None]:

@@ -157,7 +157,7 @@ def test_what_it_needs_is_not_hidden(
 
 def test_an_interpreter_at_home_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    monkeypatch.setattr("sys.base_prefix", "/root/.pyenv/versions/3.11.7")
+    monkeypatch.setattr("sys.base_prefix", "/root/python")
     result = run({"GATEWAY__STORAGE__ROOT": "/srv/plugins"}, "service-unit")
     assert read_unit(result.stdout)["ProtectHome"] == ["read-only"]
 
