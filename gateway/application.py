@@ -133,11 +133,13 @@ class Gateway:
 
     def _make_front(self, groups: Sequence[tuple[RouteClass, Sequence[Route]]]) -> Front:
         core = self.core
+        counts = RequestCounts(core.metrics.column)
+        core.metrics.copy_with(counts.copy)
         arguments = (
             self._make_router(),
             *self._hot_routes(),
             self._cors,
-            RequestCounts(core.metrics.column),
+            counts,
             RouteClasses.of(groups),
             core.overview.recent,
             RequestIds(self._trusted),

@@ -1,10 +1,8 @@
 """Counts requests and their answers, in the column of this process."""
 
-from bisect import bisect_left
 from collections.abc import Callable
 
 from gateway.metrics.catalogue import (
-    BOUNDS_S,
     COLD,
     HOT,
     OTHER,
@@ -20,12 +18,18 @@ from gateway.metrics.table import Column
 CountHot = Callable[[int, int, float], None]
 """Takes status, bytes of the body, and seconds."""
 
+# Durations that wait to be copied, 32 bytes each: a busy worker has as many in a tenth of a second.
+_MOST_WAITING = 4096
+
 
 class RequestCounts:
-    """Each request is counted once, before the first byte of its answer leaves."""
+    """Each request is counted once, before the first byte of its answer leaves. `copy` is for
+    `ProcessMetrics.copy_with`."""
 
     def __init__(self, column: Column) -> None:
+        self._column = column
         self._values = column.values
+        self._copies: list[Callable[[], None]] = []
         self._cold_rows = {route: _StatusRows(route, COLD) for route in RouteClass}
         self._cold_durations = {
             route: column.histogram(REQUEST_DURATION, route, COLD) for route in RouteClass
@@ -35,20 +39,43 @@ class RequestCounts:
     def hot_counter(self, route: RouteClass) -> CountHot:
         """What counts the answers of one route on the hot path.
 
-        A function with its own variables, because it runs for each of them: 0.35 µs with the two
-        looks at the clock. A method of an object that holds the rows takes 0.5 µs.
+        A function with its own variables, because it runs for each of them. It writes to the
+        column how many there were; their durations and bytes follow with the next copy. All of it
+        at once took 0.9 µs of an answer, this takes 0.4.
         """
-        values, status_rows, bounds = self._values, _StatusRows(route, HOT), BOUNDS_S
-        first_bucket, byte_row = REQUEST_DURATION.row(route, HOT), self._byte_rows[route]
-        sum_row = first_bucket + len(bounds) + 1
+        values, status_rows, byte_row = (
+            self._values,
+            _StatusRows(route, HOT),
+            self._byte_rows[route],
+        )
+        histogram = self._column.histogram(REQUEST_DURATION, route, HOT)
+        durations: list[float] = []
+        body_bytes = 0
 
         def count(status: int, size: int, duration_s: float) -> None:
+            nonlocal body_bytes
             values[status_rows[status]] += 1.0
-            values[first_bucket + bisect_left(bounds, duration_s)] += 1.0
-            values[sum_row] += duration_s
-            values[byte_row] += size
+            body_bytes += size
+            durations.append(duration_s)
+            if len(durations) == _MOST_WAITING:
+                copy()
 
+        def copy() -> None:
+            nonlocal body_bytes
+            if not durations:
+                return
+            values[byte_row] += body_bytes
+            histogram.observe_all(durations)
+            durations.clear()
+            body_bytes = 0
+
+        self._copies.append(copy)
         return count
+
+    def copy(self, _column: Column) -> None:
+        """Writes what waits for it to the column."""
+        for copy in self._copies:
+            copy()
 
     def count_cold(self, route: RouteClass, status: int, duration_s: float) -> None:
         self._values[self._cold_rows[route][status]] += 1.0

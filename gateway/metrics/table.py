@@ -1,8 +1,9 @@
 """The table of numbers: a column for each process, a row for each series of the catalogue."""
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from math import inf
 from multiprocessing.context import BaseContext
 from typing import Any, NamedTuple
 
@@ -61,6 +62,16 @@ class Histogram:
         values, row = self._values, self._row
         values[row + bisect_left(BOUNDS_S, duration_s)] += count
         values[row + len(BOUNDS_S) + 1] += duration_s * count
+
+    def observe_all(self, durations_s: list[float]) -> None:
+        """Sorts the list. Much cheaper for each than `observe`, if there are many."""
+        durations_s.sort()
+        values, row, below = self._values, self._row, 0
+        for bucket, bound in enumerate((*BOUNDS_S, inf)):
+            end = bisect_right(durations_s, bound)
+            values[row + bucket] += end - below
+            below = end
+        values[row + len(BOUNDS_S) + 1] += sum(durations_s)
 
 
 class Column:

@@ -37,12 +37,27 @@ def test_a_hot_answer_is_counted_with_its_duration_and_bytes(
     count = counts.hot_counter(RouteClass.PUBLIC)
     count(200, 1000, 0.25)
     count(304, 0, 0.5)
+    assert table.totals().value(REQUESTS, RouteClass.PUBLIC, "200", HOT) == 1.0
+    counts.copy(table.column(OWN))
+    counts.copy(table.column(OWN))
     totals = table.totals()
     assert totals.value(REQUESTS, RouteClass.PUBLIC, "200", HOT) == 1.0
     assert totals.value(REQUESTS, RouteClass.PUBLIC, "304", HOT) == 1.0
     assert totals.value(RESPONSE_BYTES, RouteClass.PUBLIC) == 1000.0
     assert durations(totals, RouteClass.PUBLIC, HOT) == (2.0, 0.75)
     assert durations(totals, RouteClass.PUBLIC, COLD) == (0.0, 0.0)
+
+
+def test_durations_that_nobody_copies_are_copied_before_they_are_many(
+    table: Table, counts: RequestCounts
+) -> None:
+    count = counts.hot_counter(RouteClass.OWN)
+    for _ in range(10_000):
+        count(200, 10, 0.5)
+    number, sum_s = durations(table.totals(), RouteClass.OWN, HOT)
+    assert 10_000 - 4_096 < number < 10_000
+    assert sum_s == number * 0.5
+    assert table.totals().value(RESPONSE_BYTES, RouteClass.OWN) == number * 10
 
 
 def test_a_status_that_the_gateway_never_sends_counts_as_other(

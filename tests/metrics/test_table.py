@@ -54,6 +54,21 @@ def test_a_moment_is_that_of_the_last_process(table: Table) -> None:
     assert table.totals().value(SOURCE_LAST_SUCCESS, "users") == 0.0
 
 
+@given(st.lists(st.sampled_from([0.0, *BOUNDS_S, 2e-5, 0.05, 0.5, 99.0])))
+def test_durations_together_count_as_one_by_one(durations_s: list[float]) -> None:
+    one_by_one, together = Table.alone(), Table.alone()
+    histogram = one_by_one.column(OWN).histogram(REQUEST_DURATION, RouteClass.OWN, "hot")
+    for duration_s in durations_s:
+        histogram.observe(duration_s)
+    together.column(OWN).histogram(REQUEST_DURATION, RouteClass.OWN, "hot").observe_all(
+        [*durations_s]
+    )
+    counts, sum_s = together.totals().distribution(REQUEST_DURATION, RouteClass.OWN, "hot")
+    expected = one_by_one.totals().distribution(REQUEST_DURATION, RouteClass.OWN, "hot")
+    assert counts == expected.counts
+    assert sum_s == pytest.approx(expected.sum_s)
+
+
 def test_durations_fall_into_the_bucket_with_the_next_bound(table: Table) -> None:
     durations = table.column(OWN).histogram(REQUEST_DURATION, RouteClass.OWN, "hot")
     for duration_s in (0.0, BOUNDS_S[0], BOUNDS_S[0] * 1.01, BOUNDS_S[-1] + 1.0):
