@@ -67,7 +67,8 @@ class CountingSend:
         duration_s = perf_counter() - self._started_at
         self._counts.count_cold(self._route_class, status, duration_s)
         raw_path = self._scope.get("raw_path") or self._scope["path"].encode()
-        self._recent.note_answered(raw_path, status, duration_s)
+        if self._route_class is not RouteClass.OPERATIONS:  # nobody's page waits for these
+            self._recent.note_answered(raw_path, status, duration_s)
         request = CURRENT.get()
         if request is not None and request.code is not None:
             self._counts.count_refusal(request.code)

@@ -11,11 +11,11 @@ import pytest
 from gateway.endpoints.console import STREAMS
 from tests.support.event_streams import EventReader, event_stream
 from tests.support.mounted import URL_PREFIX, serving_mounted
+from tests.support.processes import children
 from tests.support.server import STOP_DEADLINE_S, Server, serving
 from tests.support.site import ADA, CLEO, Site, bearer
 from tests.support.urls import own
 from tests.support.waiting import eventually
-from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 

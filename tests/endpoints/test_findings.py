@@ -20,11 +20,11 @@ from gateway.upkeep.examination import MOST_SHOWN
 from tests.support.commands import run
 from tests.support.event_streams import Event, event_stream
 from tests.support.mounted import URL_PREFIX, serving_mounted
+from tests.support.processes import children
 from tests.support.server import STOP_DEADLINE_S, Server, serving
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, contents, populated, with_refusals
 from tests.support.urls import own
 from tests.support.waiting import eventually
-from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 

@@ -27,12 +27,13 @@ from tests.support.commands import run
 from tests.support.load import Client, under_load
 from tests.support.nginx import nginx_before
 from tests.support.postgres import Postgres, PostgresSite, execute
+from tests.support.processes import children
 from tests.support.server import Answer, Server, serving
 from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, bearer, populate
 from tests.support.urls import MANIFEST, own, pin_of
 from tests.support.waiting import eventually
-from tests.support.workers import Worker, children, each_worker
+from tests.support.workers import Worker, each_worker
 
 NODES = 3
 WORKERS = 2

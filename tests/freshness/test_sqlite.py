@@ -29,6 +29,7 @@ from gateway.serving.lookups import Lookups
 from gateway.settings import load_settings
 from tests.support.asgi import Client, body, status, with_gateway
 from tests.support.following import follow
+from tests.support.processes import children
 from tests.support.scrapes import hot_answers
 from tests.support.server import Server, server_of, serving
 from tests.support.settings import AN_HOUR
@@ -36,7 +37,6 @@ from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.sources import Queries
 from tests.support.urls import ENTRY_URL, MANIFEST, public, version_for
 from tests.support.waiting import DEADLINE_S, eventually, until
-from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 

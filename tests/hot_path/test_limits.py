@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.listeners import user_request
+from tests.support.processes import children
 from tests.support.server import Server, serving
 from tests.support.site import Site, populated
 from tests.support.sockets import converse, statuses
 from tests.support.urls import own
 from tests.support.waiting import eventually
-from tests.support.workers import children, memory_bytes
+from tests.support.workers import memory_bytes
 
 pytestmark = pytest.mark.slow
 

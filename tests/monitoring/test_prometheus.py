@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import require_program
 from tests.support.pacing import PacedClient
+from tests.support.processes import children
 from tests.support.prometheus import (
     Prometheus,
     alert_rules,
@@ -29,7 +30,6 @@ from tests.support.server import Server, serving, serving_on_socket
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import API, MANIFEST, Question, own, public
 from tests.support.waiting import eventually
-from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 

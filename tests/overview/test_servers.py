@@ -12,11 +12,12 @@ import pytest
 from tests.support.event_streams import EventReader
 from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.postgres import Postgres, PostgresSite
+from tests.support.processes import children
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populate, populated
 from tests.support.urls import own
 from tests.support.waiting import DEADLINE_S, eventually, for_a_while
-from tests.support.workers import children, each_worker, memory_bytes
+from tests.support.workers import each_worker, memory_bytes
 
 pytestmark = pytest.mark.slow
 
@@ -161,6 +162,14 @@ def test_refused_and_slow_requests_of_all_workers_are_shown(cluster: Server) -> 
     assert {it["status"] for it in state["slowest"]} >= {404}
     durations = [it["duration_s"] for it in state["slowest"]]
     assert durations == sorted(durations, reverse=True)
+
+
+def test_what_operators_ask_is_not_among_the_slowest_requests(cluster: Server) -> None:
+    missing = own("Review", "dist/a.js")
+    cluster.get(missing, bearer(ADA))
+    cluster.get("/-/metrics")
+    state = until_state(cluster, lambda it: missing in {one["path"] for one in it["slowest"]})
+    assert not any(one["path"].startswith("/-/") for one in state["slowest"])
 
 
 def test_a_flood_of_refused_paths_is_bounded(cluster: Server) -> None:

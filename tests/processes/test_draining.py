@@ -18,6 +18,7 @@ from tests.conftest import require_program
 from tests.support.leaping import LEAP_S, leaping
 from tests.support.load import Client, Connect, under_load
 from tests.support.nginx import nginx_before
+from tests.support.processes import children
 from tests.support.scrapes import scrape
 from tests.support.server import (
     STOP_DEADLINE_S,
@@ -32,7 +33,6 @@ from tests.support.server import (
 from tests.support.site import ADA, BEN, SECRET, Site, bearer, populated
 from tests.support.urls import MANIFEST, own
 from tests.support.waiting import eventually
-from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import children
 from tests.support.server import STOP_DEADLINE_S, Server, serving
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import own
 from tests.support.waiting import eventually
-from tests.support.workers import children
 
 pytestmark = pytest.mark.slow
 

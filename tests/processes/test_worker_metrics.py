@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.processes import children
 from tests.support.scrapes import Scrape, scrape
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import MANIFEST, own, public
 from tests.support.waiting import eventually
-from tests.support.workers import Worker, children, each_worker
+from tests.support.workers import Worker, each_worker
 
 pytestmark = pytest.mark.slow
 

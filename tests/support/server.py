@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pytest
 
+from tests.support.processes import children
 from tests.support.site import Site
 from tests.support.sockets import converse
 
@@ -184,13 +185,12 @@ def listening(
 
 def _kill_with_workers(process: "subprocess.Popen[str]") -> None:
     """A worker that a test has paused holds the output open, and could not be waited for."""
-    workers = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    left = workers.read_text().split() if process.poll() is None else []
+    left = children(process.pid) if process.poll() is None else []
     process.kill()
     process.wait()
     for pid in left:
         with suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
 
 
 def run_cli(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import children
 from tests.support.server import Answer, Server
 from tests.support.waiting import eventually
 
@@ -100,10 +101,6 @@ def _inode_of_peer(connection: socket.socket) -> str:
         if local.endswith(f":{peer:04X}") and remote.endswith(f":{own:04X}"):
             return inode
     raise AssertionError("the connection is not listed")
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def memory_bytes(server: Server) -> int:

@@ -4,8 +4,6 @@ import { ago, count, duration } from "./format.js";
 import { Table } from "./table.js";
 
 const MOST_SHOWN = 10;
-// What this page asks is not what users wait for.
-const OUR_OWN = /\/-\/(audit|cache|console|explain|findings|users)\b/;
 
 export class Requests {
   #now = 0;
@@ -33,6 +31,6 @@ export class Requests {
   show({ time, refused, slowest }) {
     this.#now = time;
     this.#refused.show((refused ?? []).slice(0, MOST_SHOWN));
-    this.#slowest.show((slowest ?? []).filter(({ path }) => !OUR_OWN.test(path)).slice(0, MOST_SHOWN));
+    this.#slowest.show((slowest ?? []).slice(0, MOST_SHOWN));
   }
 }
