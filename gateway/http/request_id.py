@@ -12,7 +12,7 @@ the ids of somebody else's.
 import random
 import re
 from collections.abc import MutableMapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from gateway.http.heads import Field, Headers
 
@@ -20,34 +20,21 @@ REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 _MAX_CHARACTERS = 64
 _GIVEN = re.compile(rb"[A-Za-z0-9_.-]{1,%d}" % _MAX_CHARACTERS)
-_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 
 
-class TraceParent(NamedTuple):
-    """Which trace a request belongs to, and which span of it asks."""
-
-    trace_id: str
-    """32 hex digits, not all of them 0."""
-    parent_id: str
-    """16 hex digits, not all of them 0."""
-    is_sampled: bool
-    """Whether the caller may have recorded the trace."""
-
-
-def parse_traceparent(value: bytes) -> TraceParent | None:
-    """None: the value is not valid, and is ignored (§3.2.2.5, §4.3).
+def trace_id_of(traceparent: bytes) -> bytes | None:
+    """32 hex digits. None: the field is not valid, and is ignored (§3.2.2.5, §4.3).
 
     A version that is not known yet is read as version 00, and may have further fields at its end.
     """
-    match = _TRACEPARENT.fullmatch(value)
+    match = _TRACEPARENT.fullmatch(traceparent)
     if match is None:
         return None
-    version, trace_id, parent_id, flags, more = match.groups()
+    version, trace_id, parent_id, more = match.groups()
     if version == b"ff" or (version == b"00" and more is not None):
         return None
-    if not trace_id.strip(b"0") or not parent_id.strip(b"0"):
-        return None
-    return TraceParent(trace_id.decode(), parent_id.decode(), bool(int(flags, 16) & 1))
+    return trace_id if trace_id.strip(b"0") and parent_id.strip(b"0") else None
 
 
 def new_request_id() -> bytes:
@@ -78,8 +65,7 @@ class RequestIds:
             (given.isalnum() and len(given) <= _MAX_CHARACTERS) or _GIVEN.fullmatch(given)
         ):
             return given
-        trace = parse_traceparent(parent) if parent is not None else None
-        return trace.trace_id.encode() if trace is not None else None
+        return trace_id_of(parent) if parent is not None else None
 
     def of(self, scope: MutableMapping[str, Any], headers: Headers) -> bytes:
         """The id that a trusted peer gave, or a new one."""
