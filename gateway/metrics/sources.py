@@ -40,10 +40,8 @@ class SourceState(NamedTuple):
     """How a source is, for people. Moments are seconds since the epoch."""
 
     name: str
-    failures_in_a_row: int
-    """Loads that failed since the last one that succeeded."""
     failing_for_s: float | None
-    """Since the first of these; None if the last load succeeded."""
+    """Since the first load that failed after the last one that succeeded; None: it succeeds."""
     is_circuit_open: bool
     pending_s: float | None
     """For how long the oldest load has been running; None if none runs."""
@@ -78,10 +76,9 @@ class SourceCounts:
         self._loads_row = SOURCE_LOADS.row(name)
         self._errors_row = SOURCE_ERRORS.row(name)
         self._durations = column.histogram(SOURCE_DURATION, name)
-        self._failures_in_a_row = 0
-        self._failing_since = 0.0
+        self._failing_since: float | None = None
+        """By the clock; likewise the next two. None: the last load succeeded."""
         self._succeeded_at: float | None = None
-        """By the clock; likewise the next."""
         self._failed_at: float | None = None
         self._last_error: str | None = None
         self._running: dict[Load, float] = {}
@@ -112,16 +109,15 @@ class SourceCounts:
 
     def answers(self) -> None:
         """The source has answered somebody else."""
-        self._failures_in_a_row = 0
+        self._failing_since = None
         self._succeeded_at = self._clock()
 
     def state(self) -> SourceState:
         now = self._clock()
-        failing_for_s = now - self._failing_since if self._failures_in_a_row else None
+        failing_for_s = None if self._failing_since is None else now - self._failing_since
         pending_s = now - min(self._running.values()) if self._running else None
         return SourceState(
             self.name,
-            self._failures_in_a_row,
             failing_for_s,
             self.is_circuit_open,
             pending_s,
@@ -146,9 +142,8 @@ class SourceCounts:
             self._values[self._errors_row] += count
             if not error.was_asked:
                 return
-            if not self._failures_in_a_row:
+            if self._failing_since is None:
                 self._failing_since = began_at
-            self._failures_in_a_row += count
             self._failed_at = now
             self._last_error = one_line(error.reason, _MAX_SENTENCE)
             if self._outages is not None:
@@ -156,7 +151,7 @@ class SourceCounts:
         else:
             if self._outages is not None:
                 self._outages.answered()
-            self._failures_in_a_row = 0
+            self._failing_since = None
             self._succeeded_at = now
         self._durations.observe(now - began_at, count)
 

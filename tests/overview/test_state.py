@@ -25,7 +25,6 @@ NOW = 1_700_000_000.0
 def source(name: str, **differs: Any) -> dict[str, Any]:
     return {
         "name": name,
-        "failures_in_a_row": 0,
         "failing_for_s": None,
         "is_circuit_open": False,
         "pending_s": None,

@@ -74,7 +74,7 @@ def test_a_database_that_fails_counts_also_what_its_circuit_refuses(
         assert state.last_error == "the disk of the database is full"
         gateway.core.lookups.database_answers()  # to a source of changes
         state = gateway.core.sources.database.state()
-        assert (state.is_circuit_open, state.failures_in_a_row) == (False, 0)
+        assert (state.is_circuit_open, state.failing_for_s) == (False, None)
         assert state.last_success_at is not None
 
     with_gateway(site, scenario, **QUIET)
