@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,10 @@ T = TypeVar("T")
 QUICK = bool(os.environ.get("QUICK"))
 """For a run of about a minute (`make test-quick`): without tests that are marked `slow`, and
 without those that need a program other than Python."""
+
+# Some container images set it. Each of hundreds of processes would compile the gateway again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A machine that is busy with something else is no reason to fail.
 settings.register_profile("whole", deadline=None)
