@@ -1,39 +1,67 @@
-"""The commands of `gateway`, without logic of their own. Bad input: exit code 2 and one line."""
+"""The commands of `gateway`, without logic of their own. Bad input: exit code 2 and one line.
+
+A command's module is imported when the command is called: `gateway --help` and the completion of
+a shell need none of them, and no command needs those of the others.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
-import gateway
-from gateway.cli.audit import audit
-from gateway.cli.cache import cache
-from gateway.cli.check import check
-from gateway.cli.credentials import sign, token
-from gateway.cli.demo import demo
-from gateway.cli.doctor import doctor
-from gateway.cli.explain import explain
-from gateway.cli.gc import gc
-from gateway.cli.init import init
-from gateway.cli.installing import disable, enable, install, rollback, uninstall, update
-from gateway.cli.listing import list_
-from gateway.cli.migration import migrate
-from gateway.cli.proxy_config import proxy_config
-from gateway.cli.publishing import publish
-from gateway.cli.service_unit import service_unit_
-from gateway.cli.serving import serve
+from gateway import __version__
 from gateway.errors import GatewayError
+
+# Name, module, first sentence of the help.
+_COMMANDS = (
+    ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
+    ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
+    ("serve", "serving", "Serves the site that the configuration describes."),
+    ("check", "check", "Says what would stop the site from serving."),
+    ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),
+    ("install", "installing", "Gives a published plugin to a user."),
+    ("update", "installing", "Moves a user to another version of a plugin."),
+    ("rollback", "installing", "Moves a user back to an earlier version of a plugin."),
+    ("uninstall", "installing", "Takes a plugin from a user, with their configuration of it."),
+    ("enable", "installing", "Enables a plugin that a user has."),
+    ("disable", "installing", "Disables a plugin that a user has."),
+    ("list", "listing", "Lists which user has which plugin."),
+    ("gc", "gc", "Lists versions that no user has; --apply removes them."),
+    ("doctor", "doctor", "Compares database, JSON files and shared/ with each other."),
+    ("migrate", "migration", "Makes users' JSON files minimal."),
+    ("audit", "audit", "Shows who changed what, and what was refused."),
+    ("cache", "cache", "Shows or purges the caches of running gateways."),
+    ("token", "credentials", "Prints a bearer token for a user."),
+    ("sign", "credentials", "Prints the beginning of a signed URL."),
+    ("explain", "explain", "Shows why a file is served or refused, and what to do."),
+    ("proxy-config", "proxy_config", "Prints a configuration of nginx, Caddy or Vite's proxy."),
+    ("service-unit", "service_unit", "Prints a systemd unit that runs `gateway serve`."),
+)  # fmt: skip
 
 
 class _BadInput(click.ClickException):
     exit_code = 2
 
 
+def load_command(name: str) -> click.Command:
+    """The command of this name, after importing its module."""
+    (module,) = (module for command, module, _ in _COMMANDS if command == name)
+    values = vars(import_module(f"gateway.cli.{module}")).values()
+    return next(it for it in values if isinstance(it, click.Command) and it.name == name)
+
+
 class _Group(click.Group):
-    """Turns our errors, and click's, into one line and exit code 2."""
+    """Imports the command that is called. Turns errors into one line and exit code 2."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, entry, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name else entry, rest
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _in_one_line():
@@ -69,7 +97,7 @@ def _in_one_line() -> Iterator[None]:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Configuration file; by default $GATEWAY_CONFIG, or else ./config.toml if it exists.",
 )
-@click.version_option(gateway.__version__, prog_name="gateway")
+@click.version_option(__version__, prog_name="gateway")
 @click.pass_context
 def main(ctx: click.Context, config_file: Path | None) -> None:
     """Serves front-end plugin files to many users, to each user at their own version.
@@ -79,9 +107,5 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     ctx.obj = config_file
 
 
-for command in (
-    demo, init, serve, check, publish, install, update, rollback, uninstall, enable, disable, list_,
-    gc, doctor, migrate, audit, cache, token, sign, explain,
-    proxy_config, service_unit_,
-):  # fmt: skip
-    main.add_command(command)
+for _name, _, _summary in _COMMANDS:
+    main.add_command(click.Command(_name, help=_summary))

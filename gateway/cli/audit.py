@@ -37,7 +37,10 @@ def audit(
     since: datetime | None,
     as_json: bool,
 ) -> None:
-    """Shows who changed what, when, and what was refused; the newest last."""
+    """Shows who changed what, and what was refused.
+
+    The oldest entry is the first.
+    """
     log = PluginStorage(settings.plugins_dir).audit
     records = AuditQuery(user, plugin, since).records(log)
     if as_json:

@@ -42,11 +42,11 @@ def explain(
     plugin: str | None,
     path: str | None,
 ) -> None:
-    """Shows every step of the decision about a file, and what to do if it is refused.
+    """Shows why a file is served or refused, and what to do.
 
-    Either for a user's file by SLUG and PATH, or for a whole --url: for the holder of --token, for
-    --user, or without a credential. Each step names its source. Exit code 1 if the file would not
-    be served.
+    Shows every step of the decision, and its source: for a user's file by SLUG and PATH, or for a
+    whole --url, asked for by the holder of --token, by --user, or without a credential. Exit code 1
+    if the file would not be served.
     """
     if url is not None:
         if plugin is not None or (user is not None and token is not None):

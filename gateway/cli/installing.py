@@ -99,7 +99,7 @@ def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | No
 @_user
 @pass_settings
 def uninstall(settings: Settings, slug: Slug, user: UserId) -> None:
-    """Takes a plugin from a user, and deletes their configuration of it."""
+    """Takes a plugin from a user, with their configuration of it."""
     outcome = _run(settings, lambda lifecycle, by: lifecycle.uninstall(user, slug, by=by))
     name = " ".join(filter(None, (slug, outcome.previous_version)))
     _echo(outcome, f"uninstalled {name} of {user}")

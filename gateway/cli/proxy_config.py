@@ -131,7 +131,10 @@ def proxy_config(
     brotli: bool,
     site: bool,
 ) -> None:
-    """Prints a configuration of nginx or Caddy, or entries for Vite's proxy, for these settings."""
+    """Prints a configuration of nginx, Caddy or Vite's proxy.
+
+    It is made for these settings.
+    """
     settings = _listening_at(settings, upstream, port)
     delivery = settings.delivery.mode
     mode = mode or ("proxy" if delivery == "direct" else delivery)

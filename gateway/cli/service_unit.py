@@ -35,9 +35,10 @@ def service_unit_(
     environment_file: Path,
     **options: Any,
 ) -> None:
-    """Prints a systemd unit that runs `gateway serve` with these settings.
+    """Prints a systemd unit that runs `gateway serve`.
 
-    It may write what serving writes, and no more: that depends on access.changes.
+    It serves with these settings. It may write what serving writes, and no more: that depends on
+    access.changes.
     """
     settings = load_settings(config_file, overrides=server_overrides(options))
     config_file = config_file or find_config_file(os.environ)

@@ -7,6 +7,8 @@ import shutil
 import socket
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import gateway
-from gateway.cli import main
+from gateway.cli import load_command, main
 from gateway.settings import load_settings
 from tests.support.commands import line_of, run, words
 from tests.support.privileges import open_folder, without_privileges
@@ -104,8 +106,9 @@ def test_every_command_has_help(command: str, option: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_everything_has_help(command: str) -> None:
-    known = main.commands[command]
+    known = load_command(command)
     assert known.help
+    assert known.get_short_help_str() == main.commands[command].get_short_help_str()
     for parameter in known.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
@@ -113,7 +116,18 @@ def test_everything_has_help(command: str) -> None:
 
 def test_the_help_of_all_lists_every_command() -> None:
     for arguments in ((), ("--help",)):
-        assert all(command in run({}, *arguments).output for command in COMMANDS)
+        said = run({}, *arguments).output
+        assert all(command in said for command in COMMANDS)
+        assert "..." not in said.partition("Commands:")[2]
+
+
+def test_the_help_of_all_imports_no_command() -> None:
+    """Shells ask for it at each completion."""
+    program = "import sys; from gateway.cli import main; main(['--help'], standalone_mode=False); "
+    heavy = "print({'gateway.application', 'pydantic', 'rich', 'sqlalchemy'} & {*sys.modules})"
+    command = [sys.executable, "-c", program + heavy]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("set()\n")
 
 
 def test_the_version_is_the_packages() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli import main
+from gateway.cli import load_command
 from tests.conftest import require_program
 from tests.support.accounts import module, publish
 from tests.support.commands import line_of, run
@@ -286,8 +286,8 @@ def test_the_unit_gives_no_access_to_files_of_plugins(site: Site, changes: str) 
 
 
 def test_it_takes_the_options_of_serve() -> None:
-    serve = {option for parameter in main.commands["serve"].params for option in parameter.opts}
-    unit = {
-        option for parameter in main.commands["service-unit"].params for option in parameter.opts
-    }
+    serve, unit = (
+        {option for parameter in load_command(name).params for option in parameter.opts}
+        for name in ("serve", "service-unit")
+    )
     assert serve - unit == {"--dev"}
