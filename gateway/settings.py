@@ -104,9 +104,7 @@ def _networks(values: list[str]) -> list[str]:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class ServerSettings(_Section):
