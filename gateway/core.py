@@ -14,6 +14,7 @@ from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.directory import UserDirectory
 from gateway.database.plugin_database import PluginDatabase
+from gateway.development.developed_plugin import DevelopedPlugin
 from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees
@@ -54,13 +55,17 @@ class Core:
         identity: IdentityChain | None = None,
         metrics: ProcessMetrics | None = None,
         memory: OverviewMemory | None = None,
+        development: DevelopedPlugin | None = None,
     ) -> None:
         """`identity`: by default that of the settings. `metrics` and `memory`: by default those of
-        a process that serves alone. Raises: ConfigurationError.
+        a process that serves alone. `development`: for `gateway dev` alone.
+
+        Raises: ConfigurationError.
         """
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
+        self.development = development
         self.metrics = ProcessMetrics.alone() if metrics is None else metrics
         self.sources = AllSources(self.metrics)
         self.changes = AllChanges(self.metrics)
