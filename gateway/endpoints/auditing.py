@@ -15,11 +15,22 @@ from gateway.disk.audit_query import AuditQuery, parse_since
 from gateway.endpoints.queries import Admission, Query
 from gateway.errors import SourceUnavailable
 from gateway.http.answers import json_answer
+from gateway.http.json_types import JsonObject, TypedDict, json_object
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id
-from gateway.serving.formats import JsonObject
 
 _USUAL_LIMIT, _MAX_LIMIT = 100, 1000
+
+
+@json_object
+class AuditAnswer(TypedDict):
+    """Records of the audit log, the newest first."""
+
+    records: list[JsonObject]
+    """Each has `time`, `by`, `via`, `action`, `user`, `plugin`, `from`, `to`, `result`. Some have
+    `backup`, and `request_id`."""
+    has_more: bool
+    """Whether older records match too."""
 
 
 class AuditTrail:
@@ -45,7 +56,7 @@ class AuditTrail:
             read = partial(self._read, query, limit)
             return json_answer(await run_sync(read, limiter=self._one_at_a_time))
 
-    def _read(self, query: AuditQuery, limit: int) -> JsonObject:
+    def _read(self, query: AuditQuery, limit: int) -> AuditAnswer:
         """Blocking. Raises: SourceUnavailable."""
         try:
             with closing(query.newest_records(self._log)) as records:

@@ -1,7 +1,7 @@
 """`/-/cache`: the caches of the worker that answers, and purges, which all workers obey."""
 
 import os
-from dataclasses import asdict
+from typing import Literal
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -13,13 +13,13 @@ from gateway.core import Core
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
+from gateway.http.json_types import TypedDict, json_object
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id, parse_version
-from gateway.serving.formats import JsonObject
 from gateway.serving.shared_versions import SharedVersion
 
 
-class _Purge(Body):
+class Purge(Body):
     """What may have changed. If no field is given, anything may have."""
 
     user: str | None = None
@@ -42,6 +42,55 @@ class _Purge(Body):
             raise InvalidRequest(str(error)) from None
 
 
+@json_object
+class Purged(TypedDict):
+    """What was purged; null: whatever it is."""
+
+    user: str | None
+    slug: str | None
+    version: str | None
+    hard: bool
+
+
+@json_object
+class PurgeAnswer(TypedDict):
+    """All workers ask their sources again."""
+
+    status: Literal["success"]
+    data: Purged
+
+
+@json_object
+class VersionInUse(TypedDict):
+    """One version of a plugin that the worker serves."""
+
+    slug: str
+    version: str
+    build: str
+    """16 hex digits of a digest over the content of the folder."""
+    name: str | None
+    files: int
+    bytes: int
+    encoded_files: int
+    uses: int
+    """Since it was loaded."""
+
+
+@json_object
+class CacheState(TypedDict):
+    """What the caches of the worker hold that answers."""
+
+    worker: int
+    """Its process id."""
+    caches: dict[str, dict[str, int]]
+    """By name of the cache: how many `entries` it has, and how many `hits`, `misses`, … it had."""
+    asset_bytes: float
+    """What the cache of files holds."""
+    changes_heard: int
+    """Changes that others told it of."""
+    versions: list[VersionInUse]
+
+
 class Caches:
     """The routes of the caches, for administrators."""
 
@@ -60,12 +109,19 @@ class Caches:
     async def _purge(self, request: Request) -> Response:
         refuse_foreign_page(request)
         await self._callers.require_administrator(request.scope)
-        change = (await read_body(request, _Purge)).change()
+        change = (await read_body(request, Purge)).change()
         self._core.announcer.announce(change)
-        return json_answer({"status": "success", "data": asdict(change)})
+        purged: Purged = {
+            "user": change.user,
+            "slug": change.slug,
+            "version": change.version,
+            "hard": change.hard,
+        }
+        answer: PurgeAnswer = {"status": "success", "data": purged}
+        return json_answer(answer)
 
 
-def _cache_state(core: Core) -> JsonObject:
+def _cache_state(core: Core) -> CacheState:
     """What the caches of this worker hold. Blocking: looks for encoded variants."""
     return {
         "worker": os.getpid(),
@@ -79,7 +135,7 @@ def _cache_state(core: Core) -> JsonObject:
     }
 
 
-def _version(shared: SharedVersion) -> JsonObject:
+def _version(shared: SharedVersion) -> VersionInUse:
     return {
         "slug": shared.slug,
         "version": shared.version,

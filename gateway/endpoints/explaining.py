@@ -93,13 +93,13 @@ class UrlExplainer:
         )
 
 
-class _Question(Body):
+class Question(Body):
     """About `url`, or about `plugin` and `path` of `user`."""
 
     url: str | None = None
     user: str | None = None
     token: str | None = None
-    """The bearer token that the client sends."""
+    """The bearer token that the client of `url` sends."""
     plugin: str | None = None
     path: str | None = None
 
@@ -125,19 +125,19 @@ class Explanations:
             refuse_foreign_page(request)
         await self._callers.require_administrator(request.scope)
         if request.method == "POST":
-            question = await read_body(request, _Question)
+            question = await read_body(request, Question)
             return await self._explain(question, request.scope)
         # Proxies and browsers keep URLs: no credential may be in one.
         if "token" in request.query_params:
             raise InvalidRequest("token: expected in the JSON body of a POST, never in a URL")
         names = ("url", "user", "plugin", "path")
         query = Query(request, *names)
-        question = _Question(**{name: query.parsed(name, str) for name in names})
+        question = Question(**{name: query.parsed(name, str) for name in names})
         if question.url and self._urls.is_credential(_below_mount(question.url, request.scope)):
             raise InvalidRequest("url: a signed URL is expected in the JSON body of a POST")
         return await self._explain(question, request.scope)
 
-    async def _explain(self, question: _Question, scope: Scope) -> Response:
+    async def _explain(self, question: Question, scope: Scope) -> Response:
         """Raises: InvalidRequest."""
         user = question.parsed_user()
         if question.url:

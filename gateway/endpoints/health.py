@@ -4,7 +4,7 @@ import logging
 import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NotRequired
 
 import anyio.to_thread
 from starlette.requests import Request
@@ -14,12 +14,33 @@ from starlette.routing import Route
 from gateway.database.plugin_database import PluginDatabase
 from gateway.errors import SourceUnavailable
 from gateway.http.answers import json_answer
+from gateway.http.json_types import TypedDict, json_object
 from gateway.identity.proof import CHALLENGE_FIELD, Prover
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 Status = Literal["ready", "degraded", "draining", "unavailable"]
+
+
+@json_object
+class Alive(TypedDict):
+    """The process answers."""
+
+    status: Literal["alive"]
+    proof: NotRequired[str]
+    """The answer to `X-Gateway-Challenge`."""
+
+
+@json_object
+class Readiness(TypedDict):
+    """Whether requests can be answered."""
+
+    status: Status
+    reasons: Sequence[str]
+    """Why not, or not all."""
+    changes: Literal["off", "admins", "users"]
+    """The setting `access.changes`."""
 
 
 class Health:
@@ -41,16 +62,17 @@ class Health:
         self.routes = [Route("/-/live", self._live), Route("/-/ready", self._ready)]
 
     async def _live(self, request: Request) -> Response:
-        content = {"status": "alive"}
+        content: Alive = {"status": "alive"}
         challenge, server = request.headers.get(CHALLENGE_FIELD), request.scope.get("server")
         if self.prover is not None and challenge is not None and server is not None:
             proof = self.prover.answer(challenge, *server)
-            content |= {} if proof is None else {"proof": proof}
+            if proof is not None:
+                content["proof"] = proof
         return json_answer(content)
 
     async def _ready(self, _request: Request) -> Response:
         status, reasons = await self.status()
-        content = {"status": status, "reasons": reasons, "changes": self._changes}
+        content: Readiness = {"status": status, "reasons": reasons, "changes": self._changes}
         return json_answer(content, 200 if status in ("ready", "degraded") else 503)
 
     async def status(self) -> tuple[Status, Sequence[str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from gateway.errors import (
 )
 from gateway.http.answers import ALLOW, json_answer
 from gateway.http.cors import CorsPolicy
+from gateway.http.json_types import JsonObject, TypedDict, json_object
 from gateway.identity.callers import Callers
 from gateway.lifecycle.installing import Lifecycle, Order, Outcome
 from gateway.names import (
@@ -34,10 +35,11 @@ from gateway.names import (
     parse_source_url,
     parse_user_id,
 )
-from gateway.serving.formats import JsonObject
 
 
-class _ToVersion(Body):
+class ToVersion(Body):
+    """The version to move to."""
+
     version: str | None = None
     """None: an update takes the newest version, a rollback the one before."""
 
@@ -49,7 +51,9 @@ class _ToVersion(Body):
             raise InvalidRequest(f"version: {error}") from None
 
 
-class _Install(_ToVersion):
+class Install(ToVersion):
+    """What to install."""
+
     source_url: str | None = Field(None, max_length=2048)
     """Where the plugin came from; it is written into the user's JSON."""
 
@@ -62,12 +66,39 @@ class _Install(_ToVersion):
             raise InvalidRequest(f"source_url: {error}") from None
 
 
-class _Enabled(Body):
+class Enabled(Body):
+    """Whether the plugin is enabled."""
+
     enabled: bool
 
 
-class _Nothing(Body):
-    pass
+class Nothing(Body):
+    """No field is expected."""
+
+
+@json_object
+class ChangedPlugin(TypedDict):
+    """What the user has after a change."""
+
+    plugin_slug: str
+    plugin_id: str | None
+    """The database id; null if there was no row."""
+    user_id: str
+    version: str | None
+    """Null: the user does not have the plugin any more."""
+    previous_version: str | None
+    """What the user had before, if that is another version."""
+    enabled: bool | None
+    changed: bool
+    """False: nothing was to be done."""
+
+
+@json_object
+class ChangeAnswer(TypedDict):
+    """The application wraps its answers about one plugin in the same way."""
+
+    status: Literal["success"]
+    data: ChangedPlugin
 
 
 def route_without_methods(prefix: str) -> Route:
@@ -110,11 +141,11 @@ class LifecycleRoutes:
         self._cors = cors
         self._admins_only = admins_only
         self.routes = [
-            self._route("POST", "/{plugin}/install", _Install, self._install),
-            self._route("PUT", "/{plugin}/update", _ToVersion, self._update),
-            self._route("POST", "/{plugin}/rollback", _ToVersion, self._roll_back),
-            self._route("DELETE", "/{plugin}/uninstall", _Nothing, self._uninstall),
-            self._route("PATCH", "/{plugin}", _Enabled, self._enable),
+            self._route("POST", "/{plugin}/install", Install, self._install),
+            self._route("PUT", "/{plugin}/update", ToVersion, self._update),
+            self._route("POST", "/{plugin}/rollback", ToVersion, self._roll_back),
+            self._route("DELETE", "/{plugin}/uninstall", Nothing, self._uninstall),
+            self._route("PATCH", "/{plugin}", Enabled, self._enable),
         ]
 
     def _route(self, method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
@@ -161,23 +192,23 @@ class LifecycleRoutes:
             action = "enable or disable" if is_enabling else request.url.path.rpartition("/")[2]
             await self._lifecycle.note_refusal(Order(action, author, user, plugin), error)
 
-    async def _install(self, by: Author, user: UserId, plugin: str, body: _Install) -> Outcome:
+    async def _install(self, by: Author, user: UserId, plugin: str, body: Install) -> Outcome:
         try:
             slug = parse_slug(plugin)
         except ValueError:
             raise UnknownPlugin from None
         return await self._lifecycle.install(user, slug, body.parsed(), body.metadata(), by=by)
 
-    async def _update(self, by: Author, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+    async def _update(self, by: Author, user: UserId, plugin: str, body: ToVersion) -> Outcome:
         return await self._lifecycle.update(user, plugin, body.parsed(), by=by)
 
-    async def _roll_back(self, by: Author, user: UserId, plugin: str, body: _ToVersion) -> Outcome:
+    async def _roll_back(self, by: Author, user: UserId, plugin: str, body: ToVersion) -> Outcome:
         return await self._lifecycle.rollback(user, plugin, body.parsed(), by=by)
 
-    async def _uninstall(self, by: Author, user: UserId, plugin: str, _body: _Nothing) -> Outcome:
+    async def _uninstall(self, by: Author, user: UserId, plugin: str, _body: Nothing) -> Outcome:
         return await self._lifecycle.uninstall(user, plugin, by=by)
 
-    async def _enable(self, by: Author, user: UserId, plugin: str, body: _Enabled) -> Outcome:
+    async def _enable(self, by: Author, user: UserId, plugin: str, body: Enabled) -> Outcome:
         return await self._lifecycle.set_enabled(user, plugin, enabled=body.enabled, by=by)
 
 
@@ -197,8 +228,7 @@ def _named_user(request: Request) -> str | None:
     return users[0] if users else None
 
 
-def _envelope(outcome: Outcome) -> JsonObject:
-    """The application wraps its answers about one plugin in the same way."""
+def _envelope(outcome: Outcome) -> ChangeAnswer:
     return {
         "status": "success",
         "data": {

@@ -20,13 +20,13 @@ from gateway.identity.chain import IdentityChain
 from gateway.metrics.catalogue import RouteClass
 from gateway.names import UserId
 from gateway.serving.catalogue import Catalogue
-from gateway.serving.formats import JsonObject, to_json
+from gateway.serving.formats import to_json
 from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.manifests import Manifest
 
 _HEADS = JsonHeads(JSON_ANSWER.encode())
 _PARAMETER = re.compile(r"\{(\w+)\}")
-Question = Callable[..., Awaitable[JsonObject]]
+Question = Callable[..., Awaitable[object]]
 """Takes the user, then the parameters of the path in their order."""
 
 

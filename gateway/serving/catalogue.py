@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 import anyio.to_thread
 
@@ -14,16 +14,25 @@ from gateway.disk.users_folder import InstallationMetadata
 from gateway.errors import SourceUnavailable, UnknownPlugin
 from gateway.names import UserId, parse_slug, parse_version
 from gateway.serving.formats import (
-    JsonObject,
     bare_plugin,
     module_objects,
     plugin_info,
     relative_bundle_location,
 )
+from gateway.serving.plugin_types import (
+    Health,
+    Module,
+    Modules,
+    NoPluginStatus,
+    Plugin,
+    PluginStatus,
+    PluginWithModules,
+    StatusAnswer,
+)
 from gateway.serving.shared_versions import SharedVersions
 from gateway.serving.user_files import UserFiles
 
-_NO_FILES = {
+_NO_FILES: Health = {
     "bundle_exists": False,
     "bundle_size": 0,
     "package_json_valid": False,
@@ -44,24 +53,24 @@ class Catalogue:
         self._database = database
         self._shared_versions = shared_versions
 
-    async def by_slug(self, user: UserId, slug: str) -> JsonObject:
+    async def by_slug(self, user: UserId, slug: str) -> Plugin:
         for plugin in await self._database.read_plugins(user):
             if plugin.plugin_slug == slug:
                 return bare_plugin(plugin)
         raise UnknownPlugin(f"Plugin {slug} not found")
 
-    async def info(self, user: UserId, database_id: str) -> JsonObject:
+    async def info(self, user: UserId, database_id: str) -> PluginWithModules:
         """One plugin with its modules, disabled or not."""
         plugin = await self._own_plugin(user, database_id, f"Plugin {database_id} not found")
         modules = await self._modules_of(user, plugin)
         return {**bare_plugin(plugin), "modules": module_objects(modules, plugin.id)}
 
-    async def modules(self, user: UserId, database_id: str) -> JsonObject:
+    async def modules(self, user: UserId, database_id: str) -> Modules:
         error_text = f"Plugin {database_id} not found or you don't have permission"
         plugin = await self._own_plugin(user, database_id, error_text)
         return {"modules": module_objects(await self._modules_of(user, plugin), plugin.id)}
 
-    async def module(self, user: UserId, database_id: str, module_id: str) -> JsonObject:
+    async def module(self, user: UserId, database_id: str, module_id: str) -> Module:
         """One module, by its id or name."""
         error_text = f"Module {module_id} not found in plugin {database_id}"
         plugin = await self._own_plugin(user, database_id, error_text)
@@ -70,22 +79,26 @@ class Catalogue:
                 return module_objects([module], plugin.id)[0]
         raise UnknownPlugin(error_text)
 
-    async def status(self, user: UserId, reference: str) -> JsonObject:
+    async def status(self, user: UserId, reference: str) -> StatusAnswer:
         """The status of a plugin, by slug or database id, at the user's own version."""
         plugins, metadata = await asyncio.gather(
             self._database.read_plugins(user), self._metadata(user)
         )
-        data: JsonObject = {"plugin_slug": reference, "exists": False, "status": "not_installed"}
         for plugin in plugins:
             if reference in (plugin.plugin_slug, plugin.id):
-                data = await self._status_of(plugin, metadata)
-                break
-        return {"status": "success", "data": data}
+                return {"status": "success", "data": await self._status_of(plugin, metadata)}
+        none: NoPluginStatus = {
+            "plugin_slug": reference,
+            "exists": False,
+            "status": "not_installed",
+        }
+        return {"status": "success", "data": none}
 
     async def _status_of(
         self, plugin: PluginDetails, metadata: Mapping[str, InstallationMetadata] | None
-    ) -> JsonObject:
+    ) -> PluginStatus:
         health = await self._health(plugin)
+        status: Literal["healthy", "unhealthy", "not_installed"]
         if metadata is not None and plugin.plugin_slug not in metadata:
             status = "not_installed"
         elif health["bundle_exists"] and health["package_json_valid"]:
@@ -116,7 +129,7 @@ class Catalogue:
         document = self._user_files.begin_documents([user])[user]
         return (await asyncio.shield(document)).metadata()
 
-    async def _health(self, plugin: PluginDetails) -> dict[str, Any]:
+    async def _health(self, plugin: PluginDetails) -> Health:
         """What the files of the user's own version look like."""
         try:
             slug, version = parse_slug(plugin.plugin_slug), parse_version(plugin.version)
@@ -124,7 +137,7 @@ class Catalogue:
         except (ValueError, SourceUnavailable):  # no name of a folder, or a disk that fails
             shared = None
         if shared is None:
-            return dict(_NO_FILES)
+            return {**_NO_FILES}
         size = shared.size_bytes(relative_bundle_location(plugin) or DEFAULT_ENTRY)
         return {
             "bundle_exists": size > 0,

@@ -1,8 +1,7 @@
 """Explains a request's answer: makes the real decision, and writes down its steps."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 from urllib.parse import quote
 
 from anyio.to_thread import run_sync
@@ -10,6 +9,7 @@ from anyio.to_thread import run_sync
 from gateway.caching.traced_basis import TracedBasis
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, RequestError, StorageError, UnknownPlugin
+from gateway.http.json_types import TypedDict, json_object
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, UserId, parse_target
 from gateway.serving.advice import advice_on
@@ -25,6 +25,28 @@ class Step:
     name: str
     outcome: str
     source: str
+
+
+@json_object
+class Ages(TypedDict):
+    """How old the entry of a cache was that the decision rests on."""
+
+    age_s: float
+    fresh_for_s: float
+    """Negative if it is stale."""
+
+
+@json_object
+class ExplanationAnswer(TypedDict):
+    """The decision, its steps, and what to do about a refusal."""
+
+    answer: str
+    """Status, code and reason."""
+    served: bool
+    advice: str
+    """What to do about a refusal, one sentence; empty if the file is served."""
+    steps: list[Step]
+    caches: dict[str, Ages]
 
 
 class Explanation(TracedBasis):
@@ -58,12 +80,12 @@ class Explanation(TracedBasis):
         """The outcome of a step; None if there is no such step."""
         return next((step.outcome for step in self.steps if step.name == name), None)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ExplanationAnswer:
         return {
             "answer": self.answer,
             "served": self.served,
             "advice": self.advice,
-            "steps": [asdict(step) for step in self.steps],
+            "steps": self.steps,
             "caches": {
                 name: {"age_s": round(age_s, 3), "fresh_for_s": round(fresh_s, 3)}
                 for name, (age_s, fresh_s) in self.ages().items()

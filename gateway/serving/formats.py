@@ -5,17 +5,18 @@ The keys are BrainDrive-Core's, whose front end reads them by name. That include
 A JSON column that is NULL or broken becomes its default, so that one bad row breaks no response.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import orjson
 
 from gateway.database.details import ModuleDetails, PluginDetails
 from gateway.database.tables import is_true
+from gateway.http.json_types import JsonObject
+from gateway.serving.plugin_types import Module, Plugin, PluginFields, PluginInfo
 
-JsonObject = dict[str, Any]
-
-_OWN_PLUGIN_KEYS = ("lastUpdated", "lastUpdateCheck", "configFields")
+_OWN_PLUGIN_KEYS = {"userId", "bundlelocation", "lastUpdated", "lastUpdateCheck", "configFields"}
+_OWN_MODULE_KEYS = {"id", "pluginId", "userId", "configFields"}
 
 
 def to_json(content: object) -> bytes:
@@ -28,10 +29,7 @@ def shared_plugin(plugin: PluginDetails) -> JsonObject:
 
     Ids are left out, and the location, which changes with the files.
     """
-    fields = _plugin_fields(plugin)
-    for key in ("userId", "bundlelocation", *_OWN_PLUGIN_KEYS):
-        del fields[key]
-    return fields
+    return _without(_OWN_PLUGIN_KEYS, _plugin_fields(plugin))
 
 
 def own_plugin(
@@ -52,10 +50,7 @@ def own_plugin(
 def shared_module(module: ModuleDetails) -> JsonObject:
     """The fields of a module in a manifest that are the same for all users of its version, without
     ids."""
-    fields = _module(module, "")
-    for key in ("id", "pluginId", "userId", "configFields"):
-        del fields[key]
-    return fields
+    return _without(_OWN_MODULE_KEYS, _module(module, ""))
 
 
 def own_module(config_fields: Any) -> JsonObject:
@@ -63,17 +58,17 @@ def own_module(config_fields: Any) -> JsonObject:
     return {"configFields": _json(config_fields, {})}
 
 
-def bare_plugin(plugin: PluginDetails) -> JsonObject:
+def bare_plugin(plugin: PluginDetails) -> Plugin:
     """One plugin outside a manifest: `id` is the row's, nothing is pinned."""
     return {"id": plugin.id, **_plugin_fields(plugin)}
 
 
-def module_objects(modules: Iterable[ModuleDetails], plugin_reference: str) -> list[JsonObject]:
+def module_objects(modules: Iterable[ModuleDetails], plugin_reference: str) -> list[Module]:
     """`plugin_reference` becomes `pluginId`: the slug in manifests, elsewhere the row's id."""
     return [_module(module, plugin_reference) for module in modules]
 
 
-def plugin_info(plugin: PluginDetails) -> JsonObject:
+def plugin_info(plugin: PluginDetails) -> PluginInfo:
     """The field `plugin_info` of a status. Here alone `enabled` is an integer."""
     return {
         "id": plugin.id,
@@ -103,7 +98,7 @@ def verbatim_bundle_location(plugin: PluginDetails) -> str | None:
     return _text(location)
 
 
-def _plugin_fields(plugin: PluginDetails) -> JsonObject:
+def _plugin_fields(plugin: PluginDetails) -> PluginFields:
     return {
         "plugin_slug": plugin.plugin_slug,
         "name": plugin.name,
@@ -126,16 +121,6 @@ def _plugin_fields(plugin: PluginDetails) -> JsonObject:
         "islocal": _flag(plugin.is_local),
         "longDescription": plugin.long_description,
         "userId": plugin.user_id,
-        **_source_fields(plugin),
-        "endpointsFile": plugin.endpoints_file,
-        "routePrefix": plugin.route_prefix,
-        **_json_fields(plugin),
-    }
-
-
-def _source_fields(plugin: PluginDetails) -> JsonObject:
-    """Where the plugin comes from, and whether there is a newer version."""
-    return {
         "sourceType": plugin.source_type,
         "sourceUrl": plugin.source_url,
         "updateCheckUrl": plugin.update_check_url,
@@ -143,11 +128,8 @@ def _source_fields(plugin: PluginDetails) -> JsonObject:
         "updateAvailable": _flag(plugin.update_available),
         "latestVersion": plugin.latest_version,
         "installationType": plugin.installation_type,
-    }
-
-
-def _json_fields(plugin: PluginDetails) -> JsonObject:
-    return {
+        "endpointsFile": plugin.endpoints_file,
+        "routePrefix": plugin.route_prefix,
         "configFields": _json(plugin.config_fields, {}),
         "messages": _json(plugin.messages, {}),
         "dependencies": _json(plugin.dependencies, []),
@@ -157,7 +139,7 @@ def _json_fields(plugin: PluginDetails) -> JsonObject:
     }
 
 
-def _module(module: ModuleDetails, plugin_reference: str) -> JsonObject:
+def _module(module: ModuleDetails, plugin_reference: str) -> Module:
     return {
         "id": module.id,
         "pluginId": plugin_reference,
@@ -177,6 +159,10 @@ def _module(module: ModuleDetails, plugin_reference: str) -> JsonObject:
         "tags": _json(module.tags, []),
         "messages": _json(module.messages, {"sends": [], "receives": []}),
     }
+
+
+def _without(keys: Container[str], content: Mapping[str, object]) -> JsonObject:
+    return {key: value for key, value in content.items() if key not in keys}
 
 
 def _json(column: Any, default: Any) -> Any:

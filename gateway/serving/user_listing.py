@@ -13,8 +13,8 @@ from gateway.database.directory import ListedRow, ListedUser, UserDirectory
 from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import BrokenInstallations, InstallationMetadata
 from gateway.errors import StorageError
+from gateway.http.json_types import JsonObject, TypedDict, json_object
 from gateway.names import Slug, Version, parse_or_none, parse_slug, parse_user_id, parse_version
-from gateway.serving.formats import JsonObject
 from gateway.settings import AccessSettings
 from gateway.threads import in_threads
 
@@ -24,6 +24,47 @@ _MAX_ENTRIES = 100
 """Of entries without a row that are shown of a user: their files may hold any number."""
 
 FileState = Literal["present", "missing", "broken", "unusable"]
+
+
+State = Literal["served", "not_installed", "disabled", "not_published", "unusable", "no_row"]
+
+
+@json_object
+class UserPlugin(TypedDict):
+    """One plugin of a user, and why they get its files or not; texts are cut at 255 characters."""
+
+    id: str | None
+    slug: str | None
+    name: str | None
+    version: str | None
+    enabled: bool | None
+    installed: bool
+    published: bool | None
+    state: State
+    updated_at: str | None
+    installation: JsonObject | None
+
+
+@json_object
+class UserWithPlugins(TypedDict):
+    """One user."""
+
+    id: str
+    file: FileState
+    """Of their `installed_plugins.json`."""
+    file_error: str | None
+    plugins: list[UserPlugin]
+    has_more_plugins: bool
+
+
+@json_object
+class UsersAnswer(TypedDict):
+    """Users who have rows of the table `plugin`, in the order of their ids."""
+
+    users: list[UserWithPlugins]
+    after: str | None
+    """The parameter `after` of the next page; null: this is the last one."""
+    missing_installations: Literal["deny", "allow"]
 
 
 class _File(NamedTuple):
@@ -50,7 +91,7 @@ class UserListing:
         self._storage = storage
         self._missing_installations = access.missing_installations
 
-    async def page(self, search: str | None, after: str | None, limit: int) -> JsonObject:
+    async def page(self, search: str | None, after: str | None, limit: int) -> UsersAnswer:
         """As `UserDirectory.read_page`, as JSON. Raises: SourceUnavailable."""
         page = await self._directory.read_page(search, after, limit)
         files = await in_threads(self._read_file, page.users)
@@ -62,7 +103,7 @@ class UserListing:
             "missing_installations": self._missing_installations,
         }
 
-    def _joined(self, users: Sequence[ListedUser], files: Sequence[_File]) -> list[JsonObject]:
+    def _joined(self, users: Sequence[ListedUser], files: Sequence[_File]) -> list[UserWithPlugins]:
         """Blocking."""
         names = {(row.plugin_slug, row.version) for user in users for row in user.rows}
         published = {pair: self._is_published(*pair) for pair in names}
@@ -99,7 +140,7 @@ class UserListing:
         user: ListedUser,
         file: _File,
         published: Mapping[tuple[str | None, str | None], bool | None],
-    ) -> JsonObject:
+    ) -> UserWithPlugins:
         plugins = [
             self._plugin(row, file, published[row.plugin_slug, row.version]) for row in user.rows
         ]
@@ -113,7 +154,7 @@ class UserListing:
             "has_more_plugins": user.has_more_rows,
         }
 
-    def _plugin(self, row: ListedRow, file: _File, published: bool | None) -> JsonObject:
+    def _plugin(self, row: ListedRow, file: _File, published: bool | None) -> UserPlugin:
         is_allowed = self._missing_installations == "allow"
         installed = file.has(row.plugin_slug, missing_is_allowed=is_allowed)
         return {
@@ -130,7 +171,7 @@ class UserListing:
         }
 
 
-def _state(row: ListedRow, file: _File, *, installed: bool, published: bool | None) -> str:
+def _state(row: ListedRow, file: _File, *, installed: bool, published: bool | None) -> State:
     """What decides about a request, in the order in which serving asks (resolver.py)."""
     if file.state == "unusable" or parse_or_none(parse_slug, row.plugin_slug) is None:
         return "unusable"
@@ -157,16 +198,20 @@ def _entries_shown(
     }
 
 
-def _without_rows(user: ListedUser, file: _File) -> list[JsonObject]:
+def _without_rows(user: ListedUser, file: _File) -> list[UserPlugin]:
     """Entries of the file that give nothing, because the table has no row for them."""
     slugs = {row.plugin_slug for row in user.rows}
-    nothing = dict.fromkeys(("id", "name", "version", "enabled", "published", "updated_at"))
     return [
         {
-            **nothing,
+            "id": None,
             "slug": slug[:_MAX_TEXT],
+            "name": None,
+            "version": None,
+            "enabled": None,
             "installed": True,
+            "published": None,
             "state": "no_row",
+            "updated_at": None,
             "installation": file.entries[slug],
         }
         for slug in sorted(file.entries.keys() - slugs)

@@ -75,23 +75,27 @@ def module(**columns: Any) -> ModuleDetails:
     )
 
 
+def one_plugin(**columns: Any) -> dict[str, Any]:
+    return dict(bare_plugin(plugin(**columns)))
+
+
 def one_module(**columns: Any) -> dict[str, Any]:
     (answer,) = module_objects([module(**columns)], "PluginTemplate")
-    return answer
+    return dict(answer)
 
 
 # Keys and values
 
 
 def test_the_bare_plugin_has_the_row_id_as_its_id() -> None:
-    answer = bare_plugin(plugin())
+    answer = one_plugin()
     assert list(answer) == ["id", *PLUGIN_KEYS]
     assert answer["id"] == PLUGIN_ID
 
 
 @pytest.mark.parametrize("location", ["/dist/x.js", "dist/x.js", "https://cdn.example/x.js", None])
 def test_the_bare_plugin_has_its_bundle_location_verbatim(location: str | None) -> None:
-    assert bare_plugin(plugin(bundle_location=location))["bundlelocation"] == location
+    assert one_plugin(bundle_location=location)["bundlelocation"] == location
 
 
 @pytest.mark.parametrize(
@@ -110,7 +114,7 @@ def test_the_bare_plugin_has_its_bundle_location_verbatim(location: str | None) 
     ],
 )  # fmt: skip
 def test_each_text_column_arrives_under_its_key(column: str, key: str) -> None:
-    assert bare_plugin(plugin(**{column: f"text-of-{column}"}))[key] == f"text-of-{column}"
+    assert one_plugin(**{column: f"text-of-{column}"})[key] == f"text-of-{column}"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_each_text_column_arrives_under_its_key(column: str, key: str) -> None:
     ],
 )  # fmt: skip
 def test_a_null_column_is_null(column: str) -> None:
-    filled, empty = bare_plugin(plugin(**{column: "x"})), bare_plugin(plugin(**{column: None}))
+    filled, empty = one_plugin(**{column: "x"}), one_plugin(**{column: None})
     changed = [key for key in PLUGIN_KEYS if filled[key] != empty[key]]
     assert [empty[key] for key in changed] == [None]
 
@@ -141,16 +145,16 @@ def test_a_null_column_is_null(column: str) -> None:
 def test_a_flag_is_a_boolean_whatever_the_driver_returns(
     column: str, key: str, stored: object, expected: bool
 ) -> None:
-    assert bare_plugin(plugin(**{column: stored}))[key] is expected
+    assert one_plugin(**{column: stored})[key] is expected
 
 
 def test_enabled_that_is_null_counts_as_disabled() -> None:
-    assert bare_plugin(plugin(enabled=None))["enabled"] is False
+    assert one_plugin(enabled=None)["enabled"] is False
     assert one_module(enabled=None)["enabled"] is False
 
 
 def test_downloads_stay_a_number() -> None:
-    assert bare_plugin(plugin(downloads=12))["downloads"] == 12
+    assert one_plugin(downloads=12)["downloads"] == 12
 
 
 @pytest.mark.parametrize(
@@ -164,12 +168,12 @@ def test_downloads_stay_a_number() -> None:
     ],
 )
 def test_the_last_update_check_is_shown_with_a_t(stored: object, expected: str | None) -> None:
-    assert bare_plugin(plugin(last_update_check=stored))["lastUpdateCheck"] == expected
+    assert one_plugin(last_update_check=stored)["lastUpdateCheck"] == expected
 
 
 @pytest.mark.parametrize("stored", ["2026-01-02 03:04:05", "2025-03-06", "last summer"])
 def test_last_updated_is_free_text_and_stays_as_it_is(stored: str) -> None:
-    assert bare_plugin(plugin(last_updated=stored))["lastUpdated"] == stored
+    assert one_plugin(last_updated=stored)["lastUpdated"] == stored
 
 
 # JSON columns
@@ -192,7 +196,7 @@ BROKEN = ["", "{", "[1, 2", "not json", "{'a': 1}", '{"a": 1} x', b"\xff"]
 def test_a_json_column_of_a_plugin_that_is_null_or_broken_is_its_default(
     column: str, key: str, default: object, stored: object
 ) -> None:
-    assert bare_plugin(plugin(**{column: stored}))[key] == default
+    assert one_plugin(**{column: stored})[key] == default
 
 
 @pytest.mark.parametrize(
@@ -217,12 +221,12 @@ def test_a_json_column_of_a_module_that_is_null_or_broken_is_its_default(
 def test_a_json_column_arrives_as_it_is_stored() -> None:
     stored = '{"theme":{"type":"select","options":["auto","light"],"default":null}}'
     expected = {"theme": {"type": "select", "options": ["auto", "light"], "default": None}}
-    assert bare_plugin(plugin(config_fields=stored))["configFields"] == expected
+    assert one_plugin(config_fields=stored)["configFields"] == expected
     assert one_module(config_fields=stored)["configFields"] == expected
 
 
 def test_a_json_column_that_the_driver_has_parsed_already_is_passed_on() -> None:
-    assert bare_plugin(plugin(permissions=["api.access"]))["permissions"] == ["api.access"]
+    assert one_plugin(permissions=["api.access"])["permissions"] == ["api.access"]
 
 
 def test_keys_inside_config_fields_are_the_plugins_own() -> None:
@@ -236,9 +240,9 @@ def test_messages_of_a_module_that_are_stored_empty_stay_empty() -> None:
 
 def test_two_answers_share_no_default() -> None:
     one_module()["messages"]["sends"].append("x")
-    bare_plugin(plugin())["permissions"].append("x")
+    one_plugin()["permissions"].append("x")
     assert one_module()["messages"] == {"sends": [], "receives": []}
-    assert bare_plugin(plugin())["permissions"] == []
+    assert one_plugin()["permissions"] == []
 
 
 # Modules
