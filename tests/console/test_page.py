@@ -3,9 +3,6 @@
 import base64
 import hashlib
 import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -44,17 +41,6 @@ def test_every_file_of_the_page_is_in_it() -> None:
     html = console_page().html
     for path in folder.glob("*.js"):
         assert f"modules.{path.stem} = " in html
-
-
-@pytest.mark.slow
-def test_the_wheel_has_the_files_of_the_page(tmp_path: Path) -> None:
-    build = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path))
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    folder = ROOT / "gateway" / "endpoints" / "static" / "console"
-    for path in folder.iterdir():
-        assert path.relative_to(ROOT).as_posix() in names
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 import json
 import signal
 import stat
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,18 +85,6 @@ def test_every_version_a_user_has_is_published(user: DemoUser) -> None:
 def test_every_users_folder_belongs_to_a_user_of_the_demo() -> None:
     folders = {path.name for path in (ROOT / "plugins" / "users").iterdir()}
     assert folders == {f"user_{user.id}" for user in USERS}
-
-
-def test_a_wheel_carries_what_init_and_demo_read_beside_the_code() -> None:
-    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    included = pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    needed = {
-        "config.toml": "gateway/config.toml",
-        "plugins/shared": "gateway/demo/plugins/shared",
-        "plugins/users": "gateway/demo/plugins/users",
-    }
-    assert needed.items() <= included.items()
-    assert all((ROOT / source).exists() for source in included)
 
 
 def test_the_site_holds_the_plugins_and_users_of_the_checkout(tmp_path: Path) -> None:

@@ -159,12 +159,17 @@ def server_of(
 
 @contextmanager
 def listening(
-    environment: Mapping[str, str], *arguments: str, under: Sequence[str] = ()
+    environment: Mapping[str, str],
+    *arguments: str,
+    program: Sequence[str] = (sys.executable, *_STRICT),
+    under: Sequence[str] = (),
+    cwd: Path | None = None,
 ) -> Iterator[Server]:
-    """Runs `python …`, which prints the port that it listens on, until the block ends."""
+    """Runs `program` (by default Python), which prints its port, until the block ends."""
     process = subprocess.Popen(
-        [*under, sys.executable, *_STRICT, *arguments],
+        [*under, *program, *arguments],
         env={**clean_environment(), **environment, "PYTHONUNBUFFERED": "1"},
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
