@@ -426,10 +426,12 @@ def _environment_values(
 
 
 def _typed(annotation: Any, text: str) -> Any:
-    """`text` as a value of that type; list items are separated by commas."""
-    if get_origin(annotation) is list:
-        return [item.strip() for item in text.split(",") if item.strip()]
-    return TypeAdapter(annotation).validate_strings(text, strict=False)
+    """`text` as a value of that type. A list is a JSON array, or items separated by commas."""
+    if get_origin(annotation) is not list:
+        return TypeAdapter(annotation).validate_strings(text, strict=False)
+    if text.lstrip().startswith("["):
+        return TypeAdapter(annotation).validate_json(text)
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def setting_types(model: type[BaseModel] = Settings, prefix: str = "") -> dict[str, Any]:

@@ -235,7 +235,7 @@ def test_the_access_log_is_a_switch_or_a_share(text: str, share: float) -> None:
         ("ACCESS__MISSING_INSTALLATIONS", "perhaps", "'deny'"),
         ("IDENTITY__CHAIN", "jwt,ldap", "'proxy'"),
         ("IDENTITY__CHAIN", "", "at least 1"),
-        ("IDENTITY__CHAIN", '["jwt"]', "'jwt'"),
+        ("IDENTITY__CHAIN", '["jwt", "ldap"]', "'proxy'"),
         ("HTTP__CORS_ORIGINS", "https://a.example, *", "https://app.example"),
         ("DATABASE__URL", "mysql://h/n", "postgresql://"),
         ("DATABASE__URL", "first\nsecond", "postgresql://"),
@@ -360,7 +360,14 @@ def test_every_setting_can_be_set_from_the_environment(name: str) -> None:
             " https://a.example , http://b.example:8080,",
             ["https://a.example", "http://b.example:8080"],
         ),
+        (
+            "HTTP__CORS_ORIGINS",
+            ' ["https://a.example", "http://b.example:8080"] ',
+            ["https://a.example", "http://b.example:8080"],
+        ),
+        ("HTTP__CORS_ORIGINS", "[]", []),
         ("IDENTITY__CHAIN", "proxy,jwt", ["proxy", "jwt"]),
+        ("IDENTITY__CHAIN", '["proxy", "jwt"]', ["proxy", "jwt"]),
         ("IDENTITY__PROXY__TRUSTED", "10.0.0.0/8, ::1, unix", ["10.0.0.0/8", "::1", "unix"]),
         ("IDENTITY__ADMIN_USERS", "1,2", ["1", "2"]),
         ("OBSERVABILITY__METRICS_ALLOW", "10.0.0.0/8,unix", ["10.0.0.0/8", "unix"]),
@@ -373,6 +380,22 @@ def test_a_variable_is_read_as_the_type_of_its_setting(
     value = value_of(settings, name.replace("__", ".").lower())
     assert value == expected
     assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('["https://a.example"', "invalid JSON: "),
+        ('["https://a.example",]', "invalid JSON: "),
+        ("[https://a.example]", "invalid JSON: "),
+        ('["https://a.example", 1]', "input should be a valid string"),
+        ('[["https://a.example"]]', "input should be a valid string"),
+        ('["a.example"]', "http.cors_origins: expected origins such as 'https://app.example'"),
+    ],
+)
+def test_a_list_that_begins_as_json_and_is_none_is_refused(text: str, problem: str) -> None:
+    message = refusal(HTTP__CORS_ORIGINS=text)
+    assert message.startswith(f"environment: GATEWAY__HTTP__CORS_ORIGINS: {problem}")
 
 
 def test_the_environment_wins_over_the_file() -> None:
