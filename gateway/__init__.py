@@ -9,14 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gateway.application import Gateway, create_app
+    from gateway.errors import ConfigurationError
     from gateway.settings import Settings, load_settings
 
-__all__ = ["Gateway", "Settings", "__version__", "create_app", "load_settings"]
+__all__ = [
+    "ConfigurationError",
+    "Gateway",
+    "Settings",
+    "__version__",
+    "create_app",
+    "load_settings",
+]
 __version__ = "0.1.0"
 
 # Imported when they are asked for: the application takes half a second, and many commands do
 # without it.
 _HOMES = {
+    "ConfigurationError": "gateway.errors",
     "Gateway": "gateway.application",
     "Settings": "gateway.settings",
     "create_app": "gateway.application",

@@ -40,6 +40,7 @@ from gateway.hot_path.traced_front import RequestTraces, TracedFront
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
 from gateway.http.request_id import RequestIds
+from gateway.identity.application import UserFunction
 from gateway.identity.callers import Callers
 from gateway.identity.chain import IdentityChain
 from gateway.identity.peers import TrustedPeers
@@ -244,9 +245,14 @@ class Gateway:
         return exact, [(route.raw_prefix, route) for route in self._file_routes]
 
 
-def create_app(settings: Settings | None = None) -> Gateway:
+def create_app(settings: Settings | None = None, *, user: UserFunction | None = None) -> Gateway:
     """The gateway as an ASGI application; without `settings` they are read as `serve` does.
+
+    `user`: who sends a request, in the place of `identity.chain`: see `UserFunction`. The ids in
+    `identity.admin_users` are administrators here too.
 
     Raises: ConfigurationError.
     """
-    return Gateway(settings if settings is not None else load_settings())
+    settings = load_settings() if settings is None else settings
+    identity = None if user is None else IdentityChain.of_application(settings, user)
+    return Gateway(settings, identity)

@@ -36,7 +36,8 @@
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  any other than chunked
         ├── TooManyConnections        503  more than the settings or the system allow
-        └── SourceUnavailable         503  the database or the disk failed
+        ├── SourceUnavailable         503  the database or the disk failed
+        └── ApplicationRefusal        any  the embedding application refuses the request
 
 http/answers.py alone turns a `RequestError` into an answer. A public sentence is our own text,
 never the `str(exc)` of another library.
@@ -93,8 +94,8 @@ class RequestError(GatewayError):
     The client sees `detail`; only operators see `reason` (explain, logs).
     """
 
-    status: ClassVar[int]
-    code: ClassVar[str]
+    status: int
+    code: str
     default_detail: ClassVar[str]
     headers: tuple[tuple[str, str], ...] = ()
     """The header fields that this status requires in addition to the common ones."""
@@ -290,3 +291,19 @@ class SourceUnavailable(_Later):
     """Whether the log says that this source fails, so that no request has to."""
     was_asked = True
     """False: its circuit is open, and it was not asked."""
+
+
+class ApplicationRefusal(RequestError):
+    """The embedding application could not say who asks, or refuses to: it chose the status."""
+
+    default_detail = "Internal server error"
+
+    def __init__(
+        self,
+        status: int = 500,
+        code: str = "internal_error",
+        detail: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.headers = status, code, headers

@@ -2,12 +2,12 @@
 
 A decision is a synchronous function: it asks a basis for what it needs, in its own order, and
 returns. A question that no cache can answer at once raises `Pending`. On the hot path that ends the
-decision. The request is then decided again, from the beginning, by a basis that waits for the
-pending answers (`settled`). So one sequence of questions serves the hot path and the cold one, and
+decision. The request is then decided again, from the beginning, by a basis that waits for what is
+pending (`settled`). So one sequence of questions serves the hot path and the cold one, and
 a decision neither awaits nor knows how long it takes.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from gateway.caching.entries import Entry
@@ -25,6 +25,19 @@ BASIS_KEY = "gateway.basis"
 
 
 class Pending(Exception):
+    """Something must be waited for. The decision is then made again."""
+
+
+class PendingCall(Pending):
+    """A call must be waited for that no cache makes."""
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """`wait` keeps its result where the decision finds it."""
+        super().__init__()
+        self.wait = wait
+
+
+class PendingValue(Pending):
     """The value of a key must be waited for."""
 
     def __init__(
@@ -54,14 +67,14 @@ class AtHand:
         """
         entry = cache.at_hand(key, max_age_s)
         if entry is None:
-            raise Pending(layer, cache, key, max_age_s)
+            raise PendingValue(layer, cache, key, max_age_s)
         return entry.value
 
     def ask_or(self, layer: str, cache: TTLCache[K, V], key: K, failed: R) -> V | R:
         """As `ask`; returns `failed` if the source fails and no older value can stand in."""
         try:
             return self.ask(layer, cache, key)
-        except Pending as pending:
+        except PendingValue as pending:
             pending.may_fail = True
             raise
 
@@ -121,25 +134,31 @@ class Basis(AtHand):
         while True:
             try:
                 return decide(self, *arguments, **named)
-            except Pending as pending:
-                layer, key, max_age_s = pending.layer, pending.key, pending.max_age_s
-                try:
-                    entry, status = await pending.cache.trace_entry(key, max_age_s=max_age_s)
-                except SourceUnavailable:
-                    if not pending.may_fail:
-                        raise
-                    self._failed.add((layer, key))
-                else:
-                    self._waited[self._place(layer, key, max_age_s)] = entry
-                    self._learn(layer, status)
+            except PendingCall as pending:
+                await pending.wait()
+            except PendingValue as pending:
+                await self._wait_for(pending)
             self._begin_again()
+
+    async def _wait_for(self, pending: PendingValue) -> None:
+        """Raises: what the cache raises when its source fails."""
+        layer, key, max_age_s = pending.layer, pending.key, pending.max_age_s
+        try:
+            entry, status = await pending.cache.trace_entry(key, max_age_s=max_age_s)
+        except SourceUnavailable:
+            if not pending.may_fail:
+                raise
+            self._failed.add((layer, key))
+        else:
+            self._waited[self._place(layer, key, max_age_s)] = entry
+            self._learn(layer, status)
 
     def ask(self, layer: str, cache: TTLCache[K, V], key: K, max_age_s: float | None = None) -> V:
         entry: Entry[V] | None = self._waited.get(self._place(layer, key, max_age_s))
         if entry is None:
             entry = cache.at_hand(key, max_age_s)
             if entry is None:
-                raise Pending(layer, cache, key, max_age_s)
+                raise PendingValue(layer, cache, key, max_age_s)
         return self._rest_on(layer, cache, entry)
 
     def ask_or(self, layer: str, cache: TTLCache[K, V], key: K, failed: R) -> V | R:

@@ -51,6 +51,8 @@ class UrlExplainer:
             explanation.answer = "404 not_found: the gateway has no such URL"
             explanation.advice = self._advice_on(scope["path"])
             return explanation
+        if user is None and isinstance(route, OwnAssets) and route.identity.asks_application:
+            raise InvalidRequest("user: expected, for only the application knows its users")
         headers = dict(scope["headers"])
         below = route.path_below(scope)
 

@@ -8,6 +8,7 @@ from gateway.caching.basis import AtHand
 from gateway.errors import ConfigurationError, NotAuthenticated
 from gateway.http.heads import Headers
 from gateway.identity import IdentitySource
+from gateway.identity.application import ApplicationIdentity, UserFunction
 from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
 from gateway.identity.proxy import ProxyIdentity
@@ -27,6 +28,20 @@ class IdentityChain:
     def of(cls, settings: Settings) -> "IdentityChain":
         """Raises: ConfigurationError."""
         return cls([_SOURCES[name](settings) for name in settings.identity.chain])
+
+    @classmethod
+    def of_application(cls, settings: Settings, user: UserFunction) -> "IdentityChain":
+        """The function alone. Raises: ConfigurationError, if the settings name other ways."""
+        if "chain" in settings.identity.model_fields_set:
+            raise ConfigurationError(
+                "identity.chain: expected no value, because create_app(user=…) takes its place"
+            )
+        return cls([ApplicationIdentity(user)])
+
+    @property
+    def asks_application(self) -> bool:
+        """Whether nobody can know the user from a header or a URL alone."""
+        return any(isinstance(source, ApplicationIdentity) for source in self._sources)
 
     def identify(self, basis: AtHand, scope: Scope, headers: Headers) -> UserId:
         """Raises: NotAuthenticated, InvalidToken, SourceUnavailable, Pending."""

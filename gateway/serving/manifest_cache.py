@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from gateway.caching.basis import AtHand, Pending
+from gateway.caching.basis import AtHand, PendingValue
 from gateway.caching.ttl_cache import TTLCache
 from gateway.database.connections import Row
 from gateway.database.plugin_database import PluginDatabase
@@ -83,7 +83,7 @@ class ManifestCache:
                 continue
             try:
                 part.pin(*self._shared_versions.find_build(basis, *part.folder), epoch)
-            except Pending as pending:
+            except PendingValue as pending:
                 basis.begin(pending.layer, pending.cache, pending.key)
                 first = first or pending
         if first is not None:

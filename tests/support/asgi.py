@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp, Message, Receive
 
 from gateway import Gateway, create_app
 from gateway.settings import load_settings
@@ -18,10 +18,10 @@ HANGS_AFTER_S = 120.0
 
 
 class Client:
-    """Sends GET requests to one application."""
+    """Sends requests without a body to one application."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self.messages: list[Message] = []
         """What the application sent for the last request, also if it raised."""
 
@@ -33,6 +33,8 @@ class Client:
         coding: bytes = b"identity",
         extra: Headers | None = None,
         extensions: dict[str, Any] | None = None,
+        method: str = "GET",
+        query: bytes = b"",
     ) -> list[Message]:
         headers: Headers = [(b"host", b"gateway"), (b"accept-encoding", coding)]
         if user is not None:
@@ -42,31 +44,39 @@ class Client:
         async def send(message: Message) -> None:
             messages.append(message)
 
-        await self._app(
+        await self.app(
             {
                 "type": "http",
                 "asgi": {"version": "3.0"},
                 "http_version": "1.1",
-                "method": "GET",
+                "method": method,
                 "scheme": "http",
                 "path": path,
                 "raw_path": path.encode(),
-                "query_string": b"",
+                "query_string": query,
                 "root_path": "",
                 "headers": [*headers, *(extra or [])],
                 "client": ("127.0.0.1", 1),
                 "server": ("127.0.0.1", 2),
                 "extensions": extensions or {},
             },
-            _never_disconnects,
+            _no_body(),
             send,
         )
         return messages
 
 
-async def _never_disconnects() -> Message:
-    never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    return await never
+def _no_body() -> Receive:
+    """The client sends nothing, and never disconnects."""
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        never: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await never
+
+    return receive
 
 
 @cache

@@ -1,0 +1,113 @@
+"""The user that an embedding application names, with a function of its own (`create_app(user=…)`).
+
+The function is asked once for each request. Its answer is kept in the request's ASGI scope, and
+nowhere else: the application alone knows what the answer rests on. So a user who logs out is nobody
+at their next request.
+
+A plain function is asked at once, on the hot path too: the application's middleware has run when
+the gateway is asked. What must be awaited, and whatever is raised, is left to the cold path, where
+log lines have the id of the request.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from inspect import isawaitable
+from typing import NamedTuple, NoReturn
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Scope
+
+from gateway.caching.basis import AtHand, PendingCall
+from gateway.errors import ApplicationRefusal, NotAuthenticated, RequestError
+from gateway.http.heads import Headers
+from gateway.identity import IdentitySource
+from gateway.names import UserId, parse_user_id
+
+logger = logging.getLogger(__name__)
+
+UserFunction = Callable[[Request], str | Awaitable[str | None] | None]
+"""A function or a coroutine function that returns the id of a request's user, or None for nobody.
+
+An id has up to 100 letters, digits, "_", ".", "@", "+" and "-". A UUID with dashes means the same
+id without them. The request has no body: the gateway reads it. A plain function must not block,
+since it runs in the event loop.
+
+It may raise Starlette's HTTPException with a status from 300 to 599, which is answered. Any other
+error is answered 500, and logged with its traceback.
+"""
+
+_CODES = {status.value: status.name.lower() for status in HTTPStatus}
+_CODES[NotAuthenticated.status] = NotAuthenticated.code
+
+
+class _Answer(NamedTuple):
+    """What the function said of one request."""
+
+    user: UserId | None
+    refusal: RequestError | None = None
+
+
+class ApplicationIdentity(IdentitySource):
+    """Asks the application's function."""
+
+    def __init__(self, function: UserFunction) -> None:
+        self._function = function
+        # Two gateways may be asked about one scope.
+        self._key = f"gateway.user.{id(self)}"
+
+    def identify(self, basis: AtHand, scope: Scope, _headers: Headers) -> UserId | None:
+        answer = scope.get(self._key)
+        if answer is None:
+            answer = scope[self._key] = self._ask(scope)
+        if not isinstance(answer, _Answer):
+            raise PendingCall(partial(self._wait, scope, answer))
+        basis.limit_to(0.0)
+        if answer.refusal is not None:
+            raise answer.refusal
+        return answer.user
+
+    def _ask(self, scope: Scope) -> _Answer | Awaitable[str | None]:
+        try:
+            said = self._function(Request(scope))
+            return said if isawaitable(said) else _named(said)
+        except Exception as error:
+            return _raised(error)
+
+    async def _wait(self, scope: Scope, said: Awaitable[str | None]) -> None:
+        try:
+            scope[self._key] = _named(await said)
+        except Exception as error:
+            scope[self._key] = _Answer(None, _refusal(error))
+
+
+def _named(said: str | None) -> _Answer:
+    """Raises: ValueError, if that is no user id."""
+    return _Answer(None if said is None else parse_user_id(said))
+
+
+async def _raised(error: Exception) -> NoReturn:
+    raise error
+
+
+def _refusal(error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    # 304 would say that the client's copy of the file is right.
+    if isinstance(error, HTTPException) and error.status_code in {*range(300, 600)} - {304}:
+        return _chosen_refusal(error)
+    logger.error("the application cannot say who asks: its function failed", exc_info=error)
+    return ApplicationRefusal()
+
+
+def _chosen_refusal(error: HTTPException) -> ApplicationRefusal:
+    """FastAPI allows any value as the detail; ours is a sentence."""
+    status = error.status_code
+    headers = tuple((error.headers or {}).items())
+    if status == NotAuthenticated.status and not headers:
+        headers = NotAuthenticated.headers
+    code = _CODES.get(status, "refused")
+    detail = error.detail if isinstance(error.detail, str) else code.replace("_", " ")
+    return ApplicationRefusal(status, code, detail, headers)
