@@ -10,7 +10,7 @@ import pytest
 from gateway.disk.storage import PluginStorage
 from gateway.disk.users_folder import BrokenInstallations
 from gateway.errors import StorageError
-from gateway.names import Slug, UserId
+from gateway.names import UserId
 from tests.disk.storage.files import (
     ADA,
     BROKEN,
@@ -121,9 +121,19 @@ def test_no_path_leaves_the_folder_of_all_versions(
             call()
 
 
-def test_a_slug_that_names_no_folder_is_not_registered(storage: PluginStorage) -> None:
-    with pytest.raises(ValueError, match="not a plugin slug"):
-        storage.register_user_plugin(ADA, Slug("../../evil"))
+@pytest.mark.parametrize("slug", ["../../evil", "..", "", "a/b", "a\0b", None, 7])
+def test_what_is_no_slug_is_refused_by_every_call(storage: PluginStorage, slug: Any) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: storage.register_user_plugin(ADA, slug),
+        lambda: storage.unregister_user_plugin(ADA, slug),
+        lambda: storage.get_user_plugin_metadata(ADA, slug),
+        lambda: storage.plugin_exists_for_user(ADA, slug),
+        lambda: storage.get_user_plugin_path(ADA, slug, V1),
+        lambda: storage.construct_shared_path(slug, V1),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match="not a plugin slug"):
+            call()
     assert storage.users.read_installations(ADA) is None
 
 
