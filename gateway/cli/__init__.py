@@ -41,6 +41,7 @@ _COMMANDS = (
     ("explain", "explain", "Shows why a file is served or refused, and what to do."),
     ("proxy-config", "proxy_config", "Prints a configuration of nginx, Caddy or Vite's proxy."),
     ("service-unit", "service_unit", "Prints a systemd unit that runs `gateway serve`."),
+    ("completion", "completion", "Prints a script by which a shell completes words of commands."),
 )  # fmt: skip
 
 

@@ -1,13 +1,23 @@
 """What commands take: the settings, and names that are parsed or refused with one line."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-from gateway.names import parse_new_version, parse_slug, parse_source_url, parse_user_id
+from gateway.disk.storage import PluginStorage
+from gateway.errors import ConfigurationError
+from gateway.names import (
+    parse_new_version,
+    parse_or_none,
+    parse_slug,
+    parse_source_url,
+    parse_user_id,
+)
 from gateway.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -52,8 +62,22 @@ class Name(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+class _SlugName(Name):
+    """Shells complete the slugs of plugins/shared. No database is opened for that."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        names: list[str] = []
+        with suppress(ConfigurationError, OSError):
+            settings = load_settings(ctx.find_root().params["config_file"])
+            names = PluginStorage(settings.plugins_dir).shared.names()
+        slugs = (name for name in sorted(names) if parse_or_none(parse_slug, name))
+        return [CompletionItem(slug) for slug in slugs if slug.startswith(incomplete)]
+
+
 USER = Name("user id", parse_user_id)
-SLUG = Name("slug", parse_slug)
+SLUG = _SlugName("slug", parse_slug)
 VERSION = Name("version", parse_new_version)
 SOURCE_URL = Name("url", parse_source_url)
 
