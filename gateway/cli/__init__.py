@@ -4,6 +4,7 @@ A command's module is imported when the command is called: `gateway --help` and 
 a shell need none of them, and no command needs those of the others.
 """
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -62,8 +63,13 @@ class _Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, entry, rest = super().resolve_command(ctx, args)
-        return name, load_command(name) if name else entry, rest
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            command = load_command(name)
+        if not gc.isenabled():  # in a process of its own: see __main__.py
+            gc.freeze()
+            gc.enable()
+        return name, command, rest
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _in_one_line():

@@ -1,5 +1,6 @@
 """The commands as an operator types them: what they do, what they say, and their exit codes."""
 
+import gc
 import json
 import os
 import re
@@ -128,6 +129,17 @@ def test_the_help_of_all_imports_no_command() -> None:
     command = [sys.executable, "-c", program + heavy]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
+
+
+def test_a_command_collects_garbage_but_not_its_modules() -> None:
+    gc.disable()
+    try:
+        run({}, "token", "--help")
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_the_version_is_the_packages() -> None:
