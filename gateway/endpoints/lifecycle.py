@@ -20,7 +20,8 @@ from gateway.errors import (
     StorageError,
     UnknownPlugin,
 )
-from gateway.http.answers import ALLOW, json_answer
+from gateway.http.answers import json_answer
+from gateway.http.cache_policy import NO_STORE
 from gateway.http.cors import CorsPolicy
 from gateway.http.json_types import JsonObject, TypedDict, json_object
 from gateway.identity.callers import Callers
@@ -149,17 +150,22 @@ class LifecycleRoutes:
         ]
 
     def _route(self, method: str, path: str, body_type: type[B], command: Command[B]) -> Route:
-        # Every path below `{plugin}/` is also the path of a file, whose route would answer a wrong
-        # method with an Allow that does not name ours.
-        methods = [method] if path == "/{plugin}" else ["POST", "PUT", "PATCH", "DELETE"]
+        # Every path below `{plugin}/` is also the path of a file, whose route would answer OPTIONS
+        # and a wrong method with an Allow that does not name ours. GET is that route's: it refuses
+        # names without a suffix.
+        any_change = ["OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
+        methods = [method] if path == "/{plugin}" else any_change
         endpoint = partial(self._answer, method, body_type, command)
         return Route(self._prefix + path, endpoint, methods=methods)
 
     async def _answer(
         self, method: str, body_type: type[B], command: Command[B], request: Request
     ) -> Response:
+        allow = f"OPTIONS, {method}"
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allow, "Cache-Control": NO_STORE})
         if request.method != method:
-            raise MethodNotAllowed(f"{ALLOW}, {method}")
+            raise MethodNotAllowed(allow)
         refuse_foreign_page(request, self._cors)
         caller = await self._callers.identify(request.scope)
         author = Author(caller.user or ADMINISTRATOR, "http")

@@ -366,7 +366,13 @@ def test_another_method_is_405_with_the_one_that_is_allowed(
 ) -> None:
     answer = ask(server, method, url("Review", action))
     assert (answer.status, answer.code) == (405, "method_not_allowed")
-    assert allow in answer.headers["allow"].split(", ")
+    assert answer.headers["allow"] == (f"OPTIONS, {allow}" if action else allow)
+
+
+@pytest.mark.parametrize(("method", "action"), [route for route in ROUTES if route[1]])
+def test_options_names_the_method_of_the_change(server: Server, method: str, action: str) -> None:
+    answer = ask(server, "OPTIONS", url("Review", action))
+    assert (answer.status, answer.headers["allow"]) == (204, f"OPTIONS, {method}")
 
 
 # Failures
