@@ -107,13 +107,16 @@ async def _running(order: bytes) -> AsyncIterator[asyncio.StreamReader]:
     try:
         with suppress(OSError):  # it has ended already
             os.setpriority(os.PRIO_PROCESS, process.pid, _LOWEST_PRIORITY)
-        stdin.write(order)
+        if not stdin.is_closing():  # uvloop raises RuntimeError if the process has ended already
+            stdin.write(order)
         yield cast(asyncio.StreamReader, process.stdout)
     finally:
         with anyio.move_on_after(_LONGEST_END_S, shield=True):
             if process.returncode is None:
                 process.kill()
             stdin.close()
+            with suppress(OSError):  # what it has not read is lost
+                await stdin.wait_closed()
             await process.wait()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.findings import Findings
@@ -131,6 +132,21 @@ def test_where_no_process_can_be_started_it_is_said(
     assert comment.startswith(b":")
     assert failed.startswith(b"event: failed\ndata: {")
     assert "no-python" in caplog.text
+
+
+def test_a_process_that_ends_before_it_has_read_its_order_is_said(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(environ=site.environment)
+    findings = Findings(settings, Callers(settings, NO_CREDENTIALS), StreamEnd())
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    async def until_told() -> None:
+        for _ in range(30):
+            *_, last = [event async for event in findings._events()]
+            assert last.startswith(b"event: failed\n")
+
+    uvloop.run(until_told())
 
 
 # Who may, and how often
