@@ -4,7 +4,7 @@ A command's module is imported when the command is called: `gateway --help` and 
 a shell need none of them, and no command needs those of the others.
 """
 
-import gc
+import gc as collector  # gateway.cli.gc is a command
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -66,9 +66,9 @@ class _Group(click.Group):
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
             command = load_command(name)
-        if not gc.isenabled():  # in a process of its own: see __main__.py
-            gc.freeze()
-            gc.enable()
+        if not collector.isenabled():  # in a process of its own: see __main__.py
+            collector.freeze()
+            collector.enable()
         return name, command, rest
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
