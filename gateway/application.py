@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.core import Core
 from gateway.delivery.modes import delivery_modes
-from gateway.development.developed_plugin import DevelopedPlugin
+from gateway.development.development import Development
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.auditing import AuditTrail
 from gateway.endpoints.authorize import Authorization
@@ -76,7 +76,7 @@ class Gateway:
         identity: IdentityChain | None = None,
         metrics: ProcessMetrics | None = None,
         memory: OverviewMemory | None = None,
-        development: DevelopedPlugin | None = None,
+        development: Development | None = None,
     ) -> None:
         """See `Core`. Raises: ConfigurationError."""
         self.core = core = Core(settings, identity, metrics, memory, development)

@@ -14,7 +14,7 @@ from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.directory import UserDirectory
 from gateway.database.plugin_database import PluginDatabase
-from gateway.development.developed_plugin import DevelopedPlugin
+from gateway.development.development import Development
 from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees
@@ -55,7 +55,7 @@ class Core:
         identity: IdentityChain | None = None,
         metrics: ProcessMetrics | None = None,
         memory: OverviewMemory | None = None,
-        development: DevelopedPlugin | None = None,
+        development: Development | None = None,
     ) -> None:
         """`identity`: by default that of the settings. `metrics` and `memory`: by default those of
         a process that serves alone. `development`: for `gateway dev` alone.
@@ -65,13 +65,19 @@ class Core:
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
         self.settings = settings
-        self.development = development
+        self._development = development
+        self.development = None if development is None else development.plugin
+        """None, but for `gateway dev`."""
         self.metrics = ProcessMetrics.alone() if metrics is None else metrics
         self.sources = AllSources(self.metrics)
         self.changes = AllChanges(self.metrics)
         self.is_running = False
         self._follows_changes = False
-        self.storage = PluginStorage(settings.plugins_dir)
+        self.storage = (
+            PluginStorage(settings.plugins_dir)
+            if development is None
+            else development.storage(settings)
+        )
         self.encoder = None if settings.dev.enabled else Encoder(self.storage.cache.encoded)
         self.pinned_trees = _pinned_trees(settings, self.storage, self.encoder)
         self.identity = IdentityChain.of(settings) if identity is None else identity
@@ -91,7 +97,8 @@ class Core:
         """The database, the caches, and the decisions made with them."""
         settings, storage, sources = self.settings, self.storage, self.sources
         asset_cache = _asset_cache(settings)
-        self.database = PluginDatabase(
+        make_database = self._development.database if self._development else PluginDatabase
+        self.database = make_database(
             connect(settings), connect(settings, rarely_asked=True), sources.database
         )
         self.directory = UserDirectory(self.database.tables, connect(settings, rarely_asked=True))
@@ -195,6 +202,8 @@ class Core:
             )
         if self._nodes is not None:
             sources.append(self._nodes)
+        if self._development is not None:
+            sources.append(self._development.source)
         return sources
 
     def _on_look(self, slug: Slug, version: Version, state: FolderState | None) -> None:

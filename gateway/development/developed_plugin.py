@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.development.snapshots import DevelopedRelease
 from gateway.names import Slug, UserId, Version
 
 _MOST_BUILDS = 20
@@ -23,10 +24,11 @@ class SeenBuild:
     """The version that the user has with this build; None: the build was refused."""
     finished_at: float
     """When the bundler wrote its last file; seconds since the epoch."""
-    seen_after_s: float
-    """How long after that requests were answered with the build."""
+    seen_after_s: float | None
+    """How long after that requests were answered with the build; None: the folder held the build
+    before the gateway looked at it."""
     duration_s: float | None
-    """The time from the first written file to the last; None: it is not known."""
+    """The time from the first written or removed file to the last; None: it is not known."""
     files: int
     size_bytes: int
     problem: str | None = None
@@ -45,20 +47,27 @@ class DevelopedPlugin:
         dev_server: str | None = None,
     ) -> None:
         """`database_id`: of the user's row of the plugin, or of the row that they would have.
-        `scope`: until a build says another. `dev_server`: the URL from which the plugin's files
+        `scope`: what that row says. `dev_server`: the URL from which the plugin's files
         come instead of the folder; there are no builds then.
         """
         self.user = user
         self.slug = slug
         self.database_id = database_id
-        self.scope = scope or slug
-        """The name of the container that the entry leaves on `window`."""
+        self.release: DevelopedRelease | None = None
+        """What the user has; None: still their own version. Also read in threads."""
+        self._scope = scope or slug
         self.dev_server = dev_server
         self.waiting = 0
         """How many wait for the next build: the pages that are open."""
         self._builds: deque[SeenBuild] = deque(maxlen=_MOST_BUILDS)
         self._current: SeenBuild | None = None
         self._news = asyncio.Event()
+
+    @property
+    def scope(self) -> str:
+        """The name of the container that the entry leaves on `window`."""
+        stated = self.release.changes.get("scope") if self.release else None
+        return str(stated or self._scope)
 
     @property
     def builds(self) -> Sequence[SeenBuild]:
@@ -82,11 +91,15 @@ class DevelopedPlugin:
             finally:
                 self.waiting -= 1
 
-    def announce(self, build: SeenBuild) -> int:
-        """Wakes those who wait for a build. Returns how many they are."""
+    def announce(self, build: SeenBuild, release: DevelopedRelease | None = None) -> int:
+        """Wakes those who wait for a build. Returns how many they are.
+
+        `release`: what the user has from now on; None: what they have already.
+        """
         self._builds.append(build)
         if build.problem is None:
             self._current = build
+        self.release = release or self.release
         told, news = self.waiting, self._news
         self._news = asyncio.Event()
         news.set()

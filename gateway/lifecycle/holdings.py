@@ -90,7 +90,7 @@ async def change_version(
     of modules that it does not have, to be kept for a later change.
     """
     changes = plugin_changes(release.metadata, release.version, now)
-    _keep_configuration(changes, holding.plugin)
+    keep_configuration(changes, holding.plugin)
     await _update(transaction, "plugin", changes, {"id": holding.id})
     modules = release.metadata.get("modules")
     if modules is None:  # the metadata does not mention modules: the rows stay
@@ -101,7 +101,7 @@ async def change_version(
         if (present := holding.modules.get(name)) is not None:
             await _update_module(transaction, present, module_changes(by_name[name], now))
         else:
-            _keep_configuration(row, {"config_fields": kept.get(name)})
+            keep_configuration(row, {"config_fields": kept.get(name)})
             await _insert(transaction, "module", row)
     return await _delete_modules(
         transaction, [row for name, row in holding.modules.items() if name not in by_name]
@@ -109,7 +109,7 @@ async def change_version(
 
 
 async def _update_module(transaction: Transaction, present: Columns, changes: Columns) -> None:
-    _keep_configuration(changes, present)
+    keep_configuration(changes, present)
     key = {"id": present["id"], "plugin_id": present["plugin_id"]}
     await _update(transaction, "module", changes, key)
 
@@ -135,7 +135,7 @@ async def delete_holding(transaction: Transaction, holding: Holding) -> None:
     await transaction.execute("DELETE FROM plugin WHERE id = $1", holding.id)
 
 
-def _keep_configuration(changes: Columns, present: Mapping[str, Any]) -> None:
+def keep_configuration(changes: Columns, present: Mapping[str, Any]) -> None:
     """The user's values win over those of the version; new fields of the version are added.
 
     A text that gets no new field, or that is no JSON object, stays as it is.

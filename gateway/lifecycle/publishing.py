@@ -122,7 +122,7 @@ def _checked(
     """The names and the content of the version in the folder. Raises: PublishingError."""
     metadata = read_metadata(folder)
     slug, version = _names(source, metadata, slug, version)
-    _require_entry(source, folder, metadata)
+    require_entry(source, folder, metadata)
     state = look_at(folder, None)
     if state is None:
         raise PublishingError(f"{source}: holds no files")
@@ -132,7 +132,6 @@ def _checked(
 def _names(
     source: Path, metadata: dict[str, Any], slug: Slug | None, version: Version | None
 ) -> tuple[Slug, Version]:
-    stated_slug = metadata.get("slug") or metadata.get("plugin_slug") or metadata.get("name")
     stated_version = metadata.get("version")
     if version is not None and stated_version not in (None, version):
         raise PublishingError(
@@ -140,7 +139,7 @@ def _names(
         )
     try:
         return (
-            slug if slug is not None else parse_slug(stated_slug),
+            slug if slug is not None else parse_slug(stated_slug(metadata)),
             version if version is not None else parse_new_version(stated_version),
         )
     except ValueError as error:
@@ -149,13 +148,19 @@ def _names(
         ) from None
 
 
+def stated_slug(metadata: Mapping[str, Any]) -> object:
+    """What the metadata says of the slug; it may be anything."""
+    return metadata.get("slug") or metadata.get("plugin_slug") or metadata.get("name")
+
+
 def entry_file(metadata: dict[str, Any]) -> str | None:
     """The file that pages load first, according to the metadata; None: it is on another host."""
     entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
     return None if "://" in entry else entry.removeprefix("/")
 
 
-def _require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None:
+def require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None:
+    """Raises: PublishingError, if `folder` has no entry file. The message names `source`."""
     entry = entry_file(metadata)
     if entry is None:
         return

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -79,6 +80,14 @@ def _read_metadata(
             "This version of the plugin is not published",
             reason=f"{slug} {version} is not published: no folder {folder}",
         )
+    return row_metadata(folder, slug, is_new=is_new)
+
+
+def row_metadata(folder: Path, slug: Slug, *, is_new: bool) -> Metadata:
+    """What the files in `folder` say of the columns of a row: see `read_release`. Blocking.
+
+    Raises: PublishingError, OSError.
+    """
     metadata = read_metadata(folder, npm_words=is_new)
     stated = {key: value for key, value in metadata.items() if value is not None}
     if not is_new:

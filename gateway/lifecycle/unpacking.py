@@ -73,7 +73,7 @@ def unpack(source: Path, staging: Path, progress: Progress) -> None:
     Raises: PublishingError, which names the file and what is wrong with it.
     """
     with _members(source) as all_members:
-        members = [member for member in all_members if not _is_left_out(member.name)]
+        members = [member for member in all_members if not is_left_out(member.name)]
         members = _without_common_folder(members)
         _check(source, members)
         room_bytes = MAX_BYTES
@@ -219,7 +219,7 @@ def _of_folder(folder: Path) -> Iterator[Member | None]:
             entries = sorted(scan, key=lambda entry: entry.name)
         for entry in entries:
             name = prefix + entry.name
-            if _is_left_out(name):
+            if is_left_out(name):
                 continue
             if len(name) > MAX_PATH_BYTES:
                 raise PublishingError(f"{name[:60]!r}…: the path is too long")
@@ -289,7 +289,7 @@ def _without_common_folder(members: list[Member]) -> list[Member]:
     return [Member(member.name.partition("/")[2], member.size, member.open) for member in members]
 
 
-def _is_left_out(name: str) -> bool:
+def is_left_out(name: str) -> bool:
     """Dotfiles, and what build tools leave. A name with `..` is not left out, but refused."""
     return any(
         part in _LEFT_OUT or (part.startswith(".") and part not in (".", ".."))
