@@ -22,6 +22,7 @@ _COMMANDS = (
     ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
     ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
     ("new", "new", "Makes a plugin to begin with, in the new folder NAME."),
+    ("dev", "dev", "Serves the folder that a bundler writes as one user's plugin."),
     ("serve", "serving", "Serves the site that the configuration describes."),
     ("check", "check", "Says what would stop the site from serving."),
     ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),

@@ -2,19 +2,16 @@
 
 import contextlib
 import multiprocessing
-import signal
-import socket
-import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import click
-import uvicorn
 from rich.console import Console
 
+from gateway.application import Gateway
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import make_demo_site
+from gateway.processes.foreground import ForegroundServer, exit_at_signals
 from gateway.processes.listener import Listener
 from gateway.processes.server import server_config
 from gateway.settings import load_settings
@@ -35,6 +32,7 @@ def demo(host: str, port: int, folder: Path | None) -> None:
     """Serves a site with two plugins, three users, and a page."""
     multiprocessing.current_process().name = "demo"  # as the log calls this process
     console = Console()
+    exit_at_signals()
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-")))
@@ -51,23 +49,7 @@ def demo(host: str, port: int, folder: Path | None) -> None:
                 soft_wrap=True,
             )
 
-        application = create_demo_app(settings)
+        gateway = Gateway(settings)
+        application = create_demo_app(gateway)
         config = server_config(application, application, settings)
-        # uvicorn raises the signal again after its shutdown: exit then, so that the temporary site
-        # is removed on the way out.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: sys.exit(0))
-        _AnnouncingServer(config, announce).run([listener.socket])
-
-
-class _AnnouncingServer(uvicorn.Server):
-    """Announces its URL when it listens."""
-
-    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._announce = announce
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._announce()
+        ForegroundServer(config, gateway.stream_end, announce).run([listener.socket])

@@ -71,9 +71,9 @@ class HostGuard:
         return self._hosts.fullmatch(headers.get(b"host", b"")) is not None
 
 
-def create_demo_app(settings: Settings) -> HostGuard:
+def create_demo_app(gateway: Gateway) -> HostGuard:
     """The host page with the gateway mounted in it."""
-    gateway = Gateway(settings)
+    settings = gateway.core.settings
 
     async def users(_request: Request) -> Response:
         return JSONResponse(_users(settings), headers={"Cache-Control": "no-store"})

@@ -54,6 +54,18 @@ USERS = (
     ),
 )
 
+
+def find_demo_user(text: str | None) -> DemoUser:
+    """By key, name or id; the first one if nobody is named. Raises: ConfigurationError."""
+    if text is None:
+        return USERS[0]
+    for user in USERS:
+        if text.casefold() in (user.key, user.name.casefold(), user.id):
+            return user
+    names = ", ".join(f"{user.name} ({user.key})" for user in USERS)
+    raise ConfigurationError(f"--user: no user {text!r}; the temporary site has {names}")
+
+
 _CONFIG = """\
 # The site of `gateway demo`. Secrets are random, made with it.
 [database]

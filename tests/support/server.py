@@ -27,7 +27,7 @@ STOP_DEADLINE_S = 15.0
 _STRICT = ("-W", "error::ResourceWarning")
 _FREE_PORT = ("--port", "0")
 _LISTENING = re.compile(
-    r"running on (?:http://[^ ]*:(\d+)|unix socket )|demo runs at http://[^ ]*:(\d+)"
+    r"running on (?:http://[^ ]*:(\d+)|unix socket )|(?:demo|dev) runs at http://[^ ]*:(\d+)"
 )
 
 

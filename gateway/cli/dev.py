@@ -1,0 +1,164 @@
+"""`dev`: while it runs, the folder that a bundler writes is one user's version of a plugin."""
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import anyio
+import click
+
+from gateway.application import Gateway
+from gateway.cli.parameters import SLUG
+from gateway.demo.application import create_demo_app
+from gateway.demo.demo_site import find_demo_user, make_demo_site
+from gateway.development.developed_plugin import DevelopedPlugin, SeenBuild
+from gateway.development.development import Development
+from gateway.development.plugin_folder import PluginFolder
+from gateway.errors import ConfigurationError
+from gateway.names import Slug, UserId, parse_user_id, printable
+from gateway.processes.foreground import ForegroundServer, exit_at_signals
+from gateway.processes.listener import Listener
+from gateway.processes.server import server_config
+from gateway.settings import ENVIRONMENT_PREFIX, Settings, find_config_file, load_settings
+from gateway.upkeep.checks import require_servable
+from gateway.upkeep.developing import find_developer
+
+_Overrides = Mapping[str, Mapping[str, Any]]
+
+_SETTINGS: _Overrides = {
+    "server": {"workers": 1, "uds": ""},
+    "dev": {"enabled": True},
+    "access": {"changes": "off"},
+    "delivery": {"mode": "direct"},
+}
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--user", metavar="ID", help="Who gets the plugin; on a temporary site also a name.")
+@click.option("--slug", type=SLUG, help="The plugin, if plugin.json does not name it.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0: a free one.")
+@click.pass_obj
+def dev(
+    config_file: Path | None,
+    /,
+    folder: Path,
+    user: str | None,
+    slug: Slug | None,
+    host: str,
+    port: int | None,
+) -> None:
+    """Serves the folder that a bundler writes as one user's plugin.
+
+    FOLDER is the plugin's folder, or the one that the bundler writes. Each finished build is
+    served at once. Nobody else gets it, nothing is published, and the database stays as it is.
+    Without a site, it makes a temporary one with a page that shows the plugin.
+    """
+    multiprocessing.current_process().name = "dev"  # as the log calls this process
+    exit_at_signals()
+    plugin_folder = PluginFolder(folder)
+    slug = plugin_folder.slug() if slug is None else slug
+    server = {"host": host} if port is None else {"host": host, "port": port}
+    overrides = {**_SETTINGS, "server": {**_SETTINGS["server"], **server}}
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-dev-")))
+        site = _own_site(config_file, user, overrides)
+        if site is None:
+            site = _temporary_site(work / "site", user, overrides)
+        _serve(site, plugin_folder, slug, work / "builds")
+
+
+class _Site(NamedTuple):
+    settings: Settings
+    user: UserId | None
+    """Who gets the plugin; None: its only user."""
+    page: str | None
+    """Path and query of the host page; None: the site's pages are elsewhere."""
+
+
+def _own_site(config_file: Path | None, user: str | None, overrides: _Overrides) -> _Site | None:
+    """The site that `serve` would serve; None: nothing describes one."""
+    is_described = any(name.startswith(ENVIRONMENT_PREFIX) for name in os.environ)
+    if config_file is None and not is_described and find_config_file(os.environ) is None:
+        return None
+    try:
+        user_id = None if user is None else parse_user_id(user)
+    except ValueError as error:
+        raise ConfigurationError(f"--user: {error}") from None
+    return _Site(load_settings(config_file, overrides=overrides), user_id, page=None)
+
+
+def _temporary_site(folder: Path, user: str | None, overrides: _Overrides) -> _Site:
+    chosen = find_demo_user(user)
+    settings = load_settings(make_demo_site(folder), environ={}, overrides=overrides)
+    return _Site(settings, chosen.id, page=f"/?user={chosen.key}")
+
+
+def _serve(site: _Site, folder: PluginFolder, slug: Slug, work: Path) -> None:
+    settings = site.settings
+    require_servable(settings)
+    developer = anyio.run(find_developer, settings, site.user, slug)
+    plugin = DevelopedPlugin(developer.user, slug, developer.database_id, developer.scope)
+    listener = Listener(settings)
+    terminal = _Terminal(plugin, folder, f"{listener.name}{site.page or '/'}")
+    development = Development.of_folder(folder, plugin, settings, work, terminal.report)
+    _server(site, development, terminal.announce).run([listener.socket])
+
+
+def _server(
+    site: _Site, development: Development, announce: Callable[[], None]
+) -> ForegroundServer:
+    gateway = Gateway(site.settings, development=development)
+    if site.page is None:
+        config = server_config(gateway.front, gateway.front, site.settings)
+    else:
+        pages = create_demo_app(gateway)
+        config = server_config(pages, pages, site.settings)
+    return ForegroundServer(config, gateway.stream_end, announce)
+
+
+class _Terminal:
+    """What a developer reads: where to look, and a line for each build."""
+
+    def __init__(self, plugin: DevelopedPlugin, folder: PluginFolder, url: str) -> None:
+        self._plugin = plugin
+        self._folder = folder
+        self._url = url
+        self._is_announced = False
+
+    def announce(self) -> None:
+        plugin = self._plugin
+        click.echo(
+            f"gateway dev runs at {self._url} (Ctrl-C ends it)\n"
+            f"user {plugin.user} gets {plugin.slug} from {self._folder.path}; nobody else does,"
+            " and nothing is published"
+        )
+        self._is_announced = True
+        for build in plugin.builds:
+            self.report(build, 0)
+        if not plugin.builds:
+            click.echo(f"waiting for the first build of {plugin.slug}: {self._folder.missing()}")
+
+    def report(self, build: SeenBuild, told: int) -> None:
+        """The builds before the announcement are reported after it."""
+        if self._is_announced:
+            click.echo(_line(self._plugin, build, told))
+
+
+def _line(plugin: DevelopedPlugin, build: SeenBuild, told: int) -> str:
+    what = f"build {build.number} of {plugin.slug}"
+    if build.problem is not None:
+        kept = f"build {plugin.current.number} stays" if plugin.current else "there is no other"
+        return f"{what} is refused, {kept}: {printable(build.problem)}"
+    seen = (
+        "found in the folder"
+        if build.seen_after_s is None
+        else f"seen {build.seen_after_s * 1000:.0f} ms after its last file"
+    )
+    pages = "1 page was told" if told == 1 else f"{told} pages were told"
+    return f"{what}, {build.files} files, {build.size_bytes / 1000:.0f} kB, {seen}; {pages}"
