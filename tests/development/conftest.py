@@ -1,0 +1,17 @@
+"""Plugins that real bundlers build. npm installs their packages once for all tests."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.conftest import require, require_program
+from tests.support.npm import Plugin, installed_plugins
+
+
+@pytest.fixture(scope="session")
+def plugins(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Plugin]:
+    """A new plugin for each bundler, not built. Tests that edit one take a copy."""
+    require_program("npm")
+    folder = tmp_path_factory.mktemp("plugins")
+    names = {"webpack": "MadeByWebpack", "vite": "MadeByVite"}
+    return require(installed_plugins(folder, names), "npm's registry")
