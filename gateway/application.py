@@ -51,6 +51,7 @@ from gateway.metrics.requests import RequestCounts
 from gateway.overview.overview import OverviewMemory
 from gateway.serving.user_listing import UserListing
 from gateway.settings import Settings, load_settings
+from gateway.site import Site
 from gateway.tracing.starting import request_tracer
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Gateway:
     ) -> None:
         """See `Core`. Raises: ConfigurationError."""
         self.core = core = Core(settings, identity, metrics, memory, development)
+        self.site = Site(settings, core.storage, core.lifecycle, core.announcer.announce)
+        """What the application itself does with plugins."""
         self.health = Health(core.database, list(core.required_folders.values()), settings)
         core.overview.is_draining = self._is_draining
         self.stream_end = StreamEnd()

@@ -9,7 +9,7 @@ import click
 from gateway.cli.parameters import SLUG, pass_settings, user_option
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.identity.jwt import issue_token
-from gateway.identity.signed import SignedPaths
+from gateway.identity.signed import sign_path
 from gateway.names import Slug, UserId
 from gateway.settings import Settings
 from gateway.upkeep.opening import opened_database
@@ -44,13 +44,7 @@ def sign(settings: Settings, user: UserId, slug: Slug, ttl: int | None) -> None:
 
     Everybody who has the URL gets the files of SLUG at the user's version, without a credential.
     """
-    signed = SignedPaths(settings.identity.signed)
-    if not signed.enabled:
-        raise ConfigurationError(
-            "identity.signed.secret: expected a secret, signed URLs are made with it"
-        )
-    signature = signed.sign(user, slug, ttl or settings.identity.signed.max_ttl, time.time())
-    click.echo(f"{settings.http.api_prefix}/signed/{signature}/plugins/{slug}/")
+    click.echo(sign_path(settings, user, slug, ttl, time.time()))
     # The user may get the plugin later, and no database is needed to sign.
     with suppress(ConfigurationError, SourceUnavailable):
         if not anyio.run(_has_row, settings, user, slug):

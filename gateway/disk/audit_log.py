@@ -47,8 +47,9 @@ class Author:
     """Who makes a change, and in which way."""
 
     name: str
-    """A user id, "administrator (token)", or a user of the operating system."""
-    via: Literal["http", "command"]
+    """A user id, "administrator (token)", a user of the operating system, or as an embedding
+    application says."""
+    via: Literal["http", "command", "application"]
 
     @classmethod
     def of_command(cls) -> "Author":

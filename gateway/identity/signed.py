@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.errors import InvalidRequest, InvalidToken
+from gateway.errors import ConfigurationError, InvalidRequest, InvalidToken
 from gateway.names import Slug, UserId, parse_slug, parse_user_id
-from gateway.settings import SignedSettings
+from gateway.settings import Settings, SignedSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,23 @@ class SignedPaths:
     def _mac(self, payload: str) -> str:
         digest = hmac.new(self._secret, payload.encode("utf-8", "replace"), hashlib.sha256)
         return _encode(digest.digest())
+
+
+def sign_path(settings: Settings, user: UserId, slug: Slug, ttl_s: int | None, now: float) -> str:
+    """The path of a signed URL, up to and including `{plugin}/`.
+
+    `ttl_s`: by default `identity.signed.max_ttl`.
+
+    Raises: ConfigurationError, without a secret; InvalidRequest, as `SignedPaths.sign`.
+    """
+    section = settings.identity.signed
+    signed = SignedPaths(section)
+    if not signed.enabled:
+        raise ConfigurationError(
+            "identity.signed.secret: expected a secret, signed URLs are made with it"
+        )
+    token = signed.sign(user, slug, section.max_ttl if ttl_s is None else ttl_s, now)
+    return f"{settings.http.api_prefix}/signed/{token}/plugins/{slug}/"
 
 
 def _encode(content: bytes) -> str:

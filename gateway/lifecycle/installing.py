@@ -155,9 +155,9 @@ class _Change:
         )
 
 
-def _to_its_end(
-    command: Callable[P, Coroutine[Any, Any, Outcome]],
-) -> Callable[P, Coroutine[Any, Any, Outcome]]:
+def to_its_end(
+    command: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
     """The command, protected from a cancellation of its caller: the caller waits for its end.
 
     If nobody waited, the end of the event loop would stop the command, and release the lock
@@ -165,7 +165,7 @@ def _to_its_end(
     """
 
     @wraps(command)
-    async def run(*args: P.args, **kwargs: P.kwargs) -> Outcome:
+    async def run(*args: P.args, **kwargs: P.kwargs) -> R:
         task = asyncio.ensure_future(command(*args, **kwargs))
         try:
             return await asyncio.shield(task)
@@ -199,7 +199,7 @@ class Lifecycle:
         self._threads = CapacityLimiter(_AT_ONCE)
         self._allow_missing = settings.access.missing_installations == "allow"
 
-    @_to_its_end
+    @to_its_end
     async def install(
         self,
         user: UserId,
@@ -225,7 +225,7 @@ class Lifecycle:
             await self._in_thread(change.entry.write_new, installation_metadata or {})
             return change.outcome(holding, version or holding.version, changed=True)
 
-    @_to_its_end
+    @to_its_end
     async def update(
         self, user: UserId, plugin: str, version: Version | None = None, *, by: Author
     ) -> Outcome:
@@ -237,7 +237,7 @@ class Lifecycle:
         async with self._change(Order("update", by, user, plugin, version)) as change:
             return await self._move_to(change, change.require_holding(), version)
 
-    @_to_its_end
+    @to_its_end
     async def rollback(
         self, user: UserId, plugin: str, version: Version | None = None, *, by: Author
     ) -> Outcome:
@@ -254,7 +254,7 @@ class Lifecycle:
                 )
             return await self._move_to(change, holding, version or previous[-1], previous)
 
-    @_to_its_end
+    @to_its_end
     async def set_enabled(self, user: UserId, plugin: str, *, enabled: bool, by: Author) -> Outcome:
         """Raises: UnknownPlugin."""
         order = Order("enable" if enabled else "disable", by, user, plugin)
@@ -267,7 +267,7 @@ class Lifecycle:
                 await change_enabled(change.transaction, holding, enabled=enabled, now=change.now)
             return change.outcome(holding, holding.version, changed=changed, enabled=enabled)
 
-    @_to_its_end
+    @to_its_end
     async def uninstall(self, user: UserId, plugin: str, *, by: Author) -> Outcome:
         """Removes the rows and the JSON entry, and the user's configuration with them.
 

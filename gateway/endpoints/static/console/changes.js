@@ -10,7 +10,7 @@ const form = byId("changes-form");
 const status = byId("changes-status");
 const table = new Table(byId("changes-table"), [
   { label: "When", text: ({ time }) => dateAndTime(time) },
-  { label: "Who", text: ({ by, via }) => (via === "http" ? by : `${by} (command)`) },
+  { label: "Who", text: ({ by, via }) => (via === "http" ? by : `${by} (${via})`) },
   { label: "Did", text: ({ action }) => action },
   { label: "Plugin", text: ({ plugin }) => plugin ?? DASH },
   { label: "Of user", kind: "code", text: ({ user }) => user ?? DASH },
