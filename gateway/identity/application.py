@@ -10,11 +10,11 @@ log lines have the id of the request.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from http import HTTPStatus
 from inspect import isawaitable
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,16 +28,21 @@ from gateway.names import UserId, parse_user_id
 
 logger = logging.getLogger(__name__)
 
-UserFunction = Callable[[Request], str | Awaitable[str | None] | None]
-"""A function or a coroutine function that returns the id of a request's user, or None for nobody.
 
-An id has up to 100 letters, digits, "_", ".", "@", "+" and "-". A UUID with dashes means the same
-id without them. The request has no body: the gateway reads it. A plain function must not block,
-since it runs in the event loop.
+class UserFunction(Protocol):
+    """A function or a coroutine function that returns the id of a request's user, or None for
+    nobody.
 
-It may raise Starlette's HTTPException with a status from 300 to 599, which is answered. Any other
-error is answered 500, and logged with its traceback.
-"""
+    An id has up to 100 letters, digits, "_", ".", "@", "+" and "-". A UUID with dashes means the
+    same id without them. The request has no body: the gateway reads it. A plain function must not
+    block, since it runs in the event loop.
+
+    It may raise Starlette's HTTPException with a status from 300 to 599, which is answered. Any
+    other error is answered 500, and logged with its traceback.
+    """
+
+    def __call__(self, request: Request, /) -> str | Awaitable[str | None] | None: ...
+
 
 _CODES = {status.value: status.name.lower() for status in HTTPStatus}
 _CODES[NotAuthenticated.status] = NotAuthenticated.code
