@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import pytest
 from click.testing import CliRunner, Result
 
-from gateway.cli import main
+from gateway.cli import load_command, main
+
+for _name in main.commands:
+    load_command(_name)  # so that a child which is killed at any step imports nothing (killing.py)
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> Result:
