@@ -1,5 +1,7 @@
 """`/-/users`: which users have which plugins at which versions, for administrators."""
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -9,8 +11,9 @@ from gateway.http.answers import json_answer
 from gateway.identity.callers import Callers
 from gateway.serving.user_listing import UserListing
 
-_USUAL_LIMIT, _MAX_LIMIT = 50, 100
-_MAX_CHARACTERS = 200
+USUAL_LIMIT, MAX_LIMIT = 50, 100
+MAX_CHARACTERS = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class People:
@@ -26,15 +29,17 @@ class People:
         await self._callers.require_administrator(request.scope)
         query = Query(request, "search", "after", "limit")
         search, after = query.parsed("search", _parse_search), query.parsed("after", _parse_after)
-        limit = query.count("limit", _USUAL_LIMIT, _MAX_LIMIT)
+        limit = query.count("limit", USUAL_LIMIT, MAX_LIMIT)
         with self._admission.admitted():
             return json_answer(await self._listing.page(search, after, limit))
 
 
 def _parse_search(text: object) -> str:
     """Raises: ValueError."""
-    if len(str(text)) > _MAX_CHARACTERS or not str(text).isprintable():
-        raise ValueError(f"expected at most {_MAX_CHARACTERS} printable characters")
+    if len(str(text)) > MAX_CHARACTERS or _CONTROL.search(str(text)):
+        raise ValueError(
+            f"expected at most {MAX_CHARACTERS} characters, without control characters"
+        )
     return str(text)
 
 
