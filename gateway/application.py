@@ -29,6 +29,7 @@ from gateway.endpoints.findings import Findings
 from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
+from gateway.endpoints.openapi.route import OpenApi
 from gateway.endpoints.people import People
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
@@ -39,6 +40,7 @@ from gateway.hot_path.front import Front, HotRoute
 from gateway.hot_path.traced_front import RequestTraces, TracedFront
 from gateway.http.answers import internal_error, on_http_exception, on_request_error
 from gateway.http.cors import CorsPolicy
+from gateway.http.json_types import JsonObject
 from gateway.http.request_id import RequestIds
 from gateway.identity.application import UserFunction
 from gateway.identity.callers import Callers
@@ -99,8 +101,10 @@ class Gateway:
         self.routes: list[BaseRoute] = [route for _, routes in groups for route in routes]
         self.url_explainer = UrlExplainer(self.routes, core.explainer, settings)
         explanations = Explanations(self.url_explainer, core.explainer, self._callers)
-        self.routes.append(explanations.route)
-        groups.append((RouteClass.OPERATIONS, [explanations.route]))
+        self._openapi = OpenApi(self.routes, settings)
+        routes_about_routes = [explanations.route, self._openapi.route]
+        self.routes += routes_about_routes
+        groups.append((RouteClass.OPERATIONS, routes_about_routes))
         self.front = self._make_front(groups)
         self._starting = ServerErrorMiddleware(self._start_first, self._could_not_start)
         self._start_lock = anyio.Lock()
@@ -117,6 +121,10 @@ class Gateway:
         Raises: ConfigurationError, if the database or a table is not what it should be.
         """
         return self.core.running()
+
+    def openapi(self) -> JsonObject:
+        """The OpenAPI document, without `servers`. The first call takes 0.1 s, and blocks."""
+        return self._openapi.document
 
     def _is_draining(self) -> bool:
         """Also when the worker is being replaced, of which load balancers need not know."""

@@ -19,7 +19,7 @@ from gateway.http.json_types import JsonObject, TypedDict, json_object
 from gateway.identity.callers import Callers
 from gateway.names import parse_slug, parse_user_id
 
-_USUAL_LIMIT, _MAX_LIMIT = 100, 1000
+USUAL_LIMIT, MAX_LIMIT = 100, 1000
 
 
 @json_object
@@ -51,7 +51,7 @@ class AuditTrail:
             parameters.parsed("plugin", parse_slug),
             parameters.parsed("since", parse_since),
         )
-        limit = parameters.count("limit", _USUAL_LIMIT, _MAX_LIMIT)
+        limit = parameters.count("limit", USUAL_LIMIT, MAX_LIMIT)
         with self._admission.admitted():
             read = partial(self._read, query, limit)
             return json_answer(await run_sync(read, limiter=self._one_at_a_time))

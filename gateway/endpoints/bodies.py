@@ -14,9 +14,7 @@ from gateway.http.request_reader import MAX_BODY_BYTES
 class Body(BaseModel):
     """A JSON object with these keys and no others."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 B = TypeVar("B", bound=Body)

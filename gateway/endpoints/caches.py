@@ -4,6 +4,7 @@ import os
 from typing import Literal
 
 import anyio.to_thread
+from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from gateway.changes import Change
 from gateway.core import Core
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.endpoints.name_forms import SlugText, UserIdText, VersionText
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
 from gateway.http.json_types import TypedDict, json_object
@@ -22,10 +24,19 @@ from gateway.serving.shared_versions import SharedVersion
 class Purge(Body):
     """What may have changed. If no field is given, anything may have."""
 
-    user: str | None = None
-    plugin: str | None = None
-    version: str | None = None
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["version"], "properties": {"version": {"type": "string"}}},
+            "then": {"required": ["plugin"], "properties": {"plugin": {"type": "string"}}},
+        }
+    )
+
+    user: UserIdText | None = None
+    plugin: SlugText | None = None
+    version: VersionText | None = None
+    """Needs `plugin` beside it."""
     hard: bool = False
+    """True: drops answers that are kept for the case that a source fails too."""
 
     def change(self) -> Change:
         """Raises: InvalidRequest."""

@@ -11,6 +11,7 @@ from starlette.types import Scope
 
 from gateway.endpoints.assets import AssetRoute, OwnAssets, SignedAssets
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.endpoints.name_forms import UserIdText
 from gateway.endpoints.queries import Query
 from gateway.errors import InvalidRequest
 from gateway.http.answers import json_answer
@@ -99,7 +100,7 @@ class Question(Body):
     """About `url`, or about `plugin` and `path` of `user`."""
 
     url: str | None = None
-    user: str | None = None
+    user: UserIdText | None = None
     token: str | None = None
     """The bearer token that the client of `url` sends."""
     plugin: str | None = None

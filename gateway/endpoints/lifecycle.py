@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from gateway.disk.audit_log import Author
 from gateway.endpoints.bodies import Body, read_body, refuse_foreign_page
+from gateway.endpoints.name_forms import NewVersionText, WebUrlText
 from gateway.errors import (
     AdministratorRequired,
     InvalidRequest,
@@ -41,7 +42,7 @@ from gateway.names import (
 class ToVersion(Body):
     """The version to move to."""
 
-    version: str | None = None
+    version: NewVersionText | None = None
     """None: an update takes the newest version, a rollback the one before."""
 
     def parsed(self) -> Version | None:
@@ -55,7 +56,7 @@ class ToVersion(Body):
 class Install(ToVersion):
     """What to install."""
 
-    source_url: str | None = Field(None, max_length=2048)
+    source_url: WebUrlText | None = Field(None, max_length=2048)
     """Where the plugin came from; it is written into the user's JSON."""
 
     def metadata(self) -> JsonObject:

@@ -11,11 +11,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from gateway.caching.basis import AtHand, Basis
+from gateway.endpoints.json_answers import conditional_answer
 from gateway.http.cache_policy import JSON_ANSWER
 from gateway.http.conditional import is_known
 from gateway.http.heads import Head, Headers, joined_headers
-from gateway.http.planning import JsonHeads, plan_answer
-from gateway.http.representation import Variant, json_variant
+from gateway.http.planning import JsonHeads
+from gateway.http.representation import json_variant
 from gateway.identity.chain import IdentityChain
 from gateway.metrics.catalogue import RouteClass
 from gateway.names import UserId
@@ -24,7 +25,8 @@ from gateway.serving.formats import to_json
 from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.manifests import Manifest
 
-_HEADS = JsonHeads(JSON_ANSWER.encode())
+_CACHE_CONTROL = JSON_ANSWER.encode()
+_HEADS = JsonHeads(_CACHE_CONTROL)
 _PARAMETER = re.compile(r"\{(\w+)\}")
 Question = Callable[..., Awaitable[object]]
 """Takes the user, then the parameters of the path in their order."""
@@ -60,7 +62,8 @@ class ManifestRoute:
         headers = joined_headers(scope)
         user, manifest = await Basis.of(scope).settled(self._manifest, scope, headers)
         variant = json_variant(manifest.body(user), manifest.tag(user))
-        await _conditional_answer(scope["method"], headers, variant)(scope, receive, send)
+        answer = conditional_answer(scope["method"], headers, variant, _CACHE_CONTROL)
+        await answer(scope, receive, send)
 
     def _manifest(self, basis: AtHand, scope: Scope, headers: Headers) -> tuple[UserId, Manifest]:
         user = self._identity.identify(basis, scope, headers)
@@ -96,14 +99,4 @@ class PluginRoutes:
         user = await basis.settled(self._identity.identify, request.scope, headers)
         content = await question(user, *(request.path_params[name] for name in parameters))
         variant = json_variant(to_json(content))
-        return _conditional_answer(request.method, headers, variant)
-
-
-def _conditional_answer(method: str, headers: Headers, variant: Variant) -> Response:
-    """200, or 304 if the client holds the content. Raises: PreconditionFailed."""
-    # A Range is ignored (RFC 9110 §14.2 allows it): nobody needs a part of a JSON text.
-    whole = {name: value for name, value in headers.items() if name != b"range"}
-    plan = plan_answer(method, whole, variant, JSON_ANSWER.encode())
-    response = Response(plan.body(variant.content or b""), plan.status)
-    response.raw_headers = list(plan.fields)
-    return response
+        return conditional_answer(request.method, headers, variant, _CACHE_CONTROL)
