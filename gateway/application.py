@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.core import Core
 from gateway.delivery.modes import delivery_modes
+from gateway.development.dev_server import DevServer
 from gateway.development.development import Development
 from gateway.endpoints.assets import AssetRoute, OwnAssets, PublicAssets, SignedAssets
 from gateway.endpoints.auditing import AuditTrail
@@ -30,6 +31,7 @@ from gateway.endpoints.health import Health
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.openapi.route import OpenApi
+from gateway.endpoints.passing_on import PassingOn
 from gateway.endpoints.people import People
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
@@ -176,8 +178,12 @@ class Gateway:
         )
         # A redirect names the Host that the client sent, and none of our URLs needs a redirect.
         application.router.redirect_slashes = False
+        router: ASGIApp = application
+        plugin = self.core.development
+        if plugin is not None and plugin.dev_server is not None:
+            router = PassingOn(router, self._file_routes, plugin, DevServer(plugin.dev_server))
         has_debug_headers = self.core.settings.observability.debug_headers
-        return DebugHeaders(application) if has_debug_headers else application
+        return DebugHeaders(router) if has_debug_headers else router
 
     def _make_routes(self) -> list[tuple[RouteClass, Sequence[Route]]]:
         """By class, in the order in which they are tried."""
@@ -245,9 +251,12 @@ class Gateway:
     ) -> tuple[Mapping[bytes, HotRoute], Sequence[tuple[bytes, HotRoute]]]:
         """The front's routes, by whole paths and by prefixes, both percent-encoded.
 
-        None with debug headers: only the router's answers have them.
+        There are none with debug headers, which only the router's answers have, and none with a
+        dev server: it is asked before the router.
         """
-        if self.core.settings.observability.debug_headers:
+        plugin = self.core.development
+        has_dev_server = plugin is not None and plugin.dev_server is not None
+        if self.core.settings.observability.debug_headers or has_dev_server:
             return {}, ()
         exact = {
             quote(self._plugins_prefix + path).encode(): route

@@ -202,7 +202,7 @@ class Core:
             )
         if self._nodes is not None:
             sources.append(self._nodes)
-        if self._development is not None:
+        if self._development is not None and self._development.source is not None:
             sources.append(self._development.source)
         return sources
 

@@ -35,6 +35,7 @@
         ├── TooManyStreams            429  of events, for administrators
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  any other than chunked
+        ├── DevServerFailed           502  a bundler's dev server, in development alone
         ├── TooManyConnections        503  more than the settings or the system allow
         ├── SourceUnavailable         503  the database or the disk failed
         └── ApplicationRefusal        any  the embedding application refuses the request
@@ -256,6 +257,13 @@ class HeadTooLarge(RequestError):
 class TransferCodingUnknown(RequestError):
     status, code = 501, "transfer_coding_unknown"
     default_detail = "The only transfer coding of requests is chunked"
+
+
+class DevServerFailed(RequestError):
+    """Only `gateway dev --from` raises it. The developer reads the detail: it names the server."""
+
+    status, code = 502, "dev_server_failed"
+    default_detail = "The bundler's dev server does not answer"
 
 
 class _Later(RequestError):

@@ -15,6 +15,7 @@ from gateway.application import Gateway
 from gateway.cli.parameters import SLUG
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import find_demo_user, make_demo_site
+from gateway.development.dev_server import DevServer
 from gateway.development.developed_plugin import DevelopedPlugin, SeenBuild
 from gateway.development.development import Development
 from gateway.development.plugin_folder import PluginFolder
@@ -41,6 +42,9 @@ _SETTINGS: _Overrides = {
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--user", metavar="ID", help="Who gets the plugin; on a temporary site also a name.")
 @click.option("--slug", type=SLUG, help="The plugin, if plugin.json does not name it.")
+@click.option(
+    "--from", "dev_server", metavar="URL", help="Bundler's dev server that has the plugin's files."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0: a free one.")
 @click.pass_obj
@@ -50,6 +54,7 @@ def dev(
     folder: Path,
     user: str | None,
     slug: Slug | None,
+    dev_server: str | None,
     host: str,
     port: int | None,
 ) -> None:
@@ -63,14 +68,15 @@ def dev(
     exit_at_signals()
     plugin_folder = PluginFolder(folder)
     slug = plugin_folder.slug() if slug is None else slug
-    server = {"host": host} if port is None else {"host": host, "port": port}
-    overrides = {**_SETTINGS, "server": {**_SETTINGS["server"], **server}}
+    server = None if dev_server is None else DevServer(dev_server)
+    address = {"host": host} if port is None else {"host": host, "port": port}
+    overrides = {**_SETTINGS, "server": {**_SETTINGS["server"], **address}}
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-dev-")))
         site = _own_site(config_file, user, overrides)
         if site is None:
             site = _temporary_site(work / "site", user, overrides)
-        _serve(site, plugin_folder, slug, work / "builds")
+        _serve(site, plugin_folder, slug, server, work / "builds")
 
 
 class _Site(NamedTuple):
@@ -99,14 +105,26 @@ def _temporary_site(folder: Path, user: str | None, overrides: _Overrides) -> _S
     return _Site(settings, chosen.id, page=f"/?user={chosen.key}")
 
 
-def _serve(site: _Site, folder: PluginFolder, slug: Slug, work: Path) -> None:
+def _serve(
+    site: _Site, folder: PluginFolder, slug: Slug, server: DevServer | None, work: Path
+) -> None:
     settings = site.settings
     require_servable(settings)
     developer = anyio.run(find_developer, settings, site.user, slug)
-    plugin = DevelopedPlugin(developer.user, slug, developer.database_id, developer.scope)
+    plugin = DevelopedPlugin(
+        developer.user,
+        slug,
+        developer.database_id,
+        developer.scope,
+        None if server is None else server.url,
+    )
     listener = Listener(settings)
     terminal = _Terminal(plugin, folder, f"{listener.name}{site.page or '/'}")
-    development = Development.of_folder(folder, plugin, settings, work, terminal.report)
+    development = (
+        Development.of_folder(folder, plugin, settings, work, terminal.report)
+        if server is None
+        else Development.of_dev_server(folder, plugin, settings, work, server)
+    )
     _server(site, development, terminal.announce).run([listener.socket])
 
 
@@ -135,13 +153,14 @@ class _Terminal:
         plugin = self._plugin
         click.echo(
             f"gateway dev runs at {self._url} (Ctrl-C ends it)\n"
-            f"user {plugin.user} gets {plugin.slug} from {self._folder.path}; nobody else does,"
+            f"user {plugin.user} gets {plugin.slug} from"
+            f" {plugin.dev_server or self._folder.path}; nobody else does,"
             " and nothing is published"
         )
         self._is_announced = True
         for build in plugin.builds:
             self.report(build, 0)
-        if not plugin.builds:
+        if not plugin.builds and plugin.dev_server is None:
             click.echo(f"waiting for the first build of {plugin.slug}: {self._folder.missing()}")
 
     def report(self, build: SeenBuild, told: int) -> None:

@@ -9,5 +9,6 @@ Nobody else sees it, and nothing is published: `plugins/shared/` and the databas
     source.py              looks at the folder, and applies each build as a change
     overlaid_storage.py    what stands before `plugins/`
     overlaid_database.py   what stands before the two tables
+    dev_server.py          a bundler's own server, in the place of the folder
     development.py         all of this, as the core takes it
 """

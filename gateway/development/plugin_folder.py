@@ -72,7 +72,7 @@ class PluginFolder:
 
     def slug(self) -> Slug:
         """As the metadata says it. Raises: PublishingError, one line that says what is missing."""
-        metadata = read_metadata(self._metadata_folder())
+        metadata = self.metadata()
         if not stated_slug(metadata):
             raise PublishingError(
                 f"{self.path}: no plugin.json in it or above it that names the plugin;"
@@ -82,6 +82,10 @@ class PluginFolder:
             return parse_slug(stated_slug(metadata))
         except ValueError as error:
             raise PublishingError(f"{self.path}: {error}; --slug can name it") from None
+
+    def metadata(self) -> Metadata:
+        """Raises: PublishingError, OSError."""
+        return read_metadata(self.metadata_folder())
 
     def missing(self) -> str:
         """What a first build would bring: the path of the entry."""
@@ -101,18 +105,18 @@ class PluginFolder:
             # A set: the bundler may write into the folder of the metadata.
             return Look(layout, None, tuple(sorted(set(_facts(layout)))))
         except PublishingError as error:
-            return Look(None, str(error), tuple(_metadata_facts(self._metadata_folder())))
+            return Look(None, str(error), tuple(_metadata_facts(self.metadata_folder())))
 
     def layout(self) -> Layout:
         """Raises: PublishingError, if the metadata cannot be read or its entry is no file."""
-        folder = self._metadata_folder()
+        folder = self.metadata_folder()
         entry = _entry(folder, read_metadata(folder))
         parts = self._parts(folder, entry)
         if "" not in parts:
             parts.setdefault(_ASSETS, folder / _ASSETS)
         return Layout(folder, entry, parts)
 
-    def _metadata_folder(self) -> Path:
+    def metadata_folder(self) -> Path:
         """The nearest with a plugin.json, or else with a package.json, or else the folder."""
         folders = [self.path, *self.path.parents][: _LEVELS_ABOVE + 1]
         for name in reversed(METADATA_FILES):

@@ -84,7 +84,7 @@ class Snapshots:
             require_entry(look.layout.metadata_folder, self._incoming, metadata)
             state = look_at(self._incoming, None)
             build = None if state is None else state.build
-            return Candidate(look, None, build, _base_version(metadata))
+            return Candidate(look, None, build, base_version(metadata))
         except (PublishingError, OSError) as error:
             return Candidate(look, sentence_of(error))
 
@@ -96,14 +96,8 @@ class Snapshots:
         layout = candidate.look.layout
         if layout is None or candidate.build == self._last_build:
             return None
-        version = self._free_version(candidate.base, number)
-        release = DevelopedRelease(
-            version,
-            layout.entry,
-            row_metadata(self._incoming, self._slug, is_new=True),
-            row_metadata(self._incoming, self._slug, is_new=False),
-            datetime.now(UTC),
-        )
+        version = free_version(candidate.base, number, self._is_published)
+        release = make_release(self._incoming, self._slug, version, layout.entry)
         self._incoming.rename(self.shared.version_folder(self._slug, version))
         self._last_build = candidate.build
         self._kept = (*self._kept, (version, sum(candidate.look.sizes.values())))
@@ -125,12 +119,6 @@ class Snapshots:
             if content is not None:
                 (self._incoming / name).write_bytes(content)
 
-    def _free_version(self, base: str, number: int) -> Version:
-        version = Version(f"{base}-dev.{number}")
-        while self._is_published(version):  # somebody's real pre-release
-            version = Version(f"{version}.{number}")
-        return version
-
     def _remove_old(self) -> None:
         while len(self._kept) > 1 and (
             len(self._kept) > _MOST_COPIES or sum(size for _, size in self._kept) > _MOST_BYTES
@@ -141,8 +129,27 @@ class Snapshots:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _base_version(metadata: Metadata) -> str:
-    """Raises: PublishingError."""
+def make_release(folder: Path, slug: Slug, version: Version, entry: str) -> DevelopedRelease:
+    """From the metadata in a folder. Raises: PublishingError, OSError."""
+    return DevelopedRelease(
+        version,
+        entry,
+        row_metadata(folder, slug, is_new=True),
+        row_metadata(folder, slug, is_new=False),
+        datetime.now(UTC),
+    )
+
+
+def free_version(base: str, number: int, is_published: Callable[[Version], bool]) -> Version:
+    """A version that nobody has published."""
+    version = Version(f"{base}-dev.{number}")
+    while is_published(version):  # somebody's real pre-release
+        version = Version(f"{version}.{number}")
+    return version
+
+
+def base_version(metadata: Metadata) -> str:
+    """The version that the metadata states. Raises: PublishingError."""
     try:
         return parse_new_version(metadata.get("version") or _NO_VERSION)[:_MOST_CHARACTERS]
     except ValueError as error:

@@ -64,6 +64,11 @@ class AssetRoute(ABC):
         resolution = await basis.settled(self.resolve, scope, request.headers, below)
         await self.server.answer(basis, request, resolution, self._lifetimes)
 
+    @property
+    def segments_before_path(self) -> int:
+        """How many segments, below the prefix, stand before the path of the file."""
+        return self._rest.count("/")
+
     @abstractmethod
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         """The file that the path and the credential name; the hot and the cold path both ask it.

@@ -1,0 +1,69 @@
+"""A bundler's dev server, which says what it was asked."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Bundler:
+    def __init__(self) -> None:
+        self.port = 0
+        self.asked: list[str] = []
+        """Methods and targets."""
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+
+@contextmanager
+def running_bundler() -> Iterator[Bundler]:
+    """It answers with what it was asked as JSON; 404 to /none, 200 MB to /huge, nothing to /broken,
+    and 304 to the ETag that it gives."""
+    bundler = Bundler()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            bundler.asked.append(f"{self.command} {self.path}")
+            if self.path == "/broken":
+                self.close_connection = True
+                return
+            status = 404 if self.path == "/none" else 200
+            if self.headers.get("if-none-match") == '"same"':
+                status = 304
+            fields = {name.lower(): value for name, value in self.headers.items()}
+            body = json.dumps({"target": self.path, "fields": fields}).encode()
+            size = 200 * 2**20 if self.path == "/huge" else len(body)
+            self.send_response(status)
+            self.send_header("Content-Type", "text/javascript")
+            self.send_header("Content-Length", "0" if status == 304 else str(size))
+            self.send_header("ETag", '"same"')
+            self.send_header("Cache-Control", "max-age=31536000, immutable")
+            self.send_header("Set-Cookie", "secret=1")
+            self.end_headers()
+            if self.command == "GET" and status != 304:
+                try:
+                    for _ in range(0, size, len(body)):
+                        self.wfile.write(body)
+                except OSError:
+                    self.close_connection = True
+
+        do_HEAD = do_GET  # noqa: N815 (http.server's names)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    bundler.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield bundler
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
