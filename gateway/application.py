@@ -50,9 +50,8 @@ from gateway.identity.chain import IdentityChain
 from gateway.identity.peers import TrustedPeers
 from gateway.identity.signed import SignedPaths
 from gateway.metrics.catalogue import RouteClass
-from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.requests import RequestCounts
-from gateway.overview.overview import OverviewMemory
+from gateway.overview.overview import Membership
 from gateway.serving.user_listing import UserListing
 from gateway.settings import Settings, load_settings
 from gateway.site import Site
@@ -79,12 +78,11 @@ class Gateway:
         self,
         settings: Settings,
         identity: IdentityChain | None = None,
-        metrics: ProcessMetrics | None = None,
-        memory: OverviewMemory | None = None,
+        membership: Membership | None = None,
         development: Development | None = None,
     ) -> None:
         """See `Core`. Raises: ConfigurationError."""
-        self.core = core = Core(settings, identity, metrics, memory, development)
+        self.core = core = Core(settings, identity, membership, development)
         self.site = Site(settings, core.storage, core.lifecycle, core.announcer.announce)
         """What the application itself does with plugins."""
         self.health = Health(core.database, list(core.required_folders.values()), settings)

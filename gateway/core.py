@@ -35,7 +35,7 @@ from gateway.metrics.changes import THIS_WORKER, AllChanges
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.sources import AllSources
 from gateway.names import Slug, Version
-from gateway.overview.overview import About, Overview, OverviewMemory
+from gateway.overview.overview import About, Membership, Overview
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue
 from gateway.serving.explain import Explainer
@@ -53,12 +53,11 @@ class Core:
         self,
         settings: Settings,
         identity: IdentityChain | None = None,
-        metrics: ProcessMetrics | None = None,
-        memory: OverviewMemory | None = None,
+        membership: Membership | None = None,
         development: Development | None = None,
     ) -> None:
-        """`identity`: by default that of the settings. `metrics` and `memory`: by default those of
-        a process that serves alone. `development`: for `gateway dev` alone.
+        """`identity`: by default that of the settings. `membership`: None, if the process serves
+        alone. `development`: for `gateway dev` alone.
 
         Raises: ConfigurationError.
         """
@@ -68,7 +67,7 @@ class Core:
         self._development = development
         self.development = None if development is None else development.plugin
         """None, but for `gateway dev`."""
-        self.metrics = ProcessMetrics.alone() if metrics is None else metrics
+        self.metrics = ProcessMetrics.alone() if membership is None else membership.metrics
         self.sources = AllSources(self.metrics)
         self.changes = AllChanges(self.metrics)
         self.is_running = False
@@ -89,7 +88,7 @@ class Core:
             self.sources,
             self.changes,
             self.required_folders,
-            memory,
+            None if membership is None else membership.memory,
         )
         self.metrics.copy_with(CacheNumbers(self.caches).copy)
 

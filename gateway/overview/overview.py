@@ -45,6 +45,13 @@ class OverviewMemory(NamedTuple):
         return cls(Reports.alone(), History.alone())
 
 
+class Membership(NamedTuple):
+    """A process that serves beside others, under a supervisor: what they share."""
+
+    metrics: ProcessMetrics
+    memory: OverviewMemory
+
+
 class About(NamedTuple):
     """What all workers share."""
 

@@ -31,7 +31,7 @@ from gateway.identity.proof import Prover
 from gateway.metrics.catalogue import CONNECTIONS, LOOP_DELAY
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.table import Column, Table
-from gateway.overview.overview import OverviewMemory
+from gateway.overview.overview import Membership, OverviewMemory
 from gateway.processes.board import Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
@@ -68,7 +68,7 @@ def work(
     metrics = ProcessMetrics(table, column)
     try:
         export = start_export(__version__) if settings.observability.traces else None
-        gateway = Gateway(settings, metrics=metrics, memory=memory)
+        gateway = Gateway(settings, membership=Membership(metrics, memory))
         config = server_config(gateway.front, gateway.front, settings)
     except ConfigurationError as error:
         logger.error("a worker cannot start: %s", error)

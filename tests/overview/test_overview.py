@@ -12,7 +12,7 @@ from gateway.errors import SourceUnavailable
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.table import Table
 from gateway.overview.history import Sampler
-from gateway.overview.overview import OverviewMemory
+from gateway.overview.overview import Membership, OverviewMemory
 from gateway.serving.asset_store import AssetStore
 from tests.support.asgi import Client, status, with_gateway
 from tests.support.settings import UNWATCHED
@@ -153,7 +153,8 @@ def test_a_worker_shows_what_another_process_writes_into_the_memory(site: Site) 
     async def main() -> None:
         table, memory = Table.alone(), OverviewMemory.alone()
         settings = load_settings(environ=site.environment)
-        gateway = Gateway(settings, metrics=ProcessMetrics(table, 0), memory=memory)
+        membership = Membership(ProcessMetrics(table, 0), memory)
+        gateway = Gateway(settings, membership=membership)
         async with gateway.running():
             assert gateway.core.overview.samples() == []
             clock = iter([0.0, 2.0])
