@@ -42,6 +42,7 @@ _COMMANDS = (
     ("sign", "credentials", "Prints the beginning of a signed URL."),
     ("explain", "explain", "Shows why a file is served or refused, and what to do."),
     ("proxy-config", "proxy_config", "Prints a configuration of nginx, Caddy or Vite's proxy."),
+    ("openapi", "openapi", "Prints the OpenAPI document of the HTTP API."),
     ("service-unit", "service_unit", "Prints a systemd unit that runs `gateway serve`."),
     ("completion", "completion", "Prints a script by which a shell completes words of commands."),
 )  # fmt: skip

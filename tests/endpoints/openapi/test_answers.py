@@ -1,5 +1,6 @@
 """The document as it is served, and real answers held against it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from tests.endpoints.openapi.conftest import TOKEN
 from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.openapi import Document, problems
-from tests.support.server import Answer, Server
+from tests.support.server import Answer, Server, run_cli
 from tests.support.site import ADA, BEN, CLEO, Site, bearer
+from tests.support.urls import SIGNED_ENVIRONMENT
 
 URL = "/-/openapi.json"
 PLUGINS = "/api/v1/plugins"
@@ -112,6 +114,13 @@ def test_why_a_file_is_refused_is_described(
 def assert_described(document: Document, method: str, path: str, answer: Answer) -> None:
     found = problems(document, path, method.lower(), answer.status, answer.json)
     assert not found, (answer.status, answer.json)
+
+
+def test_the_command_prints_the_document_of_the_server(site: Site, document: Document) -> None:
+    environment = {**site.environment, "GATEWAY__ACCESS__CHANGES": "users", **SIGNED_ENVIRONMENT}
+    result = run_cli(environment, "openapi")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert {**json.loads(result.stdout), "servers": document["servers"]} == document
 
 
 # Whoever describes nothing finds no problems
