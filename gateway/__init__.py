@@ -6,6 +6,7 @@
 What is public is here, and in gateway.errors. All else may change without notice.
 
     create_app, Gateway, UserFunction          the application, and who its users are
+    merge_openapi                              its URLs in the application's OpenAPI document
     Settings, load_settings                    config.toml and the environment
     Site, open_site, Outcome, Published        publish, install, update, sign, announce
     PluginStorage                              what is in the users' files
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.application import Gateway as Gateway
     from gateway.application import create_app as create_app
     from gateway.disk.storage import PluginStorage as PluginStorage
+    from gateway.endpoints.openapi.merging import merge_openapi as merge_openapi
     from gateway.errors import ConfigurationError as ConfigurationError
     from gateway.errors import GatewayError as GatewayError
     from gateway.errors import PublishingError as PublishingError
@@ -53,6 +55,7 @@ _HOMES = {
     "UserFunction": "gateway.identity.application",
     "create_app": "gateway.application",
     "load_settings": "gateway.settings",
+    "merge_openapi": "gateway.endpoints.openapi.merging",
     "open_site": "gateway.site",
 }
 

@@ -138,6 +138,17 @@ def test_plugins(site: Site) -> None:
     assert (record["by"], record["via"], record["action"]) == (BEN, "application", "install")
 
 
+def test_openapi(site: Site) -> None:
+    async def scenario(client: Client, names: dict[str, Any]) -> None:
+        document = json.loads(body(await client.request("/openapi.json", None)))
+        path = "/assets/api/v1/plugins/manifest"
+        assert document["paths"][path]["get"]["operationId"] == "gateway_getManifest"
+        assert status(await client.request(path, None, extra=field(ADA))) == 200
+        assert b"/openapi.json" in body(await client.request("/docs", None))
+
+    running("openapi", scenario)
+
+
 def test_release(site: Site, tmp_path: Path) -> None:
     build = tmp_path / "build"
     (build / "dist").mkdir(parents=True)
