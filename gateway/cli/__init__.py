@@ -22,7 +22,7 @@ _COMMANDS = (
     ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
     ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
     ("new", "new", "Makes a plugin to begin with, in the new folder NAME."),
-    ("dev", "dev", "Serves the folder that a bundler writes as one user's plugin."),
+    ("dev", "dev", "Serves what a bundler writes as one user's plugin."),
     ("serve", "serving", "Serves the site that the configuration describes."),
     ("check", "check", "Says what would stop the site from serving."),
     ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),
@@ -44,7 +44,7 @@ _COMMANDS = (
     ("proxy-config", "proxy_config", "Prints a configuration of nginx, Caddy or Vite's proxy."),
     ("openapi", "openapi", "Prints the OpenAPI document of the HTTP API."),
     ("service-unit", "service_unit", "Prints a systemd unit that runs `gateway serve`."),
-    ("completion", "completion", "Prints a script by which a shell completes words of commands."),
+    ("completion", "completion", "Prints a script by which a shell completes commands."),
 )  # fmt: skip
 
 

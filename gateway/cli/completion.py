@@ -8,7 +8,7 @@ from click.shell_completion import get_completion_class
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Prints a script by which a shell completes words of commands.
+    """Prints a script by which a shell completes commands.
 
     \b
     bash, in ~/.bashrc:  eval "$(gateway completion bash)"

@@ -58,7 +58,7 @@ def dev(
     host: str,
     port: int | None,
 ) -> None:
-    """Serves the folder that a bundler writes as one user's plugin.
+    """Serves what a bundler writes as one user's plugin.
 
     FOLDER is the plugin's folder, or the one that the bundler writes. Each finished build is
     served at once. Nobody else gets it, nothing is published, and the database stays as it is.
