@@ -24,6 +24,7 @@ from gateway.endpoints.authorize import Authorization
 from gateway.endpoints.caches import Caches
 from gateway.endpoints.console import Console
 from gateway.endpoints.debugging import DebugHeaders
+from gateway.endpoints.developer_pages import DeveloperPages
 from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.explaining import Explanations, UrlExplainer
 from gateway.endpoints.findings import Findings
@@ -100,9 +101,8 @@ class Gateway:
         groups = self._make_routes()
         self.routes: list[BaseRoute] = [route for _, routes in groups for route in routes]
         self.url_explainer = UrlExplainer(self.routes, core.explainer, settings)
-        explanations = Explanations(self.url_explainer, core.explainer, self._callers)
         self._openapi = OpenApi(self.routes, settings)
-        routes_about_routes = [explanations.route, self._openapi.route]
+        routes_about_routes = self._make_routes_about_routes()
         self.routes += routes_about_routes
         groups.append((RouteClass.OPERATIONS, routes_about_routes))
         self.front = self._make_front(groups)
@@ -221,6 +221,16 @@ class Gateway:
             Findings(core.settings, callers, self.stream_end).route,
             *Console(core.overview, callers, self.stream_end).routes,
         ]
+
+    def _make_routes_about_routes(self) -> list[Route]:
+        """Those that know all others."""
+        core, urls = self.core, self.url_explainer
+        explanations = Explanations(urls, core.explainer, self._callers)
+        routes = [explanations.route, self._openapi.route]
+        if core.development is not None:
+            pages = DeveloperPages(core.development, urls, self._cors, self.stream_end)
+            routes += pages.routes
+        return routes
 
     def _make_lifecycle_routes(self) -> list[Route]:
         prefix, changes = self._plugins_prefix, self.core.settings.access.changes

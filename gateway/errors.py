@@ -12,7 +12,7 @@
         ├── InvalidToken              401  a credential that is not valid
         ├── AssetTypeNotAllowed       403
         ├── AdministratorRequired     403
-        ├── OriginNotAllowed          403  a page of another site asks for a change
+        ├── OriginNotAllowed          403  a page of another site asks for what it may not have
         ├── NotServed                 404  each subclass is one reason
         │   ├── NotInstalled          the user's installed_plugins.json has no such plugin
         │   ├── UnknownPlugin         the user has no row of the plugin
@@ -32,7 +32,7 @@
         ├── RangeNotSatisfiable       416
         ├── TooManyChanges            429  too many changes of one user are waiting
         ├── TooManyQuestions          429  of administrators, at once
-        ├── TooManyStreams            429  of events, for administrators
+        ├── TooManyStreams            429  of events, for one purpose
         ├── HeadTooLarge              431
         ├── TransferCodingUnknown     501  any other than chunked
         ├── DevServerFailed           502  a bundler's dev server, in development alone

@@ -16,6 +16,9 @@ from starlette.routing import Route
 
 from gateway.application import Gateway
 from gateway.cli import load_command, main
+from gateway.development.developed_plugin import DevelopedPlugin
+from gateway.development.development import Development
+from gateway.development.plugin_folder import PluginFolder
 from gateway.errors import RequestError
 from gateway.metrics.catalogue import (
     BOUNDS_S,
@@ -26,10 +29,11 @@ from gateway.metrics.catalogue import (
     Kind,
     RouteClass,
 )
+from gateway.names import Slug, UserId
 from gateway.settings import ENVIRONMENT_PREFIX, Settings, setting_types
 from gateway.upkeep.findings import KINDS, Severity
 from tests.support.asgi import Client, body
-from tests.support.site import SECRET, populated
+from tests.support.site import ADA, SECRET, populated
 from tests.support.urls import ENTRY_URL
 
 ROOT = Path(__file__).parents[1]
@@ -269,7 +273,7 @@ def test_every_finding_of_the_doctor_is_described_with_its_severity() -> None:
 
 
 def all_routes(tmp_path: Path) -> list[Route]:
-    """Every route that any setting gives."""
+    """Every route that any setting gives, and those of `gateway dev`."""
     settings = Settings.model_validate(
         {
             "database": {"url": f"sqlite:///{tmp_path / 'gateway.db'}"},
@@ -277,7 +281,10 @@ def all_routes(tmp_path: Path) -> list[Route]:
             "identity": {"jwt": {"secret": SECRET}, "signed": {"secret": SECRET}},
         }
     )
-    routes = Gateway(settings).routes
+    plugin = DevelopedPlugin(UserId(ADA), Slug("Mine"), f"{ADA}_Mine")
+    folder = PluginFolder(tmp_path)
+    development = Development.of_folder(folder, plugin, settings, tmp_path, lambda *_: None)
+    routes = Gateway(settings, development=development).routes
     assert all(isinstance(route, Route) for route in routes)
     return [route for route in routes if isinstance(route, Route)]
 

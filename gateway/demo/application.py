@@ -1,6 +1,6 @@
-"""The demo's server: a host page, and the gateway mounted in it as a library.
+"""The server of `gateway demo` and `gateway dev`: a host page, and the gateway mounted in it.
 
-The demo has no login and gives a token to everybody who asks. So it answers only under its own
+The page has no login and gives a token to everybody who asks. So it answers only under its own
 host names: otherwise another site could let its name resolve to this address (DNS rebinding),
 and its pages could read the tokens.
 """
@@ -24,7 +24,6 @@ from gateway.demo.demo_site import USERS
 from gateway.hot_path.front import Answer, Front
 from gateway.http.heads import Headers
 from gateway.identity.jwt import issue_token
-from gateway.settings import Settings
 
 _STATIC = Path(__file__).parent / "static"
 _TOKEN_LIFE_S = 12 * 3600
@@ -61,7 +60,7 @@ class HostGuard:
             await self._application(scope, receive, send)
             return
         content = {
-            "detail": "The demo answers only under its own host name, such as localhost",
+            "detail": "This page answers only under its own host name, such as localhost",
             "code": "misdirected_request",
         }
         refusal = JSONResponse(content, 421, headers={"Cache-Control": "no-store"})
@@ -72,39 +71,45 @@ class HostGuard:
 
 
 def create_demo_app(gateway: Gateway) -> HostGuard:
-    """The host page with the gateway mounted in it."""
-    settings = gateway.core.settings
+    """The host page with the gateway mounted in it; its lifespan is the gateway's.
 
-    async def users(_request: Request) -> Response:
-        return JSONResponse(_users(settings), headers={"Cache-Control": "no-store"})
+    A visitor chooses one of the demo's users. If the gateway has a plugin in development, the page
+    begins with its developer, shows this plugin before others, and is reloaded after each build.
+    """
+
+    async def page_users(_request: Request) -> Response:
+        return JSONResponse(_site(gateway), headers={"Cache-Control": "no-store"})
 
     pages = Starlette(
         routes=[
             Route("/", _page),
-            Route("/demo/users.json", users),
+            Route("/demo/users.json", page_users),
             Mount("/demo/static", StaticFiles(directory=_STATIC)),
             Mount("/", gateway),
         ],
         lifespan=lambda _app: gateway.running(),
     )
-    return HostGuard(pages, gateway.front, own_hosts(settings.server.host))
+    return HostGuard(pages, gateway.front, own_hosts(gateway.core.settings.server.host))
 
 
 async def _page(_request: Request) -> Response:
     return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
-def _users(settings: Settings) -> dict[str, Any]:
-    """The users that a visitor can choose, each with a token: the demo has no login."""
-    now = time.time()
-    users = [
-        {
-            "key": user.key,
-            "id": user.id,
-            "name": user.name,
-            "about": user.about,
-            "token": issue_token(settings, user.id, _TOKEN_LIFE_S, now),
-        }
-        for user in USERS
-    ]
-    return {"api": settings.http.api_prefix, "users": users}
+def _site(gateway: Gateway) -> dict[str, Any]:
+    """What the page is about. Each user has a token: the page has no login."""
+    settings, plugin, now = gateway.core.settings, gateway.core.development, time.time()
+    return {
+        "api": settings.http.api_prefix,
+        "users": [
+            {
+                "key": user.key,
+                "id": user.id,
+                "name": user.name,
+                "about": user.about,
+                "token": issue_token(settings, user.id, _TOKEN_LIFE_S, now),
+            }
+            for user in USERS
+        ],
+        "developed": None if plugin is None else {"slug": plugin.slug, "user": plugin.user},
+    }

@@ -73,6 +73,10 @@ class UrlExplainer:
         """Whether the URL itself permits something, as a signed one does. Raises: as `explain`."""
         return isinstance(self._route_of(_scope_of(url, None)), SignedAssets)
 
+    def needs_credential(self, url: str) -> bool:
+        """Whether the request, not the URL, says who asks. Raises: as `explain`."""
+        return isinstance(self._route_of(_scope_of(url, None)), OwnAssets)
+
     def _route_of(self, scope: Scope) -> AssetRoute | None:
         for route in self._routes:
             if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
@@ -136,7 +140,7 @@ class Explanations:
         names = ("url", "user", "plugin", "path")
         query = Query(request, *names)
         question = Question(**{name: query.parsed(name, str) for name in names})
-        if question.url and self._urls.is_credential(_below_mount(question.url, request.scope)):
+        if question.url and self._urls.is_credential(below_mount(question.url, request.scope)):
             raise InvalidRequest("url: a signed URL is expected in the JSON body of a POST")
         return await self._explain(question, request.scope)
 
@@ -146,7 +150,7 @@ class Explanations:
         if question.url:
             if question.plugin or question.path or (user and question.token):
                 raise InvalidRequest("url: expected alone, or with user or token")
-            url = _below_mount(question.url, scope)
+            url = below_mount(question.url, scope)
             found = await self._urls.explain(url, user=user, token=question.token)
         else:
             if user is None or question.token:
@@ -156,7 +160,7 @@ class Explanations:
         return json_answer(found.as_json())
 
 
-def _below_mount(url: str, scope: Scope) -> str:
+def below_mount(url: str, scope: Scope) -> str:
     """The URL as the gateway sees it, where an application has mounted it below a prefix."""
     root_path = scope.get("root_path", "")
     try:

@@ -25,7 +25,7 @@ from gateway.overview.recent import RecentRequests
 logger = logging.getLogger(__name__)
 
 _OPERATIONS = "/-/"
-_HEALTH = ("/-/live", "/-/ready")
+_FOR_PAGES = ("/-/live", "/-/ready", "/-/dev/events", "/-/dev/explain")
 _quoted = lru_cache(16)(lambda root_path: quote(root_path).encode())
 
 
@@ -208,7 +208,7 @@ class Front:
     def _cors_of(self, scope: Scope) -> CorsPolicy:
         """No page of another origin reads what administrators may read, listed or not."""
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        is_open = not path.startswith(_OPERATIONS) or path in _HEALTH
+        is_open = not path.startswith(_OPERATIONS) or path in _FOR_PAGES
         return self._cors if is_open else NO_ORIGINS
 
     def _named(self, scope: Scope, headers: Headers) -> bytes:

@@ -14,7 +14,9 @@ export async function loadComponents(plugin) {
   if (!plugin.entry) throw new Error("The manifest gives no bundlelocation for this plugin.");
   await loadScript(plugin.entry);
   const container = window[plugin.scope];
-  if (!container) throw new Error(`The script ran and left no window.${plugin.scope}.`);
+  if (!container) {
+    throw new Error(`The script ran and left no window.${plugin.scope}: the scope and the container’s name must be the same.`);
+  }
   await container.init(shareScope);
   return Promise.all(plugin.modules.map((module) => loadComponent(container, module)));
 }

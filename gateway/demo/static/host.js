@@ -1,5 +1,5 @@
-// The demo's host page. `/?user=user-2` shows one user's plugins, `/?compare=user-1,user-2` two such pages
-// side by side, in frames (`embed=1`).
+// The host page of `gateway demo` and `gateway dev`. `/?user=user-2` shows one user's plugins,
+// `/?compare=user-1,user-2` two such pages side by side, in frames (`embed=1`).
 // Choosing a user is a navigation: two versions of one plugin claim the same window[scope], so each needs its own window.
 import { failureNotice, pluginCard } from "./card.js";
 import { compareView } from "./compare.js";
@@ -20,10 +20,25 @@ async function showPage() {
   document.documentElement.classList.toggle("embed", parameters.has("embed"));
   const site = await loadSite();
   const compared = parameters.get("compare");
-  const chosen = parameters.get("user") ?? site.users[0].key;
+  const chosen = parameters.get("user") ?? (developerOf(site) ?? site.users[0]).key;
   showUsers(site.users, compared === null ? chosen : null, compared);
   if (compared !== null) return showComparison(site, compared.split(","));
-  return showUser(site.api, find(site.users, chosen));
+  return showUser(site, find(site.users, chosen));
+}
+
+function developerOf({ users, developed }) {
+  return users.find(({ id }) => id === developed?.user);
+}
+
+// What one's own host page needs as well: a script that reloads the page when a build is finished. It hears of failures
+// from then on, so it comes before the plugins. `data-user` says whose page this is, so that it is also reloaded when
+// it shows nothing of the plugin yet.
+function followBuilds(user) {
+  const script = h("script", { src: "-/dev/reload.js", "data-user": user.id });
+  return new Promise((resolve) => {
+    script.onload = script.onerror = resolve;
+    document.head.append(script);
+  });
 }
 
 function find(users, key) {
@@ -47,22 +62,25 @@ async function showComparison(site, keys) {
   content.replaceChildren(await compareView(site, keys.map((key) => find(site.users, key))));
 }
 
-async function showUser(api, user) {
+async function showUser({ api, developed }, user) {
+  if (developed) await followBuilds(user);
   document.title = `${user.name} · Plugin-asset gateway`;
   document.getElementById("path").hidden = false;
   document.getElementById("about").textContent = user.about;
   announce(`Loading ${user.name}’s plugins…`);
-  const plugins = differingFirst(await loadPlugins(api, user.token));
+  const plugins = inOrder(await loadPlugins(api, user.token), developed?.slug);
   showPath(user, plugins);
-  if (plugins.length === 0) return showEmpty(user);
+  if (developed?.user === user.id && !plugins.some(({ slug }) => slug === developed.slug)) showAwaited(developed);
+  else if (plugins.length === 0) showEmpty(user);
   content.addEventListener("state", () => announce(summary()));
   return content.append(...plugins.map(pluginCard));
 }
 
-// The comparison names the plugins that differ in `first`. They come first, so that they are next to each other.
-function differingFirst(plugins) {
+// The plugin in development comes first; then those that differ, which the comparison names in `first`, so that they
+// are next to each other.
+function inOrder(plugins, developed) {
   const differing = parameters.get("first")?.split(",") ?? [];
-  const rank = ({ slug }) => (differing.includes(slug) ? 0 : 1);
+  const rank = ({ slug }) => (slug === developed ? 0 : differing.includes(slug) ? 1 : 2);
   return plugins.toSorted((a, b) => rank(a) - rank(b));
 }
 
@@ -80,12 +98,19 @@ function showPath(user, plugins) {
   }
 }
 
+function showAwaited({ slug }) {
+  const sentence = "It appears here when its bundler has finished a build that the gateway can use.";
+  content.append(emptyNotice(`No build of ${slug} yet`, sentence));
+}
+
 function showEmpty(user) {
   announce("");
-  content.append(h("div", { class: "empty" },
-    h("h2", {}, "No plugins"),
-    h("p", {}, `The manifest that the gateway gives ${user.name} is empty: nothing is installed and enabled.`),
-  ));
+  const sentence = `The manifest that the gateway gives ${user.name} is empty: nothing is installed and enabled.`;
+  content.append(emptyNotice("No plugins", sentence));
+}
+
+function emptyNotice(title, sentence) {
+  return h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, sentence));
 }
 
 function summary() {
