@@ -220,6 +220,15 @@ def test_a_page_that_nobody_sees_is_reloaded_when_it_is_seen(
     expect_text(page, "after")
 
 
+def test_a_plugin_without_modules_is_said_to_show_nothing(
+    page: Page, developing: Developing
+) -> None:
+    developing.build("nothing", modules=False)
+    card = page.get_by_test_id(f"plugin-{SLUG}")
+    expect(card).to_have_attribute("data-state", "empty")
+    expect(card).to_contain_text("has no modules, so there is nothing to show")
+
+
 def test_the_plugin_in_development_is_shown_first(page: Page) -> None:
     cards = page.locator("[data-testid^=plugin-]")
     expect(cards).to_have_count(2)

@@ -3,7 +3,7 @@ import { breakable, h } from "./dom.js";
 import { explain, loadComponents, render } from "./federation.js";
 import { filesTable } from "./files.js";
 
-// The plugin's card. Its data-state is "loading", "running" or "failed"; each change fires a "state" event.
+// The plugin's card. Its data-state is "loading", "running", "empty" or "failed"; each change fires a "state" event.
 export function pluginCard(plugin) {
   const state = h("span", { class: "state" });
   const stage = h("div", { class: "stage" });
@@ -26,8 +26,15 @@ export function pluginCard(plugin) {
   }
 
   enter("loading");
-  start(plugin, stage, fail).then(() => enter("running"), fail);
+  start(plugin, stage, fail).then(() => (plugin.modules.length ? enter("running") : showNothing()), fail);
   return card;
+
+  function showNothing() {
+    enter("empty");
+    stage.replaceChildren(h("p", { class: "notice" },
+      "The plugin is loaded and has no modules, so there is nothing to show. Name its components in the list ",
+      h("code", {}, "modules"), " of its ", h("code", {}, "plugin.json"), "."));
+  }
 }
 
 // Resolves when every module is on the page.

@@ -115,7 +115,7 @@ function emptyNotice(title, sentence) {
 
 function summary() {
   const count = (state) => content.querySelectorAll(`[data-state="${state}"]`).length;
-  const parts = ["loading", "running", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
+  const parts = ["loading", "running", "empty", "failed"].filter(count).map((state) => `${count(state)} ${state}`);
   return `Plugins: ${parts.join(", ")}.`;
 }
 
