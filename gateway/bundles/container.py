@@ -4,26 +4,31 @@ import re
 
 from gateway.bundles.literals import evaluated_texts, object_keys
 
-# Each is in every container of its bundler: webpack, rspack, and the plugins of Vite.
+# Each is in every container of its bundler.
 _WEBPACK = "does not exist in container"
 _RSPACK = "initializeExposesData"
-_VITE_SCRIPT = "getScriptUrl()"
-_CONTAINER_MARKS = (_WEBPACK, _RSPACK, _VITE_SCRIPT)
 
 _NAME = r"[A-Za-z_$][\w$]*"
 _MEMBER = rf"""(?:\.({_NAME})|\[["']([^"'\]]+)["']\])"""
 _COMMENT = r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/|//[^\n]*\n"
 _VAR = re.compile(rf"""(?:\s|{_COMMENT}|["']use strict["'];)*(?:var|let)\s+({_NAME})\s*;""")
-# The last statement of webpack's and rspack's function: `window.Name = exports`.
+_FIRST_ASSIGNMENT = re.compile(rf"\s*(?:window|self|globalThis){_MEMBER}\s*=[\s(]")
+# The last statement of webpack's and rspack's function: `window.Name = exports`, or `Name = …`. A
+# name of one or two letters, or one that is declared there, is the minifier's.
 _LAST_ASSIGNMENT = re.compile(
-    rf"(?:\b(?:window|self|globalThis|this){_MEMBER}|(?<![\w$.])({_NAME}))"
+    rf"(?:\b(?:window|self|globalThis|this){_MEMBER}"
+    r"|(?<![\w$.])(?<!var )(?<!let )(?<!const )((?!__)[A-Za-z_$][\w$]{2,}))"
     r"\s*=\s*[\w$]+(?:\([^()]*\))?[\s;]*\}\)\(\)"
 )
 _UMD = re.compile(rf"\bexports{_MEMBER}\s*=\s*[\w$]+\(\)\s*:\s*[\w$]+{_MEMBER}\s*=")
 _END_CHARACTERS = 2048
 _HEAD_CHARACTERS = 4096
 
-_VITE_ENTRY = re.compile(r"""getScriptUrl\(\)\s*\+\s*["']([^"']+)["']""")
+# Scripts that import what Vite built: @module-federation/vite's, and that of `gateway new`.
+_VITE_ENTRY = re.compile(
+    r"""getScriptUrl\(\)\s*\+\s*["']([^"']+)["']"""
+    r"""|new URL\(["']\./([^"']+)["'],\s*document\.currentScript\.src\)"""
+)
 _IMPORT = re.compile(rf"""(?:\s|{_COMMENT})*import\s*(?:["'{{*]|{_NAME}\s+from\b)""")
 _EXPORT = re.compile(r"(?:^|[;}\s])export\s*\{[^{}]{0,4096}\bget\b")
 # A container's module is a function without parameters that loads something.
@@ -36,14 +41,16 @@ def container_name(text: str) -> str | None:
     """The global variable in which a script leaves the container."""
     if not _is_container(text):
         return None
-    if leading := _VAR.match(text[:_HEAD_CHARACTERS]):
-        return leading[1]
-    if umd := _UMD.search(text[:_HEAD_CHARACTERS]):
-        return umd[1] or umd[2]
+    head = text[:_HEAD_CHARACTERS]
     # webpack begins each line of a development build with this comment.
     end = text[-_END_CHARACTERS:].replace("/******/", "")
-    assignments = list(_LAST_ASSIGNMENT.finditer(end))
-    return next(filter(None, assignments[-1].groups()), None) if assignments else None
+    match = (
+        _VAR.match(head)
+        or _UMD.search(head)
+        or (_FIRST_ASSIGNMENT.match(head) if imported_entry(text) else None)
+        or next(reversed([*_LAST_ASSIGNMENT.finditer(end)]), None)
+    )
+    return next(filter(None, match.groups()), None) if match else None
 
 
 def is_module(text: str) -> bool:
@@ -54,7 +61,7 @@ def is_module(text: str) -> bool:
 def imported_entry(text: str) -> str | None:
     """The ES module beside it that a script made by Vite imports."""
     match = _VITE_ENTRY.search(text)
-    return match[1] if match else None
+    return match[1] or match[2] if match else None
 
 
 def exposed_modules(text: str) -> frozenset[str] | None:
@@ -79,4 +86,4 @@ def _exposed_in(text: str) -> frozenset[str] | None:
 
 
 def _is_container(text: str) -> bool:
-    return any(mark in text for mark in _CONTAINER_MARKS)
+    return _WEBPACK in text or _RSPACK in text or imported_entry(text) is not None

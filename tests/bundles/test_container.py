@@ -9,12 +9,15 @@ from gateway.bundles.literals import object_keys
 from tests.bundles.support import NAMES, build
 
 ENTRIES = [name for name in NAMES if name != "vite-preload"]
-MODULES = {"originjs", "vite-module", "webpack-module"}
+MODULES = {"new-vite-container", "originjs", "vite-module", "webpack-module"}
+EXPOSED = {"new-webpack": {"./WebOne"}, "new-vite-container": {"./MyCard"}}
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_a_script_leaves_its_container_in_a_global_variable_and_a_module_in_none(name: str) -> None:
-    assert container_name(build(name)) == (None if name in MODULES else "MyCard")
+    assert container_name(build(name)) == (
+        None if name in MODULES else "WebOne" if name == "new-webpack" else "MyCard"
+    )
 
 
 @pytest.mark.parametrize("name", ENTRIES)
@@ -24,12 +27,14 @@ def test_an_es_module_is_told_from_a_script(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_exposed_modules_are_read(name: str) -> None:
-    expected = None if name == "vite-script" else {"./Card", "./List"}
+    is_in_another_file = name in {"new-vite", "vite-script"}
+    expected = None if is_in_another_file else EXPOSED.get(name, {"./Card", "./List"})
     assert exposed_modules(build(name)) == expected
 
 
 def test_the_script_of_vite_says_which_module_it_imports() -> None:
     assert imported_entry(build("vite-script")) == "remoteEntry.js"
+    assert imported_entry(build("new-vite")) == "container-CUf8RH2r.js"
     assert imported_entry(build("webpack")) is None
 
 
@@ -40,12 +45,14 @@ def test_the_script_of_vite_says_which_module_it_imports() -> None:
         "var MyCard;",
         # An application, not a container, that ends as webpack's do.
         "(()=>{var e={1(e,t,r){}};function r(n){}window.App=r(1)})();",
+        "(()=>{does not exist in container; var app = r(1);})();",
+        "(()=>{does not exist in container; var a=1,b=r(1)})();",
         # A table of webpack's modules, by their paths, is no table of exposed modules.
         '"does not exist in container";var e={"./src/a.js":(e,t)=>{},"./src/b.js":()=>{}}',
     ],
 )
 def test_of_another_form_nothing_is_said(text: str) -> None:
-    assert container_name(text) is None or "does not exist" in text
+    assert container_name(text) is None
     assert exposed_modules(text) is None
     assert not is_module(text)
 

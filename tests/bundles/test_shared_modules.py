@@ -16,6 +16,7 @@ EXPECTED = {
          "webpack-window"],
         REQUIRED,
     ),
+    "new-webpack": {"react": "^18.0.0"},
     "rspack-window": BUNDLED,
     "webpack-bundled": BUNDLED,  # react-dom is shared too, and is no singleton
 }  # fmt: skip
