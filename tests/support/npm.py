@@ -1,23 +1,19 @@
 """Plugins of `gateway new`, built by npm: packages are installed once for all tests."""
 
-import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from gateway.names import Slug
 from gateway.upkeep.new_plugin import make_plugin
-from tests.support.waiting import eventually
+from tests.support.background import Background, in_background
 
-_ENVIRONMENT = {
+NPM_SETTINGS = {
     **{f"npm_config_{name}": "false" for name in ("audit", "fund", "update_notifier")},
     "npm_config_loglevel": "error",
     "npm_config_prefer_offline": "true",
@@ -26,28 +22,14 @@ _ENVIRONMENT = {
     "NO_COLOR": "1",
 }
 _NO_REGISTRY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH")
-BUILD_DEADLINE_S = 120.0
+DEADLINE_S = 120.0
 """Of an installation or a build, on a machine that is busy with other tests."""
-
-
-@dataclass
-class Script:
-    """`npm run …` that goes on until it is stopped."""
-
-    process: "subprocess.Popen[str]"
-    output: list[str] = field(default_factory=list)
-
-    def wait_for(self, pattern: str, count: int = 1) -> None:
-        """Until the pattern occurs so often in what was printed."""
-        eventually(
-            lambda: "".join(self.output),
-            lambda text: self._is_alive() and len(re.findall(pattern, text)) >= count,
-            BUILD_DEADLINE_S,
-        )
-
-    def _is_alive(self) -> bool:
-        assert self.process.poll() is None, "".join(self.output)
-        return True
+BUILT = {"webpack": r"compiled successfully", "vite": r"built in \d+"}
+"""What `npm run watch` prints after each build."""
+SERVES = {"webpack": BUILT["webpack"], "vite": r"ready in"}
+"""What `npm run dev` prints when it answers."""
+DEV_SERVER_PORT = "5180"
+"""In the templates. Tests that run a dev server take another one."""
 
 
 class Plugin:
@@ -63,42 +45,37 @@ class Plugin:
         outcome = _npm(self.folder, "run", "build")
         assert outcome.returncode == 0, outcome.stdout + outcome.stderr
 
+    def running(self, script: str) -> AbstractContextManager[Background]:
+        """`npm run script`, until the block ends."""
+        return in_background(["npm", "run", script], self.folder, {**os.environ, **NPM_SETTINGS})
+
     def replace(self, old: str, new: str) -> None:
         """An edit of the component."""
         text = self.component.read_text()
         assert old in text
         self.component.write_text(text.replace(old, new))
 
-    def set_version(self, version: str) -> None:
-        file = self.folder / "plugin.json"
-        file.write_text(json.dumps({**json.loads(file.read_bytes()), "version": version}))
+    def serve_at(self, port: int) -> None:
+        """Sets the port of the dev server."""
+        for file in self.folder.glob("*.js"):
+            file.write_text(file.read_text().replace(DEV_SERVER_PORT, str(port)))
 
     def copy(self, parent: Path) -> "Plugin":
-        """Another folder of the plugin; the packages are shared."""
+        """Another folder of the plugin, not built; the packages are shared."""
         folder = parent / self.slug
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("node_modules", "dist"))
         (folder / "node_modules").symlink_to(self.folder / "node_modules")
         return Plugin(folder, self.bundler)
 
-    @contextmanager
-    def running(self, script: str) -> Iterator[Script]:
-        """`npm run script` in the background; all its processes end with the block."""
-        process = subprocess.Popen(
-            ["npm", "run", script], cwd=self.folder, env={**os.environ, **_ENVIRONMENT},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
-        running = Script(process)
-        output = process.stdout or ()
-        reader = threading.Thread(target=running.output.extend, args=(output,), daemon=True)
-        reader.start()
-        try:
-            yield running
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            reader.join()
-            if process.stdout:
-                process.stdout.close()
+    def lend_packages(self, folder: Path) -> None:
+        """`npm install` in the folder then has nothing to fetch."""
+        shutil.copytree(
+            self.folder / "node_modules",
+            folder / "node_modules",
+            symlinks=True,
+            copy_function=os.link,
+        )
+        shutil.copy(self.folder / "package-lock.json", folder)
 
 
 def installed_plugins(parent: Path, names: Mapping[str, str]) -> Mapping[str, Plugin] | None:
@@ -108,7 +85,7 @@ def installed_plugins(parent: Path, names: Mapping[str, str]) -> Mapping[str, Pl
     """
     folders = {bundler: make_plugin(parent, Slug(name), bundler) for bundler, name in names.items()}
     with ThreadPoolExecutor() as threads:
-        outcomes = list(threads.map(_install, folders.values()))
+        outcomes = list(threads.map(lambda folder: _npm(folder, "install"), folders.values()))
     for outcome in outcomes:
         if outcome.returncode and _NO_REGISTRY.search(outcome.stderr):
             return None
@@ -116,12 +93,8 @@ def installed_plugins(parent: Path, names: Mapping[str, str]) -> Mapping[str, Pl
     return {bundler: Plugin(folder, bundler) for bundler, folder in folders.items()}
 
 
-def _install(folder: Path) -> "subprocess.CompletedProcess[str]":
-    return _npm(folder, "install")
-
-
 def _npm(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        ["npm", *arguments], cwd=folder, env={**os.environ, **_ENVIRONMENT}, capture_output=True,
-        text=True, timeout=BUILD_DEADLINE_S, check=False,
+        ["npm", *arguments], cwd=folder, env={**os.environ, **NPM_SETTINGS}, capture_output=True,
+        text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip

@@ -45,7 +45,7 @@ export function federation({ scope, modules }) {
     },
     configureServer({ config, middlewares }) {
       const { origin } = config.server;
-      middlewares.use("/dist/remoteEntry.js", (_request, response) => {
+      middlewares.use("/remoteEntry.js", (_request, response) => {
         response.setHeader("Content-Type", "text/javascript");
         response.end(`import("${origin}/@vite/client");${entry(`${origin}/@id/__x00__${CONTAINER}`)}`);
       });

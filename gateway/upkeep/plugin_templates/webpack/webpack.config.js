@@ -42,7 +42,6 @@ export default {
   resolve: { extensions: [".jsx", ".tsx", ".ts", ".js"] },
   devServer: {
     port: 5180,
-    devMiddleware: { publicPath: "/dist/" },
     hot: false, // a page with the production build of React cannot replace modules: it reloads
     client: { webSocketURL: "ws://localhost:5180/ws" },
   },

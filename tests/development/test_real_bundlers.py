@@ -1,0 +1,70 @@
+"""`gateway dev` as developers use it: an edit, a real bundler, and the pages of two users."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import chromium
+from tests.support.nginx import free_port
+from tests.support.npm import DEADLINE_S, SERVES, Plugin
+from tests.support.server import Server, serving
+
+pytestmark = pytest.mark.slow
+
+_DEADLINE_MS = 60_000
+_EDITED = "text that was edited"
+each_bundler = pytest.mark.parametrize("bundler", ["webpack", "vite"])
+
+
+@pytest.fixture
+def plugin(plugins: Mapping[str, Plugin], bundler: str, tmp_path: Path) -> Plugin:
+    """A copy, which the test may edit."""
+    return plugins[bundler].copy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+def developing(plugin: Plugin, *arguments: str) -> AbstractContextManager[Server]:
+    """`gateway dev` on a temporary site: the plugin is Ada's."""
+    elsewhere = ("env", "-C", str(plugin.folder))  # no config.toml is there
+    return serving({}, str(plugin.folder), *arguments, command="dev", under=elsewhere)
+
+
+def open_page(browser: Browser, server: Server, user: str) -> Page:
+    """A page of the user, in a browser profile of its own, that says if it was loaded again."""
+    page = browser.new_context().new_page()
+    page.set_default_timeout(_DEADLINE_MS)
+    page.goto(f"http://127.0.0.1:{server.port}/?user={user}")
+    page.evaluate("window.isAsItWas = true")
+    return page
+
+
+def expect_text(page: Page, text: str) -> None:
+    expect(page.get_by_text(text)).to_be_visible(timeout=_DEADLINE_MS)
+
+
+@each_bundler
+def test_an_edit_shows_through_the_bundlers_own_server_to_its_user_alone(
+    plugin: Plugin, browser: Browser, bundler: str
+) -> None:
+    port = free_port()
+    plugin.serve_at(port)
+    origin = ("--from", f"http://localhost:{port}")
+    with plugin.running("dev") as dev_server, developing(plugin, *origin) as server:
+        dev_server.wait_for(SERVES[bundler], DEADLINE_S)
+        developer = open_page(browser, server, "user-1")
+        other = open_page(browser, server, "user-2")
+        expect_text(developer, f"from {plugin.slug}")
+        developer.get_by_role("button", name="More").click()
+        expect_text(developer, "a chunk of its own")
+        plugin.replace(f"from {plugin.slug}", _EDITED)
+        expect_text(developer, _EDITED)
+        assert other.evaluate("window.isAsItWas")
+        assert plugin.slug not in (other.text_content("body") or "")
