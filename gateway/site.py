@@ -39,7 +39,7 @@ class Site:
 
     `user` is a user id, `slug` a plugin's name, `version` a release without the "v" of its folder.
     `by` is who wants a change, for the audit log; it is not checked whether they may. A change is
-    announced to all workers before the method returns.
+    announced before the method returns: this process obeys at once, others within 0.1 s.
 
     All methods raise ValueError for what is no such name. What else they raise is a GatewayError;
     those that change what a user has raise TooManyChanges, StorageError or SourceUnavailable too.

@@ -37,8 +37,8 @@ class UserFunction(Protocol):
     same id without them. The request has no body: the gateway reads it. A plain function must not
     block, since it runs in the event loop.
 
-    It may raise Starlette's HTTPException with a status from 300 to 599, which is answered. Any
-    other error is answered 500, and logged with its traceback.
+    It may raise Starlette's HTTPException with a status from 300 to 599, which is answered (but not
+    304). Any other error is answered 500, and logged with its traceback.
     """
 
     def __call__(self, request: Request, /) -> str | Awaitable[str | None] | None: ...
