@@ -134,9 +134,12 @@ class Basis(AtHand):
         while True:
             try:
                 return decide(self, *arguments, **named)
-            except PendingCall as pending:
+            except (PendingCall, PendingValue) as raised:
+                pending = raised
+            # Not above: an error in here would have `pending` in its traceback.
+            if isinstance(pending, PendingCall):
                 await pending.wait()
-            except PendingValue as pending:
+            else:
                 await self._wait_for(pending)
             self._begin_again()
 

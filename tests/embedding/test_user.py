@@ -162,6 +162,7 @@ def test_an_error_of_the_application_is_a_500_and_one_line_with_its_traceback(
     assert record.message == "the application cannot say who asks: its function failed"
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], KeyError)
+    assert record.exc_info[1].__context__ is None
     assert user.count == 1
 
 
