@@ -20,7 +20,7 @@ from gateway.disk.audit_log import AuditLog
 from tests.support.asgi import HANGS_AFTER_S, Client, Headers, body, fields, status
 from tests.support.embedding import as_user, named_in_header, settings_without_a_secret, version_for
 from tests.support.settings import QUIET
-from tests.support.site import ADA, BEN, SECRET, Site, populated
+from tests.support.site import ADA, BEN, SECRET, Site, populated, token
 from tests.support.urls import ENTRY, ENTRY_URL, SIGNED_SECRET, public
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +65,9 @@ def running(name: str, scenario: Callable[[Client, dict[str, Any]], Awaitable[No
     asyncio.run(main())
 
 
-def field(user: str) -> Headers:
-    return [(b"x-user", user.encode())]
+def session(user: str) -> Headers:
+    content = base64.b64encode(json.dumps({"user": user}).encode())
+    return [(b"cookie", b"session=" + itsdangerous.TimestampSigner(SESSION_SECRET).sign(content))]
 
 
 def test_mounted(site: Site) -> None:
@@ -78,11 +79,6 @@ def test_mounted(site: Site) -> None:
 
 
 def test_login(site: Site) -> None:
-    def session(user: str) -> Headers:
-        content = base64.b64encode(json.dumps({"user": user}).encode())
-        signed = itsdangerous.TimestampSigner(SESSION_SECRET).sign(content)
-        return [(b"cookie", b"session=" + signed)]
-
     async def scenario(client: Client, _names: dict[str, Any]) -> None:
         for _ in range(2):
             assert await version_for(client, ENTRY_URL, session(ADA)) == "1.0.0"
@@ -122,14 +118,14 @@ def test_plugins(site: Site) -> None:
     async def scenario(client: Client, _names: dict[str, Any]) -> None:
         async def put(slug: str) -> tuple[int, bytes]:
             answer = await client.request(
-                f"/my/plugins/{slug}", None, extra=field(BEN), method="PUT"
+                f"/my/plugins/{slug}", None, extra=session(BEN), method="PUT"
             )
             return status(answer), body(answer)
 
         url = ENTRY_URL.replace("Review", "Eyes")
-        assert await version_for(client, url, field(BEN)) == "not_installed"
+        assert await version_for(client, url, session(BEN)) == "not_installed"
         assert await put("Eyes") == (200, b'"2.0.0"')
-        assert await version_for(client, url, field(BEN)) == "2.0.0"
+        assert await version_for(client, url, session(BEN)) == "2.0.0"
         assert (await put("a b"))[0] == 422
         assert (await put("Unknown"))[0] == 404
 
@@ -143,7 +139,7 @@ def test_openapi(site: Site) -> None:
         document = json.loads(body(await client.request("/openapi.json", None)))
         path = "/assets/api/v1/plugins/manifest"
         assert document["paths"][path]["get"]["operationId"] == "gateway_getManifest"
-        assert status(await client.request(path, None, extra=field(ADA))) == 200
+        assert status(await client.request(path, ADA)) == 200
         assert b"/openapi.json" in body(await client.request("/docs", None))
 
     running("openapi", scenario)
@@ -165,16 +161,17 @@ def test_announced(site: Site) -> None:
         gateway: Gateway = names["gateway"]
         async with gateway.running():
             client = Client(gateway)
-            assert await version_for(client, ENTRY_URL, field(ADA)) == "1.0.0"
+            ada = [(b"authorization", f"Bearer {token(ADA)}".encode())]
+            assert await version_for(client, ENTRY_URL, ada) == "1.0.0"
             await names["take_away"](ADA, "Review")
-            assert await version_for(client, ENTRY_URL, field(ADA)) == "unknown_plugin"
+            assert await version_for(client, ENTRY_URL, ada) == "unknown_plugin"
 
     asyncio.run(main())
 
 
 def test_signed(site: Site) -> None:
     async def scenario(client: Client, _names: dict[str, Any]) -> None:
-        page = body(await client.request(f"/page/{BEN}", None)).decode()
+        page = body(await client.request(f"/pages/{BEN}", None)).decode()
         (url,) = re.findall(r'src="(.*?)"', page)
         assert await version_for(client, url, []) == "1.0.1"
         chunk = await client.request(url.replace("remoteEntry", "1"), None)
