@@ -4,7 +4,9 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
+from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -55,6 +57,27 @@ def with_traces() -> Starlette:
 def without_running() -> Starlette:
     """An application that forgets to run the gateway."""
     return _host({PREFIX: create_app(load_settings())}, run=False)
+
+
+def with_sessions() -> FastAPI:
+    """An application of FastAPI with sessions. For the user "broken" it has a bug."""
+
+    def user(request: Request) -> str | None:
+        if request.session.get("user") == "broken":
+            raise RuntimeError("a bug of the application")
+        return request.session.get("user")
+
+    gateway = create_app(load_settings(), user=user)
+    app = FastAPI(lifespan=lambda _app: gateway.running())
+    app.add_middleware(SessionMiddleware, secret_key="of a test")
+
+    @app.get("/login/{name}")
+    def log_in(name: str, request: Request) -> str:
+        request.session["user"] = name
+        return name
+
+    app.mount(PREFIX, gateway)
+    return app
 
 
 def two_sites() -> Starlette:
