@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable
 from functools import partial
 from http import HTTPStatus
-from inspect import isawaitable
+from inspect import isawaitable, signature
 from typing import NamedTuple, NoReturn, Protocol
 
 from starlette.exceptions import HTTPException
@@ -46,6 +46,17 @@ class UserFunction(Protocol):
 
 _CODES = {status.value: status.name.lower() for status in HTTPStatus}
 _CODES[NotAuthenticated.status] = NotAuthenticated.code
+
+
+def takes_request(function: UserFunction) -> bool:
+    """Whether it is a function that can be called with one argument, as its signature says."""
+    try:
+        signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # some functions in C have no signature
+        return True
+    return True
 
 
 class _Answer(NamedTuple):

@@ -8,7 +8,7 @@ from gateway.caching.basis import AtHand
 from gateway.errors import ConfigurationError, NotAuthenticated
 from gateway.http.heads import Headers
 from gateway.identity import IdentitySource
-from gateway.identity.application import ApplicationIdentity, UserFunction
+from gateway.identity.application import ApplicationIdentity, UserFunction, takes_request
 from gateway.identity.dev import DevIdentity
 from gateway.identity.jwt import JwtIdentity
 from gateway.identity.proxy import ProxyIdentity
@@ -31,10 +31,17 @@ class IdentityChain:
 
     @classmethod
     def of_application(cls, settings: Settings, user: UserFunction) -> "IdentityChain":
-        """The function alone. Raises: ConfigurationError, if the settings name other ways."""
+        """The function alone.
+
+        Raises: ConfigurationError, if the settings name other ways, or it takes no request.
+        """
         if "chain" in settings.identity.model_fields_set:
             raise ConfigurationError(
                 "identity.chain: expected no value, because create_app(user=…) takes its place"
+            )
+        if not takes_request(user):
+            raise ConfigurationError(
+                f"create_app(user=…): expected a function of the request alone, got {user!r}"
             )
         return cls([ApplicationIdentity(user)])
 

@@ -433,6 +433,16 @@ def test_no_secret_is_needed(site: Site) -> None:
     create_app(settings, user=named_in_header)
 
 
+def of_a_token(token: str, *, session: str) -> str:
+    return token + session
+
+
+@pytest.mark.parametrize("user", ["ada", 7, lambda: ADA, of_a_token])
+def test_what_cannot_be_called_with_a_request_is_refused_at_once(site: Site, user: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^create_app\(user=…\): expected a function"):
+        create_app(settings_without_a_secret(site), user=user)
+
+
 def test_a_chain_that_is_set_contradicts_the_function(site: Site) -> None:
     settings = settings_without_a_secret(site, GATEWAY__IDENTITY__CHAIN="proxy")
     with pytest.raises(ConfigurationError, match=r"identity\.chain: .*create_app\(user=…\)"):
