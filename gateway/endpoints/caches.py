@@ -4,7 +4,7 @@ import os
 from typing import Literal
 
 import anyio.to_thread
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,10 +33,10 @@ class Purge(Body):
 
     user: UserIdText | None = None
     plugin: SlugText | None = None
-    version: VersionText | None = None
-    """Needs `plugin` beside it."""
-    hard: bool = False
-    """True: drops answers that are kept for the case that a source fails too."""
+    version: VersionText | None = Field(None, description="It needs `plugin` beside it.")
+    hard: bool = Field(
+        False, description="Whether answers are dropped too that are kept for outages."
+    )
 
     def change(self) -> Change:
         """Raises: InvalidRequest."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from urllib.parse import quote, unquote, urlsplit
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
@@ -105,8 +106,7 @@ class Question(Body):
 
     url: str | None = None
     user: UserIdText | None = None
-    token: str | None = None
-    """The bearer token that the client of `url` sends."""
+    token: str | None = Field(None, description="The bearer token that the client of `url` sends.")
     plugin: str | None = None
     path: str | None = None
 

@@ -42,8 +42,9 @@ from gateway.names import (
 class ToVersion(Body):
     """The version to move to."""
 
-    version: NewVersionText | None = None
-    """None: an update takes the newest version, a rollback the one before."""
+    version: NewVersionText | None = Field(
+        None, description="If none is named: the newest version; for a rollback, the one before."
+    )
 
     def parsed(self) -> Version | None:
         """Raises: InvalidRequest."""
@@ -56,8 +57,11 @@ class ToVersion(Body):
 class Install(ToVersion):
     """What to install."""
 
-    source_url: WebUrlText | None = Field(None, max_length=2048)
-    """Where the plugin came from; it is written into the user's JSON."""
+    source_url: WebUrlText | None = Field(
+        None,
+        max_length=2048,
+        description="Where the plugin came from; it is written into the user's JSON.",
+    )
 
     def metadata(self) -> JsonObject:
         """Raises: InvalidRequest."""
