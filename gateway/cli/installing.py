@@ -115,7 +115,7 @@ def _enabling(name: str, *, enabled: bool) -> click.Command:
             settings,
             lambda lifecycle, by: lifecycle.set_enabled(user, slug, enabled=enabled, by=by),
         )
-        _echo(outcome, f"{name}d {slug} {outcome.version} of {user}")
+        _echo(outcome, f"{name}d {slug} {outcome.version} of {user}", f"{name}d")
 
     return command
 
@@ -138,8 +138,10 @@ def _run(settings: Settings, command: Command) -> Outcome:
     return anyio.run(run)
 
 
-def _echo(outcome: Outcome, done: str) -> None:
+def _echo(outcome: Outcome, done: str, state: str = "") -> None:
+    """`state`: what enabling or disabling makes of the plugin; it may be so already."""
     if outcome.changed:
         click.echo(done)
     else:
-        click.echo(f"nothing to do: {outcome.user} has {outcome.slug} {outcome.version} like that")
+        parts = (f"{outcome.user} already has {outcome.slug} {outcome.version}", state)
+        click.echo(f"nothing to do: {', '.join(filter(None, parts))}")

@@ -78,7 +78,7 @@ def unpack(source: Path, staging: Path, progress: Progress) -> None:
         _check(source, members)
         room_bytes = MAX_BYTES
         for member in with_progress("copying", members, progress):
-            room_bytes -= _copy(member, staging / member.name, room_bytes)
+            room_bytes -= _copy(source, member, staging / member.name, room_bytes)
 
 
 def with_progress(step: str, items: Collection[T], progress: Progress) -> Iterator[T]:
@@ -108,25 +108,26 @@ def _check(source: Path, members: list[Member]) -> None:
         seen[folded] = member.name
 
 
-def _copy(member: Member, target: Path, room_bytes: int) -> int:
+def _copy(source: Path, member: Member, target: Path, room_bytes: int) -> int:
     """The number of bytes written: read and counted, not taken from the archive's directory."""
+    name = f"{source}: {member.name!r}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         written = 0
         with (
-            _refusing_damage(f"{member.name!r}: damaged, or encrypted"),
+            _refusing_damage(f"{name}: damaged, or encrypted"),
             member.open() as reading,
             target.open("xb") as writing,
         ):
             while chunk := reading.read(_CHUNK_BYTES):
                 written += len(chunk)
                 if written > room_bytes:
-                    raise PublishingError(f"{member.name!r}: more than {MAX_BYTES} bytes unpacked")
+                    raise PublishingError(f"{name}: more than {MAX_BYTES} bytes unpacked")
                 writing.write(chunk)
     except FileExistsError:
-        raise PublishingError(f"{member.name!r}: stands twice, or is a folder as well") from None
+        raise PublishingError(f"{name}: stands twice, or is a folder as well") from None
     except NotADirectoryError:
-        raise PublishingError(f"{member.name!r}: lies below a file") from None
+        raise PublishingError(f"{name}: lies below a file") from None
     return written
 
 

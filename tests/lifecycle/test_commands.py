@@ -58,14 +58,14 @@ def test_each_command_says_what_it_did(site: Site) -> None:
         ),
         (
             ("install", "Review", "--version", "1.0.0"),
-            f"nothing to do: {ADA} has Review 1.0.0 like that",
+            f"nothing to do: {ADA} already has Review 1.0.0",
         ),
         (("update", "Review"), f"updated Review of {ADA} from 1.0.0 to 1.0.1"),
-        (("update", "Review"), f"nothing to do: {ADA} has Review 1.0.1 like that"),
-        (("install", "Review"), f"nothing to do: {ADA} has Review 1.0.1 like that"),
+        (("update", "Review"), f"nothing to do: {ADA} already has Review 1.0.1"),
+        (("install", "Review"), f"nothing to do: {ADA} already has Review 1.0.1"),
         (("rollback", "Review"), f"rolled Review of {ADA} back from 1.0.1 to 1.0.0"),
         (("disable", "Review"), f"disabled Review 1.0.0 of {ADA}"),
-        (("disable", "Review"), f"nothing to do: {ADA} has Review 1.0.0 like that"),
+        (("disable", "Review"), f"nothing to do: {ADA} already has Review 1.0.0, disabled"),
         (("enable", "Review"), f"enabled Review 1.0.0 of {ADA}"),
         (("uninstall", "Review"), f"uninstalled Review 1.0.0 of {ADA}"),
     ):

@@ -247,9 +247,9 @@ def as_uncompressed_tar(where: Path, files: dict[str, bytes]) -> Path:
 def test_an_archive_with_wrong_bytes_is_unpacked_or_refused(
     tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]
 ) -> None:
-    """Never another error; 300 archives, each with a few bytes that are others."""
+    """Never another error, and it names the archive; 300 of them, each with a few other bytes."""
     source = make(tmp_path, {**FILES, "dist/" + "long/" * 30 + "é.js": b"x" * 700})
-    whole, chance, refused = source.read_bytes(), random.Random(1), 0
+    whole, chance, refusals = source.read_bytes(), random.Random(1), []
     for number in range(300):
         content = bytearray(whole)
         for _ in range(chance.choice((1, 2, 5, 30))):
@@ -257,9 +257,10 @@ def test_an_archive_with_wrong_bytes_is_unpacked_or_refused(
         source.write_bytes(content)
         try:
             unpack(source, tmp_path / f"staging{number}", lambda *_: None)
-        except PublishingError:
-            refused += 1
-    assert refused > 100
+        except PublishingError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 100
+    assert all(refusal.startswith(f"{source}: ") for refusal in refusals)
 
 
 @pytest.mark.parametrize(
