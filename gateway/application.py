@@ -34,6 +34,7 @@ from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.openapi.route import OpenApi
 from gateway.endpoints.passing_on import PassingOn
 from gateway.endpoints.people import People
+from gateway.endpoints.plugin_schema import PluginSchema
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
@@ -186,7 +187,11 @@ class Gateway:
     def _make_routes(self) -> list[tuple[RouteClass, Sequence[Route]]]:
         """By class, in the order in which they are tried."""
         core, settings = self.core, self.core.settings
-        operations = [*self.health.routes, *self._make_administration_routes()]
+        operations = [
+            *self.health.routes,
+            PluginSchema().route,
+            *self._make_administration_routes(),
+        ]
         if settings.observability.metrics:
             allowed = TrustedPeers(settings.observability.metrics_allow)
             operations.append(Metrics(core, allowed, self._callers).route)

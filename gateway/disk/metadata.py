@@ -4,6 +4,7 @@ No code of a plugin is run: the lifecycle_manager.py of BrainDrive-Core's versio
 Blocking.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ METADATA_FILES = ("package.json", "plugin.json")
 MAX_METADATA_BYTES = 1 << 20
 """Of one file. BrainDrive's largest is 20 KiB; a megabyte of JSON takes up to 30 MB parsed."""
 
+SCHEMA_FILE = Path(__file__).with_name("plugin.schema.json")
+"""The JSON Schema of plugin.json. It accepts what `problems` and the parsers of names accept, as
+far as a schema can say it: change both together."""
+
 DEFAULT_ENTRY = "dist/remoteEntry.js"
 """The file that a page loads first, if the metadata names none."""
 
@@ -43,34 +48,39 @@ _NPM_WORDS = ("name", "description", "author")
 def read_metadata(folder: Path, *, npm_words: bool = True) -> Metadata:
     """The merged metadata; empty if the folder has neither file.
 
-    `npm_words`: whether the package's name, description and author count as the plugin's.
-
     Raises: PublishingError, which names the file, the key and what was expected; OSError.
     """
     merged: Metadata = {}
     for name in METADATA_FILES:
-        metadata = _read_object(folder, name)
-        if metadata is not None:
-            if name == "package.json":
-                metadata = _without_npm(metadata, () if npm_words else _NPM_WORDS)
-            merged |= _checked(name, metadata)
+        try:
+            content = read_regular(folder / name, MAX_METADATA_BYTES)
+        except ValueError as error:
+            raise PublishingError(str(error)) from None
+        if content is not None:
+            metadata = parse_metadata(name, content, npm_words=npm_words)
+            for problem in problems(metadata):
+                raise PublishingError(f"{name}: {problem}")
+            merged |= metadata
     return merged
 
 
-def _read_object(folder: Path, name: str) -> Metadata | None:
+def parse_metadata(name: str, content: bytes, *, npm_words: bool = True) -> Metadata:
+    """What the file says about the plugin; `problems` says whether its values are right.
+
+    `npm_words`: whether the package's name, description and author count as the plugin's.
+
+    Raises: PublishingError, which names the file.
+    """
     try:
-        content = read_regular(folder / name, MAX_METADATA_BYTES)
-        if content is None:
-            return None
         metadata = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise PublishingError(f"{name}: not valid JSON: {error}") from None
-    except ValueError as error:
-        raise PublishingError(str(error)) from None
     if not isinstance(metadata, dict):
         raise PublishingError(f"{name}: expected a JSON object")
     if _depth(metadata) > _MAX_DEPTH:
         raise PublishingError(f"{name}: nested in more than {_MAX_DEPTH} levels")
+    if name == "package.json":
+        return _without_npm(metadata, () if npm_words else _NPM_WORDS)
     return metadata
 
 
@@ -99,41 +109,45 @@ def _without_npm(package: Metadata, words: tuple[str, ...]) -> Metadata:
     return {key: value for key, value in metadata.items() if key not in odd}
 
 
-def _checked(name: str, metadata: Metadata) -> Metadata:
+def problems(metadata: Metadata) -> Iterator[str]:
+    """What is wrong with the values: key, and what was expected. SCHEMA_FILE says the same.
+
+    A key that is not mentioned here may have any value.
+    """
     for keys, kind, expected in ((_LISTS, list, "a list"), (_OBJECTS, dict, "an object")):
         for key in keys:
             if not isinstance(metadata.get(key), kind | None):
-                raise PublishingError(f"{name}: {key}: expected {expected}")
-    _check_texts(f"{name}: ", metadata, PLUGIN_TEXTS)
+                yield f"{key}: expected {expected}"
+    yield from _text_problems("", metadata, PLUGIN_TEXTS)
     modules = metadata.get("modules")
-    if modules is not None:
-        _check_modules(name, modules)
-    return metadata
+    if isinstance(modules, list):
+        yield from _module_problems(modules)
+    elif modules is not None:
+        yield "modules: expected a list"
 
 
-def _check_modules(name: str, modules: Any) -> None:
-    if not isinstance(modules, list):
-        raise PublishingError(f"{name}: modules: expected a list")
+def _module_problems(modules: list[Any]) -> Iterator[str]:
     names: set[str] = set()
     for number, module in enumerate(modules):
-        where = f"{name}: modules[{number}]"
-        module_name = module.get("name") if isinstance(module, dict) else None
-        if not isinstance(module_name, str) or not module_name:
-            raise PublishingError(f"{where}: expected an object with a name")
-        if module_name in names:
-            raise PublishingError(f"{where}: a second {module_name!r}")
-        names.add(module_name)
+        where = f"modules[{number}]"
+        name = module.get("name") if isinstance(module, dict) else None
+        if not isinstance(name, str) or not name:
+            yield f"{where}: expected an object with a name"
+            continue
+        if name in names:
+            yield f"{where}: a second {name!r}"
+        names.add(name)
         if not isinstance(module.get("config_fields"), dict | None):
-            raise PublishingError(f"{where}.config_fields: expected an object")
+            yield f"{where}.config_fields: expected an object"
         priority = module.get("priority")
         if type(priority) not in (int, type(None)) or abs(priority or 0) > _MAX_INTEGER:
-            raise PublishingError(f"{where}.priority: expected a whole number of 32 bits")
-        _check_texts(f"{where}.", module, MODULE_TEXTS)
+            yield f"{where}.priority: expected a whole number of 32 bits"
+        yield from _text_problems(f"{where}.", module, MODULE_TEXTS)
 
 
-def _check_texts(where: str, metadata: Metadata, keys: tuple[str, ...]) -> None:
+def _text_problems(where: str, metadata: Metadata, keys: tuple[str, ...]) -> Iterator[str]:
     for key in keys:
         value = metadata.get(key)
         # PostgreSQL's text holds no NUL.
         if not isinstance(value, str | None) or "\0" in (value or ""):
-            raise PublishingError(f"{where}{key}: expected text")
+            yield f"{where}{key}: expected text"
