@@ -87,6 +87,21 @@ HEALTH = (
         PreconditionFailed,
         parameters=(IF_NONE_MATCH,),
     ),
+    _health(
+        "getPluginSchema",
+        "/-/plugin.schema.json",
+        "Shows the JSON Schema of a plugin's metadata, for editors",
+        {
+            200: Answer(
+                "The schema.",
+                JsonObject,
+                media_type="application/schema+json",
+                fields=("ETag", "Cache-Control"),
+            ),
+            304: Answer("The client has the current schema.", fields=("ETag", "Cache-Control")),
+        },
+        parameters=(IF_NONE_MATCH,),
+    ),
     Operation(
         "getMetrics",
         "Health",
