@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from gateway.demo.demo_site import USERS
 from tests.support.browser import chromium
-from tests.support.developing import DATABASE_ID, SLUG, Developing
+from tests.support.developing import SLUG, Developing
 from tests.support.pages import Page as HostPage
 from tests.support.pages import serving_pages
 from tests.support.urls import MANIFEST
@@ -17,7 +18,7 @@ from tests.support.urls import MANIFEST
 pytestmark = pytest.mark.slow
 
 _DEADLINE_MS = 20_000
-ADA = USERS[0]
+ADA, _, LIN = USERS
 # Kept over a reload, which `window` is not.
 _COUNT_LOADS = "sessionStorage.loads = 1 + Number(sessionStorage.loads ?? 0)"
 _HIDE = """isHidden => {
@@ -30,10 +31,8 @@ Opener = Callable[[str], Page]
 
 @pytest.fixture(scope="module")
 def developing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Developing]:
-    developing = Developing(tmp_path_factory.mktemp("dev"))
-    developing.start()
-    yield developing
-    developing.stop()
+    with Developing(tmp_path_factory.mktemp("dev")).running() as developing:
+        yield developing
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +124,9 @@ def test_a_page_without_the_plugin_does_not_move(
 
 
 def test_three_quick_builds_lead_to_one_reload(open_page: Opener, context: BrowserContext) -> None:
-    told = json.dumps({"slug": SLUG, "user": ADA.id, "database_id": DATABASE_ID, "scope": SLUG})
+    told = json.dumps(
+        {"slug": SLUG, "user": ADA.id, "database_id": f"{ADA.id}_{SLUG}", "scope": SLUG}
+    )
     events = [f"event: plugin\ndata: {told}\n\n"]
     for number in (7001, 7002, 7003):
         build = {"id": number, "number": number, "version": f"2.0.0-dev.{number}"}
@@ -229,6 +230,17 @@ def test_a_plugin_without_modules_is_said_to_show_nothing(
     expect(card).to_contain_text("has no modules, so there is nothing to show")
 
 
+def test_the_first_build_of_a_plugin_that_the_developer_does_not_have_shows(
+    context: BrowserContext, tmp_path: Path
+) -> None:
+    with Developing(tmp_path, LIN, text="").running() as developing:
+        page = context.new_page()
+        page.goto(developing.url)
+        expect(page.get_by_role("heading", name=f"No build of {SLUG} yet")).to_be_visible()
+        developing.build("the first")
+        expect_text(page, "the first")
+
+
 def test_the_plugin_in_development_is_shown_first(page: Page) -> None:
     cards = page.locator("[data-testid^=plugin-]")
     expect(cards).to_have_count(2)
@@ -293,7 +305,7 @@ def host(developing: Developing) -> Iterator[str]:
         "manifest": MANIFEST,
         "headers": json.dumps({"Authorization": f"Bearer {developing.token()}"}),
         "slug": SLUG,
-        "id": DATABASE_ID,
+        "id": developing.database_id,
     }
 
     def answer(target: str) -> HostPage:

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.demo.demo_site import USERS
 from gateway.endpoints.developer_pages import STREAMS
-from tests.support.developing import DATABASE_ID, SLUG, Developing
+from tests.support.developing import SLUG, Developing
 from tests.support.event_streams import event_stream
 from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, Site
@@ -17,16 +17,15 @@ from tests.support.urls import own, public
 
 pytestmark = pytest.mark.slow
 
+DATABASE_ID = f"{USERS[0].id}_{SLUG}"
 LOCALHOST = "http://localhost:3000"
 SCRIPT, EVENTS = "/-/dev/reload.js", "/-/dev/events"
 
 
 @pytest.fixture(scope="module")
 def developing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Developing]:
-    developing = Developing(tmp_path_factory.mktemp("dev"))
-    developing.start()
-    yield developing
-    developing.stop()
+    with Developing(tmp_path_factory.mktemp("dev")).running() as developing:
+        yield developing
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,18 @@ import json
 import re
 import shutil
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, Self
 
-from gateway.demo.demo_site import USERS
+from gateway.demo.demo_site import USERS, DemoUser
 from tests.support.nginx import free_port
 from tests.support.server import Server, serving
 from tests.support.urls import MANIFEST, public
 from tests.support.waiting import eventually
 
 SLUG = "NetworkReview"
-DATABASE_ID = f"{USERS[0].id}_{SLUG}"
 _METADATA = {
     "slug": SLUG,
     "version": "2.0.0",
@@ -42,35 +43,51 @@ _ENTRY = """(() => {
 class Developing:
     """The command, which may be stopped and started again, and the bundler."""
 
-    def __init__(self, folder: Path) -> None:
-        """The plugin's folder is made in `folder`."""
+    def __init__(self, folder: Path, developer: DemoUser = USERS[0], text: str = "first") -> None:
+        """The plugin's folder is made in `folder`, with a build of `text`, if there is one."""
+        self._developer = developer
+        self.database_id = f"{developer.id}_{SLUG}"
         self.folder = folder / "plugin"
         self.folder.mkdir()
         self._running = ExitStack()
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._entry = ""
-        self.write("first")
+        if text:
+            self.write(text)
+        else:
+            self._write_metadata(_METADATA)
 
     def start(self) -> None:
-        """Returns when Ada has the build that the folder holds."""
-        arguments = (str(self.folder), "--port", str(self.port))
+        """Returns when the developer has the build that the folder holds."""
+        options = ("--user", self._developer.name, "--port", str(self.port))
         elsewhere = ("env", "-C", str(self.folder))  # no config.toml is there
         self.server: Server = self._running.enter_context(
-            serving({}, *arguments, command="dev", under=elsewhere)
+            serving({}, str(self.folder), *options, command="dev", under=elsewhere)
         )
-        self._until_served()
+        if self._entry:
+            self._until_served()
 
     def stop(self) -> None:
         self._running.close()
 
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """From its start until the block ends."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
     def token(self) -> str:
-        """Ada's."""
-        return str(self.server.get("/demo/users.json").json["users"][0]["token"])
+        """The developer's."""
+        users = self.server.get("/demo/users.json").json["users"]
+        return next(str(user["token"]) for user in users if user["id"] == self._developer.id)
 
     @property
     def number(self) -> int:
-        """Of the build that Ada has."""
+        """Of the build that the developer has."""
         manifest = self.server.get(MANIFEST, {"Authorization": f"Bearer {self.token()}"}).json
         return int(manifest[SLUG]["version"].removeprefix("2.0.0-dev."))
 
@@ -81,9 +98,7 @@ class Developing:
 
         The folder is exchanged, because a test that is paused in between must not make two builds.
         """
-        metadata = json.dumps(_METADATA if modules else {**_METADATA, "modules": []})
-        if not (file := self.folder / "plugin.json").exists() or file.read_text() != metadata:
-            file.write_text(metadata)
+        self._write_metadata(_METADATA if modules else {**_METADATA, "modules": []})
         self._entry = _ENTRY % scope + f"// {text}, {time.monotonic_ns()}\n"
         built, dist = self.folder.with_name("built"), self.folder / "dist"
         built.mkdir()
@@ -98,7 +113,7 @@ class Developing:
     def build(
         self, text: str, *, scope: str = SLUG, chunk: bool = True, modules: bool = True
     ) -> None:
-        """Writes a build, and returns when Ada has it."""
+        """Writes a build, and returns when the developer has it."""
         self.write(text, scope=scope, chunk=chunk, modules=modules)
         self._until_served()
 
@@ -112,6 +127,12 @@ class Developing:
         matches = (re.match(r"build (\d+) of .* is refused", line) for line in self.server.output)
         return [int(match[1]) for match in matches if match]
 
+    def _write_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Leaves a file alone that is right already, as an editor does."""
+        file, text = self.folder / "plugin.json", json.dumps(metadata)
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+
     def _until_served(self) -> None:
-        url = public(DATABASE_ID)
+        url = public(self.database_id)
         eventually(lambda: self.server.get(url).body, lambda body: body == self._entry.encode())

@@ -66,11 +66,12 @@ async function showUser({ api, developed }, user) {
   if (developed) await followBuilds(user);
   document.title = `${user.name} · Plugin-asset gateway`;
   document.getElementById("path").hidden = false;
-  document.getElementById("about").textContent = user.about;
+  const own = developed?.user === user.id ? developed.slug : null;
+  document.getElementById("about").textContent = own ? `Develops ${own}: nobody else gets what the bundler builds.` : user.about;
   announce(`Loading ${user.name}’s plugins…`);
   const plugins = inOrder(await loadPlugins(api, user.token), developed?.slug);
-  showPath(user, plugins);
-  if (developed?.user === user.id && !plugins.some(({ slug }) => slug === developed.slug)) showAwaited(developed);
+  showPath(user, plugins, own);
+  if (own && !plugins.some(({ slug }) => slug === own)) showAwaited(own);
   else if (plugins.length === 0) showEmpty(user);
   content.addEventListener("state", () => announce(summary()));
   return content.append(...plugins.map(pluginCard));
@@ -84,13 +85,15 @@ function inOrder(plugins, developed) {
   return plugins.toSorted((a, b) => rank(a) - rank(b));
 }
 
-// Fills the diagram with this user's answers, one line per plugin.
-function showPath(user, plugins) {
+// Fills the diagram with this user's answers, one line per plugin. `own`: the slug of the plugin that they develop.
+function showPath(user, plugins, own) {
+  const isBuild = (slug, version) => slug === own && /-dev\.\d+$/.test(version);
   const answers = {
     who: [`${user.name}, ${user.id.slice(0, 8)}…`],
     installed: plugins.length ? plugins.map(({ slug }) => slug) : ["nothing"],
     version: plugins.map(({ version }) => version),
-    file: plugins.map(({ slug, version }) => `shared/${slug}/v${version}/…`),
+    file: plugins.map(({ slug, version }) =>
+      isBuild(slug, version) ? "the bundler’s folder" : `shared/${slug}/v${version}/…`),
   };
   for (const list of document.querySelectorAll("[data-answers]")) {
     const lines = answers[list.dataset.answers];
@@ -98,7 +101,7 @@ function showPath(user, plugins) {
   }
 }
 
-function showAwaited({ slug }) {
+function showAwaited(slug) {
   const sentence = "It appears here when its bundler has finished a build that the gateway can use.";
   content.append(emptyNotice(`No build of ${slug} yet`, sentence));
 }
