@@ -4,13 +4,13 @@ Whether it was fast is never judged here.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.cli import BENCHMARKS
 from benchmarks.comparison import moves
@@ -84,10 +84,12 @@ def test_every_command_has_a_quick_run_here() -> None:
     assert set(JUDGED) == {command.name for command in BENCHMARKS}
 
 
-@pytest.mark.parametrize("command", ["serve", "pages", "storm", "upstream"])
-def test_a_missing_wrk_is_said(command: str, tmp_path: Path) -> None:
-    ended = _run([command, "--quick", "--output", str(tmp_path)], path="")
-    assert ended.returncode == 1
+@pytest.mark.parametrize("name", ["serve", "pages", "storm", "upstream"])
+def test_a_missing_wrk_is_said(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    (command,) = (each for each in BENCHMARKS if each.name == name)
+    ended = CliRunner().invoke(command, ["--quick", "--output", str(tmp_path)])
+    assert ended.exit_code == 1
     assert "wrk is not installed" in ended.stderr
 
 
@@ -96,18 +98,13 @@ def _quick_run(command: str, sites: Path, output: Path) -> dict[str, Any]:
         () if command not in ("pages", "storm", "lookup", "scale") else ("--site-dir", str(sites))
     )
     options = OPTIONS.get(command, ())
-    ended = _run([command, "--quick", "--output", str(output), *site_dir, *options])
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    record: dict[str, Any] = json.loads((output / f"{command}.json").read_text())
-    return record
-
-
-def _run(arguments: list[str], path: str | None = None) -> "subprocess.CompletedProcess[str]":
-    environment = None if path is None else {**os.environ, "PATH": path}
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", *arguments],
-        env=environment,
+    ended = subprocess.run(
+        [sys.executable, "-m", "benchmarks", command, "--quick", "--output", str(output),
+         *site_dir, *options],
         capture_output=True,
         text=True,
         check=False,
-    )
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    record: dict[str, Any] = json.loads((output / f"{command}.json").read_text())
+    return record
