@@ -177,7 +177,7 @@ def _facts_below(prefix: str, folder: Path) -> Iterator[Facts]:
         with os.scandir(folder / below.removeprefix(f"{prefix}/")) as entries:
             for entry in entries:
                 name = below + entry.name
-                if is_left_out(name):
+                if is_left_out(entry.name):  # its folders are none
                     continue
                 facts = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(facts.st_mode):

@@ -115,6 +115,7 @@ def test_a_kill_leaves_nothing_but_the_temporary_folder(site: Site, tmp_path: Pa
     before = site_state(site)
     with developing(site, folder) as server:
         build(server, folder, "2")
+        assert pin_of(server, ADA, "Mine")  # a look at the version, which is noted
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
     assert site_state(site) == before
