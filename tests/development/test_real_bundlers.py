@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import chromium
 from tests.support.nginx import free_port
-from tests.support.npm import DEADLINE_S, SERVES, Plugin
+from tests.support.npm import BUILT, DEADLINE_S, SERVES, Plugin
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow
@@ -48,6 +48,21 @@ def open_page(browser: Browser, server: Server, user: str) -> Page:
 
 def expect_text(page: Page, text: str) -> None:
     expect(page.get_by_text(text)).to_be_visible(timeout=_DEADLINE_MS)
+
+
+@each_bundler
+def test_an_edit_shows_as_soon_as_it_is_built_to_its_user_alone(
+    plugin: Plugin, browser: Browser, bundler: str
+) -> None:
+    with plugin.running("watch") as bundling:
+        bundling.wait_for(BUILT[bundler], DEADLINE_S)
+        with developing(plugin) as server:
+            developer = open_page(browser, server, "user-1")
+            other = open_page(browser, server, "user-2")
+            expect_text(developer, f"from {plugin.slug}")
+            plugin.replace(f"from {plugin.slug}", _EDITED)
+            expect_text(developer, _EDITED)
+            assert other.evaluate("window.isAsItWas")
 
 
 @each_bundler
