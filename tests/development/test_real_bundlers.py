@@ -16,13 +16,19 @@ pytestmark = pytest.mark.slow
 
 _DEADLINE_MS = 60_000
 _EDITED = "text that was edited"
+# As libraries come that were compiled to React's JSX runtime.
+_COMPILED = """import { jsx } from "react/jsx-runtime";
+export default () => jsx("p", { children: "This text came in a chunk of its own." });
+"""
 each_bundler = pytest.mark.parametrize("bundler", ["webpack", "vite"])
 
 
 @pytest.fixture
 def plugin(plugins: Mapping[str, Plugin], bundler: str, tmp_path: Path) -> Plugin:
     """A copy, which the test may edit."""
-    return plugins[bundler].copy(tmp_path)
+    copy = plugins[bundler].copy(tmp_path)
+    (copy.folder / "src" / "Details.jsx").write_text(_COMPILED)
+    return copy
 
 
 @pytest.fixture(scope="module")

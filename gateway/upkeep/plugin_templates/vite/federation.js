@@ -3,7 +3,13 @@
 import { createRequire } from "node:module";
 
 const NAMES_OF_REACT = Object.keys(createRequire(import.meta.url)("react")).join(", ");
-const [CONTAINER, REACT] = ["virtual:container", "virtual:react"];
+const CONTAINER = "virtual:container";
+// For libraries that were compiled to it. React's own would be React's of another version, or of none that Vite can serve.
+const JSX_RUNTIME = `
+  import React from "react";
+  export const jsx = (type, props, key) => React.createElement(type, key === undefined ? props : { ...props, key });
+  export { jsx as jsxs, jsx as jsxDEV };
+  export const { Fragment } = React;`;
 
 export function federation({ scope, modules }) {
   const key = JSON.stringify(`React of ${scope}`);
@@ -15,7 +21,9 @@ export function federation({ scope, modules }) {
         const module = await modules[name]();
         return () => module;
       }`,
-    [REACT]: `const React = window[${key}]; export default React; export const { ${NAMES_OF_REACT} } = React;`,
+    react: `const React = window[${key}]; export default React; export const { ${NAMES_OF_REACT} } = React;`,
+    "react/jsx-runtime": JSX_RUNTIME,
+    "react/jsx-dev-runtime": JSX_RUNTIME,
   };
   // Hooks work only with the React that renders the page. It is window.React where a page has one (BrainDrive's has, and
   // its share scope holds what other plugins bundled); elsewhere it is the React of the share scope.
@@ -37,7 +45,7 @@ export function federation({ scope, modules }) {
       optimizeDeps: { entries: "src/**", exclude: ["react"] },
       resolve: { extensions: [".jsx", ".tsx", ".ts", ".js"] },
     }),
-    resolveId: (id) => ({ [CONTAINER]: `\0${CONTAINER}`, react: `\0${REACT}` })[id],
+    resolveId: (id) => (sources[id] ? `\0${id}` : undefined),
     load: (id) => sources[id.slice(1)],
     generateBundle(_options, bundle) {
       const { fileName } = Object.values(bundle).find((chunk) => chunk.isEntry);
