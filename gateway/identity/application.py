@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from gateway.caching.basis import AtHand, PendingCall
+from gateway.current_request import current_id
 from gateway.errors import ApplicationRefusal, NotAuthenticated, RequestError
 from gateway.http.heads import Headers
 from gateway.identity import IdentitySource
@@ -114,7 +115,8 @@ def _refusal(error: Exception) -> RequestError:
     # 304 would say that the client's copy of the file is right.
     if isinstance(error, HTTPException) and error.status_code in {*range(300, 600)} - {304}:
         return _chosen_refusal(error)
-    logger.error("the application cannot say who asks: its function failed", exc_info=error)
+    # In the text too: the formatters of an embedding application do not know our ids.
+    logger.error("the application cannot say who sends request %s", current_id(), exc_info=error)
     return ApplicationRefusal()
 
 

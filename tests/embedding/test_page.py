@@ -13,6 +13,7 @@ from typing import Any
 
 import itsdangerous
 import pytest
+from fastapi import Depends, FastAPI, HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from gateway import Gateway, create_app
@@ -186,6 +187,24 @@ def test_storage(site: Site) -> None:
     assert folder_of(BEN, "Eyes", "9.9.9") is None
     with pytest.raises(ValueError, match="not a user id"):
         folder_of("../../evil", "Eyes", "2.0.0")
+
+
+def test_fastapi_runs_no_dependency_for_what_is_mounted(site: Site) -> None:
+    """Why a dependency protects the gateway only in the ways of the page."""
+
+    def refuse() -> None:
+        raise HTTPException(403)
+
+    async def main() -> None:
+        gateway = create_app(settings_without_a_secret(site), user=named_in_header)
+        app = FastAPI(dependencies=[Depends(refuse)], lifespan=lambda _app: gateway.running())
+        app.get("/own")(lambda: "nobody reads this")
+        app.mount("/", gateway)
+        async with app.router.lifespan_context(app):
+            assert status(await Client(app).request("/own", None)) == 403
+            assert await version_for(Client(app), ENTRY_URL, as_user(ADA)) == "1.0.0"
+
+    asyncio.run(main())
 
 
 def test_a_cors_middleware_around_the_gateway_speaks_for_all_its_urls(site: Site) -> None:

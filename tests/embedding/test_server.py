@@ -56,6 +56,6 @@ def test_a_bug_of_the_application_is_one_line_with_its_traceback(server: Server)
     version_of(server, {})
     # uvicorn logs each answer: what comes before the second one is all of the first.
     text = eventually(lambda: "".join(server.output[before:]), lambda text: '" 401' in text)
-    assert text.count("the application cannot say who asks") == 1
+    assert text.count("the application cannot say who sends request") == 1
     assert text.count("Traceback") == 1
     assert "RuntimeError: a bug of the application" in text

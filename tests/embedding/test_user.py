@@ -149,17 +149,20 @@ def test_an_error_of_the_application_is_a_500_and_one_line_with_its_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     user = Counted(raising(KeyError("a secret of the application")))
+    request_ids: list[str] = []
 
     async def scenario(_gateway: Gateway, client: Client) -> None:
         answer = await client.request(path, None)
         assert (status(answer), code(answer)) == (500, "internal_error")
         assert b"secret" not in body(answer)
+        request_ids.append(fields(answer)[b"x-request-id"].decode())
         assert fields(answer)[b"cache-control"] == b"no-store"
 
     with caplog.at_level(logging.ERROR):
         with_embedded(site, user, scenario)
     (record,) = caplog.records
-    assert record.message == "the application cannot say who asks: its function failed"
+    (request_id,) = request_ids
+    assert record.message == f"the application cannot say who sends request {request_id}"
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], KeyError)
     assert record.exc_info[1].__context__ is None
