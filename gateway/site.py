@@ -35,7 +35,7 @@ _APPLICATION = "application"
 
 
 class Site:
-    """The plugins of one site, and what its users have of them.
+    """The plugins of one site, and what its users have of them: `Gateway.site`, or `open_site`.
 
     `user` is a user id, `slug` a plugin's name, `version` a release without the "v" of its folder.
     `by` is who wants a change, for the audit log; it is not checked whether they may. A change is
@@ -57,7 +57,7 @@ class Site:
     @to_its_end
     async def publish(
         self,
-        source: Path,
+        source: Path | str,
         *,
         slug: str | None = None,
         version: str | None = None,
@@ -72,7 +72,7 @@ class Site:
         run = partial(
             publish,
             self.storage,
-            source,
+            Path(source),
             slug=None if slug is None else parse_slug(slug),
             version=None if version is None else parse_new_version(version),
             max_encoded_bytes=self._settings.cache.assets.max_file_bytes,
@@ -137,7 +137,10 @@ class Site:
         )
 
     async def enable(self, user: str, slug: str, *, by: str = _APPLICATION) -> Outcome:
-        """Raises: UnknownPlugin."""
+        """Serves a plugin to a user again.
+
+        Raises: UnknownPlugin.
+        """
         return await self._set_enabled(user, slug, by, enabled=True)
 
     async def disable(self, user: str, slug: str, *, by: str = _APPLICATION) -> Outcome:

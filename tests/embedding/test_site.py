@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import ConfigurationError, Gateway, create_app
 from gateway.disk.audit_log import AuditLog
@@ -21,6 +23,7 @@ from gateway.errors import (
     UnknownPlugin,
     VersionNotPublished,
 )
+from gateway.names import parse_or_none, parse_slug, parse_user_id, parse_version
 from gateway.site import Site as GatewaySite
 from gateway.site import open_site
 from tests.support.asgi import Client, body, status
@@ -129,6 +132,8 @@ def test_what_cannot_be_done_is_an_error_of_its_kind_and_changes_nothing(
     wrong_url = {"source_url": "javascript:x"}
     calls: list[tuple[type[Exception], Callable[[GatewaySite], Awaitable[object]]]] = [
         (PublishingError, lambda it: it.publish(tmp_path / "empty")),
+        (PublishingError, lambda it: it.publish(str(tmp_path / "missing"))),
+        (PublishingError, lambda it: it.publish(built(tmp_path / "1", "1.0.0"))),
         (AlreadyInstalled, lambda it: it.install(BEN, "Review", "1.0.0")),
         (VersionNotPublished, lambda it: it.update(BEN, "Review", "9.9.9")),
         (VersionNotPublished, lambda it: it.install(BEN, "Unknown")),
@@ -191,19 +196,39 @@ def calls_with(evil: Any) -> dict[str, Callable[[GatewaySite], Awaitable[object]
     }
 
 
-def test_every_name_is_checked_by_every_method(site: Site) -> None:
+def refuse_all(site: Site, evil: Any) -> None:
+    """Every method refuses it, wherever it stands, and nothing is written."""
     before = contents(site.folder.parent)
 
     async def main() -> None:
         settings = settings_without_a_secret(site, **SIGNED_ENVIRONMENT)
         async with open_site(settings) as plugins:
-            for evil in EVIL:
-                for name, call in calls_with(evil).items():
-                    with pytest.raises(ValueError, match=r"^(not a |expected)"):
-                        pytest.fail(f"{name}: {await call(plugins)!r}")
+            for name, call in calls_with(evil).items():
+                with pytest.raises(ValueError, match=r"^(not a |expected)"):
+                    pytest.fail(f"{name}: {await call(plugins)!r}")
 
     asyncio.run(main())
     assert contents(site.folder.parent) == before
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_every_name_is_checked_by_every_method(site: Site, evil: Any) -> None:
+    refuse_all(site, evil)
+
+
+@pytest.fixture(scope="module")
+def shared_site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    return populated(tmp_path_factory.mktemp("shared") / "site")
+
+
+def is_no_name(text: str) -> bool:
+    parsers = (parse_user_id, parse_slug, parse_version)
+    return all(parse_or_none(parse, text) is None for parse in parsers)
+
+
+@given(evil=st.text(max_size=30).filter(is_no_name))
+def test_no_text_that_is_no_name_reaches_a_file(shared_site: Site, evil: str) -> None:
+    refuse_all(shared_site, evil)
 
 
 # Announcing
