@@ -95,6 +95,17 @@ def test_login(site: Site) -> None:
     running("login", scenario)
 
 
+def test_bearer(site: Site) -> None:
+    async def scenario(client: Client, _names: dict[str, Any]) -> None:
+        for sent, expected in (("a-token-of-ada", "1.0.0"), ("another", "not_authenticated")):
+            extra = [(b"authorization", f"Bearer {sent}".encode())]
+            assert await version_for(client, ENTRY_URL, extra) == expected
+        refusal = await client.request(ENTRY_URL, None)
+        assert (status(refusal), fields(refusal)[b"www-authenticate"]) == (401, b"Bearer")
+
+    running("bearer", scenario)
+
+
 def test_dependencies(site: Site) -> None:
     async def scenario(client: Client, names: dict[str, Any]) -> None:
         names["TOKENS"]["a-token-of-ben"] = BEN
