@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway import __version__
 from tests.endpoints.openapi.conftest import TOKEN
 from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.openapi import Document, problems
@@ -34,6 +35,11 @@ def test_anybody_gets_the_document_and_may_keep_it(server: Server) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     again = server.get(URL, {"If-None-Match": answer.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
+
+
+def test_the_document_tells_a_stranger_no_version_of_the_program(document: Document) -> None:
+    assert document["info"]["version"] == "1"
+    assert __version__ not in str(document["info"])
 
 
 def test_the_document_names_the_prefix_of_a_mount(site: Site) -> None:
