@@ -3,6 +3,7 @@
 from contextlib import closing
 from functools import partial
 from itertools import islice
+from typing import NotRequired, cast
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -22,13 +23,30 @@ from gateway.names import parse_slug, parse_user_id
 USUAL_LIMIT, MAX_LIMIT = 100, 1000
 
 
+# As `Record.line` writes it. Not a class: `from` is a word of Python.
+AuditRecord = TypedDict(
+    "AuditRecord",
+    {
+        "time": str,
+        "by": str,
+        "via": str,
+        "action": str,
+        "user": str | None,
+        "plugin": str | None,
+        "from": str | None,
+        "to": str | None,
+        "result": str,
+        "backup": NotRequired[str],
+        "request_id": NotRequired[str],
+    },
+)
+
+
 @json_object
 class AuditAnswer(TypedDict):
     """Records of the audit log, the newest first."""
 
-    records: list[JsonObject]
-    """Each has `time`, `by`, `via`, `action`, `user`, `plugin`, `from`, `to`, `result`. Some have
-    `backup`, and `request_id`."""
+    records: list[AuditRecord]
     has_more: bool
     """Whether older records match too."""
 
@@ -66,9 +84,10 @@ class AuditTrail:
         return {"records": found[:limit], "has_more": len(found) > limit}
 
 
-def _as_unicode(record: JsonObject) -> JsonObject:
+def _as_unicode(record: JsonObject) -> AuditRecord:
     """The record without half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
-    return {
+    shown = {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in record.items()
     }
+    return cast(AuditRecord, shown)

@@ -68,7 +68,7 @@ def test_what_a_user_is_answered_is_described(
 @pytest.mark.parametrize(
     ("path", "query"),
     [
-        ("/-/live", ""), ("/-/ready", ""), (URL, ""), ("/-/cache", ""), ("/-/audit", ""),
+        ("/-/live", ""), ("/-/ready", ""), (URL, ""), ("/-/cache", ""),
         ("/-/users", ""), ("/-/users", "limit=0"), ("/-/users", "search=Ghost"),
         ("/-/explain", f"user={ADA}&plugin=Review&path=dist/remoteEntry.js"),
         ("/-/explain", f"user={CLEO}&plugin=Off&path=dist/remoteEntry.js"),
@@ -102,6 +102,14 @@ def test_what_a_change_is_answered_is_described(
     credential = HOLDER if path.startswith("/-/") else bearer(BEN)
     answer = server.request(method, path, credential, body)
     assert_described(document, method, path, answer)
+
+
+def test_the_records_of_changes_are_described(server: Server, document: Document) -> None:
+    for _ in range(2):  # the second is refused
+        server.request("DELETE", f"{PLUGINS}/Eyes/uninstall", bearer(CLEO))
+    answer = server.get("/-/audit?limit=2", HOLDER)
+    assert {record["result"] for record in answer.json["records"]} == {"done", "not_installed"}
+    assert_described(document, "GET", "/-/audit", answer)
 
 
 @pytest.mark.parametrize(
