@@ -156,11 +156,11 @@ def test_a_stream_without_events_shows_that_it_is_alive(monkeypatch: pytest.Monk
 
     async def play(source: Source) -> Watched:
         watched = Watched(source.events(b"a\n\n", goes_on=True))
-        await until(lambda: len(watched.sent) == 4)
+        await until(lambda: len(watched.sent) >= 4)
         watched.gone.set()
         return watched
 
-    assert scenario(play).body == b"a\n\n" + 2 * b": still here\n\n"
+    assert scenario(play).body.startswith(b"a\n\n" + 2 * b": still here\n\n")
 
 
 def test_a_head_request_gets_the_head_alone() -> None:

@@ -295,7 +295,7 @@ def test_a_change_ends_the_manifest_and_a_soft_one_lets_it_stand_in(
         gateway.core.invalidation.apply(change)
         assert (await load(gateway))["Review"]["name"] == "Renamed"
 
-    scenario_of(site, scenario, GATEWAY__DATABASE__QUERY_TIMEOUT="0.1")
+    scenario_of(site, scenario, GATEWAY__DATABASE__QUERY_TIMEOUT="0.5")
 
 
 def test_a_row_that_was_taken_away_or_given_shows_after_a_change(site: Site) -> None:
