@@ -1,6 +1,7 @@
 # Everything goes into .venv, which is made on first use and renewed when pyproject.toml changes.
 # pip 25.1 is the first that installs dependency groups.
-# Needs make and Python 3.11 or newer; another interpreter: make demo PYTHON=python3.12
+# Needs make and Python 3.11 or newer. .venv keeps its interpreter; for another one:
+# make clean test PYTHON=python3.13
 
 PYTHON ?= python3
 ARGS   ?=
@@ -31,16 +32,19 @@ check: .venv/.dev ## Formatting, lint, types and import layers.
 clean: ## Remove .venv.
 	rm -rf .venv
 
-.venv/.project: pyproject.toml
+.venv/.project: pyproject.toml | $(BIN)/activate
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --editable .
+	@touch $@
+
+# The last file that venv writes. To run venv again with another interpreter would mix the two.
+$(BIN)/activate:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo 'Python 3.11 or newer is needed: make PYTHON=python3.12 …' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo 'This Python cannot make virtual environments.' \
 			'On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --editable .
-	@touch $@
 
 .venv/.dev: .venv/.project
 	$(PIP) --group dev

@@ -367,6 +367,15 @@ def test_every_make_target_that_is_named_exists(page: Path) -> None:
     assert named <= targets
 
 
+def test_the_versions_of_python_are_those_of_the_metadata() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert project["requires-python"] == f">={versions[0]}"
+    assert f"Needs Python {versions[0]} to {versions[-1]} " in TEXT[README]
+    for version in versions[1:]:
+        assert re.search(rf"quick tests also passed on [^:]*\b{version}\.\d", TEXT[README]), version
+
+
 # Files and links
 
 
