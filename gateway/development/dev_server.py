@@ -103,6 +103,8 @@ class DevServer:
             raise DevServerFailed(
                 f"The bundler's dev server at {self.url} sent more than {_MAX_BYTES} bytes"
             )
+        if response.length:  # http.client tells nobody
+            raise http.client.IncompleteRead(body, response.length)
         passed = tuple(
             (name.encode(), value.encode("latin-1"))
             for name in _PASSED_BACK

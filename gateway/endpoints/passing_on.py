@@ -5,10 +5,10 @@ decision for all ways of naming a user. The router's checks of names and types d
 dev server has `/@vite/client` and `/src/Panel.tsx`.
 """
 
+from asyncio import Semaphore
 from collections.abc import Sequence
+from functools import partial
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.caching.basis import Basis
@@ -19,6 +19,7 @@ from gateway.errors import AssetNotFound, DevServerFailed, RequestError
 from gateway.http.answers import error_answer, send_answer
 from gateway.http.heads import joined_headers
 from gateway.names import parse_pin
+from gateway.threads import in_own_thread
 
 _AT_ONCE = 16
 # Never for long: the file is another one a moment later.
@@ -39,7 +40,7 @@ class PassingOn:
         self._routes = tuple(routes)
         self._plugin = plugin
         self._server = server
-        self._threads = CapacityLimiter(_AT_ONCE)
+        self._room = Semaphore(_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = None
@@ -59,14 +60,16 @@ class PassingOn:
         await send_answer(send, answer.status, fields, answer.body)
 
     async def _ask(self, scope: Scope, path: bytes) -> DevServerAnswer:
-        return await run_sync(
+        fetch = partial(
             self._server.fetch,
             scope["method"],
             path.decode("latin-1"),
             scope["query_string"].decode("latin-1"),
             joined_headers(scope),
-            limiter=self._threads,
         )
+        # A bundler that compiles keeps the answer back for long. It must not keep the process.
+        async with self._room:
+            return await in_own_thread(fetch)
 
     async def _path_of_developed(self, scope: Scope) -> bytes | None:
         """The path below the plugin, as received; None if the developed version is not meant."""

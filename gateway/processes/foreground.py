@@ -4,6 +4,7 @@ It ends at the first signal, and waits for nobody but a moment: who has a page o
 have stopped it. The command ends after it, and removes what it made.
 """
 
+import asyncio
 import signal
 import socket
 import sys
@@ -51,3 +52,6 @@ class ForegroundServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._streams.order()
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # its answer was cancelled
+        await asyncio.sleep(0)  # transports close in the loop's next turn

@@ -58,7 +58,12 @@ def test_a_server_that_does_not_run_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "reason"), [("broken", "broke off"), ("huge", "sent more than 67108864 bytes")]
+    ("path", "reason"),
+    [
+        ("broken", "broke off"),
+        ("short", "broke off"),
+        ("huge", "sent more than 67108864 bytes"),
+    ],
 )
 def test_an_answer_that_breaks_off_or_never_ends_is_none(path: str, reason: str) -> None:
     with running_bundler() as bundler, pytest.raises(DevServerFailed, match=reason):

@@ -1,6 +1,7 @@
 """`gateway dev --from`: the developed plugin's files come from a bundler's dev server."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.bundler import Bundler, running_bundler
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import MANIFEST, SIGNED_ENVIRONMENT, capability, own, public, signed
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -113,3 +115,15 @@ def test_a_page_that_was_loaded_before_keeps_its_pin(
         location = usual.get(MANIFEST, bearer(ADA)).json["Review"]["bundlelocation"]
     answer = server.get(own("Review", location), bearer(ADA))
     assert answer.body.startswith(b"/* Review 1.0.0 */")
+
+
+def test_a_server_that_keeps_its_answer_back_does_not_keep_the_process(
+    site: Site, bundler: Bundler, tmp_path: Path
+) -> None:
+    arguments = (str(plugin_folder(tmp_path / "mine")), "--user", ADA, "--from", bundler.url)
+    with serving(site.environment, *arguments, command="dev") as server:
+        connection = server.connection()
+        with closing(connection):
+            connection.request("GET", own("Mine", "hang"), headers=bearer(ADA))
+            eventually(lambda: bundler.asked, lambda asked: "GET /hang" in asked)
+            assert server.stop() == 0

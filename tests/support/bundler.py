@@ -12,6 +12,7 @@ class Bundler:
         self.port = 0
         self.asked: list[str] = []
         """Methods and targets."""
+        self.end = threading.Event()
 
     @property
     def url(self) -> str:
@@ -20,8 +21,8 @@ class Bundler:
 
 @contextmanager
 def running_bundler() -> Iterator[Bundler]:
-    """It answers with what it was asked as JSON; 404 to /none, 200 MB to /huge, nothing to /broken,
-    and 304 to the ETag that it gives."""
+    """It answers with what it was asked as JSON; 404 to /none, 200 MB to /huge, half of an answer
+    to /short, nothing to /broken, nothing ever to /hang, and 304 to the ETag that it gives."""
     bundler = Bundler()
 
     class Handler(BaseHTTPRequestHandler):
@@ -29,7 +30,9 @@ def running_bundler() -> Iterator[Bundler]:
 
         def do_GET(self) -> None:
             bundler.asked.append(f"{self.command} {self.path}")
-            if self.path == "/broken":
+            if self.path == "/hang":
+                bundler.end.wait()
+            if self.path in ("/broken", "/hang"):
                 self.close_connection = True
                 return
             status = 404 if self.path == "/none" else 200
@@ -37,7 +40,7 @@ def running_bundler() -> Iterator[Bundler]:
                 status = 304
             fields = {name.lower(): value for name, value in self.headers.items()}
             body = json.dumps({"target": self.path, "fields": fields}).encode()
-            size = 200 * 2**20 if self.path == "/huge" else len(body)
+            size = {"/huge": 200 * 2**20, "/short": 2 * len(body)}.get(self.path, len(body))
             self.send_response(status)
             self.send_header("Content-Type", "text/javascript")
             self.send_header("Content-Length", "0" if status == 304 else str(size))
@@ -47,10 +50,11 @@ def running_bundler() -> Iterator[Bundler]:
             self.end_headers()
             if self.command == "GET" and status != 304:
                 try:
-                    for _ in range(0, size, len(body)):
+                    for _ in range(0, 1 if self.path == "/short" else size, len(body)):
                         self.wfile.write(body)
                 except OSError:
                     self.close_connection = True
+            self.close_connection |= self.path == "/short"
 
         do_HEAD = do_GET  # noqa: N815 (http.server's names)
 
@@ -64,6 +68,7 @@ def running_bundler() -> Iterator[Bundler]:
     try:
         yield bundler
     finally:
+        bundler.end.set()
         server.shutdown()
         server.server_close()
         thread.join()
