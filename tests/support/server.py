@@ -140,6 +140,8 @@ def serving(
     words = ("-m", "gateway", *options, command, *_FREE_PORT, *arguments)
     with listening(environment, *words, under=under) as server:
         yield server
+        if command == "dev" and server.process.poll() is None:
+            server.stop()  # a kill would leave its temporary folder
 
 
 def server_of(
