@@ -93,10 +93,8 @@ class PluginFolder:
             layout = self.layout()
         except PublishingError as error:
             return str(error)
-        below = next(
-            it for it in layout.parts if f"{layout.entry}/".startswith(f"{it}/" if it else "")
-        )
-        return f"{layout.parts[below] / layout.entry.removeprefix(f'{below}/')}"
+        prefix, folder = next(iter(layout.parts.items()))
+        return str(folder / layout.entry.removeprefix(f"{prefix}/"))
 
     def look(self) -> Look:
         """Raises: OSError, also when a file vanishes during the look."""

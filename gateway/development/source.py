@@ -97,13 +97,13 @@ class DevelopmentSource:
 
     def _finish(self, candidate: Candidate) -> _Finished | None:
         """None: its content is that of the build before."""
-        release, duration_s = None, self._watch.duration_s
-        self._candidate = None
-        self._watch.settle(candidate.look)
+        self._candidate, release = None, None
         if candidate.problem is None:
             release = self._snapshots.keep(candidate, self._number + 1)
-            if release is None:
-                return None
+        duration_s = self._watch.duration_s
+        self._watch.settle(candidate.look)
+        if release is None and candidate.problem is None:
+            return None
         self._number += 1
         return _Finished(self._number, candidate.look, duration_s, release, candidate.problem)
 
