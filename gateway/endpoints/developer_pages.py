@@ -5,10 +5,11 @@ a file failed. Only pages on this machine may ask the last two. The script says 
 """
 
 import math
+import secrets
 import time
 from pathlib import Path
-from typing import Any
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -51,9 +52,9 @@ class DeveloperPages:
         self._urls = urls
         self._cors = cors
         self._end = end
-        self._began_at = time.time()
+        self._run = secrets.token_hex(4)
         self._admission = Admission(STREAMS, TooManyStreams)
-        self._script = f'(() => {{\n"use strict";\n{joined_script(_FOLDER, "reload")}}})();\n'
+        self._script = joined_script(_FOLDER, "reload")
         self.routes = [
             Route("/-/dev/reload.js", self._send_script),
             Route("/-/dev/events", self._stream),
@@ -61,7 +62,13 @@ class DeveloperPages:
         ]
 
     async def _send_script(self, _request: Request) -> Response:
-        return Response(self._script, headers=_SCRIPT_FIELDS, media_type="text/javascript")
+        build = self._plugin.current
+        served = {"run": self._run, "number": 0 if build is None else build.number}
+        script = (
+            f'(() => {{\n"use strict";\nconst SERVED = {orjson.dumps(served).decode()};\n'
+            f"{self._script}}})();\n"
+        )
+        return Response(script, headers=_SCRIPT_FIELDS, media_type="text/javascript")
 
     async def _stream(self, request: Request) -> EventStream:
         self._refuse_foreign(request)
@@ -127,23 +134,14 @@ class DeveloperPages:
             raise OriginNotAllowed("Only pages of localhost may ask this")
 
     def _build_event(self, build: SeenBuild) -> bytes:
-        """Times are counted back from now: in a container, the clock of a page may be another."""
-        now_s = time.time()
-        began_at = self._began_at
-        if build.seen_after_s is not None:
-            began_at = build.finished_at + build.seen_after_s
-        content: dict[str, Any] = {
+        content = {
+            "run": self._run,
             "number": build.number,
-            "finished_s_ago": now_s - build.finished_at,
-            "answered_s_ago": now_s - began_at,
+            # A page in a container, or outside of it, may have another clock.
+            "finished_s_ago": time.time() - build.finished_at,
+            "seen_after_s": build.seen_after_s,
         }
         if build.problem is not None:
             return encoded_event("refused", {**content, "problem": build.problem})
-        content |= {
-            "id": f"{build.version} {build.finished_at}",
-            "version": build.version,
-            "duration_s": build.duration_s,
-            "files": build.files,
-            "size_bytes": build.size_bytes,
-        }
-        return encoded_event("build", content)
+        names = ("version", "duration_s", "files", "size_bytes")
+        return encoded_event("build", content | {name: getattr(build, name) for name in names})

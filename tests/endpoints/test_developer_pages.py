@@ -14,6 +14,7 @@ from tests.support.event_streams import event_stream
 from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, Site
 from tests.support.urls import own, public
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +52,7 @@ def test_a_stream_begins_with_the_plugin_and_its_present_build(developing: Devel
     assert build["version"] == f"2.0.0-dev.{developing.number}"
     assert build["files"] == 3
     assert build["size_bytes"] > 500
-    assert build["finished_s_ago"] >= build["answered_s_ago"] >= 0
+    assert 0 <= build["finished_s_ago"] < 600
 
 
 def test_a_stream_goes_on_with_each_build_and_each_refusal(developing: Developing) -> None:
@@ -64,7 +65,8 @@ def test_a_stream_goes_on_with_each_build_and_each_refusal(developing: Developin
         developing.build("good again")
         assert events.until("build").data["number"] == number + 1
     assert after["number"] == first["number"] + 1
-    assert after["id"] != first["id"]
+    assert after["run"] == first["run"]
+    assert 0 < after["seen_after_s"] < after["finished_s_ago"] + 1
     assert refused["number"] == number
     assert refused["problem"].startswith("plugin.json: ")
 
@@ -170,10 +172,20 @@ def test_a_question_that_is_no_url_of_a_file_is_refused_in_a_sentence(
 
 def test_streams_are_bounded(server: Server) -> None:
     with ExitStack() as stack:
+
+        def hold() -> int:
+            """The status of a stream that stays open."""
+            connection = server.connection()
+            stack.callback(connection.close)
+            connection.request("GET", EVENTS)
+            return connection.getresponse().status
+
         for _ in range(STREAMS):
-            stack.enter_context(event_stream(server, EVENTS, {}))
+            # Streams of earlier tests are known to be gone after two heartbeats.
+            eventually(hold, lambda status: status == 200)
+        assert hold() == 429
         answer = server.get(EVENTS)
-    assert (answer.status, answer.code) == (429, "too_many_streams")
+    assert answer.code == "too_many_streams"
 
 
 def test_without_gateway_dev_there_are_no_such_urls(site: Site) -> None:

@@ -4,16 +4,15 @@
 const FILE = /\/plugins\/([^/]+)\/(?:(@[^/]+)\/)?((?:[^/]+\/)*[^/]+\.[^/]+)$/;
 const OF_DEVELOPMENT = /-dev\.\d+~/;
 
-const loaded = new Map(); // the first file of each plugin and pin
+const loaded = new Map(); // a file of each plugin and pin
 
 // Calls `onFile` for each file, also for those before. `onFile` gets its URL if the server refused it.
 export function watchFiles(onFile) {
   const observer = new PerformanceObserver((list) => {
-    for (const { name, startTime, responseStatus } of list.getEntries()) {
+    for (const { name, responseStatus } of list.getEntries()) {
       const file = fileOf(name);
       if (!file) continue;
-      const key = `${file.plugin}/${file.pin}`;
-      if (!loaded.has(key)) loaded.set(key, { ...file, at: performance.timeOrigin + startTime });
+      loaded.set(`${file.plugin}/${file.pin}`, file);
       onFile(responseStatus >= 400 ? name : null);
     }
   });
@@ -36,12 +35,12 @@ export const isOf = ({ slug, database_id: id }, { plugin }) => plugin === slug |
 // Whether the page shows the plugin as its developer sees it.
 export const shows = (state) => filesOf(state).length > 0;
 
-// Whether it has asked for files of another build. A version is not enough: they are counted anew when the gateway
-// starts again. A URL without a pin gets this build since requests are answered with it.
-export function hasOlder(state) {
-  const { version, finishedAt, answeredAt } = state.build;
-  const isOlder = ({ pin, at }) => (pin ? !pin.startsWith(`@${version}~`) || at < finishedAt : at < answeredAt);
-  return filesOf(state).some(isOlder);
+// Whether it has files of another build. Versions are counted anew in each run of the gateway. A URL without a pin gives
+// no version: it is the one that the gateway had when the page began to load, or a later one.
+export function hasOther(state) {
+  const { build, served } = state;
+  const isOther = ({ pin }) => (pin ? !pin.startsWith(`@${build.version}~`) : served.number < build.number);
+  return filesOf(state).some((file) => served.run !== build.run || isOther(file));
 }
 
 // The developer's URLs have their database id, or a pin that no other user gets. A slug alone names no user, so that
@@ -49,5 +48,5 @@ export function hasOlder(state) {
 function filesOf({ user, plugin: { slug, user: developer, database_id: id } }) {
   const isTheirs = ({ plugin, pin }) => plugin === id || (plugin === slug && (!pin || OF_DEVELOPMENT.test(pin)));
   const files = [...loaded.values()].filter(isTheirs);
-  return files.length || user !== developer ? files : [{ at: performance.timeOrigin }];
+  return files.length || user !== developer ? files : [{}];
 }

@@ -1,8 +1,8 @@
 // The corner of the page that says what was built, and what went wrong.
-import { recall, remember } from "./memory.js";
 import { problemsOf } from "./problems.js";
 import { STYLE } from "./style.js";
-import { now } from "./stream.js";
+
+const CLOSED = "gateway dev: closed";
 
 export class Overlay {
   #state;
@@ -11,7 +11,7 @@ export class Overlay {
   #problems = h("ul");
   #age = h("p");
   #text = ""; // of the problems that it shows
-  #closed = recall("closed"); // the text that it was closed with
+  #closed = inStorage((storage) => storage.getItem(CLOSED)); // the text that it was closed with
 
   constructor(state) {
     this.#state = state;
@@ -48,14 +48,24 @@ export class Overlay {
   }
 
   #close() {
-    remember("closed", (this.#closed = this.#text));
+    this.#closed = this.#text;
     this.#host.remove();
+    inStorage((storage) => storage.setItem(CLOSED, this.#text));
   }
 }
 
-function ageOf({ finishedAt, files, size_bytes: bytes }) {
+// Kept over a reload. Some pages have no storage.
+function inStorage(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return null;
+  }
+}
+
+function ageOf({ finished_s_ago, toldAt, files, size_bytes: bytes }) {
   const size = bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
-  return `built ${duration((now() - finishedAt) / 1e3)} ago, ${files} ${files === 1 ? "file" : "files"}, ${size}`;
+  return `built ${duration(finished_s_ago + (performance.now() - toldAt) / 1e3)} ago, ${files} ${files === 1 ? "file" : "files"}, ${size}`;
 }
 
 function duration(seconds) {

@@ -6,7 +6,7 @@ export function problemsOf({ plugin, build, refused, isLost, isOld, scripts, fai
   const problems = [];
   if (isLost) problems.push("No connection to the gateway. The page is reloaded when it is back, if it missed a build.");
   if (refused) problems.push(`Build ${refused.number} was refused, so the page keeps ${shown}: ${refused.problem}`);
-  if (isOld) problems.push(`Reloaded for ${shown}, the page asked for an older one again: it may keep an old manifest.`);
+  if (isOld) problems.push(`The page asks for an older build than ${build.number} although it could have this one: its host may keep an old manifest.`);
   if (plugin && !(plugin.scope in window) && [...scripts].some((url) => isOf(plugin, fileOf(url)))) {
     problems.push(`The script ran and left no window.${plugin.scope}: the scope and the container's name must be the same.`);
   }

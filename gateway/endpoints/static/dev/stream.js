@@ -3,19 +3,12 @@
 
 const PAUSE_MS = 500;
 
-// By this clock: that of a container may be another one.
-function timesOf({ finished_s_ago, answered_s_ago }) {
-  return { finishedAt: now() - finished_s_ago * 1e3, answeredAt: now() - answered_s_ago * 1e3 };
-}
-
-export const now = () => performance.timeOrigin + performance.now();
-
 // Keeps `state` as it is told, and calls `changed` each time. Only a page that is seen is connected: a browser opens
 // six connections to a server at most, for all of its pages.
 export function follow(base, state, changed) {
   const hear = {
     plugin: (plugin) => ({ plugin }),
-    build: (build) => ({ build: { ...build, ...timesOf(build) }, refused: null }),
+    build: (build) => ({ build: { ...build, toldAt: performance.now() }, refused: null }),
     refused: (refused) => ({ refused }),
   };
   let source = null;
