@@ -120,6 +120,12 @@ def newest_version(versions: Iterable[Version]) -> Version | None:
     return max(versions, key=_release_order, default=None)
 
 
+def newest_before(versions: Iterable[Version], version: Version) -> Version | None:
+    """The newest of those that are older than `version`."""
+    order = _release_order(version)
+    return newest_version(other for other in versions if _release_order(other) < order)
+
+
 def _release_order(version: Version) -> tuple[bool, Release, str]:
     """The order of PEP 440, which also reads semantic versions. Other texts count as the oldest."""
     try:

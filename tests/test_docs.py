@@ -20,6 +20,7 @@ from gateway.development.developed_plugin import DevelopedPlugin
 from gateway.development.development import Development
 from gateway.development.plugin_folder import PluginFolder
 from gateway.errors import RequestError
+from gateway.lint.findings import SEVERITIES
 from gateway.metrics.catalogue import (
     BOUNDS_S,
     CHANGE_SOURCES,
@@ -42,6 +43,7 @@ CONFIGURATION = ROOT / "docs" / "configuration.md"
 URLS = ROOT / "docs" / "urls.md"
 METRICS = ROOT / "docs" / "metrics.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
+LINT = ROOT / "docs" / "lint.md"
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [README, ROOT / "CHANGELOG.md", *DOCS]
 TEXT = {page: page.read_text() for page in PAGES}
@@ -267,6 +269,15 @@ def test_every_finding_of_the_doctor_is_described_with_its_severity() -> None:
         if severity in set(Severity)
     }
     assert described == {code: (kind.severity, kind.fixable) for code, kind in KINDS.items()}
+
+
+def test_every_finding_of_lint_is_described_with_its_severity() -> None:
+    described = {
+        unquoted(code): severity
+        for code, severity, _ in rows(TEXT[LINT], 3)
+        if severity in set(Severity)
+    }
+    assert described == SEVERITIES
 
 
 # URLs

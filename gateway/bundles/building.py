@@ -2,15 +2,17 @@
 
 import re
 
-# The names are webpack's, or one letter. The variable that has `p` (the public path) has `u` too,
-# which makes the file name of a chunk, or `e`, which loads one.
+# The variable that has `p` (the public path) has `u` too, which makes the file name of a chunk, or
+# `e`, which loads one.
 _PUBLIC_PATH = re.compile(r"""(?<![\w$.])([A-Za-z_$][\w$]*)\.p\s*=\s*["']([^"'\n]{0,2000})["']""")
+_LOADER = re.compile(r"(?<![\w$.])([A-Za-z_$][\w$]*)\.[ue]\s*=(?!=)")
 _VITE_PRELOAD = re.compile(
     r"""["']modulepreload["'].{0,80}?=\s*function\s*\(\w+\)\s*\{\s*return\s*["'](/[^"'\n]*)["']""",
     re.DOTALL,
 )
 _AUTOMATIC = "Automatic publicPath is not supported"
-_EVALUATED = re.compile(r'\beval\("[^\n]*?sourceURL=')
+# The end of each module's text in eval().
+_EVALUATED = re.compile(r'//# sourceURL=webpack[^"\n]{0,2000}"\)')
 _DEVELOPMENT_MARKS = (
     "// The module cache",  # webpack and rspack, not minified
     "webpackHotUpdate",
@@ -26,10 +28,11 @@ def fixed_public_path(text: str) -> str | None:
     """Where webpack's runtime in an entry looks for chunks; None: beside the entry, or unknown."""
     if _AUTOMATIC in text:
         return None
+    loaders = set(_LOADER.findall(text))
     for match in _PUBLIC_PATH.finditer(text):
         variable, path = match[1], match[2]
         is_path = path == "" or path.startswith(("/", "http://", "https://")) or path[-1] == "/"
-        if is_path and _loads_chunks(variable, text):
+        if is_path and variable in loaders:
             return path
     return None
 
@@ -38,10 +41,6 @@ def fixed_base(text: str) -> str | None:
     """Where Vite's preloading looks for chunks and styles; None: beside the file, or unknown."""
     match = _VITE_PRELOAD.search(text)
     return match[1] if match else None
-
-
-def _loads_chunks(variable: str, text: str) -> bool:
-    return re.search(rf"(?<![\w$.]){re.escape(variable)}\.[ue]\s*=", text) is not None
 
 
 def is_development_build(text: str) -> bool:

@@ -1,6 +1,7 @@
 """The federation container that an entry file makes: its global name, and what it exposes."""
 
 import re
+from itertools import islice
 
 from gateway.bundles.literals import evaluated_texts, object_keys
 
@@ -78,8 +79,8 @@ def exposed_modules(text: str) -> frozenset[str] | None:
 
 def _exposed_in(text: str) -> frozenset[str] | None:
     """None if it is not certain which object literal of the text it is."""
-    literals = [object_keys(text, match.start()) for match in _FIRST_EXPOSED.finditer(text)]
-    keys = literals[0] if len(literals) == 1 else None
+    starts = [match.start() for match in islice(_FIRST_EXPOSED.finditer(text), 2)]
+    keys = object_keys(text, starts[0]) if len(starts) == 1 else None
     if not keys or not all(key.startswith(".") for key in keys):
         return None
     return frozenset(keys)

@@ -23,6 +23,7 @@ _COMMANDS = (
     ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
     ("new", "new", "Makes a plugin to begin with, in the new folder NAME."),
     ("dev", "dev", "Serves what a bundler writes as one user's plugin."),
+    ("lint", "linting", "Says what will not work, or not work well, in a plugin."),
     ("serve", "serving", "Serves the site that the configuration describes."),
     ("check", "check", "Says what would stop the site from serving."),
     ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),

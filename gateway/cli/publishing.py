@@ -1,5 +1,6 @@
 """`publish`: makes a plugin's files a version that all users share."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.changes import Change
 from gateway.cli.parameters import SLUG, VERSION, pass_settings
+from gateway.cli.reporting import plural
 from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announce_now
 from gateway.lifecycle.publishing import publish as publish_version
-from gateway.names import Slug, Version
+from gateway.lint.linting import LintReport, lint_for_site
+from gateway.names import Slug, Version, printable
 from gateway.settings import Settings
+from gateway.upkeep.findings import Severity
+
+_MOST_WARNINGS = 3
 
 
 @click.command()
@@ -30,7 +36,8 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
     """Publishes a folder, .zip or .tar.gz for all users.
 
     The files are checked, encoded, and never changed afterwards. If the version is published
-    already, the same content changes nothing, and other content is refused.
+    already, the same content changes nothing, and other content is refused. What `gateway lint`
+    finds is a warning on stderr.
     """
     storage = PluginStorage(settings.plugins_dir)
     with _progress_bars() as show:
@@ -51,6 +58,17 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:
         click.echo(f"{names} is there already with the same content, build {published.build}")
+    _warn(source, lint_for_site(settings, published.folder, slug=slug, version=version))
+
+
+def _warn(source: Path, report: LintReport) -> None:
+    """On stderr, what `gateway lint` finds; notes are left to it."""
+    problems = [it for it in report.findings if it.severity is not Severity.NOTE]
+    for finding in problems[:_MOST_WARNINGS]:
+        click.echo(f"warning: {printable(finding.sentence)}", err=True)
+    if len(problems) > _MOST_WARNINGS:
+        count = plural(len(problems) - _MOST_WARNINGS, "more warning")
+        click.echo(f"warning: {count}: gateway lint {shlex.quote(str(source))}", err=True)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import orjson
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.files import make_durable, read_regular
-from gateway.disk.metadata import DEFAULT_ENTRY, read_metadata
+from gateway.disk.metadata import DEFAULT_ENTRY, Metadata, read_metadata
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
@@ -121,7 +121,7 @@ def _checked(
 ) -> tuple[Slug, Version, FolderState]:
     """The names and the content of the version in the folder. Raises: PublishingError."""
     metadata = read_metadata(folder)
-    slug, version = _names(source, metadata, slug, version)
+    slug, version = stated_names(source, metadata, slug, version)
     require_entry(source, folder, metadata)
     state = look_at(folder, None)
     if state is None:
@@ -129,9 +129,13 @@ def _checked(
     return slug, version, state
 
 
-def _names(
-    source: Path, metadata: dict[str, Any], slug: Slug | None, version: Version | None
+def stated_names(
+    source: Path, metadata: Metadata, slug: Slug | None, version: Version | None
 ) -> tuple[Slug, Version]:
+    """The slug and version of `source`: those given, or those in its metadata.
+
+    Raises: PublishingError.
+    """
     stated_version = metadata.get("version")
     if version is not None and stated_version not in (None, version):
         raise PublishingError(
@@ -153,13 +157,13 @@ def stated_slug(metadata: Mapping[str, Any]) -> object:
     return metadata.get("slug") or metadata.get("plugin_slug") or metadata.get("name")
 
 
-def entry_file(metadata: dict[str, Any]) -> str | None:
+def entry_file(metadata: Metadata) -> str | None:
     """The file that pages load first, according to the metadata; None: it is on another host."""
     entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
     return None if "://" in entry else entry.removeprefix("/")
 
 
-def require_entry(source: Path, folder: Path, metadata: dict[str, Any]) -> None:
+def require_entry(source: Path, folder: Path, metadata: Metadata) -> None:
     """Raises: PublishingError, if `folder` has no entry file. The message names `source`."""
     entry = entry_file(metadata)
     if entry is None:

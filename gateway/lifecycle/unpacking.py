@@ -66,19 +66,38 @@ class Member:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(source: Path, staging: Path, progress: Progress) -> None:
-    """Copies the files of `source` below `staging`.
+@contextmanager
+def listed(source: Path) -> Iterator[list[Member]]:
+    """The files of `source` that would be published. Reading them in this order is the fastest.
 
     A single folder that holds all files, as in the archive of a repository, is left out of names.
-    Raises: PublishingError, which names the file and what is wrong with it.
+    Raises: PublishingError, if the source cannot be read, or holds no files.
     """
     with _members(source) as all_members:
         members = [member for member in all_members if not is_left_out(member.name)]
-        members = _without_common_folder(members)
-        _check(source, members)
+        if not members:
+            raise PublishingError(f"{source}: holds no files")
+        yield _without_common_folder(members)
+
+
+def unpack(source: Path, staging: Path, progress: Progress) -> None:
+    """Copies the files that `listed` names below `staging`.
+
+    Raises: PublishingError, which names the file and what is wrong with it.
+    """
+    with listed(source) as members:
+        for problem in problems(members):
+            raise PublishingError(f"{source}: {problem}")
         room_bytes = MAX_BYTES
         for member in with_progress("copying", members, progress):
             room_bytes -= _copy(source, member, staging / member.name, room_bytes)
+
+
+def read_start(source: Path, member: Member, max_bytes: int) -> bytes:
+    """The first bytes of a file. Raises: PublishingError, if it is damaged; OSError."""
+    damage = f"{source}: {member.name!r}: damaged, or encrypted"
+    with _refusing_damage(damage), member.open() as file:
+        return file.read(max_bytes)
 
 
 def with_progress(step: str, items: Collection[T], progress: Progress) -> Iterator[T]:
@@ -89,22 +108,17 @@ def with_progress(step: str, items: Collection[T], progress: Progress) -> Iterat
     progress(step, len(items), len(items))
 
 
-def _check(source: Path, members: list[Member]) -> None:
-    if not members:
-        raise PublishingError(f"{source}: holds no files")
+def problems(members: list[Member]) -> Iterator[str]:
+    """Why files with these names and sizes cannot be published, one sentence each."""
     seen: dict[str, str] = {}
     for member in members:
         if problem := portable_problem(member.name):
-            raise PublishingError(f"{source}: {member.name!r}: {problem}")
+            yield f"{member.name!r}: {problem}"
         if member.name in METADATA_FILES and member.size > MAX_METADATA_BYTES:
-            raise PublishingError(
-                f"{source}: {member.name}: larger than {MAX_METADATA_BYTES} bytes"
-            )
+            yield f"{member.name}: larger than {MAX_METADATA_BYTES} bytes"
         folded = member.name.casefold()
         if folded in seen:
-            raise PublishingError(
-                f"{source}: {member.name!r} and {seen[folded]!r} are one file on some systems"
-            )
+            yield f"{member.name!r} and {seen[folded]!r} are one file on some systems"
         seen[folded] = member.name
 
 
