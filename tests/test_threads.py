@@ -313,7 +313,7 @@ def test_closing_cancels_a_trip_and_what_hangs_from_one(disk: Disk) -> None:
         for keys in ("de", "ab"):  # as after a restart in the same process
             assert await threads.call_many(keys) == dict.fromkeys(keys, "first")
 
-    run(disk, scenario)
+    run(disk, scenario, patience_s=1.5)  # in which the second trip begins and is cancelled
 
 
 def test_a_call_that_hangs_does_not_keep_the_process() -> None:
