@@ -12,15 +12,17 @@ import anyio
 import click
 
 from gateway.application import Gateway
+from gateway.cli.dev_terminal import Terminal
 from gateway.cli.parameters import SLUG
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import find_demo_user, make_demo_site
 from gateway.development.dev_server import DevServer
-from gateway.development.developed_plugin import DevelopedPlugin, SeenBuild
+from gateway.development.developed_plugin import DevelopedPlugin
 from gateway.development.development import Development
 from gateway.development.plugin_folder import PluginFolder
 from gateway.errors import ConfigurationError
-from gateway.names import Slug, UserId, parse_user_id, printable
+from gateway.lint.linting import lint_for_site
+from gateway.names import Slug, UserId, parse_user_id
 from gateway.processes.foreground import ForegroundServer, exit_at_signals
 from gateway.processes.listener import Listener
 from gateway.processes.server import server_config
@@ -119,11 +121,14 @@ def _serve(
         None if server is None else server.url,
     )
     listener = Listener(settings)
-    terminal = _Terminal(plugin, folder, f"{listener.name}{site.page or '/'}")
+    terminal = Terminal(plugin, folder, f"{listener.name}{site.page or '/'}")
     development = (
         Development.of_folder(folder, plugin, settings, work, terminal.report)
         if server is None
         else Development.of_dev_server(folder, plugin, settings, work, server)
+    )
+    terminal.lint = lambda version: lint_for_site(
+        settings, development.folder_of(version), slug=slug
     )
     _server(site, development, terminal.announce).run([listener.socket])
 
@@ -138,46 +143,3 @@ def _server(
         pages = create_demo_app(gateway)
         config = server_config(pages, pages, site.settings)
     return ForegroundServer(config, gateway.stream_end, announce)
-
-
-class _Terminal:
-    """What a developer reads: where to look, and a line for each build."""
-
-    def __init__(self, plugin: DevelopedPlugin, folder: PluginFolder, url: str) -> None:
-        self._plugin = plugin
-        self._folder = folder
-        self._url = url
-        self._is_announced = False
-
-    def announce(self) -> None:
-        plugin = self._plugin
-        click.echo(
-            f"gateway dev runs at {self._url} (Ctrl-C ends it)\n"
-            f"user {plugin.user} gets {plugin.slug} from"
-            f" {plugin.dev_server or self._folder.path}; nobody else does,"
-            " and nothing is published"
-        )
-        self._is_announced = True
-        for build in plugin.builds:
-            self.report(build, 0)
-        if not plugin.builds and plugin.dev_server is None:
-            click.echo(f"waiting for the first build of {plugin.slug}: {self._folder.missing()}")
-
-    def report(self, build: SeenBuild, told: int) -> None:
-        """The builds before the announcement are reported after it."""
-        if self._is_announced:
-            click.echo(_line(self._plugin, build, told))
-
-
-def _line(plugin: DevelopedPlugin, build: SeenBuild, told: int) -> str:
-    what = f"build {build.number} of {plugin.slug}"
-    if build.problem is not None:
-        kept = f"build {plugin.current.number} stays" if plugin.current else "there is no other"
-        return f"{what} is refused, {kept}: {printable(build.problem)}"
-    seen = (
-        "found in the folder"
-        if build.seen_after_s is None
-        else f"seen {build.seen_after_s * 1000:.0f} ms after its last file"
-    )
-    pages = "1 page was told" if told == 1 else f"{told} pages were told"
-    return f"{what}, {build.files} files, {build.size_bytes / 1000:.0f} kB, {seen}; {pages}"

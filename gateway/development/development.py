@@ -62,6 +62,10 @@ class Development:
         plugin.release = make_release(folder.metadata_folder(), plugin.slug, version, entry)
         return cls(plugin, Snapshots(work, plugin.slug, is_published), None)
 
+    def folder_of(self, version: Version) -> Path:
+        """Of the copy of a build, whether it is still there or not."""
+        return self._snapshots.shared.version_folder(self.plugin.slug, version)
+
     def storage(self, settings: Settings) -> PluginStorage:
         allow_missing = settings.access.missing_installations == "allow"
         return OverlaidStorage(

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-REVIEW = {"slug": "Review", "version": "3.0.0", "modules": [{"name": "Board"}]}
+REVIEW = {"slug": "Review", "version": "3.0.0"}
 
 
 @contextmanager
@@ -56,9 +56,13 @@ def test_the_terminal_says_what_is_waited_for_and_each_build(site: Site, tmp_pat
         says(server, f"waiting for the first build of Review: {folder / ENTRY}\n")
         build(server, folder, "1", "Review")
         says(server, "build 1 of Review, 3 files, 0 kB, seen ")
+        says(server, "warning: plugin.json: it has no modules")  # as `gateway lint` says
         write(folder, {"plugin.json": "{", **built("2")})
         says(server, "build 2 of Review is refused, build 1 stays: plugin.json: not valid JSON")
         assert entry(server, ADA, "Review") == built("1")[ENTRY]
+        write(folder, {"plugin.json": {**REVIEW, "bundleLocation": "x"}})
+        says(server, "warning: plugin.json: bundleLocation means nothing")
+        assert sum("it has no modules" in line for line in server.output) == 1, "said once"
 
 
 def says(server: Server, text: str) -> None:

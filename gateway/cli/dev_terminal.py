@@ -1,0 +1,84 @@
+"""What a developer reads while `gateway dev` runs: where to look, and a line for each build."""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+import click
+
+from gateway.development.developed_plugin import DevelopedPlugin, SeenBuild
+from gateway.development.plugin_folder import PluginFolder
+from gateway.errors import PublishingError
+from gateway.lint.findings import Code
+from gateway.lint.linting import LintReport
+from gateway.names import Version, printable
+from gateway.upkeep.findings import Severity
+
+# What is meant to be so while somebody develops, and what compares with what is published.
+_UNTOLD: Final = {Code.DEVELOPMENT_BUILD, Code.EVAL_SOURCE_MAP, Code.GROWN}
+
+
+class Terminal:
+    def __init__(self, plugin: DevelopedPlugin, folder: PluginFolder, url: str) -> None:
+        self.lint: Callable[[Version], LintReport] | None = None
+        """What `gateway lint` says of a build. Blocking."""
+        self._plugin = plugin
+        self._folder = folder
+        self._url = url
+        self._is_announced = False
+        self._linting = threading.Lock()
+        self._known: frozenset[str] = frozenset()
+        """The warnings about the build before: they are not repeated."""
+
+    def announce(self) -> None:
+        plugin = self._plugin
+        click.echo(
+            f"gateway dev runs at {self._url} (Ctrl-C ends it)\n"
+            f"user {plugin.user} gets {plugin.slug} from"
+            f" {plugin.dev_server or self._folder.path}; nobody else does,"
+            " and nothing is published"
+        )
+        self._is_announced = True
+        for build in plugin.builds:
+            self.report(build, 0)
+        if not plugin.builds and plugin.dev_server is None:
+            click.echo(f"waiting for the first build of {plugin.slug}: {self._folder.missing()}")
+
+    def report(self, build: SeenBuild, told: int) -> None:
+        """The builds before the announcement are reported after it."""
+        if not self._is_announced:
+            return
+        click.echo(_line(self._plugin, build, told))
+        if build.version is not None:  # in a thread, since it reads all scripts: pages do not wait
+            threading.Thread(target=self._warn, args=(build.version,), daemon=True).start()
+
+    def _warn(self, version: Version) -> None:
+        with self._linting:
+            if self.lint is None or self._plugin.current is None:
+                return
+            if self._plugin.current.version != version:  # a later build is reported soon
+                return
+            try:
+                findings = self.lint(version).findings
+            except (PublishingError, OSError):  # the build has been served: it is no reason to end
+                return
+            told = (it for it in findings if it.severity is not Severity.NOTE)
+            warnings = [printable(it.sentence) for it in told if it.code not in _UNTOLD]
+            for warning in warnings:
+                if warning not in self._known:
+                    click.echo(f"warning: {warning}")
+            self._known = frozenset(warnings)
+
+
+def _line(plugin: DevelopedPlugin, build: SeenBuild, told: int) -> str:
+    what = f"build {build.number} of {plugin.slug}"
+    if build.problem is not None:
+        kept = f"build {plugin.current.number} stays" if plugin.current else "there is no other"
+        return f"{what} is refused, {kept}: {printable(build.problem)}"
+    seen = (
+        "found in the folder"
+        if build.seen_after_s is None
+        else f"seen {build.seen_after_s * 1000:.0f} ms after its last file"
+    )
+    pages = "1 page was told" if told == 1 else f"{told} pages were told"
+    return f"{what}, {build.files} files, {build.size_bytes / 1000:.0f} kB, {seen}; {pages}"
