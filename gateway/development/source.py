@@ -31,6 +31,8 @@ class _Finished(NamedTuple):
 
     number: int
     look: Look
+    was_there: bool
+    """Whether the first look saw it."""
     duration_s: float
     release: DevelopedRelease | None
     problem: str | None
@@ -51,7 +53,7 @@ class DevelopmentSource:
         self._watch = BuildWatch()
         self._candidate: Candidate | None = None
         self._number = 0
-        self._began_at = time.time()
+        self._first_look: Look | None = None
 
     async def run(self, tell: Callable[[Change], None], ready: Callable[[], None]) -> None:
         """See FreshnessSource. It is ready when a build that the folder holds is applied."""
@@ -68,9 +70,11 @@ class DevelopmentSource:
     def _has_build(self) -> bool:
         """Blocking."""
         try:
-            return self._folder.look().has_entry
+            look = self._folder.look()
         except OSError:
             return False
+        self._first_look = self._first_look or look
+        return look.has_entry
 
     def _next_build(self, stop: threading.Event) -> _Finished | None:
         """Blocking. None after `stop`."""
@@ -105,17 +109,18 @@ class DevelopmentSource:
         if release is None and candidate.problem is None:
             return None
         self._number += 1
-        return _Finished(self._number, candidate.look, duration_s, release, candidate.problem)
+        look, problem = candidate.look, candidate.problem
+        was_there = look == self._first_look
+        return _Finished(self._number, look, was_there, duration_s, release, problem)
 
     def _apply(self, build: _Finished, tell: Callable[[Change], None]) -> None:
-        plugin, look = self._plugin, build.look
-        is_old = look.changed_at < self._began_at
+        plugin, look, was_there = self._plugin, build.look, build.was_there
         seen = SeenBuild(
             build.number,
             build.release.version if build.release else None,
             look.changed_at,
-            None if is_old else max(0.0, time.time() - look.changed_at),
-            None if is_old else build.duration_s,
+            None if was_there else max(0.0, time.time() - look.changed_at),
+            None if was_there else build.duration_s,
             len(look.sizes),
             sum(look.sizes.values()),
             build.problem,
