@@ -14,6 +14,7 @@ from tests.support.developing import SLUG, Developing
 from tests.support.pages import Page as HostPage
 from tests.support.pages import serving_pages
 from tests.support.urls import MANIFEST
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -99,6 +100,15 @@ def test_a_page_shows_the_new_text_after_a_build(page: Page, developing: Develop
     said = overlay(page)
     expect(said).to_contain_text(f"{SLUG} · build {developing.number}")
     expect(said).to_contain_text("s ago, 3 files, 1 kB")
+
+
+def test_the_page_stays_where_it_was_scrolled_to(page: Page, developing: Developing) -> None:
+    eventually(lambda: page.evaluate("document.documentElement.scrollHeight"), lambda px: px > 1200)
+    page.mouse.wheel(0, 300)
+    eventually(lambda: page.evaluate("scrollY"), lambda px: px == 300)
+    developing.build("after")
+    expect_text(page, "after")
+    eventually(lambda: page.evaluate("scrollY"), lambda px: px == 300)
 
 
 def test_another_users_page_does_not_move(

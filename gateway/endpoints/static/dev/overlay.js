@@ -1,8 +1,7 @@
 // The corner of the page that says what was built, and what went wrong.
 import { problemsOf } from "./problems.js";
+import { keep, kept } from "./storage.js";
 import { STYLE } from "./style.js";
-
-const CLOSED = "gateway dev: closed";
 
 export class Overlay {
   #state;
@@ -11,7 +10,7 @@ export class Overlay {
   #problems = h("ul");
   #age = h("p");
   #text = ""; // of the problems that it shows
-  #closed = inStorage((storage) => storage.getItem(CLOSED)); // the text that it was closed with
+  #closed = kept("closed"); // the text that it was closed with
 
   constructor(state) {
     this.#state = state;
@@ -50,16 +49,7 @@ export class Overlay {
   #close() {
     this.#closed = this.#text;
     this.#host.remove();
-    inStorage((storage) => storage.setItem(CLOSED, this.#text));
-  }
-}
-
-// Kept over a reload. Some pages have no storage.
-function inStorage(use) {
-  try {
-    return use(sessionStorage);
-  } catch {
-    return null;
+    keep("closed", this.#text);
   }
 }
 

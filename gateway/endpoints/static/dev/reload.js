@@ -3,6 +3,7 @@
 import { watchFailures } from "./failures.js";
 import { hasOther, shows, watchFiles } from "./files.js";
 import { Overlay } from "./overlay.js";
+import { keepScroll, restoreScroll } from "./scroll.js";
 import { follow } from "./stream.js";
 
 const QUIET_MS = 150; // quick builds, one after another, lead to one reload
@@ -33,9 +34,14 @@ function start({ src, dataset }, served) {
     // The gateway had this build already when the page began to load: another reload would bring no other.
     state.isOld = served.run === build.run && served.number >= build.number;
     clearTimeout(timer);
-    if (!state.isOld) timer = setTimeout(() => location.reload(), QUIET_MS);
+    if (state.isOld) return;
+    timer = setTimeout(() => {
+      keepScroll();
+      location.reload();
+    }, QUIET_MS);
   }
 
+  restoreScroll();
   const failed = watchFailures(base, state, consider);
   watchFiles((refused) => {
     if (refused) failed(refused);
