@@ -110,3 +110,11 @@ def test_a_build_holds_no_react_and_names_its_chunks_by_their_content(
     assert sum(map(len, scripts.values())) < 20_000
     for name in set(scripts) - {"remoteEntry.js"}:
         assert len(Path(name).stem.replace(".", "-").rpartition("-")[2]) >= 8, name
+
+
+@each_bundler
+def test_lint_has_nothing_to_say_about_a_build(
+    server: Server, plugins: Mapping[str, Plugin], bundler: str
+) -> None:
+    result = run({}, "lint", "--strict", str(plugins[bundler].folder))
+    assert result.exit_code == 0, result.output

@@ -1,7 +1,7 @@
-"""docs/plugins.md: its commands are run in their order, with real npm, webpack and gateways.
+"""docs/plugins.md: its commands are run in their order, with real npm, Vite and gateways.
 
-What the page leaves running in a second terminal runs in the background. Browsers are in the other
-tests of this folder.
+What the page leaves running in a second terminal runs in the background. Browsers and webpack,
+which takes five times as long, are in the other tests of this folder.
 """
 
 import os
@@ -37,8 +37,10 @@ class Developer:
         self._home = home
         self._folder = home
         self._packages = packages
+        self._bundler = packages.bundler
         self._port = free_port()
         self._names = {
+            "gateway new Notes": f"gateway new Notes --bundler {packages.bundler}",
             "/srv/site": str(site),
             "--user ID": f"--user {USER}",
             DEV_SERVER_PORT: str(self._port),
@@ -68,13 +70,13 @@ class Developer:
         first, _, rest = line.partition(" ")
         if first == "cd":
             self._folder /= rest
-            Plugin(self._folder, "webpack").serve_at(self._port)
+            Plugin(self._folder, self._bundler).serve_at(self._port)
         elif first == "export":
             name, _, value = rest.partition("=")
             self._environment[name] = value
         elif line in ("npm run watch", "npm run dev"):
             printed = BUILT if line == "npm run watch" else SERVES
-            self._start(line).wait_for(printed["webpack"], DEADLINE_S)
+            self._start(line).wait_for(printed[self._bundler], DEADLINE_S)
         elif line.startswith("gateway dev "):
             self._start(f"{line} --port 0").wait_for("dev runs at ", DEADLINE_S)
         else:
@@ -140,7 +142,7 @@ def site(tmp_path: Path) -> Path:
 def developer(tmp_path: Path, site: Path, plugins: Mapping[str, Plugin]) -> Iterator[Developer]:
     home = tmp_path / "home"
     home.mkdir()
-    developer = Developer(home, site, plugins["webpack"])
+    developer = Developer(home, site, plugins["vite"])
     yield developer
     developer.close_terminals()
 
