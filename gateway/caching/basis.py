@@ -135,7 +135,7 @@ class Basis(AtHand):
             try:
                 return decide(self, *arguments, **named)
             except (PendingCall, PendingValue) as raised:
-                pending = raised
+                pending = raised.with_traceback(None)  # which would hold this frame in a cycle
             # Not above: an error in here would have `pending` in its traceback.
             if isinstance(pending, PendingCall):
                 await pending.wait()

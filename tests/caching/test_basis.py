@@ -1,10 +1,11 @@
 """What a decision asks for and is not at hand."""
 
 import asyncio
+import gc
 
 import pytest
 
-from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending
+from gateway.caching.basis import AT_HAND, AtHand, Basis, Pending, PendingCall
 from gateway.caching.entries import Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import SourceUnavailable
@@ -50,5 +51,41 @@ def test_a_failure_that_a_decision_cannot_spare_ends_it() -> None:
         disk.failing.add("well")
         with pytest.raises(SourceUnavailable, match="well"):
             await Basis().settled(both, disk)
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_is_pending_is_waited_for() -> None:
+    results: list[str] = []
+
+    async def call() -> None:
+        await asyncio.sleep(0)
+        results.append("done")
+
+    def decide(_basis: AtHand) -> str:
+        if not results:
+            raise PendingCall(call)
+        return results[0]
+
+    assert asyncio.run(Basis().settled(decide)) == "done"
+
+
+def test_a_wait_leaves_nothing_for_the_garbage_collector() -> None:
+    """Workers collect seldom: an exception in a cycle would hold the request for long."""
+
+    def decide(basis: AtHand, disk: Disk) -> str:
+        return basis.ask("disk", disk.cache, "well")
+
+    async def scenario() -> None:
+        disk = Disk()
+        await Basis().settled(decide, disk)
+        disk.cache.purge_all()
+        gc.collect()
+        gc.disable()
+        try:
+            assert await Basis().settled(decide, disk) == "WELL"
+            assert gc.collect() == 0
+        finally:
+            gc.enable()
 
     asyncio.run(scenario())
