@@ -5,16 +5,17 @@ nowhere else: the application alone knows what the answer rests on. So a user wh
 at their next request.
 
 A plain function is asked at once, on the hot path too: the application's middleware has run when
-the gateway is asked. What must be awaited, and whatever is raised, is left to the cold path, where
-log lines have the id of the request.
+the gateway is asked. What must be awaited is left to the cold path, and so are errors that are
+logged: there the request has an id.
 """
 
 import logging
 from collections.abc import Awaitable
+from copy import copy
 from functools import partial
 from http import HTTPStatus
 from inspect import isawaitable, signature
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, Protocol
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -83,21 +84,26 @@ class ApplicationIdentity(IdentitySource):
             raise PendingCall(partial(self._wait, scope, answer))
         basis.limit_to(0.0)
         if answer.refusal is not None:
-            raise answer.refusal
+            # What is raised gets a traceback, which holds the scope: a copy, so that the scope does
+            # not hold it in turn.
+            raise copy(answer.refusal)
         return answer.user
 
-    def _ask(self, scope: Scope) -> _Answer | Awaitable[str | None]:
+    def _ask(self, scope: Scope) -> _Answer | Awaitable[str | None] | Exception:
         try:
             said = self._function(Request(scope))
             return said if isawaitable(said) else _named(said)
         except Exception as error:
-            return _raised(error)
+            return _chosen_refusal(error) or error
 
-    async def _wait(self, scope: Scope, said: Awaitable[str | None]) -> None:
+    async def _wait(self, scope: Scope, said: Awaitable[str | None] | Exception) -> None:
+        if isinstance(said, Exception):
+            scope[self._key] = _failed(said)
+            return
         try:
             scope[self._key] = _named(await said)
         except Exception as error:
-            scope[self._key] = _Answer(None, _refusal(error))
+            scope[self._key] = _chosen_refusal(error) or _failed(error)
 
 
 def _named(said: str | None) -> _Answer:
@@ -105,27 +111,24 @@ def _named(said: str | None) -> _Answer:
     return _Answer(None if said is None else parse_user_id(said))
 
 
-async def _raised(error: Exception) -> NoReturn:
-    raise error
-
-
-def _refusal(error: Exception) -> RequestError:
-    if isinstance(error, RequestError):
-        return error
-    # 304 would say that the client's copy of the file is right.
-    if isinstance(error, HTTPException) and error.status_code in {*range(300, 600)} - {304}:
-        return _chosen_refusal(error)
+def _failed(error: Exception) -> _Answer:
     # In the text too: the formatters of an embedding application do not know our ids.
     logger.error("the application cannot say who sends request %s", current_id(), exc_info=error)
-    return ApplicationRefusal()
+    return _Answer(None, ApplicationRefusal())
 
 
-def _chosen_refusal(error: HTTPException) -> ApplicationRefusal:
-    """FastAPI allows any value as the detail; ours is a sentence."""
-    status = error.status_code
-    headers = tuple((error.headers or {}).items())
+def _chosen_refusal(error: Exception) -> _Answer | None:
+    """The refusal that the application means; None: it means none."""
+    if isinstance(error, RequestError):
+        return _Answer(None, error.with_traceback(None))
+    # 304 would say that the client's copy of the file is right.
+    if not isinstance(error, HTTPException) or error.status_code not in {*range(300, 600)} - {304}:
+        return None
+    error.with_traceback(None)  # it may be a constant, which would hold each request
+    status, headers = error.status_code, tuple((error.headers or {}).items())
     if status == NotAuthenticated.status and not headers:
         headers = NotAuthenticated.headers
     code = _CODES.get(status, "refused")
+    # FastAPI allows any value as the detail; ours is a sentence.
     detail = error.detail if isinstance(error.detail, str) else code.replace("_", " ")
-    return ApplicationRefusal(status, code, detail, headers)
+    return _Answer(None, ApplicationRefusal(status, code, detail, headers))

@@ -1,7 +1,9 @@
 """`create_app(user=…)`: the application says who asks, and the gateway believes nobody else."""
 
 import asyncio
+import gc
 import logging
+import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -11,7 +13,7 @@ import orjson
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
 from gateway import ConfigurationError, Gateway, create_app
 from gateway.errors import NotAuthenticated, SourceUnavailable
@@ -228,6 +230,45 @@ def test_a_refusal_of_the_application_is_answered_with_its_status(
             assert names <= sent.keys()
 
     with_embedded(site, raising(error), scenario)
+
+
+A_CONSTANT = HTTPException(401)
+
+
+@pytest.mark.parametrize("raising", [raising, raising_later])
+@pytest.mark.parametrize(
+    "error", [lambda: HTTPException(401), NotAuthenticated, lambda: A_CONSTANT]
+)
+def test_a_refusal_does_not_hold_the_request(
+    site: Site,
+    raising: Callable[[Exception], UserFunction],
+    error: Callable[[], Exception],
+) -> None:
+    """A traceback would hold it until garbage is collected, and anybody can be refused."""
+
+    class Sent(dict[str, Any]):
+        """A scope to which there can be a weak reference."""
+
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        sent: list[weakref.ref[Sent]] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            scope = Sent(scope)
+            sent.append(weakref.ref(scope))
+            await gateway(scope, receive, send)
+
+        gc.disable()
+        try:
+            for _ in range(5):
+                assert status(await Client(app).request(ENTRY_URL, None)) == 401
+            assert [it() for it in sent] == [None] * 5
+        finally:
+            gc.enable()
+
+    def user(request: Request) -> Any:
+        return raising(error())(request)
+
+    with_embedded(site, user, scenario, **QUIET)
 
 
 @pytest.mark.parametrize("wrong", [200, 204, 304, 100])
