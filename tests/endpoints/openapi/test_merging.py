@@ -87,6 +87,14 @@ def test_what_is_merged_is_a_new_document(own: Document, gateways: Document) -> 
     assert (repr(own), repr(gateways)) == before
 
 
+def test_two_gateways_stand_beside_each_other(own: Document, gateways: Document) -> None:
+    once = merge_openapi(own, gateways, "/one", names="One")
+    twice = merge_openapi(once, gateways, "/two", names="Two")
+    ids = [operation["operationId"] for _, _, operation in operations_of(twice)]
+    assert len(set(ids)) == len(ids) == 2 * len([*operations_of(gateways)]) + 1
+    assert {"OneError", "TwoError"} <= twice["components"]["schemas"].keys()
+
+
 def test_an_application_without_components_gets_those_of_the_gateway(
     tmp_path: Path, gateways: Document
 ) -> None:
