@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from gateway.endpoints.openapi import administration, changes, files, plugins
+from gateway.endpoints.openapi import administration, changes, files, health, plugins
 from gateway.endpoints.openapi.operations import (
     SCHEMES,
     TAGS,
@@ -32,6 +32,7 @@ OPERATIONS: Sequence[Operation] = (
     *plugins.OPERATIONS,
     *changes.OPERATIONS,
     *files.OPERATIONS,
+    *health.OPERATIONS,
     *administration.OPERATIONS,
 )
 # Of the API, not of the program, which a stranger need not know.

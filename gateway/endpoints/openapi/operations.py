@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gateway.endpoints.bodies import Body
-from gateway.errors import RequestError
+from gateway.errors import (
+    AdministratorRequired,
+    InvalidToken,
+    NotAuthenticated,
+    RequestError,
+    SourceUnavailable,
+)
 from gateway.http.json_types import JsonObject
 
 Tag = Literal["Files", "Plugins", "Changes", "Health", "Administration"]
@@ -37,6 +43,10 @@ SCHEMES: Mapping[Scheme, JsonObject] = {
     },
 }
 ADMINISTRATOR: Sequence[Scheme] = ("administrator", "password")
+ADMINISTRATORS_ONLY = (NotAuthenticated, InvalidToken, AdministratorRequired, SourceUnavailable)
+"""The errors of an operation that only administrators may use."""
+NOT_STORED = ("Cache-Control",)
+"""The fields of an answer about this moment."""
 TEXT: JsonObject = {"type": "string"}
 
 
