@@ -132,7 +132,7 @@ class _Writer:
             schema = self._schemas[answer.body, "serialization"]
             if codes:
                 schema = {"anyOf": [schema, error_schema(codes)]}
-            written["content"] = {"application/json": {"schema": schema}}
+            written["content"] = {answer.media_type or "application/json": {"schema": schema}}
         elif answer.media_type is not None:
             written["content"] = {answer.media_type: {}}
         return written

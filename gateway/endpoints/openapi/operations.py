@@ -81,9 +81,9 @@ class Answer:
 
     description: str
     body: Any = None
-    """The type of a JSON body; None: see `media_type`."""
+    """The type of a JSON body; None: the body is not JSON, or there is none."""
     media_type: str | None = None
-    """Of a body that is not JSON; None: there is no body."""
+    """None: `application/json`, or there is no body."""
     fields: Sequence[str] = ()
     """Names of header fields, which FIELDS explains."""
 
