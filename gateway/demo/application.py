@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.application import Gateway
 from gateway.current_request import CurrentRequest
 from gateway.demo.demo_site import USERS
+from gateway.endpoints.console_page import PALETTE
 from gateway.hot_path.front import Answer, Front
 from gateway.http.heads import Headers
 from gateway.identity.jwt import issue_token
@@ -84,6 +85,7 @@ def create_demo_app(gateway: Gateway) -> HostGuard:
         routes=[
             Route("/", _page),
             Route("/demo/users.json", page_users),
+            Route("/demo/static/palette.css", _palette),
             Mount("/demo/static", StaticFiles(directory=_STATIC)),
             Mount("/", gateway),
         ],
@@ -94,6 +96,10 @@ def create_demo_app(gateway: Gateway) -> HostGuard:
 
 async def _page(_request: Request) -> Response:
     return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def _palette(_request: Request) -> Response:
+    return FileResponse(PALETTE)
 
 
 def _site(gateway: Gateway) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The console's page: the files in `static/console`, put together into one HTML text.
+"""The console's page: the palette and the files in `static/console`, as one HTML text.
 
 The page has one inline style and one inline script, and its Content-Security-Policy names both by
 their hashes. So it needs no build step, no other URL, and nothing else can run in it.
@@ -11,7 +11,10 @@ from pathlib import Path
 
 from gateway.endpoints.scripts import joined_script
 
-_FOLDER = Path(__file__).parent / "static" / "console"
+PALETTE = Path(__file__).parent / "static" / "palette.css"
+"""The colours and typefaces of all our pages, also of the demo's."""
+
+_FOLDER = PALETTE.parent / "console"
 _STYLE_LINK = '<link rel="stylesheet" href="style.css">'
 _SCRIPT_LINK = '<script type="module" src="main.js"></script>'
 
@@ -26,8 +29,8 @@ class ConsolePage:
 
 def console_page() -> ConsolePage:
     """Reads the files. Raises: OSError."""
-    style, script = _read("style.css"), joined_script(_FOLDER, "main")
-    html = _read("index.html")
+    style = PALETTE.read_text("utf-8") + _read("style.css")
+    script, html = joined_script(_FOLDER, "main"), _read("index.html")
     html = html.replace(_STYLE_LINK, f"<style>{style}</style>")
     html = html.replace(_SCRIPT_LINK, f'<script type="module">{script}</script>')
     policy = (

@@ -1,6 +1,7 @@
 """The demo's plugins and users agree with each other, and its site is made, kept and removed."""
 
 import json
+import re
 import signal
 import stat
 from collections.abc import Iterator
@@ -136,6 +137,12 @@ def test_the_demo_answers_only_under_its_own_host_names(demo: Server) -> None:
             assert set(answer.json) == {"detail", "code"}
             assert answer.headers["cache-control"] == "no-store"
     assert demo.get("/", {"Host": "evil.example"}).code == "misdirected_request"
+
+
+def test_every_file_that_the_page_names_is_there(demo: Server) -> None:
+    named = re.findall(r'(?:src|href)="(demo/[^"]+)"', demo.get("/").body.decode())
+    assert {path.rpartition("/")[2] for path in named} >= {"palette.css", "host.css", "host.js"}
+    assert [demo.get(f"/{path}").status for path in named] == [200] * len(named)
 
 
 @pytest.mark.parametrize(
