@@ -9,12 +9,16 @@ from gateway.development.plugin_folder import Look
 
 QUIET_S = 0.05
 """With looks every 20 ms, and every 10 ms while files change, a build is noticed within 80 ms."""
+_MOST_BETWEEN_LOOKS_S = 0.02
+"""What counts of the time between two looks. A machine that stands still, or that is busy with
+everything else, keeps the bundler from writing too: that is no quiet."""
 
 
 class BuildWatch:
     def __init__(self) -> None:
         self._look: Look | None = None
-        self._changed_at = 0.0
+        self._looked_at = self._changed_at = 0.0
+        self._quiet_s = 0.0
         self._began_at: float | None = None
         self._settled: Look | None = None
 
@@ -23,11 +27,15 @@ class BuildWatch:
         build. The look began and ended at these moments, in seconds of any clock.
         """
         if look != self._look:
-            self._look, self._changed_at = look, ended_at
+            self._look, self._quiet_s = look, 0.0
+            self._changed_at = self._looked_at = ended_at
             if self._began_at is None:
                 self._began_at = ended_at
+            return 0.0
+        self._quiet_s += min(began_at - self._looked_at, _MOST_BETWEEN_LOOKS_S)
+        self._looked_at = began_at
         is_build = look.has_entry or look.problem is not None
-        return max(0.0, began_at - self._changed_at) if is_build and self.is_changing else 0.0
+        return self._quiet_s if is_build and self.is_changing else 0.0
 
     @property
     def is_changing(self) -> bool:

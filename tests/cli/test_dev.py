@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.development.folders import ENTRY, METADATA, built, plugin_folder, write
+from tests.development.folders import ENTRY, METADATA, built, plugin_folder, rebuild, write
 from tests.support.server import Server, run_cli, serving, the_line_of
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, contents
 from tests.support.urls import MANIFEST, own, pin_of, public, version_for
@@ -36,7 +36,7 @@ def entry(server: Server, user: str, plugin: str = "Mine") -> str:
 
 def build(server: Server, folder: Path, text: str, plugin: str = "Mine") -> None:
     """Writes a build, and returns when Ada gets it."""
-    write(folder, built(text))
+    rebuild(folder, text)
     eventually(lambda: entry(server, ADA, plugin), lambda got: got == built(text)[ENTRY])
 
 

@@ -28,6 +28,12 @@ def built(text: str) -> dict[str, str]:
     return {"dist/1.js": f"/* chunk {text} */", ENTRY: f"window.mine = '{text}';"}
 
 
+def rebuild(folder: Path, text: str) -> None:
+    """Removes the entry first: however slow this is, there is no whole build in between."""
+    (folder / ENTRY).unlink(missing_ok=True)
+    write(folder, built(text))
+
+
 def plugin_folder(folder: Path, text: str | None = None) -> Path:
     """With a build, unless `text` is None."""
     files: dict[str, str | Mapping[str, Any]] = {"plugin.json": METADATA, "src/Panel.jsx": "…"}

@@ -50,6 +50,12 @@ def test_a_writer_who_never_rests_is_never_finished() -> None:
     assert watcher.finished_after(WHOLE, 1.0) is not None
 
 
+def test_a_machine_that_stands_still_is_no_quiet() -> None:
+    watch = BuildWatch()
+    watch.quiet_s(WHOLE, 10.0, 10.0)
+    assert watch.quiet_s(WHOLE, 3600.0, 3600.0) < QUIET_S, "the bundler may be in the middle"
+
+
 def test_without_an_entry_nothing_is_finished_however_long_it_rests() -> None:
     watcher = Watcher()
     assert watcher.finished_after(look(chunk=900), 60.0) is None

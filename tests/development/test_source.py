@@ -16,7 +16,7 @@ from gateway.development.plugin_folder import Look, PluginFolder
 from gateway.development.snapshots import Candidate, Snapshots
 from gateway.development.source import DevelopmentSource
 from gateway.names import Slug, UserId
-from tests.development.folders import ENTRY, METADATA, built, plugin_folder, write
+from tests.development.folders import ENTRY, METADATA, built, plugin_folder, rebuild, write
 from tests.support.site import ADA
 from tests.support.waiting import until
 
@@ -112,7 +112,7 @@ def test_it_is_ready_when_the_build_in_the_folder_is_applied(tmp_path: Path) -> 
 def test_it_is_ready_at_once_without_a_build_and_begins_with_the_first(tmp_path: Path) -> None:
     async def act(watched: Watched) -> None:
         assert watched.plugin.current is None
-        write(watched.folder, built("1"))
+        rebuild(watched.folder, "1")
         build = await watched.built(1)
         assert build.seen_after_s is not None
         assert watched.texts() == built("1")
@@ -145,7 +145,7 @@ def test_a_bundler_that_empties_its_folder_first_is_waited_for(tmp_path: Path) -
         write(watched.folder, {"dist/1.js": built("2")["dist/1.js"]})
         await watched.look()
         assert watched.texts() == built("1"), "the last good one stays"
-        write(watched.folder, built("2"))
+        rebuild(watched.folder, "2")
         await watched.built(2)
         assert watched.texts() == built("2")
 
@@ -165,8 +165,8 @@ def test_a_folder_that_is_renamed_into_place_is_a_build(tmp_path: Path) -> None:
 
 def test_what_changes_while_it_is_copied_is_copied_again(tmp_path: Path) -> None:
     async def act(watched: Watched) -> None:
-        watched.snapshots.interruption = lambda: write(watched.folder, built("3"))
-        write(watched.folder, built("2"))
+        watched.snapshots.interruption = lambda: rebuild(watched.folder, "3")
+        rebuild(watched.folder, "2")
         await watched.built(2)
         assert watched.texts() == built("3")
 
@@ -175,9 +175,9 @@ def test_what_changes_while_it_is_copied_is_copied_again(tmp_path: Path) -> None
 
 def test_the_same_content_once_more_is_no_news(tmp_path: Path) -> None:
     async def act(watched: Watched) -> None:
-        write(watched.folder, built("1"))
+        rebuild(watched.folder, "1")
         await watched.look()
-        write(watched.folder, built("2"))
+        rebuild(watched.folder, "2")
         assert (await watched.built(2)).version == "1.2.0-dev.2"
 
     assert len(watch(tmp_path, act).plugin.builds) == 2
@@ -202,7 +202,7 @@ def test_the_pages_that_wait_are_counted(tmp_path: Path) -> None:
     async def act(watched: Watched) -> None:
         pages = [asyncio.create_task(watched.plugin.after(1)) for _ in range(2)]
         await until(lambda: watched.plugin.waiting == 2)
-        write(watched.folder, built("2"))
+        rebuild(watched.folder, "2")
         builds = await asyncio.gather(*pages)
         assert watched.reported[-1] == (builds[0], 2)
 
@@ -212,7 +212,7 @@ def test_the_pages_that_wait_are_counted(tmp_path: Path) -> None:
 def test_the_times_of_a_build_are_those_of_its_files(tmp_path: Path) -> None:
     async def act(watched: Watched) -> None:
         before = time.time()
-        write(watched.folder, built("2"))
+        rebuild(watched.folder, "2")
         build = await watched.built(2)
         # The clocks of file systems stand still for up to 10 ms.
         assert before - 0.02 <= build.finished_at <= time.time()
