@@ -121,7 +121,7 @@ def _serve(
         None if server is None else server.url,
     )
     listener = Listener(settings)
-    terminal = Terminal(plugin, folder, f"{listener.name}{site.page or '/'}")
+    terminal = Terminal(plugin, folder, listener.name, site.page)
     development = (
         Development.of_folder(folder, plugin, settings, work, terminal.report)
         if server is None

@@ -19,12 +19,16 @@ _UNTOLD: Final = {Code.DEVELOPMENT_BUILD, Code.EVAL_SOURCE_MAP, Code.GROWN}
 
 
 class Terminal:
-    def __init__(self, plugin: DevelopedPlugin, folder: PluginFolder, url: str) -> None:
+    def __init__(
+        self, plugin: DevelopedPlugin, folder: PluginFolder, address: str, page: str | None
+    ) -> None:
+        """`page`: path and query of the host page; None: there is none of ours."""
         self.lint: Callable[[Version], LintReport] | None = None
         """What `gateway lint` says of a build. Blocking."""
         self._plugin = plugin
         self._folder = folder
-        self._url = url
+        self._address = address
+        self._page = page
         self._is_announced = False
         self._linting = threading.Lock()
         self._known: frozenset[str] = frozenset()
@@ -33,11 +37,14 @@ class Terminal:
     def announce(self) -> None:
         plugin = self._plugin
         click.echo(
-            f"gateway dev runs at {self._url} (Ctrl-C ends it)\n"
+            f"gateway dev runs at {self._address}{self._page or '/'} (Ctrl-C ends it)\n"
             f"user {plugin.user} gets {plugin.slug} from"
             f" {plugin.dev_server or self._folder.path}; nobody else does,"
             " and nothing is published"
         )
+        if self._page is None:
+            script = f"{self._address}/-/dev/reload.js"
+            click.echo(f'your page reloads by itself with <script src="{script}"></script>')
         self._is_announced = True
         for build in plugin.builds:
             self.report(build, 0)

@@ -77,6 +77,8 @@ def test_one_user_gets_each_build_and_the_site_stays_as_it_is(
     before = site_state(site)
     with developing(site, folder) as server:
         assert entry(server, ADA, "Review") == built("1")[ENTRY]
+        says(server, f'<script src="http://127.0.0.1:{server.port}/-/dev/reload.js"></script>')
+        assert server.get("/-/dev/reload.js").status == 200
         assert server.get(public(f"{ADA}_Review")).body.decode() == built("1")[ENTRY]
         first = pin_of(server, ADA, "Review")
         assert first.startswith("@3.0.0-dev.1~")
