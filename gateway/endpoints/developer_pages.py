@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.development.developed_plugin import DevelopedPlugin, SeenBuild
+from gateway.endpoints.console_page import PALETTE
 from gateway.endpoints.event_stream import (
     Events,
     EventStream,
@@ -55,6 +56,8 @@ class DeveloperPages:
         self._run = secrets.token_hex(4)
         self._admission = Admission(STREAMS, TooManyStreams)
         self._script = joined_script(_FOLDER, "reload")
+        palette = PALETTE.read_text("utf-8").replace(":root", ":host")
+        self._style = (_FOLDER / "overlay.css").read_text("utf-8") + palette
         self.routes = [
             Route("/-/dev/reload.js", self._send_script),
             Route("/-/dev/events", self._stream),
@@ -64,10 +67,9 @@ class DeveloperPages:
     async def _send_script(self, _request: Request) -> Response:
         build = self._plugin.current
         served = {"run": self._run, "number": 0 if build is None else build.number}
-        script = (
-            f'(() => {{\n"use strict";\nconst SERVED = {orjson.dumps(served).decode()};\n'
-            f"{self._script}}})();\n"
-        )
+        constants = {"SERVED": served, "STYLE": self._style}
+        lines = (f"const {name} = {orjson.dumps(it).decode()};" for name, it in constants.items())
+        script = "\n".join(["(() => {", '"use strict";', *lines, f"{self._script}}})();\n"])
         return Response(script, headers=_SCRIPT_FIELDS, media_type="text/javascript")
 
     async def _stream(self, request: Request) -> EventStream:

@@ -1,7 +1,6 @@
 // The corner of the page that says what was built, and what went wrong.
 import { problemsOf } from "./problems.js";
 import { keep, kept } from "./storage.js";
-import { STYLE } from "./style.js";
 
 export class Overlay {
   #state;

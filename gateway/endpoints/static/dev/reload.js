@@ -1,5 +1,5 @@
 // Reloads this page when a build of the developed plugin is finished, if the page shows the plugin. A corner of the
-// page says what was built, and why a file failed.
+// page says what was built, and why a file failed. The gateway puts all modules into one script, with SERVED and STYLE.
 import { watchFailures } from "./failures.js";
 import { hasOther, shows, watchFiles } from "./files.js";
 import { Overlay } from "./overlay.js";
