@@ -86,6 +86,14 @@ def test_a_server_that_breaks_off_is_a_502_that_names_it(server: Server, bundler
     assert answer.headers["cache-control"] == "no-store"
 
 
+def test_pages_are_told_whose_output_says_why_a_file_failed(
+    server: Server, bundler: Bundler
+) -> None:
+    for url in (own("Review", "a.js"), public(f"{ADA}_Review", "a.js")):
+        answer = server.get(f"/-/dev/explain?url={url}")
+        assert answer.json["sentence"].startswith(f"It comes from {bundler.url}/: ")
+
+
 @pytest.mark.parametrize(
     ("path", "user", "status", "start"),
     [
