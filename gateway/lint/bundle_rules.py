@@ -96,10 +96,9 @@ def _unserved(contents: Contents, allowed_suffixes: Collection[str]) -> Iterator
     by_type: dict[str, list[str]] = {}
     for name in [name for name in _bundled(contents) if not name.endswith(_BESIDE)][:_MOST_FILES]:
         ending, base = suffix(AssetPath(name)), name.rpartition("/")[2]
-        if ending and ending.removeprefix(".") not in allowed_suffixes:
-            others = (text for other, text in contents.texts.items() if other != name)
-            if any(base in text for text in others):
-                by_type.setdefault(ending, []).append(name)
+        is_refused = ending and ending.removeprefix(".") not in allowed_suffixes
+        if is_refused and any(base in text for text in contents.texts.values()):
+            by_type.setdefault(ending, []).append(name)
     for ending, names in by_type.items():
         text = (
             f"the bundle names it, but it is not served: {ending} is not in http.allowed_suffixes;"

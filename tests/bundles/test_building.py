@@ -40,6 +40,10 @@ def test_an_empty_public_path_is_a_fixed_one() -> None:
     assert fixed_public_path(text) == ""
 
 
+def test_beside_an_automatic_public_path_a_text_in_p_is_something_else() -> None:
+    assert fixed_public_path(build("webpack") + ';r.p="/x/"') is None
+
+
 @pytest.mark.parametrize(
     "text",
     [

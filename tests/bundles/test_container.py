@@ -46,6 +46,8 @@ def test_the_script_of_vite_says_which_module_it_imports() -> None:
         # An application, not a container, that ends as webpack's do.
         "(()=>{var e={1(e,t,r){}};function r(n){}window.App=r(1)})();",
         "(()=>{does not exist in container; var app = r(1);})();",
+        "(()=>{does not exist in container; __webpack_exports__ = r(1);})();",
+        'does not exist in container;var e={"./a":()=>r.e(1),"b":()=>r.e(2)}',
         "(()=>{does not exist in container; var a=1,b=r(1)})();",
         # A table of webpack's modules, by their paths, is no table of exposed modules.
         '"does not exist in container";var e={"./src/a.js":(e,t)=>{},"./src/b.js":()=>{}}',

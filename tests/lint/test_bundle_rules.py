@@ -139,5 +139,6 @@ def test_of_an_entry_that_is_too_large_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(contents, "MAX_FILE_BYTES", 1_000)
-    folder = make_plugin(tmp_path, scope="Other", modules=[{"name": "Kard"}])
+    files = {"dist/unread.aabbcc11.js": "", "dist/it.css": ""}
+    folder = make_plugin(tmp_path, scope="Other", modules=[{"name": "Kard"}], files=files)
     assert codes(folder) == [Code.PARTLY_READ]
