@@ -14,12 +14,12 @@ _MEMBER = rf"""(?:\.({_NAME})|\[["']([^"'\]]+)["']\])"""
 _COMMENT = r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/|//[^\n]*\n"
 _VAR = re.compile(rf"""(?:\s|{_COMMENT}|["']use strict["'];)*(?:var|let)\s+({_NAME})\s*;""")
 _FIRST_ASSIGNMENT = re.compile(rf"\s*(?:window|self|globalThis){_MEMBER}\s*=[\s(]")
+_VALUE_AT_THE_END = r"\s*=\s*[\w$]+(?:\([^()]*\))?[\s;]*\}\)?\(\)"
 # The last statement of webpack's and rspack's function: `window.Name = exports`, or `Name = …`. A
 # name of one or two letters, or one that is declared there, is the minifier's.
 _LAST_ASSIGNMENT = re.compile(
     rf"(?:\b(?:window|self|globalThis|this){_MEMBER}"
-    r"|(?<![\w$.])(?<!var )(?<!let )(?<!const )((?!__)[A-Za-z_$][\w$]{2,}))"
-    r"\s*=\s*[\w$]+(?:\([^()]*\))?[\s;]*\}\)\(\)"
+    r"|(?<![\w$.])(?<!var )(?<!let )(?<!const )((?!__)[A-Za-z_$][\w$]{2,}))" + _VALUE_AT_THE_END
 )
 _UMD = re.compile(rf"\bexports{_MEMBER}\s*=\s*[\w$]+\(\)\s*:\s*[\w$]+{_MEMBER}\s*=")
 _END_CHARACTERS = 2048
@@ -45,9 +45,11 @@ def container_name(text: str) -> str | None:
     head = text[:_HEAD_CHARACTERS]
     # webpack begins each line of a development build with this comment.
     end = text[-_END_CHARACTERS:].replace("/******/", "")
+    if declared := _VAR.match(head):
+        is_assigned = re.search(rf"(?<![\w$.]){re.escape(declared[1])}{_VALUE_AT_THE_END}", end)
+        return declared[1] if is_assigned or imported_entry(text) else None
     match = (
-        _VAR.match(head)
-        or _UMD.search(head)
+        _UMD.search(head)
         or (_FIRST_ASSIGNMENT.match(head) if imported_entry(text) else None)
         or next(reversed([*_LAST_ASSIGNMENT.finditer(end)]), None)
     )

@@ -17,7 +17,7 @@ def entry_findings(
     if entry is None:
         yield Finding(Code.REMOTE_ENTRY, _remote_text(contents), ["plugin.json"])
     elif problem := _missing(contents, entry, allowed_suffixes):
-        yield Finding(Code.NO_ENTRY, problem, ["plugin.json"])
+        yield Finding(Code.NO_ENTRY, problem, [entry])
     else:
         yield from _container_findings(contents, entry, scope)
         yield from _module_findings(contents, entry)
@@ -34,12 +34,12 @@ def _remote_text(contents: Contents) -> str:
 
 def _missing(contents: Contents, entry: str, allowed_suffixes: Collection[str]) -> str | None:
     if problem := portable_problem(entry):
-        return f"bundle_location {entry!r}: {problem}"
+        return f"bundle_location cannot be this: {problem}"
     if not contents.sizes.get(entry):
         state = "is empty" if entry in contents.sizes else "is missing"
-        return f"the entry {entry} {state}; build the plugin, or set bundle_location"
+        return f"the entry {state}; build the plugin, or set bundle_location in plugin.json"
     if suffix(AssetPath(entry)).removeprefix(".") not in allowed_suffixes:
-        return f"the type of the entry {entry} is not in http.allowed_suffixes; choose another name"
+        return "the entry has a type that is not in http.allowed_suffixes; choose another name"
     return None
 
 

@@ -46,6 +46,8 @@ def test_the_script_of_vite_says_which_module_it_imports() -> None:
         # An application, not a container, that ends as webpack's do.
         "(()=>{var e={1(e,t,r){}};function r(n){}window.App=r(1)})();",
         "(()=>{does not exist in container; var app = r(1);})();",
+        # JupyterLab's extensions: the container is a member of the variable.
+        "var _LAB;(()=>{does not exist in container;(_LAB=void 0===_LAB?{}:_LAB).x=n})();",
         "(()=>{does not exist in container; __webpack_exports__ = r(1);})();",
         'does not exist in container;var e={"./a":()=>r.e(1),"b":()=>r.e(2)}',
         "(()=>{does not exist in container; var a=1,b=r(1)})();",

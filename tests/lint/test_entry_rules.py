@@ -56,12 +56,12 @@ def test_of_any_bundler_a_wrong_scope_and_a_wrong_module_are_found(
         ),
         (
             {"bundle_location": "build/entry.js"},
-            "no_entry: plugin.json: the entry build/entry.js is missing; build the plugin, or set"
-            " bundle_location",
+            "no_entry: build/entry.js: the entry is missing; build the plugin, or set"
+            " bundle_location in plugin.json",
         ),
         (
             {"bundle_location": "../entry.js"},
-            "no_entry: plugin.json: bundle_location '../entry.js': the path has a dot segment or a"
+            "no_entry: ../entry.js: bundle_location cannot be this: the path has a dot segment or a"
             " dotfile",
         ),
         (
