@@ -67,11 +67,15 @@ def _matching(scripts: Mapping[str, str], predicate: Callable[[str], bool]) -> l
 
 def _local_url_findings(contents: Contents, scripts: Mapping[str, str]) -> Iterator[Finding]:
     public_path = fixed_public_path(contents.entry_text) or ""
-    for name, text in scripts.items():
-        urls = [url for url in local_urls(text) if not public_path.startswith(url)]
-        if urls:
-            sentence = f"it names {listed(urls)}, which is another machine for each user;"
-            yield Finding(Code.LOCAL_URL, f"{sentence} make sure that it is a default only", [name])
+    urls_by_file = {
+        name: [url for url in local_urls(text) if not public_path.startswith(url)]
+        for name, text in scripts.items()
+    }
+    urls = sorted({url for urls in urls_by_file.values() for url in urls})
+    if urls:
+        names = [name for name in scripts if urls_by_file[name]]
+        sentence = f"{listed(urls)} is another machine for each user;"
+        yield Finding(Code.LOCAL_URL, f"{sentence} make sure that it is a default only", names)
 
 
 def _unhashed(contents: Contents, scripts: Mapping[str, str]) -> Iterator[Finding]:

@@ -13,11 +13,11 @@ from gateway.lifecycle.unpacking import listed as listed_members
 from gateway.lint.contents import MAX_FILE_BYTES, MAX_TEXT_BYTES, Contents
 from gateway.lint.findings import Code, Finding, listed
 from gateway.names import (
-    AssetPath,
     Slug,
     Version,
     newest_before,
     newest_version,
+    parse_asset_path,
     parse_or_none,
     parse_slug,
 )
@@ -60,22 +60,26 @@ def _newest_entries(shared: SharedFolder, slug: Slug) -> Iterator[tuple[str, str
     """Slug and version, and the text of the entry, of the other plugins; those that can be read,
     up to a bound."""
     room_bytes = MAX_TEXT_BYTES
-    for other in sorted(filter(None, (parse_or_none(parse_slug, it) for it in shared.names()))):
-        newest = newest_version(shared.versions_of(other))
-        if other == slug or newest is None or room_bytes <= 0:
+    for name in sorted(shared.names()):
+        other = parse_or_none(parse_slug, name)
+        if other is None or other == slug or room_bytes <= 0:
             continue
-        text = _entry_text(shared, other, newest)
+        try:
+            version = newest_version(shared.versions_of(other))
+            text = _entry_text(shared, other, version) if version is not None else ""
+        except (GatewayError, OSError, ValueError):  # another's plugin is not judged here
+            continue
         room_bytes -= len(text)
-        yield f"{other} {newest}", text
+        yield f"{other} {version}", text
 
 
 def _entry_text(shared: SharedFolder, slug: Slug, version: Version) -> str:
-    try:
-        entry = entry_file(read_metadata(shared.version_folder(slug, version)))
-        with shared.open_asset(slug, version, AssetPath(entry or "")).file as file:
-            return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
-    except (GatewayError, OSError, ValueError):  # it is no plugin of ours to judge
+    """Raises: GatewayError, OSError, ValueError."""
+    entry = entry_file(read_metadata(shared.version_folder(slug, version)))
+    if entry is None:
         return ""
+    with shared.open_asset(slug, version, parse_asset_path(entry)).file as file:
+        return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
 
 
 def _growth(contents: Contents, before: Version, folder: Path) -> Iterator[Finding]:

@@ -109,14 +109,21 @@ def test_a_type_that_is_not_served_is_found_only_where_the_bundle_names_the_file
     ]
 
 
-def test_urls_of_the_developers_own_machine_are_noted(tmp_path: Path) -> None:
-    files = {"dist/345.0011aabb.js": 'fetch("http://localhost:11434/api")', "dist/x.html": ""}
-    found = [it for it in findings(make_plugin(tmp_path, files=files)) if it.code == Code.LOCAL_URL]
-    assert sentences(found) == [
-        "local_url: dist/345.0011aabb.js: it names http://localhost:11434, which is another machine"
-        " for each user; make sure that it is a default only"
+def test_urls_of_the_developers_own_machine_are_noted_together(tmp_path: Path) -> None:
+    files = {
+        "dist/345.0011aabb.js": 'fetch("http://localhost:11434/api")',
+        "dist/104.0011aabb.js": 'fetch("http://localhost:11434/api", "http://127.0.0.1:80")',
+        "dist/x.html": "http://localhost:1",
+    }
+    (finding,) = [
+        it for it in findings(make_plugin(tmp_path, files=files)) if it.code == Code.LOCAL_URL
     ]
-    assert [it.severity for it in found] == ["note"]
+    assert sentences([finding]) == [
+        "local_url: dist/104.0011aabb.js, dist/345.0011aabb.js: http://127.0.0.1:80,"
+        " http://localhost:11434 is another machine for each user; make sure that it is a default"
+        " only"
+    ]
+    assert finding.severity == "note"
 
 
 def test_reading_is_bounded_and_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

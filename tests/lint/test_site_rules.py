@@ -50,6 +50,11 @@ def test_other_plugins_that_cannot_be_read_are_passed_over(tmp_path: Path, share
     publish(shared, "Remote", "1.0.0", bundle_location="https://cdn.example/remoteEntry.js")
     publish(shared, "Gone", "1.0.0", files={ENTRY: None})
     publish(shared, "Outside", "1.0.0", bundle_location="../../../secret.js")
+    secret = requiring("^17.0.0")[ENTRY]
+    (tmp_path / "secret.js").write_text(secret)
+    link = shared / "Linked" / "v1.0.0" / ENTRY
+    publish(shared, "Linked", "1.0.0", files={ENTRY: None, "dist/other.js": ""})
+    link.symlink_to(tmp_path / "secret.js")
     (shared / "file").write_text("")
     (shared / "not a slug").mkdir()
     (shared / "Empty").mkdir()
