@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 
 const NAMES_OF_REACT = Object.keys(createRequire(import.meta.url)("react")).join(", ");
 const CONTAINER = "virtual:container";
-// For libraries that were compiled to it. React's own would be React's of another version, or of none that Vite can serve.
+// Libraries import it. React's own is a CommonJS module, which Vite's dev server serves only if it may bundle React.
 const JSX_RUNTIME = `
   import React from "react";
   export const jsx = (type, props, key) => React.createElement(type, key === undefined ? props : { ...props, key });
