@@ -15,7 +15,7 @@ from benchmarks.client import Answer
 from benchmarks.pages.cases import Case
 from benchmarks.pages.visits import GatewayPaths, Kind, PageRequest, Urls, Visitors, rival_path
 from benchmarks.processes import Running, ServerFailed, Servers, running
-from benchmarks.serve.contestants import BARE, Contestant, Served, folder_path
+from benchmarks.serve.contestants import BARE, Contestant, Served, folder_path, start_rivals
 from benchmarks.sites import Site
 from benchmarks.wrk import RequestLists
 
@@ -90,7 +90,7 @@ class Arena:
         self._files = visitors.every_file()
         self._cases = cases
         self.absent: list[str] = []
-        """Servers that are not installed, a line each."""
+        """Servers that do not take part, a line each."""
 
     def enter_bare(self, gateway: Contender, answers: Mapping[Kind, Answer]) -> Contender:
         """One process for 200 and one for 304, with the gateway's answers by path."""
@@ -109,17 +109,13 @@ class Arena:
         return twin
 
     def enter_rivals(self, manifest: bytes) -> list[Contender]:
-        """The rivals of the cases, as far as they are installed. Raises: ServerFailed."""
+        """The rivals of the cases that can be started. Raises: ServerFailed, for a wrong answer."""
         rivals = {rival.name: rival for case in self._cases for rival in case.rivals}
         served = self._copy(manifest)
-        contenders = []
-        for rival in rivals.values():
-            if rival.missing:
-                self.absent.append(f"{rival.name}: {rival.missing}")
-                continue
-            server = self._servers.start(partial(rival.command, served))
-            contenders.append(self._tried(rival, server))
-        return contenders
+        return [
+            self._tried(rival, server)
+            for rival, server in start_rivals(self._servers, rivals.values(), served, self.absent)
+        ]
 
     def _tried(self, rival: Contestant, server: Running) -> Contender:
         """With the lengths of its answers. Raises: ServerFailed."""

@@ -7,13 +7,14 @@ answers (apps.py).
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.apps import app_command, plain_app_command
-from benchmarks.processes import HOST, Command
+from benchmarks.processes import HOST, Command, Running, ServerFailed, Servers
 from benchmarks.sites import Site
 from gateway.names import Slug, Version
 
@@ -108,6 +109,22 @@ class Contestant:
         if self.package and not find_spec(self.package):
             return f"the package {self.package} is not installed"
         return None
+
+
+def start_rivals(
+    servers: Servers, rivals: Iterable[Contestant], served: Served, absent: list[str]
+) -> Iterator[tuple[Contestant, Running]]:
+    """Those that are installed and start. `absent` gets a line about each of the others."""
+    for rival in rivals:
+        if rival.missing:
+            absent.append(f"{rival.name}: {rival.missing}")
+            continue
+        try:
+            server = servers.start(partial(rival.command, served))
+        except ServerFailed as error:
+            absent.append(f"{rival.name}: did not start: {error}")
+        else:
+            yield rival, server
 
 
 def own_path(slug: Slug, _version: Version, name: str) -> str:

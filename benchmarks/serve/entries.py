@@ -4,13 +4,20 @@ import http.client
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from benchmarks.apps import bare_command
 from benchmarks.client import Answer, Request, ask, browser_headers
 from benchmarks.processes import Running, ServerFailed, Servers
 from benchmarks.serve.cells import MANIFEST, Cell, objection, size_text
-from benchmarks.serve.contestants import BARE, GATEWAY, Contestant, FilePath, Served, own_path
+from benchmarks.serve.contestants import (
+    BARE,
+    GATEWAY,
+    Contestant,
+    FilePath,
+    Served,
+    own_path,
+    start_rivals,
+)
 from benchmarks.sites import SLUG, VERSION, SmallSite, asset_path
 
 # The gateway makes encoded variants after the first request; 1 MiB of brotli takes seconds.
@@ -120,16 +127,8 @@ class Starter:
 
     def enter_rivals(self, rivals: Iterable[Contestant]) -> None:
         """Each in the cells of files that it can answer."""
-        site, served = self._site, Served.of(self._site)
-        for rival in rivals:
-            if rival.missing:
-                self.entries.absent.append(f"{rival.name}: {rival.missing}")
-                continue
-            try:
-                server = self._servers.start(partial(rival.command, served))
-            except ServerFailed as error:
-                self.entries.absent.append(f"{rival.name}: did not start: {error}")
-                continue
+        site, absent = self._site, self.entries.absent
+        for rival, server in start_rivals(self._servers, rivals, Served.of(site), absent):
             for cell in self._cells:
                 if cell.case != MANIFEST:  # nobody else has one
                     tried = try_entry(rival.name, server, _path(rival.path, cell), cell, site)
