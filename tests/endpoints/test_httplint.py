@@ -91,6 +91,8 @@ QUESTIONS: list[tuple[int, Question]] = [
     # Operation
     (200, get("/-/live")),
     (200, get("/-/ready")),
+    (200, get("/-/openapi.json")),
+    (304, get("/-/openapi.json", {"If-None-Match": "*"})),
     (200, get("/-/plugin.schema.json")),
     (304, get("/-/plugin.schema.json", {"If-None-Match": "*"})),
     (200, get("/-/metrics")),
