@@ -296,9 +296,11 @@ class Sweep:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with following([UsersFolderSource(self.lookups)], self._tell):
-            yield
-        await self.lookups.close()
+        try:
+            async with following([UsersFolderSource(self.lookups)], self._tell):
+                yield
+        finally:
+            await self.lookups.close()
 
     async def load(self, user: str) -> UserFile:
         return await self.users.get(UserId(user))
