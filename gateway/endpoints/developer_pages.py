@@ -36,6 +36,9 @@ from gateway.serving.explain import Explanation
 _FOLDER = Path(__file__).parent / "static" / "dev"
 STREAMS = 64
 """Each page that is seen has one. Browsers themselves open six to a server at most."""
+# A page that was reloaded has left its stream. The terminal counts the pages that it tells, so they
+# are missed within a second.
+_HEARTBEAT_S = 0.5
 _SCRIPT_FIELDS = {
     "Cache-Control": NO_STORE,
     "Cross-Origin-Resource-Policy": "cross-origin",  # for pages with an embedder policy
@@ -75,7 +78,8 @@ class DeveloperPages:
     async def _stream(self, request: Request) -> EventStream:
         self._refuse_foreign(request)
         self._admission.take()
-        return EventStream(self._events(), self._end, math.inf, self._admission.release)
+        release = self._admission.release
+        return EventStream(self._events(), self._end, math.inf, release, _HEARTBEAT_S)
 
     async def _events(self) -> Events:
         """How things are, and then each build. So a page need not say what it has seen."""

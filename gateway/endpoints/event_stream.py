@@ -81,13 +81,19 @@ class EventStream:
     """An answer, as an ASGI application."""
 
     def __init__(
-        self, events: Events, end: StreamEnd, max_age_s: float, release: Callable[[], None]
+        self,
+        events: Events,
+        end: StreamEnd,
+        max_age_s: float,
+        release: Callable[[], None],
+        heartbeat_s: float = _HEARTBEAT_S,
     ) -> None:
         """`release` is called when the stream has ended."""
         self._events = events
         self._end = end
         self._max_age_s = max_age_s
         self._release = release
+        self._heartbeat_s = heartbeat_s
         self._sent_since_look = False
         self._reason: Literal["draining", "age"] | None = None
         """Why the stream ended before its events did."""
@@ -128,7 +134,7 @@ class EventStream:
     async def _send_heartbeats(self, send: Send) -> None:
         while True:
             self._sent_since_look = False
-            await anyio.sleep(_HEARTBEAT_S)
+            await anyio.sleep(self._heartbeat_s)
             if not self._sent_since_look:
                 await send(_body(_HEARTBEAT, more=True))
 
