@@ -7,7 +7,7 @@ from gateway.bundles.shared_modules import required_singletons
 from gateway.bundles.version_ranges import exclude_each_other
 from gateway.disk.metadata import read_metadata
 from gateway.disk.shared_folder import SharedFolder
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, PublishingError
 from gateway.lifecycle.publishing import entry_file
 from gateway.lifecycle.unpacking import listed as listed_members
 from gateway.lint.contents import MAX_FILE_BYTES, MAX_TEXT_BYTES, Contents
@@ -83,8 +83,11 @@ def _entry_text(shared: SharedFolder, slug: Slug, version: Version) -> str:
 
 
 def _growth(contents: Contents, before: Version, folder: Path) -> Iterator[Finding]:
-    with listed_members(folder) as members:
-        sizes = {member.name: member.size for member in members}
+    try:
+        with listed_members(folder) as members:
+            sizes = {member.name: member.size for member in members}
+    except PublishingError:  # another program put there what the gateway would not publish
+        return
     entry = contents.entry
     pairs = (
         ("the plugin", _loaded_bytes(contents.sizes), _loaded_bytes(sizes)),

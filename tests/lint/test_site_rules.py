@@ -94,3 +94,13 @@ def test_an_entry_that_grew_is_named(tmp_path: Path, shared: Path) -> None:
     found = findings(make_plugin(tmp_path / "plugin", files={ENTRY: large}), shared=shared)
     assert [it.code for it in found] == [Code.GROWN, Code.GROWN]
     assert found[1].text.startswith("the entry dist/remoteEntry.js has ")
+
+
+def test_a_version_before_that_publish_would_refuse_is_not_compared(
+    tmp_path: Path, shared: Path
+) -> None:
+    publish(shared, "MyCard", "0.9.0")
+    (shared / "MyCard" / "v0.9.0" / "link").symlink_to(tmp_path)
+    files = {"dist/345.0011aabb.js": "x" * 500_000}
+    found = findings(make_plugin(tmp_path / "plugin", files=files), shared=shared)
+    assert [it.code for it in found] == [Code.UNREFERENCED_FILES]
