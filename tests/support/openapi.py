@@ -70,4 +70,8 @@ def _matches(template: str, path: str) -> bool:
 
 
 def _closed(schemas: Document) -> Document:
-    return {name: {"additionalProperties": False, **schema} for name, schema in schemas.items()}
+    closed = {"additionalProperties": False}
+    return {
+        name: {**closed, **schema} if "properties" in schema else schema
+        for name, schema in schemas.items()
+    }

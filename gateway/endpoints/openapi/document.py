@@ -23,8 +23,10 @@ from gateway.endpoints.openapi.refusals import (
     ERROR,
     codes_by_status,
     component_name,
+    error_reference,
     error_response,
     error_schema,
+    schema_name,
 )
 from gateway.http.json_types import JsonObject
 
@@ -75,10 +77,11 @@ class _Writer:
         uses = Counter(it for operation in operations for it in _parameters(operation))
         self._shared = {it.name: it for it, count in uses.items() if count > 1}
         self._responses: dict[str, JsonObject] = {}
+        self._errors: dict[str, JsonObject] = {}
 
     def components(self) -> JsonObject:
         return {
-            "schemas": {"Error": ERROR, **self._definitions},
+            "schemas": {"Error": ERROR, **self._errors, **self._definitions},
             "responses": self._responses,
             "parameters": {name: it.as_openapi() for name, it in self._shared.items()},
             "headers": field_components(),
@@ -117,7 +120,8 @@ class _Writer:
             for status, answer in operation.answers.items()
         }
         for status, words in codes.items():
-            name = component_name(status, words)
+            name = component_name(words)
+            self._errors[schema_name(words)] = error_schema(words)
             self._responses.setdefault(name, error_response(status, words))
             responses[status] = {"$ref": f"#/components/responses/{name}"}
         return {str(status): responses[status] for status in sorted(responses)}
@@ -131,7 +135,8 @@ class _Writer:
         if answer.body is not None:
             schema = self._schemas[answer.body, "serialization"]
             if codes:
-                schema = {"anyOf": [schema, error_schema(codes)]}
+                self._errors[schema_name(codes)] = error_schema(codes)
+                schema = {"anyOf": [schema, error_reference(codes)]}
             written["content"] = {answer.media_type or "application/json": {"schema": schema}}
         elif answer.media_type is not None:
             written["content"] = {answer.media_type: {}}

@@ -18,7 +18,7 @@ Tag = Literal["Files", "Plugins", "Changes", "Health", "Administration"]
 TAGS: Mapping[Tag, str] = {
     "Files": "The files of plugins. Pages load them; a pinned URL names exact bytes.",
     "Plugins": "What the caller has, as JSON.",
-    "Changes": "What a user has, changed. The setting `access.changes` says who may do that.",
+    "Changes": "Changes of what a user has. The setting `access.changes` says who may make them.",
     "Health": "For load balancers, Prometheus, proxies and programs.",
     "Administration": "For users in `identity.admin_users`, and for whoever holds `admin.token`.",
 }

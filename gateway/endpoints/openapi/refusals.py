@@ -31,7 +31,10 @@ ERROR: JsonObject = {
     "description": "Why a request is refused.",
     "properties": {
         "detail": {"type": "string", "description": "A sentence for people."},
-        "code": {"type": "string", "description": "A word for programs; README.md explains each."},
+        "code": {
+            "type": "string",
+            "description": "A word for programs; The documentation explains each.",
+        },
     },
     "required": ["detail", "code"],
     "additionalProperties": False,
@@ -55,9 +58,14 @@ def codes_by_status(errors: Iterable[type[RequestError]]) -> dict[int, set[str]]
     return dict(sorted(codes.items()))
 
 
-def component_name(status: int, codes: Iterable[str]) -> str:
-    """`404_asset_not_found_unknown_plugin`: answers that are equal share a component."""
-    return "_".join([str(status), *sorted(codes)])
+def component_name(codes: Iterable[str]) -> str:
+    """`AssetNotFoundOrUnknownPlugin`: answers with the same codes share components."""
+    return "Or".join(code.title().replace("_", "") for code in sorted(codes))
+
+
+def schema_name(codes: Iterable[str]) -> str:
+    """Programs that write clients make a class of each schema: one for all answers like it."""
+    return f"{component_name(codes)}Error"
 
 
 def error_schema(codes: Iterable[str]) -> JsonObject:
@@ -69,9 +77,13 @@ def error_schema(codes: Iterable[str]) -> JsonObject:
     }
 
 
+def error_reference(codes: Iterable[str]) -> JsonObject:
+    return {"$ref": f"#/components/schemas/{schema_name(codes)}"}
+
+
 def error_response(status: int, codes: Iterable[str]) -> JsonObject:
     return {
         "description": HTTPStatus(status).phrase,
         "headers": field_references(("Cache-Control", *FIELDS.get(status, ()))),
-        "content": {"application/json": {"schema": error_schema(codes)}},
+        "content": {"application/json": {"schema": error_reference(codes)}},
     }

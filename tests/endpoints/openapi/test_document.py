@@ -43,13 +43,14 @@ def error_classes(base: type[RequestError] = RequestError) -> list[type[RequestE
     return [*found, *(it for below in base.__subclasses__() for it in error_classes(below))]
 
 
-def codes_in(value: Any) -> Iterator[str]:
-    """The words of each `code` in a schema."""
+def codes_in(document: Document, value: Any) -> Iterator[str]:
+    """The words of each `code` in a schema, and in those that it refers to."""
     if isinstance(value, dict):
+        value = resolve(document, value)
         yield from value.get("code", {}).get("enum", ())
         value = list(value.values())
     for part in value if isinstance(value, list) else ():
-        yield from codes_in(part)
+        yield from codes_in(document, part)
 
 
 # Routes
@@ -99,7 +100,7 @@ def test_every_error_of_the_tree_is_described_with_its_status(document: Document
         (int(status), code)
         for _, _, operation in operations_of(document)
         for status, response in operation["responses"].items()
-        for code in codes_in(resolve(document, response))
+        for code in codes_in(document, response)
     }
     errors = {(error.status, error.code) for error in error_classes()}
     errors -= {(DevServerFailed.status, DevServerFailed.code)}  # of `gateway dev --from` alone
