@@ -30,7 +30,7 @@ SETTINGS = {
     "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.2",
     "GATEWAY__CACHE__VERSIONS__TTL": "0.2",
     "GATEWAY__CACHE__ASSETS__REVALIDATE": "0.2",
-    "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
+    "GATEWAY__DATABASE__QUERY_TIMEOUT": "1",
 }
 ANSWERS_WITHIN_S = 3.0
 """A worker that is stopped accepts connections, and says nothing."""

@@ -311,7 +311,7 @@ def quick(tmp_path: Path) -> Iterator[tuple[Site, Server]]:
         "GATEWAY__CACHE__VERSIONS__TTL": "0.2",
         "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.2",
         "GATEWAY__CACHE__VERSIONS__STALE_IF_ERROR": "0.5",
-        "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
+        "GATEWAY__DATABASE__QUERY_TIMEOUT": "1",
     }
     with serving({**site.environment, **settings}) as running:
         yield site, running
@@ -384,7 +384,7 @@ def test_while_the_known_are_still_served_a_gateway_without_its_database_is_degr
     """And ready all the same: to send them elsewhere would only make it worse."""
     settings = {
         "GATEWAY__CACHE__VERSIONS__TTL": "0.2",
-        "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
+        "GATEWAY__DATABASE__QUERY_TIMEOUT": "1",
     }
     with serving({**site.environment, **settings}) as running:
         assert running.get(own("Review"), bearer(ADA)).status == 200

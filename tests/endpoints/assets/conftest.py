@@ -102,7 +102,7 @@ def quick(moving_site: Site) -> Iterator[Server]:
         "GATEWAY__CACHE__VERSIONS__TTL": "0.3",
         "GATEWAY__CACHE__INSTALLATIONS__TTL": "0.3",
         "GATEWAY__CACHE__ASSETS__REVALIDATE": "0.1",
-        "GATEWAY__DATABASE__QUERY_TIMEOUT": "0.3",
+        "GATEWAY__DATABASE__QUERY_TIMEOUT": "1",
         "GATEWAY__HTTP__UNPINNED_MAX_AGE": "60",
     }
     with serving({**moving_site.environment, **SIGNED_ENVIRONMENT, **settings}) as running:
