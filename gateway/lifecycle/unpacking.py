@@ -48,8 +48,9 @@ _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError,
     NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
-# Left out at any depth: they are never served or needed.
-_LEFT_OUT = frozenset({"node_modules", "__pycache__", "__MACOSX"})
+# Left out at any depth: no page needs them. A package-lock.json would be served, and names the
+# registry of whoever built the plugin.
+_LEFT_OUT = frozenset({"node_modules", "package-lock.json", "__pycache__", "__MACOSX"})
 
 Progress = Callable[[str, int, int], None]
 """(the present step, how many files are done, out of how many)."""

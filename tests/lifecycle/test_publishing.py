@@ -124,8 +124,9 @@ def test_one_folder_around_everything_is_stepped_into(
     assert published_files(publish(storage, FORMS[form](tmp_path, wrapped)).folder) == FILES
 
 
-def test_what_is_never_served_is_left_out(storage: PluginStorage, tmp_path: Path) -> None:
-    extra = {".git/config": b"x", ".env": b"x", "node_modules/a/b.js": b"x", "a/.hidden": b"x"}
+def test_what_no_page_needs_is_left_out(storage: PluginStorage, tmp_path: Path) -> None:
+    names = (".git/config", ".env", "node_modules/a/b.js", "package-lock.json", "a/.hidden")
+    extra = dict.fromkeys(names, b"x")
     assert (
         published_files(publish(storage, as_folder(tmp_path, {**FILES, **extra})).folder) == FILES
     )
