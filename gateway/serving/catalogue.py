@@ -20,11 +20,11 @@ from gateway.serving.formats import (
     relative_bundle_location,
 )
 from gateway.serving.plugin_types import (
-    Health,
     Module,
     Modules,
     NoPluginStatus,
     Plugin,
+    PluginHealth,
     PluginStatus,
     PluginWithModules,
     StatusAnswer,
@@ -32,7 +32,7 @@ from gateway.serving.plugin_types import (
 from gateway.serving.shared_versions import SharedVersions
 from gateway.serving.user_files import UserFiles
 
-_NO_FILES: Health = {
+_NO_FILES: PluginHealth = {
     "bundle_exists": False,
     "bundle_size": 0,
     "package_json_valid": False,
@@ -129,7 +129,7 @@ class Catalogue:
         document = self._user_files.begin_documents([user])[user]
         return (await asyncio.shield(document)).metadata()
 
-    async def _health(self, plugin: PluginDetails) -> Health:
+    async def _health(self, plugin: PluginDetails) -> PluginHealth:
         """What the files of the user's own version look like."""
         try:
             slug, version = parse_slug(plugin.plugin_slug), parse_version(plugin.version)

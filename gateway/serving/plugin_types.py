@@ -129,7 +129,7 @@ class PluginInfo(TypedDict):
 
 
 @json_object
-class Health(TypedDict):
+class PluginHealth(TypedDict):
     """The files of the version that the user has."""
 
     bundle_exists: bool
@@ -149,7 +149,7 @@ class PluginStatus(TypedDict):
     """`not_installed`: the user's `installed_plugins.json` does not have the plugin."""
     plugin_id: str
     plugin_info: PluginInfo
-    health_details: Health
+    health_details: PluginHealth
     installation_metadata: JsonObject | None
 
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gateway.endpoints.bodies import Body
-from gateway.endpoints.lifecycle import ChangeAnswer, Enabled, Install, Nothing, ToVersion
+from gateway.endpoints.lifecycle import ChangeAnswer, Enabled, Install, ToVersion
 from gateway.endpoints.name_forms import USER_ID
 from gateway.endpoints.openapi.operations import Answer, Operation, Parameter
 from gateway.errors import (
@@ -48,7 +48,7 @@ def _operation(
     method: Literal["post", "put", "patch", "delete"],
     below: str,
     summary: str,
-    body: type[Body],
+    body: type[Body] | None,
     *errors: type[RequestError],
 ) -> Operation:
     return Operation(
@@ -105,7 +105,7 @@ OPERATIONS = (
         "delete",
         "/uninstall",
         "Takes the plugin and its configuration from the user",
-        Nothing,
+        None,  # `{}` is accepted, but a body of DELETE has no meaning (RFC 9110 §9.3.5)
         NotInstalled,
     ),
     _operation("enablePlugin", "patch", "", "Enables or disables a plugin", Enabled),
