@@ -98,7 +98,18 @@ def _own_site(config_file: Path | None, user: str | None, overrides: _Overrides)
         user_id = None if user is None else parse_user_id(user)
     except ValueError as error:
         raise ConfigurationError(f"--user: {error}") from None
-    return _Site(load_settings(config_file, overrides=overrides), user_id, page=None)
+    settings = load_settings(config_file, overrides=overrides)
+    try:
+        require_servable(settings)
+    except ConfigurationError as error:
+        if config_file is not None or is_described:
+            raise
+        found = find_config_file(os.environ)
+        raise ConfigurationError(
+            f"{found}, the site of this folder, cannot be served: {error};"
+            " in a folder without a config.toml, gateway dev makes a site of its own"
+        ) from None
+    return _Site(settings, user_id, page=None)
 
 
 def _temporary_site(folder: Path, user: str | None, overrides: _Overrides) -> _Site:
@@ -111,7 +122,6 @@ def _serve(
     site: _Site, folder: PluginFolder, slug: Slug, server: DevServer | None, work: Path
 ) -> None:
     settings = site.settings
-    require_servable(settings)
     developer = anyio.run(find_developer, settings, site.user, slug)
     plugin = DevelopedPlugin(
         developer.user,

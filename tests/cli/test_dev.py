@@ -155,6 +155,17 @@ def test_a_folder_that_names_no_plugin_is_refused_in_one_line(site: Site, tmp_pa
     assert "no plugin.json in it or above it that names the plugin; --slug can name it" in line
 
 
+def test_a_folder_with_a_site_that_cannot_be_served_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text("")
+    folder = plugin_folder(tmp_path / "mine", "1")
+    line = the_line_of(run_cli({}, "dev", str(folder)))
+    assert "config.toml, the site of this folder, cannot be served: identity.jwt.secret" in line
+    assert "in a folder without a config.toml, gateway dev makes a site of its own" in line
+
+
 def test_without_a_site_it_makes_a_temporary_one_with_a_page(tmp_path: Path) -> None:
     folder = plugin_folder(tmp_path / "mine", "1")
     temporary = tmp_path / "tmp"
