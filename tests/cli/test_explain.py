@@ -217,6 +217,7 @@ def test_there_is_advice_for_every_code_by_which_a_file_can_be_refused() -> None
         "version_unusable", "precondition_failed", "content_too_large", "range_not_satisfiable",
         "too_many_changes", "too_many_questions", "head_too_large", "transfer_coding_unknown",
             "too_many_streams", "too_many_connections",
+        "dev_server_failed",  # a file of `gateway dev --from`: the answer names the server
     }  # fmt: skip
     assert {error.code for error in codes(RequestError)} - of_no_get == CODES
 
