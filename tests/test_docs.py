@@ -384,7 +384,9 @@ def test_the_versions_of_python_are_those_of_the_metadata() -> None:
     assert project["requires-python"] == f">={versions[0]}"
     assert f"Needs Python {versions[0]} to {versions[-1]} " in TEXT[README]
     for version in versions[1:]:
-        assert re.search(rf"quick tests also passed on [^:]*\b{version}\.\d", TEXT[README]), version
+        assert re.search(rf"quick tests were also run on [^:]*\b{version}\.\d", TEXT[README]), (
+            version
+        )
 
 
 # Files and links

@@ -4,6 +4,7 @@ Round by round and case by case all servers are measured one after the other, so
 the machine does meets all of them; every other round backwards, so that nobody is always first.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -21,6 +22,7 @@ T = TypeVar("T")
 BUSY = 0.9
 # A measurement is disturbed if other processes took more than this share of a core.
 QUIET = 0.05
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Measurement:
     @property
     def cpu_us_per_request(self) -> float:
         return self.cpu_s / self.report.requests * 1e6
+
+    @property
+    def requests_per_cpu_s(self) -> float:
+        """CPU time comes in ticks: on a busy machine a server may have had less than one."""
+        return self.report.requests / max(self.cpu_s, _TICK_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +155,7 @@ class Measurements:
 
     def cpu_ratio(self, ours: str, theirs: str, case: object) -> Spread | None:
         """The same ratio of requests for each second of the server's CPU time."""
-        return self._ratio(
-            ours, theirs, case, lambda measurement: measurement.report.requests / measurement.cpu_s
-        )
+        return self._ratio(ours, theirs, case, lambda measurement: measurement.requests_per_cpu_s)
 
     def _ratio(
         self, ours: str, theirs: str, case: object, value: Callable[[Measurement], float]

@@ -1,6 +1,7 @@
 """`benchmarks serve`: which answers count, and what follows from the rounds. Pure."""
 
 import json
+import os
 
 import brotli
 import pytest
@@ -139,3 +140,8 @@ def test_sizes_are_written_in_binary_units(size_bytes: int, text: str) -> None:
 
 def _report(requests: int, received_bytes: int = 0) -> LoadReport:
     return LoadReport(requests, 1_000_000, received_bytes, 1.0, 2.0, {})
+
+
+def test_a_server_that_had_less_than_a_tick_of_cpu_time_is_no_division_by_zero() -> None:
+    measurement = Measurement("bare", None, 1, _report(100), cpu_s=0.0, others_s=0.0)
+    assert measurement.requests_per_cpu_s == 100 * os.sysconf("SC_CLK_TCK")
