@@ -15,7 +15,7 @@ from tests.support.server import Server, serving
 pytestmark = pytest.mark.slow
 
 _DEADLINE_MS = 60_000
-# From a build's last file to the text in the page: 0.7 to 1.6 s on a machine with a load of 15.
+# From a build's last file to the text in the page: 0.5 to 0.9 s, and 1.6 s with a load of 15.
 _MOST_S = 10.0
 _EDITED = "text that was edited"
 # Notes the moment at which the page shows the text, on the clock of file times.
