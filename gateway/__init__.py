@@ -66,6 +66,6 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
-# In the place of __all__: pydoc prints each class that it lists in full, more than 1000 lines.
+# There is no __all__: pydoc would print each class in it in full, more than 1000 lines.
 def __dir__() -> list[str]:
     return sorted({*_HOMES, "__version__"})

@@ -141,6 +141,14 @@ def stated_names(
         raise PublishingError(
             f"{source}: its metadata says version {stated_version}, asked for is {version}"
         )
+    for name, given, stated in (
+        ("slug", slug, stated_slug(metadata)),
+        ("version", version, stated_version),
+    ):
+        if given is None and stated is None:
+            raise PublishingError(
+                f"{source}: plugin.json or package.json: no {name}; --{name} can say it"
+            )
     try:
         return (
             slug if slug is not None else parse_slug(stated_slug(metadata)),
