@@ -129,6 +129,14 @@ def _common_fields(
 
 def json_variant(body: bytes, tag: str | None = None) -> Variant:
     """A JSON answer to one caller. `tag`: the opaque part of its ETag; None: made from the body."""
+    variant = open_json_variant(body, tag)
+    return replace(variant, common_fields=(*variant.common_fields, (b"vary", b"Authorization")))
+
+
+def open_json_variant(
+    body: bytes, tag: str | None = None, content_type: bytes = b"application/json"
+) -> Variant:
+    """A JSON answer that is the same for everybody."""
     etag = ETag(hashlib.sha256(body).hexdigest()[:32] if tag is None else tag)
     return Variant(
         coding=IDENTITY,
@@ -136,8 +144,8 @@ def json_variant(body: bytes, tag: str | None = None) -> Variant:
         size=len(body),
         etag=etag,
         last_modified_s=None,
-        content_type=b"application/json",
-        common_fields=((b"etag", str(etag).encode()), (b"vary", b"Authorization")),
+        content_type=content_type,
+        common_fields=((b"etag", str(etag).encode()),),
         described_fields=((b"x-content-type-options", b"nosniff"),),
     )
 

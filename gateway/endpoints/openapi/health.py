@@ -80,6 +80,7 @@ OPERATIONS = (
             ),
             304: Answer("The client has the current schema.", fields=("ETag", "Cache-Control")),
         },
+        PreconditionFailed,
         parameters=(IF_NONE_MATCH,),
     ),
     Operation(

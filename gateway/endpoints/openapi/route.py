@@ -21,7 +21,7 @@ from gateway.endpoints.openapi.document import OPERATIONS, build_document
 from gateway.endpoints.openapi.operations import Operation
 from gateway.http.heads import joined_headers
 from gateway.http.json_types import JsonObject
-from gateway.http.representation import Variant, json_variant
+from gateway.http.representation import Variant, open_json_variant
 from gateway.settings import Settings
 
 _CACHE_CONTROL = b"no-cache"
@@ -64,4 +64,4 @@ class OpenApi:
     def _make_variant(self, root_path: str) -> Variant:
         """Blocking. `servers` is as FastAPI has it, so that URLs are right below a mount too."""
         servers = [{"url": quote(root_path) or "/"}]
-        return json_variant(orjson.dumps({**self.document, "servers": servers}))
+        return open_json_variant(orjson.dumps({**self.document, "servers": servers}))
