@@ -39,6 +39,15 @@ def _health(
     return Operation(id_, "Health", "get", path, summary, answers, errors, parameters)
 
 
+def _kept(name: str, media_type: str = "application/json") -> dict[int, Answer]:
+    """The answers with JSON that a client may keep."""
+    fields = ("ETag", "Cache-Control")
+    return {
+        200: Answer(f"The {name}.", JsonObject, media_type=media_type, fields=fields),
+        304: Answer(f"The client has the current {name}.", fields=fields),
+    }
+
+
 OPERATIONS = (
     _health(
         "getLiveness",
@@ -60,10 +69,7 @@ OPERATIONS = (
         "getOpenApi",
         "/-/openapi.json",
         "Shows this document",
-        {
-            200: Answer("The document.", JsonObject, fields=("ETag", "Cache-Control")),
-            304: Answer("The client has the current document.", fields=("ETag", "Cache-Control")),
-        },
+        _kept("document"),
         PreconditionFailed,
         parameters=(IF_NONE_MATCH,),
     ),
@@ -71,15 +77,7 @@ OPERATIONS = (
         "getPluginSchema",
         "/-/plugin.schema.json",
         "Shows the JSON Schema of a plugin's metadata, for editors",
-        {
-            200: Answer(
-                "The schema.",
-                JsonObject,
-                media_type="application/schema+json",
-                fields=("ETag", "Cache-Control"),
-            ),
-            304: Answer("The client has the current schema.", fields=("ETag", "Cache-Control")),
-        },
+        _kept("schema", "application/schema+json"),
         PreconditionFailed,
         parameters=(IF_NONE_MATCH,),
     ),
