@@ -9,7 +9,7 @@ from gateway.endpoints.json_answers import conditional_answer
 from gateway.http.heads import joined_headers
 from gateway.http.representation import open_json_variant
 
-# For an hour: another release of the gateway may have another schema.
+# It is kept for an hour, because another release of the gateway may have another schema.
 _CACHE_CONTROL = b"public, max-age=3600"
 
 
