@@ -1,4 +1,4 @@
-# The gateway, as a user without rights, in the folder /site, on port 8000. docs/deployment.md shows how to run it.
+# The gateway, as a user without rights, in the folder /site, on port 8000. docs/how-to/deployment.md shows how to run it.
 
 FROM python:3.12-slim AS build
 COPY . /src

@@ -32,7 +32,7 @@ from benchmarks.processes import Command, uvicorn_command
 from gateway import create_app as create_gateway
 
 COUNTS_PATH = "/-/benchmarks/counts"
-_MINIMAL = Path(__file__).parents[1] / "docs" / "minimal.py"
+_MINIMAL = Path(__file__).parents[1] / "docs" / "explanation" / "minimal.py"
 _MINIMAL_TTL_S = 3600.0
 _ARGUMENTS = "BENCHMARKS_ARGUMENTS"
 _QUERY = "SELECT version FROM plugin WHERE user_id = :user AND plugin_slug = :slug AND enabled"
@@ -128,7 +128,7 @@ def create_servestatic() -> Any:
 
 
 def create_minimal() -> Any:
-    """docs/minimal.py: the design's sequence with its two caches, and nothing else."""
+    """docs/explanation/minimal.py: the design's sequence with its two caches, and nothing else."""
     spec = importlib.util.spec_from_file_location("minimal", _MINIMAL)
     if spec is None or spec.loader is None:
         raise ImportError(str(_MINIMAL))

@@ -12,7 +12,8 @@ What is public is here, and in gateway.errors. All else may change without notic
     PluginStorage                              what is in the users' files
     GatewayError, ConfigurationError, StorageError, PublishingError, RequestError
 
-docs/embedding.md shows how to use it. help(gateway.Site), for example, says more of one name.
+docs/how-to/embedding.md shows how to use it. help(gateway.Site), for example, says more of
+one name.
 """
 
 import importlib

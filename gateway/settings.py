@@ -6,7 +6,7 @@ line. Relative paths (`storage.root`, a SQLite file, `identity.jwt.key_file`) st
 of the configuration file, or at the working directory if there is no file.
 
 pydantic-settings is not used: it ignores unknown `GATEWAY__…` variables, and a misspelt variable
-must stop the start. Change config.toml and docs/configuration.md together with this file;
+must stop the start. Change config.toml and docs/reference/configuration.md together with this file;
 tests compare them.
 """
 

@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/console.md: `python -m scripts.console_pictures`.
+"""Takes the pictures of docs/how-to/console.md: `python -m scripts.console_pictures`.
 
 It needs Chromium and the packages of the group `dev`. The site is made anew, and is served by two
 workers under some load.
@@ -20,7 +20,7 @@ from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, CLEO, NOBODY, Site, bearer, populated
 from tests.support.urls import MANIFEST, own
 
-FOLDER = Path(__file__).parents[1] / "docs" / "console"
+FOLDER = Path(__file__).parents[1] / "docs" / "how-to" / "console"
 DESK = {"width": 1280, "height": 1060}
 PHONE = {"width": 390, "height": 1100}
 _PAUSE_S = 0.01

@@ -12,8 +12,8 @@ from tests.support.server import Server, listening
 from tests.support.site import ADA, BEN, CLEO, NOBODY, SECRET, Site, bearer
 
 ROOT = Path(__file__).parents[1]
-MINIMAL = ROOT / "docs" / "minimal.py"
-PAGE = (ROOT / "docs" / "architecture.md").read_text()
+MINIMAL = ROOT / "docs" / "explanation" / "minimal.py"
+PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 ENTRY = "/api/v1/plugins/Review/dist/remoteEntry.js"
 
 
@@ -54,7 +54,9 @@ def test_the_page_shows_the_program_as_it_runs() -> None:
 
 def test_the_picture_shows_the_rings_of_the_import_contract_from_top_to_bottom() -> None:
     heights: dict[str, float] = {}
-    for text in ElementTree.parse(ROOT / "docs" / "rings.svg").iterfind(".//{*}text"):
+    for text in ElementTree.parse(ROOT / "docs" / "explanation" / "rings.svg").iterfind(
+        ".//{*}text"
+    ):
         if text.get("class") == "name":
             heights[text.text or ""] = float(text.get("y", ""))
     drawn = [{name for name in heights if heights[name] == y} for y in sorted({*heights.values()})]

@@ -1,4 +1,4 @@
-"""docs/braindrive.md: its commands are run in their order, on a site that an application made.
+"""braindrive.md: its commands are run in their order, on a site that an application made.
 
 A temporary folder stands for the root of the machine, and a stand-in for the application. Commands
 that make users change nothing. The unit that the page prints runs as systemd would run it, if root
@@ -29,7 +29,7 @@ from tests.support.site import SECRET, Site, contents
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "braindrive.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "braindrive.md").read_text()
 BLOCKS = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", PAGE)
 USER = "a357d64dccd04551b08bff5fcaf2c167"
 NGINX = """

@@ -362,7 +362,7 @@ def test_every_variable_of_a_node_is_a_setting() -> None:
 
 
 def test_every_variable_that_compose_needs_is_in_the_documentation() -> None:
-    page = (ROOT / "docs" / "deployment.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "deployment.md").read_text()
     for name in re.findall(r"\$\{(\w+)", (ROOT / "deploy" / "compose.yaml").read_text()):
         assert f"{name}=" in page
 

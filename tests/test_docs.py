@@ -1,6 +1,7 @@
 """The documentation names everything there is, and nothing that there is not."""
 
 import ast
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -39,11 +40,12 @@ from tests.support.urls import ENTRY_URL
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-CONFIGURATION = ROOT / "docs" / "configuration.md"
-URLS = ROOT / "docs" / "urls.md"
-METRICS = ROOT / "docs" / "metrics.md"
-OPERATIONS = ROOT / "docs" / "operations.md"
-LINT = ROOT / "docs" / "lint.md"
+INDEX = ROOT / "docs" / "README.md"
+CONFIGURATION = ROOT / "docs" / "reference" / "configuration.md"
+URLS = ROOT / "docs" / "reference" / "urls.md"
+METRICS = ROOT / "docs" / "reference" / "metrics.md"
+OPERATIONS = ROOT / "docs" / "how-to" / "operations.md"
+LINT = ROOT / "docs" / "reference" / "lint.md"
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
 PAGES = [README, ROOT / "CHANGELOG.md", *DOCS]
 TEXT = {page: page.read_text() for page in PAGES}
@@ -422,9 +424,19 @@ def anchors(text: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("page", DOCS, ids=name_of)
-def test_every_page_is_linked_from_the_readme(page: Path) -> None:
-    assert f"]({name_of(page)})" in TEXT[README]
+def test_the_index_lists_every_page_once_in_the_section_of_its_folder() -> None:
+    """The tutorial stands beside the index; every other page in a folder of its kind."""
+    sections = re.findall(r"(?ms)^## [^\n]*\n(.*?)(?=^## |\Z)", TEXT[INDEX])
+    listed = [re.findall(r"(?m)^\| \[[^]]+\]\(([^)#]+)\)", section) for section in sections]
+    assert sorted(itertools.chain(*listed)) == sorted(
+        page.relative_to(INDEX.parent).as_posix() for page in DOCS if page != INDEX
+    )
+    for section in listed:
+        assert len({page.partition("/")[0] for page in section}) == 1, section
+
+
+def test_the_readme_leads_to_the_index() -> None:
+    assert "](docs/README.md)" in TEXT[README]
 
 
 # The example

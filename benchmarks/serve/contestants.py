@@ -202,7 +202,7 @@ UNCACHED = Contestant(
 )
 MINIMAL = Contestant(
     "minimal",
-    "docs/minimal.py: token, two TTL caches, FileResponse",
+    "docs/explanation/minimal.py: token, two TTL caches, FileResponse",
     _design_command("create_minimal"),
     own_path,
 )

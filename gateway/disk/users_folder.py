@@ -290,6 +290,9 @@ def encoded(document: Document) -> bytes:
 
 
 def metadata_of(entry: object) -> InstallationMetadata:
-    """The installation metadata of an entry, which may be null or empty (docs/compatibility.md)."""
+    """The installation metadata of an entry, which may be null or empty.
+
+    docs/reference/compatibility.md has the format.
+    """
     metadata = entry.get("installation_metadata") if isinstance(entry, dict) else None
     return metadata if isinstance(metadata, dict) else {}

@@ -1,6 +1,6 @@
 """What `gateway lint` can find: every code and its severity.
 
-docs/lint.md explains each. Programs read the codes, so a code never changes.
+docs/reference/lint.md explains each. Programs read the codes, so a code never changes.
 """
 
 from collections.abc import Mapping, Sequence

@@ -52,7 +52,8 @@ def _undescribed(contents: Contents) -> Iterator[Finding]:
         # BrainDrive makes the rows of such a plugin itself, from its lifecycle_manager.py.
         if "lifecycle_manager.py" not in contents.sizes:
             text = (
-                "it is missing, and says what slug and modules are; write it (docs/plugin-json.md)"
+                "it is missing, and says what slug and modules are; "
+                "write it (docs/reference/plugin-json.md)"
             )
             yield Finding(Code.NO_PLUGIN_JSON, text, ["plugin.json"])
     elif not contents.metadata.get("modules"):

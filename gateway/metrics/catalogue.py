@@ -1,7 +1,8 @@
 """All series that the gateway shows: names, labels with all their values, and rows in the table.
 
 The set is fixed when this module is imported, so no client can make a series. A value that is not
-listed counts as "other", where a label has that value. docs/metrics.md shows the same list.
+listed counts as "other", where a label has that value. docs/reference/metrics.md shows
+the same list.
 """
 
 from collections.abc import Iterator, Sequence

@@ -12,5 +12,6 @@
     state          all of that as plain values
     overview       what the rest of the gateway uses
 
-Nothing here is written or read on the hot path. docs/monitoring/README.md says what people see.
+Nothing here is written or read on the hot path. docs/how-to/monitoring/README.md says
+what people see.
 """

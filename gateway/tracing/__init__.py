@@ -1,4 +1,4 @@
-"""Spans: which part of a request took how long. docs/tracing.md shows what operators see.
+"""Spans: which part of a request took how long. docs/how-to/tracing.md shows what operators see.
 
 While a request of the cold path is traced, `current` is its span, or the span of the part that
 runs at the moment. Whatever takes time opens a span below it:

@@ -1,4 +1,4 @@
-"""What `gateway check` says, line by line. docs/operations.md describes its JSON."""
+"""What `gateway check` says, line by line. docs/how-to/operations.md describes its JSON."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -1,7 +1,8 @@
 """Compares answers of the gateway with those of the application beside it, and of the proxy in
 front of both. Says what is equal, what differs, and whether the difference is expected.
 
-docs/compatibility.md says why the expected differences are there. No code here asks a server.
+docs/reference/compatibility.md says why the expected differences are there. No code here asks a
+server.
 """
 
 import json
@@ -14,7 +15,7 @@ from gateway.upkeep.check_results import CheckResult
 GATEWAY, APPLICATION, PROXY = "gateway", "application", "proxy"
 _MAX_TEXT = 200
 _MAX_LISTED = 5
-_EXPECTED = "expected: docs/compatibility.md"
+_EXPECTED = "expected: docs/reference/compatibility.md"
 _ONE_ORIGIN = "gateway proxy-config nginx --application URL prints a configuration that fits"
 
 _DIFFERING_FIELDS = {
@@ -105,7 +106,7 @@ def _differing_fields(gateway: Answer, application: Answer) -> str:
 
 
 def _expected_statuses(url: str, gateway: Answer, application: Answer) -> str:
-    """Why these statuses differ, if docs/compatibility.md says so; otherwise empty."""
+    """Why these statuses differ, if docs/reference/compatibility.md says so; otherwise empty."""
     path = url.partition("?")[0].partition("/plugins/")[2].partition("/")[2]
     is_found = gateway.status == 200 and application.status in (403, 404)
     if path.startswith("@") and application.status == 404:

@@ -1,6 +1,6 @@
 """What `gateway doctor` can find: every code, its severity, and what to do about it.
 
-docs/operations.md has the same table. Programs read the codes, so a code never changes.
+docs/how-to/operations.md has the same table. Programs read the codes, so a code never changes.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""docs/plugins.md: its commands are run in their order, with real npm, Vite and gateways.
+"""docs/how-to/plugins.md: its commands are run in their order, with real npm, Vite and gateways.
 
 What the page leaves running in a second terminal runs in the background. Browsers and webpack,
 which takes five times as long, are in the other tests of this folder.
@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "plugins.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "plugins.md").read_text()
 BLOCKS = re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", PAGE)
 USER = "a357d64dccd04551b08bff5fcaf2c167"
 

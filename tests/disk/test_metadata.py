@@ -14,7 +14,7 @@ from gateway.disk.metadata import MODULE_TEXTS, PLUGIN_TEXTS, SCHEMA_FILE, probl
 from gateway.names import parse_new_version, parse_or_none, parse_slug
 
 ROOT = Path(__file__).parents[2]
-REFERENCE = (ROOT / "docs" / "plugin-json.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference" / "plugin-json.md").read_text()
 SCHEMA = json.loads(SCHEMA_FILE.read_text())
 VALIDATOR = Draft202012Validator(SCHEMA)
 MODULE = SCHEMA["$defs"]["module"]["properties"]

@@ -1,4 +1,4 @@
-"""docs/embedding.md: each example is run as it stands, and holds what the page says of it."""
+"""embedding.md: each example is run as it stands, and holds what the page says of it."""
 
 import asyncio
 import base64
@@ -25,7 +25,7 @@ from tests.support.site import ADA, BEN, SECRET, Site, populated, token
 from tests.support.urls import ENTRY, ENTRY_URL, SIGNED_SECRET, public
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "embedding.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "embedding.md").read_text()
 EXAMPLES = dict(re.findall(r"(?ms)^```python\n# (\w+)\.py\n(.*?)^```$", PAGE))
 # Kept between runs: without it mypy reads FastAPI and pydantic for 10 s.
 CACHE = ROOT / ".mypy_cache" / "examples"

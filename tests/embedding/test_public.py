@@ -45,7 +45,7 @@ def test_help_fits_a_screen_and_says_where_to_read_on() -> None:
     modules = list(pkgutil.iter_modules(gateway.__path__))
     assert len(text.splitlines()) - len(modules) <= OWN_LINES
     assert "create_app, Gateway" in text
-    assert "docs/embedding.md" in text
+    assert "docs/how-to/embedding.md" in text
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ MEDIUM = "dist/medium.js"
 MEDIUM_BYTES = 6 * MIB
 DEADLINE_S = 10.0
 MOST_MIB = 64
-"""What no attack may take (docs/security.md)."""
+"""What no attack may take (docs/how-to/security.md)."""
 
 
 @pytest.fixture(scope="module")

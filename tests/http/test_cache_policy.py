@@ -1,4 +1,4 @@
-"""Which Cache-Control an answer carries: the table in docs/urls.md."""
+"""Which Cache-Control an answer carries: the table in docs/reference/urls.md."""
 
 import pytest
 

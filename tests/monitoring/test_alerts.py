@@ -1,4 +1,4 @@
-"""docs/monitoring: the alerts fire when they should, and speak of series that there are."""
+"""docs/how-to/monitoring: the alerts fire when they should, and speak of series that there are."""
 
 import re
 from typing import Any

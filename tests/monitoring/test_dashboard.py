@@ -1,4 +1,4 @@
-"""docs/monitoring/dashboard.json: what Grafana imports, and queries of series that there are."""
+"""monitoring/dashboard.json: what Grafana imports, and queries of series that there are."""
 
 import json
 from itertools import combinations

@@ -275,7 +275,7 @@ def test_what_fails_comes_before_what_is_strained_in_the_table() -> None:
 
 
 def test_the_documentation_has_the_bounds_and_the_parts_of_the_rules() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "monitoring" / "README.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "monitoring" / "README.md").read_text()
     _, _, section = page.partition("## Is it the database, the disk, or the gateway?")
     rows = re.findall(r"^\| (\w+) \| (failing|strained) \| (.*) \|$", section, re.MULTILINE)
     by_part = {(part, state): "" for part, state, _ in rows}

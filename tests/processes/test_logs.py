@@ -22,7 +22,7 @@ from tests.support.site import ADA, BEN, Site, bearer, populated
 from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, own, public, signed
 from tests.support.waiting import eventually
 
-PAGE = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "logs.md").read_text()
 TOKEN = capability(ADA, "Review")
 LINE = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3} (?:INFO   |WARNING|ERROR  ) (?:supervisor|\d+ *) \S"

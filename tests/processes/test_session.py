@@ -1,4 +1,4 @@
-"""docs/logs.md shows all lines of a session; this one has the same."""
+"""docs/how-to/logs.md shows all lines of a session; this one has the same."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-PAGE = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "logs.md").read_text()
 VARYING = (
     (r"(?m)^\S{23} ", "TIME "),
     (r" in \d+\.\d ms", " in DURATION"),

@@ -1,4 +1,4 @@
-"""Two nodes behind a real proxy, restarted in turn as docs/deployment.md says: no request fails."""
+"""Two nodes behind a real proxy, restarted in turn as deployment.md says: no request fails."""
 
 import http.client
 import re

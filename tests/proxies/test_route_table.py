@@ -1,4 +1,4 @@
-"""The tables of docs/proxies.md say who answers which request, as the printed proxies do."""
+"""The tables of docs/how-to/proxies.md say who answers which request, as the printed proxies do."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from gateway.proxies.one_origin import GatewayRoute, gateway_routes
 from gateway.settings import Settings
 from tests.support.site import SECRET
 
-PAGE = (Path(__file__).parents[2] / "docs" / "proxies.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "proxies.md").read_text()
 SECTION = PAGE.partition("\n## One origin\n")[2].partition("\nWhat the application sees")[0]
 WORDS = {"api": "/api/v1", "plugin": "Review", "slug": "Review", "module": "Main",
          "path": "dist/remoteEntry.js", "token": "body.signature"}  # fmt: skip

@@ -17,7 +17,7 @@ from tests.conftest import require_program
 from tests.support.nginx import free_port, wait_until_listening
 from tests.support.waiting import eventually
 
-MONITORING = Path(__file__).parents[2] / "docs" / "monitoring"
+MONITORING = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring"
 ALERTS = MONITORING / "alerts.yml"
 DASHBOARD = MONITORING / "dashboard.json"
 
@@ -54,7 +54,7 @@ def panel_queries(interval: str = "1m") -> list[tuple[str, str]]:
 
 
 def promtool(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Runs in docs/monitoring."""
+    """Runs in docs/how-to/monitoring."""
     return subprocess.run(
         [require_program("promtool"), *arguments],
         cwd=MONITORING,

@@ -1,10 +1,10 @@
-"""docs/tracing.md names every span."""
+"""docs/how-to/tracing.md names every span."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "tracing.md").read_text()
+PAGE = (ROOT / "docs" / "how-to" / "tracing.md").read_text()
 
 
 def test_the_page_names_every_span() -> None:

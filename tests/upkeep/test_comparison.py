@@ -54,7 +54,7 @@ def test_the_same_file_is_in_order_and_documented_differences_are_named() -> Non
     assert "same bytes (1 bytes, SHA-256 2d711642b726b044)" in results[0].text
     assert "text/javascript;charset=utf-8" in results[1].text
     assert 'Cache-Control: no-cache / none; ETag: "content" / "time"' in results[2].text
-    assert "docs/compatibility.md" in results[2].hint
+    assert "docs/reference/compatibility.md" in results[2].hint
 
 
 @pytest.mark.parametrize(

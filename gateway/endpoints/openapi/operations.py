@@ -96,7 +96,7 @@ class Operation:
     tag: Tag
     method: Literal["get", "post", "put", "patch", "delete"]
     path: str
-    """As in docs/urls.md: `{api}/plugins/{plugin}/status`."""
+    """As in docs/reference/urls.md: `{api}/plugins/{plugin}/status`."""
     summary: str
     answers: Mapping[int, Answer]
     errors: Sequence[type[RequestError]] = ()

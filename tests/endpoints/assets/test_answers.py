@@ -83,7 +83,7 @@ def test_a_slug_may_hold_underscores(moving_site: Site, quick: Server) -> None:
         assert b"my_own_plugin 1.0.0" in quick.get(public(plugin, pinned)).body
 
 
-# Cache-Control (docs/urls.md)
+# Cache-Control (docs/reference/urls.md)
 
 
 @every_way

@@ -139,10 +139,10 @@ def test_the_command_prints_the_document_of_the_server(site: Site, document: Doc
     assert {**json.loads(result.stdout), "servers": document["servers"]} == document
 
 
-# docs/api.md
+# docs/reference/api.md
 
 
-PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text()
 EXAMPLES = re.findall(r"(?ms)^`(\w+) (/\S+)` answers (\d+):\n\n```json\n(.*?)^```$", PAGE)
 
 

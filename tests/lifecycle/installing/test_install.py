@@ -1,4 +1,4 @@
-"""Installing a plugin for a user: docs/lifecycle.md, on both databases."""
+"""Installing a plugin for a user: docs/explanation/lifecycle.md, on both databases."""
 
 import pytest
 

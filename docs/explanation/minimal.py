@@ -1,8 +1,8 @@
 """The gateway's whole idea: who asks, what they installed, which version they have, its file.
 
-    JWT_SECRET=... python docs/minimal.py plugins sqlite:///gateway.db 8000
+    JWT_SECRET=... python docs/explanation/minimal.py plugins sqlite:///gateway.db 8000
 
-docs/architecture.md begins with it; tests/test_architecture.py holds it against the gateway.
+architecture.md begins with it; tests/test_architecture.py holds it against the gateway.
 """
 
 import os
