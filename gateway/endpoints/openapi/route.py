@@ -1,8 +1,8 @@
 """`/-/openapi.json`: the document, for anybody.
 
-It shows the URLs of README.md, and which of them the settings give. A stranger learns that from
-`/-/ready` and a request or two, so there is nothing to hide; programs and people who write clients
-need no credential to read it.
+It shows the URLs of docs/reference/urls.md, and which of them the settings give. A stranger learns
+that from `/-/ready` and a request or two, so there is nothing to hide; programs and people who
+write clients need no credential to read it.
 """
 
 from collections.abc import Collection, Sequence
