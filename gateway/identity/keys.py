@@ -25,7 +25,8 @@ def verifying_keys(settings: Settings) -> tuple[str | None, Any | None]:
     if symmetric and not section.secret:
         raise ConfigurationError(
             "identity.jwt.secret: expected the key of the application's tokens"
-            " (there is no default; GATEWAY__IDENTITY__JWT__SECRET sets it)"
+            " (there is no default; GATEWAY__IDENTITY__JWT__SECRET sets it,"
+            " gateway init --with-secret makes one)"
         )
     if asymmetric and not (section.key_file or section.jwks_url):
         raise ConfigurationError(

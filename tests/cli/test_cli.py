@@ -31,9 +31,19 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import load_command, main
 from gateway.settings import load_settings
+from tests.conftest import require_program
+from tests.support.background import in_background
 from tests.support.commands import line_of, run, words
+from tests.support.nginx import free_port
 from tests.support.privileges import open_folder, without_privileges
-from tests.support.server import Server, run_cli, server_of, serving, the_line_of
+from tests.support.server import (
+    START_DEADLINE_S,
+    Server,
+    run_cli,
+    server_of,
+    serving,
+    the_line_of,
+)
 from tests.support.site import (
     ADA,
     BEN,
@@ -47,6 +57,7 @@ from tests.support.site import (
     populated,
     with_refusals,
 )
+from tests.support.terminal import terminal
 from tests.support.urls import ENTRY, MANIFEST, SIGNED_ENVIRONMENT, own, pin_of
 
 DORA = "e" * 32
@@ -224,11 +235,18 @@ def test_the_configuration_is_named_or_found(
 # init
 
 
+def parts_of_the_site(result: Result) -> list[str]:
+    """A line about each part that `init` made or kept."""
+    parts, _, next_steps = result.output.partition("\n\n")
+    assert "Next:\n" in next_steps
+    return parts.splitlines()
+
+
 def test_init_makes_a_site_that_serves(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "new"
     result = run({}, "init", str(folder))
     assert result.exit_code == 0
-    assert all(line.startswith("made ") for line in result.output.splitlines())
+    assert all(line.startswith("made ") for line in parts_of_the_site(result))
     for name in ("config.toml", "gateway.db", "plugins/shared", "plugins/users", "plugins/cache"):
         assert (folder / name).exists()
     settings = {"GATEWAY__IDENTITY__JWT__SECRET": SECRET}
@@ -300,7 +318,7 @@ def test_init_again_does_no_harm(tmp_path: Path) -> None:
 
     result = run({}, "init", str(tmp_path))
     assert result.exit_code == 0
-    assert all(line.startswith("kept ") for line in result.output.splitlines())
+    assert all(line.startswith("kept ") for line in parts_of_the_site(result))
     assert {path: path.read_bytes() for path in before} == before
     assert (tmp_path / "plugins/users/mine").read_text() == "mine"
 
@@ -343,6 +361,140 @@ def test_init_refuses_a_configuration_that_is_wrong_and_keeps_it(tmp_path: Path)
     config_file.write_text("[server]\nprot = 1\n")
     assert_refused(run({}, "init", str(tmp_path)), "server.prot")
     assert config_file.read_text() == "[server]\nprot = 1\n"
+
+
+def test_init_with_secret_makes_a_site_that_serves_as_it_is(tmp_path: Path) -> None:
+    result = run({}, "init", str(tmp_path), "--with-secret")
+    assert parts_of_the_site(result)[-2:] == [
+        "made   identity.jwt.secret",
+        "made   identity.signed.secret",
+    ]
+    assert "To be set first" not in result.output
+    config_file = tmp_path / "config.toml"
+    assert stat.S_IMODE(config_file.stat().st_mode) == 0o600
+    identity = load_settings(config_file, environ={}).identity
+    keys = {identity.jwt.secret, identity.signed.secret}
+    assert min(map(len, keys)) >= 43
+    assert len(keys) == 2
+    assert not any(key in result.output for key in keys)
+    config = ("--config", str(config_file))
+    checked = run({"GATEWAY__SERVER__PORT": "0"}, *config, "check")
+    assert (checked.exit_code, "warning" in words(checked)) == (0, False)
+    assert run({}, *config, "token", "--user", ADA).exit_code == 0
+
+
+def test_each_site_gets_secrets_of_its_own(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        run({}, "init", str(tmp_path / name), "--with-secret")
+    one, two = (
+        load_settings(tmp_path / name / "config.toml", environ={}).identity.jwt.secret
+        for name in ("one", "two")
+    )
+    assert one != two
+
+
+def test_init_with_secret_keeps_a_secret_that_exists(tmp_path: Path) -> None:
+    """One of its own, one that somebody wrote, and one of the environment."""
+    config_file = tmp_path / "config.toml"
+    run({}, "init", str(tmp_path))
+    mine = config_file.read_text().replace('#secret = ""', f'secret = "{SECRET}"', 1)
+    config_file.write_text(mine)
+    result = run({}, "init", str(tmp_path), "--with-secret")
+    assert parts_of_the_site(result)[-2:] == [
+        "kept   identity.jwt.secret",
+        "made   identity.signed.secret",
+    ]
+    assert load_settings(config_file, environ={}).identity.jwt.secret == SECRET
+    before = config_file.read_bytes()
+    run({}, "init", str(tmp_path), "--with-secret")
+    assert config_file.read_bytes() == before
+    settings = {"GATEWAY__IDENTITY__JWT__SECRET": SECRET}
+    run(settings, "init", str(tmp_path / "other"), "--with-secret")
+    assert load_settings(tmp_path / "other" / "config.toml", environ={}).identity.jwt.secret == ""
+
+
+def test_init_with_secret_fills_the_configuration_that_init_made_before(tmp_path: Path) -> None:
+    config_file = tmp_path / "config.toml"
+    said = run({}, "init", str(tmp_path)).output
+    assert "identity.jwt.secret" in said
+    assert "gateway init --with-secret" in said
+    config_file.write_text(config_file.read_text() + "# mine\n")
+    assert run({}, "init", str(tmp_path), "--with-secret").exit_code == 0
+    assert len(load_settings(config_file, environ={}).identity.jwt.secret) >= 43
+    assert config_file.read_text().endswith("# mine\n")
+
+
+def test_init_writes_no_secret_where_others_could_read_it(tmp_path: Path) -> None:
+    config_file = tmp_path / "config.toml"
+    run({}, "init", str(tmp_path))
+    config_file.chmod(0o640)
+    before = config_file.read_bytes()
+    assert_refused(run({}, "init", str(tmp_path), "--with-secret"), str(config_file), "chmod 600")
+    assert config_file.read_bytes() == before
+
+
+def test_init_says_that_a_configuration_has_no_place_for_a_secret(tmp_path: Path) -> None:
+    config_file = tmp_path / "config.toml"
+    config_file.write_text("[server]\nport = 8001\n")
+    config_file.chmod(0o600)
+    refused = run({}, "init", str(tmp_path), "--with-secret")
+    assert_refused(refused, "identity.", str(config_file))
+    assert config_file.read_text() == "[server]\nport = 8001\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("socket_name", ["", "s p/gateway.sock"], ids=["port", "socket"])
+def test_what_init_says_comes_next_works_as_it_is_printed(tmp_path: Path, socket_name: str) -> None:
+    """In two terminals, from the folder in which `init` was called."""
+    require_program("curl")
+    here = tmp_path / "s p"
+    here.mkdir()
+    address = {"GATEWAY__SERVER__PORT": str(free_port())}
+    if socket_name:
+        address = {"GATEWAY__SERVER__UDS": str(tmp_path / socket_name)}
+    environment = {**terminal(tmp_path), **address}
+    said = run_cli(environment, "init", "a site", "--with-secret", cwd=here).stdout
+    commands = re.findall(r"(?m)^    (\S.*)$", said.partition("Next:\n")[2])
+    *before, serve, in_second_terminal, curl = commands
+    assert (serve, in_second_terminal[0]) == ("gateway serve", "#")
+    bash = ["bash", "-euc"]
+    subprocess.run([*bash, "\n".join(before)], env=environment, cwd=here, check=True)
+    with in_background([*bash, "gateway serve"], here / "a site", environment) as server:
+        server.wait_for("gateway running on", START_DEADLINE_S)
+        answer = subprocess.run(
+            [*bash, f"{curl} --include --silent"],
+            env=environment, cwd=here / "a site", capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    assert answer.startswith("HTTP/1.1 200 OK")
+    assert "NetworkReview" in answer
+
+
+def test_after_init_on_an_applications_site_nothing_is_published(
+    site: Site, tmp_path: Path
+) -> None:
+    said = run(site.environment, "init", str(tmp_path)).output.partition("Next:")[2]
+    assert "gateway check\n" in said
+    assert "publish" not in said
+    assert said.rstrip().endswith("curl http://127.0.0.1:8000/-/ready")
+
+
+def test_after_init_without_tokens_of_our_own_the_curl_needs_none(tmp_path: Path) -> None:
+    settings = {"GATEWAY__IDENTITY__CHAIN": "proxy"}
+    said = run(settings, "init", str(tmp_path)).output
+    assert "To be set first" not in said
+    assert said.rstrip().endswith("curl http://127.0.0.1:8000/-/ready")
+
+
+def test_what_comes_next_names_a_configuration_that_is_not_found_by_itself(tmp_path: Path) -> None:
+    config_file = tmp_path / "site.toml"
+    said = run({}, "--config", str(make_empty(config_file)), "init").output
+    assert f"gateway --config {config_file} serve" in said
+    assert f"$(gateway --config {config_file} token --user ada)" in said
+
+
+def make_empty(path: Path) -> Path:
+    path.touch()
+    return path
 
 
 # check

@@ -1,16 +1,14 @@
 """What a shell completes after it has read the script of `gateway completion`."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import require_program
 from tests.support.commands import line_of, run
-from tests.support.server import clean_environment
 from tests.support.site import Site, populated
+from tests.support.terminal import terminal
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +67,6 @@ def test_an_unknown_shell_is_refused() -> None:
 
 @pytest.mark.slow
 def test_bash_completes_what_is_typed(site: Site, tmp_path: Path) -> None:
-    program = tmp_path / "gateway"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gateway "$@"\n')
-    program.chmod(0o755)
     script = """
         set -eu
         eval "$(gateway completion bash)"
@@ -85,10 +80,9 @@ def test_bash_completes_what_is_typed(site: Site, tmp_path: Path) -> None:
         type_words install --us
         type_words install Revie
     """
-    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [require_program("bash"), "--norc", "-c", script],
-        env={**clean_environment(), **site.environment, "PATH": path},
+        env={**terminal(tmp_path), **site.environment},
         capture_output=True,
         text=True,
         check=False,

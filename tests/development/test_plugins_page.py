@@ -4,10 +4,8 @@ What the page leaves running in a second terminal runs in the background. Browse
 which takes five times as long, are in the other tests of this folder.
 """
 
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +16,8 @@ from tests.support.background import Background, in_background
 from tests.support.commands import run
 from tests.support.nginx import free_port
 from tests.support.npm import BUILT, DEADLINE_S, DEV_SERVER_PORT, NPM_SETTINGS, SERVES, Plugin
-from tests.support.server import clean_environment
 from tests.support.site import SECRET, Site
+from tests.support.terminal import terminal
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -45,17 +43,7 @@ class Developer:
             "--user ID": f"--user {USER}",
             DEV_SERVER_PORT: str(self._port),
         }
-        program = home / "bin" / "gateway"
-        program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gateway "$@"\n')
-        program.chmod(0o755)
-        self._environment = {
-            **clean_environment(),
-            **NPM_SETTINGS,
-            "PATH": f"{program.parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-        }
+        self._environment = {**terminal(home), **NPM_SETTINGS}
         self._terminals = ExitStack()
         self._running: list[Background] = []
         self._said = ""
