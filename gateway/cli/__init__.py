@@ -17,36 +17,45 @@ from click.exceptions import NoArgsIsHelpError
 from gateway import __version__
 from gateway.errors import GatewayError
 
-# Name, module, first sentence of the help.
-_COMMANDS = (
-    ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
-    ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
-    ("new", "new", "Makes a plugin to begin with, in the new folder NAME."),
-    ("dev", "dev", "Serves what a bundler writes as one user's plugin."),
-    ("lint", "linting", "Says what will not work, or not work well, in a plugin."),
-    ("serve", "serving", "Serves the site that the configuration describes."),
-    ("check", "check", "Says what would stop the site from serving."),
-    ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),
-    ("install", "installing", "Gives a published plugin to a user."),
-    ("update", "installing", "Moves a user to another version of a plugin."),
-    ("rollback", "installing", "Moves a user back to an earlier version of a plugin."),
-    ("uninstall", "installing", "Takes a plugin from a user, with their configuration of it."),
-    ("enable", "installing", "Enables a plugin that a user has."),
-    ("disable", "installing", "Disables a plugin that a user has."),
-    ("list", "listing", "Lists which user has which plugin."),
-    ("gc", "gc", "Lists versions that no user has; --apply removes them."),
-    ("doctor", "doctor", "Compares database, JSON files and shared/ with each other."),
-    ("migrate", "migration", "Makes users' JSON files minimal."),
-    ("audit", "audit", "Shows who changed what, and what was refused."),
-    ("cache", "cache", "Shows or purges the caches of running gateways."),
-    ("token", "credentials", "Prints a bearer token for a user."),
-    ("sign", "credentials", "Prints the beginning of a signed URL."),
-    ("explain", "explain", "Shows why a file is served or refused, and what to do."),
-    ("proxy-config", "proxy_config", "Prints a configuration of nginx, Caddy or Vite's proxy."),
-    ("openapi", "openapi", "Prints the OpenAPI document of the HTTP API."),
-    ("service-unit", "service_unit", "Prints a systemd unit that runs `gateway serve`."),
-    ("completion", "completion", "Prints a script by which a shell completes commands."),
-)  # fmt: skip
+# Name, module, first sentence of the help; groups and commands in the order of their use.
+_GROUPS = {
+    "First steps": (
+        ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
+        ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
+        ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),
+        ("install", "installing", "Gives a published plugin to a user."),
+        ("serve", "serving", "Serves the site that the configuration describes."),
+        ("token", "credentials", "Prints a bearer token for a user."),
+    ),
+    "Every day": (
+        ("list", "listing", "Lists which user has which plugin."),
+        ("update", "installing", "Moves a user to another version of a plugin."),
+        ("rollback", "installing", "Moves a user back to an earlier version of a plugin."),
+        ("disable", "installing", "Disables a plugin that a user has."),
+        ("enable", "installing", "Enables a plugin that a user has."),
+        ("uninstall", "installing", "Takes a plugin from a user, with their configuration of it."),
+        ("explain", "explain", "Shows why a file is served or refused, and what to do."),
+    ),
+    "For developers of plugins": (
+        ("new", "new", "Makes a plugin to begin with, in the new folder NAME."),
+        ("dev", "dev", "Serves what a bundler writes as one user's plugin."),
+        ("lint", "linting", "Says what will not work, or not work well, in a plugin."),
+    ),
+    "For operators": (
+        ("check", "check", "Says what would stop the site from serving."),
+        ("service-unit", "service_unit", "Prints a systemd unit that runs `gateway serve`."),
+        ("proxy-config", "proxy_config", "Prints a configuration of nginx, Caddy or Vite's proxy."),
+        ("doctor", "doctor", "Compares database, JSON files and shared/ with each other."),
+        ("migrate", "migration", "Makes users' JSON files minimal."),
+        ("audit", "audit", "Shows who changed what, and what was refused."),
+        ("cache", "cache", "Shows or purges the caches of running gateways."),
+        ("gc", "gc", "Lists versions that no user has; --apply removes them."),
+        ("sign", "credentials", "Prints the beginning of a signed URL."),
+        ("openapi", "openapi", "Prints the OpenAPI document of the HTTP API."),
+        ("completion", "completion", "Prints a script by which a shell completes commands."),
+    ),
+}  # fmt: skip
+_MODULES = {name: module for group in _GROUPS.values() for name, module, _ in group}
 
 
 class _BadInput(click.ClickException):
@@ -55,13 +64,24 @@ class _BadInput(click.ClickException):
 
 def load_command(name: str) -> click.Command:
     """The command of this name, after importing its module."""
-    (module,) = (module for command, module, _ in _COMMANDS if command == name)
-    values = vars(import_module(f"gateway.cli.{module}")).values()
+    values = vars(import_module(f"gateway.cli.{_MODULES[name]}")).values()
     return next(it for it in values if isinstance(it, click.Command) and it.name == name)
 
 
 class _Group(click.Group):
-    """Imports the command that is called. Turns errors into one line and exit code 2."""
+    """Imports the command that is called. Turns errors into one line and exit code 2.
+
+    Help and completion have the commands in the order of their use.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_MODULES)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, _MODULES))
+        for title, commands in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", text) for name, _, text in commands])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -118,5 +138,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     ctx.obj = config_file
 
 
-for _name, _, _summary in _COMMANDS:
-    main.add_command(click.Command(_name, help=_summary))
+for _commands in _GROUPS.values():
+    for _name, _, _summary in _commands:
+        main.add_command(click.Command(_name, help=_summary))

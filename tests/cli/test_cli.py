@@ -126,11 +126,28 @@ def test_everything_has_help(command: str) -> None:
             assert parameter.help, parameter.name
 
 
-def test_the_help_of_all_lists_every_command() -> None:
+def test_the_help_of_all_has_every_command_in_the_order_of_use_with_its_first_sentence() -> None:
     for arguments in ((), ("--help",)):
-        said = run({}, *arguments).output
-        assert all(command in said for command in COMMANDS)
-        assert "..." not in said.partition("Commands:")[2]
+        _, *groups = re.split(r"(?m)^(?=\S.*:$)", run({}, *arguments).output)
+        assert [group.partition(":")[0] for group in groups] == [
+            "Options",
+            "First steps",
+            "Every day",
+            "For developers of plugins",
+            "For operators",
+        ]
+        lines = [re.split("  +", line.strip()) for line in "".join(groups[1:]).splitlines()]
+        listed = [line for line in lines if len(line) == 2]
+        assert [name for name, _ in listed[:6]] == [
+            "demo",
+            "init",
+            "publish",
+            "install",
+            "serve",
+            "token",
+        ]
+        assert sorted(name for name, _ in listed) == COMMANDS
+        assert listed == [[name, load_command(name).get_short_help_str(100)] for name, _ in listed]
 
 
 def test_the_help_of_all_imports_no_command() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import main
 from tests.conftest import require_program
 from tests.support.commands import line_of, run
 from tests.support.site import Site, populated
@@ -31,6 +32,12 @@ def test_commands_options_and_choices_are_completed() -> None:
     assert complete("inst", environment={}) == ["install"]
     assert complete("sign", "--t", environment={}) == ["--ttl"]
     assert complete("proxy-config", "", environment={}) == ["nginx", "caddy", "vite"]
+
+
+def test_commands_are_offered_in_the_order_of_use() -> None:
+    offered = complete("", environment={})
+    assert offered[:3] == ["demo", "init", "publish"]
+    assert sorted(offered) == sorted(main.commands)
 
 
 def test_slugs_are_those_of_the_folder_of_the_configured_site(site: Site) -> None:
