@@ -87,7 +87,7 @@ _ALL.params += [SITE_DIR, quick_option("Three minutes, to see that it works."), 
 @click.command()
 @click.argument("report", type=REPORT_FILE, default=Path("benchmark-results/report.json"))
 def table(report: Path) -> None:
-    """The promises of a report that were measured, as a Markdown table for the README.
+    """The promises of a report that were measured, as the Markdown table of performance.md.
 
     Of each promise it shows the worst case.
     """

@@ -4,6 +4,9 @@ The wheel is built from the unpacked sdist, as installers do. Dependencies come 
 environment of this test, so nothing is downloaded.
 """
 
+import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +21,7 @@ import pytest
 
 import gateway
 from tests.conftest import require, require_program
+from tests.support.nginx import free_port
 from tests.support.server import Server, clean_environment, listening
 from tests.support.site import SECRET
 
@@ -184,3 +188,36 @@ def test_the_demo_shows_its_page_and_sends_a_plugins_file(demo: Server) -> None:
     answer = demo.get(path, {"Authorization": f"Bearer {token}"})
     assert answer.status == 200
     assert b"NetworkReview" in answer.body
+
+
+# The commands of the README
+
+
+def test_the_commands_of_the_readme_end_with_a_file(installed: Installed, tmp_path: Path) -> None:
+    """`pip install .` is what `installed` has done already: here it only must be those words."""
+    commands, shown = re.findall(
+        r"(?ms)^```(?:sh|text)\n(.*?)^```$", (ROOT / "README.md").read_text()
+    )
+    shutil.copytree(ROOT / "plugins" / "shared", tmp_path / "plugins" / "shared")
+    pip = tmp_path / "bin" / "pip"
+    pip.parent.mkdir()
+    pip.write_text("#!/bin/sh\nexec test \"$*\" = 'install .'\n")
+    pip.chmod(0o755)
+    port = str(free_port())
+    environment = {
+        **clean_environment(),
+        "PYTHONPATH": "",
+        "GATEWAY__SERVER__PORT": port,
+        "PATH": os.pathsep.join(
+            [str(pip.parent), str(installed.folder / "bin"), os.environ["PATH"]]
+        ),
+    }
+    require_program("curl")
+    script = f"set -eu; trap 'kill $(jobs -p)' EXIT\n{commands.replace('8000', port)}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    assert shown.strip() in done.stdout, done.stdout
+    assert "NetworkReview" in done.stdout.split("\n\n", 1)[1]

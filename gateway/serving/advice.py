@@ -51,7 +51,7 @@ def advice_on(
     slug, _, version = (row or "").partition(" ")
     if not slug and plugin is not None:
         slug = plugin.removeprefix(f"{user}_")
-    template = _ADVICE.get(error.code, "Look up the error code in the README")
+    template = _ADVICE.get(error.code, "Look up the error code in docs/reference/errors.md")
     if error.code == "not_installed" and would_be_allowed:
         template = _ALLOW_MISSING
     return template.format(
