@@ -120,6 +120,11 @@ def newest_version(versions: Iterable[Version]) -> Version | None:
     return max(versions, key=_release_order, default=None)
 
 
+def newest_first(versions: Iterable[Version]) -> list[Version]:
+    """The releases from the newest to the oldest, then the pre-releases in the same order."""
+    return sorted(versions, key=_release_order, reverse=True)
+
+
 def newest_before(versions: Iterable[Version], version: Version) -> Version | None:
     """The newest of those that are older than `version`."""
     order = _release_order(version)

@@ -239,10 +239,16 @@ class AssetCacheSettings(_Section):
     """Seconds after which a file and its folder are checked again for changes in place."""
 
 
+class DifferenceCacheSettings(_Section):
+    max_bytes: int = Field(256 * 2**20, ge=0)
+    """Bytes of differences between versions on disk at most; 0: none is made ahead or kept."""
+
+
 class CacheSettings(_Section):
     installations: LookupCacheSettings = LookupCacheSettings()
     versions: LookupCacheSettings = LookupCacheSettings()
     assets: AssetCacheSettings = AssetCacheSettings()
+    differences: DifferenceCacheSettings = DifferenceCacheSettings()
 
 
 class DeliverySettings(_Section):

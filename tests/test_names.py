@@ -14,6 +14,8 @@ from gateway.names import (
     Build,
     Pin,
     Target,
+    Version,
+    newest_first,
     parse_asset_path,
     parse_new_version,
     parse_pin,
@@ -450,6 +452,12 @@ def test_a_pin_may_arrive_percent_encoded() -> None:
 def test_an_at_sign_further_inside_is_part_of_the_asset_path() -> None:
     target = parse_target(b"Review/dist/@scope/x.js")
     assert (target.pin, target.asset_path) == (None, "dist/@scope/x.js")
+
+
+def test_newest_first_puts_pre_releases_and_other_texts_after_the_releases() -> None:
+    texts = ["1.9.0", "latest", "2.0.0-rc1", "1.10.0", "1.0.0"]
+    order = newest_first(map(Version, texts))
+    assert order == ["1.10.0", "1.9.0", "1.0.0", "2.0.0-rc1", "latest"]
 
 
 def test_versions_that_share_a_prefix_stay_different_names() -> None:

@@ -19,6 +19,8 @@ class CacheFolder:
         self.collector_lock = path / "gc.lock"
         self.encoded = path / "encoded"
         """Encoded variants: `<digest>.<coding>`."""
+        self.differences = path / "differences"
+        """Files coded with older files: `<digest>.<digest of the older file>.dcz`."""
         self.pinned_trees = path / "pinned"
         """Copies of builds for a proxy."""
         self.pinned_trees_lock = path / "pinned.lock"

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 MIN_BYTES = 256
 """For smaller content a coding saves less than its header fields cost."""
-# A larger variant is not worth the client's decoding.
-_MAX_SHARE = 0.95
+MAX_SHARE = 0.95
+"""A larger variant is not worth the client's decoding."""
 # 1 MiB of JavaScript takes brotli 1.8 s at 11 and 0.07 s at 9, for 10 % fewer bytes; zstd 0.23 s
 # at 19 and 0.03 s at 12, for 4 % fewer. For larger content the wait would be too long.
 _THOROUGH_BYTES = 2**20
@@ -48,7 +48,8 @@ def _decode_brotli(content: bytes, size: int) -> bytes:
     return decoded
 
 
-def _level(content: bytes, thorough: int, quick: int) -> int:
+def level_for(content: bytes, *, thorough: int, quick: int) -> int:
+    """The level of a coding for the content, which decides how long a caller waits."""
     return thorough if len(content) <= _THOROUGH_BYTES else quick
 
 
@@ -56,12 +57,14 @@ _CODINGS = {
     "zstd": _Coding(
         "zst",
         # RFC 9659 §3: clients need not accept a window beyond 8 MiB. Up to level 19 it is smaller.
-        lambda content: zstandard.ZstdCompressor(_level(content, 19, 12)).compress(content),
+        lambda content: zstandard.ZstdCompressor(
+            level_for(content, thorough=19, quick=12)
+        ).compress(content),
         lambda coded, size: zstandard.ZstdDecompressor().decompress(coded, max_output_size=size),
     ),
     "br": _Coding(
         "br",
-        lambda content: brotli.compress(content, quality=_level(content, 11, 9)),
+        lambda content: brotli.compress(content, quality=level_for(content, thorough=11, quick=9)),
         _decode_brotli,
     ),
     "gzip": _Coding(
@@ -124,7 +127,7 @@ class Encoder:
             if name in variants:
                 continue
             encoded = coding.encode(content)
-            if len(encoded) > len(content) * _MAX_SHARE:
+            if len(encoded) > len(content) * MAX_SHARE:
                 continue
             variants[name] = encoded
             path = self.path(digest, name)

@@ -20,6 +20,7 @@ from anyio.to_thread import run_sync
 from gateway.changes import Change
 from gateway.database.transactions import Transaction, begin
 from gateway.disk.builds import look_at
+from gateway.disk.differences import Differences
 from gateway.disk.encoder import Encoder
 from gateway.disk.files import make_durable
 from gateway.disk.retention import IN_USE_S, Retention
@@ -146,16 +147,21 @@ class Collector:
         return target
 
     def _empty_trash(self) -> None:
-        """Removes the versions in the trash, their notes, and the encoded variants of their files.
+        """Removes the versions in the trash, their notes, and what was made of their files:
+        encoded variants and differences.
 
-        A variant that another version shares is made again at the next request.
+        What another version shares is made again at the next request.
         """
-        encoder = Encoder(self._storage.cache.encoded)
+        cache = self._storage.cache
+        encoder, digests = Encoder(cache.encoded), set[bytes]()
         for folder in self._trash.glob("*/*/v*"):
             self._retention.forget(Slug(folder.parent.name), Version(folder.name[1:]))
             state = look_at(folder, None)
-            for digest in state.digests.values() if state else ():
-                encoder.forget(digest)
+            digests.update(state.digests.values() if state else ())
+        for digest in digests:
+            encoder.forget(digest)
+        if digests:
+            Differences(cache, self._settings.cache.differences.max_bytes).forget(digests)
         shutil.rmtree(self._trash, ignore_errors=True)
 
 

@@ -1,6 +1,7 @@
 """Collecting versions: which go, which stay and why, and that none goes that is needed."""
 
 import asyncio
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from gateway.changes import Change
+from gateway.disk.differences import Differences
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.users_folder import LockedFile
 from gateway.errors import PublishingError, StorageError
@@ -250,6 +252,20 @@ def test_variants_of_its_files_go_too_and_those_shared_are_made_again(
         )
         assert answer.status == 200
     assert len(variants()) == 3
+
+
+def test_differences_of_a_collected_version_go_with_it(gc: Collecting) -> None:
+    cache = gc.storage.cache
+    differences = Differences(cache, 2**20)
+    contents = [b"/* %d */" % number + b"the same in all versions\n" * 99 for number in range(3)]
+    (gc.site.version_folder("Review", OLD) / "a.js").write_bytes(contents[0])
+    (gc.site.version_folder("Review", NEW) / "a.js").write_bytes(contents[2])
+    digests = [hashlib.sha256(content).digest() for content in contents]
+    for old, new in ((0, 1), (1, 0), (1, 2)):
+        differences.make_now(contents[new], digests[new], contents[old], digests[old])
+    assert gc.collect(0, days=0) == ["Review 1.0.0"]
+    left = [path for path in cache.differences.rglob("*") if path.is_file()]
+    assert left == [differences.path(digests[2], digests[1])]
 
 
 @pytest.mark.slow
