@@ -40,6 +40,8 @@ def _section(command: click.Command, name: str, parent: click.Context) -> Iterat
         yield _paragraph(paragraph)
     if options := list(_options(command, context)):
         yield "\n".join(["| option | |", "|---|---|", *options])
+    if command.epilog:
+        yield from _example(command.epilog)
     if isinstance(command, click.Group):
         for below, subcommand in command.commands.items():
             yield from _section(subcommand, below, context)
@@ -49,6 +51,12 @@ def _paragraph(text: str) -> str:
     if text.startswith(_VERBATIM):
         return "\n".join(f"    {line}" for line in text.splitlines()[1:])
     return textwrap.fill(" ".join(text.split()), _WIDTH, break_on_hyphens=False)
+
+
+def _example(epilog: str) -> Iterator[str]:
+    _, title, *lines = epilog.splitlines()
+    yield title
+    yield "\n".join(f"    {line.strip()}" for line in lines)
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[str]:

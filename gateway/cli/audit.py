@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, USER, Name, pass_settings
 from gateway.cli.reporting import Columns
 from gateway.disk.audit_query import AuditQuery, parse_since
@@ -18,7 +19,7 @@ from gateway.upkeep.population import chunks_of
 _COLUMNS = ("time", "by", "via", "action", "user", "plugin", "from", "to", "result")
 
 
-@click.command()
+@click.command(epilog=example("gateway audit --user ada --since 7d"))
 @click.option("--user", type=USER, metavar="ID", help="Only changes of what this user has.")
 @click.option("--plugin", type=SLUG, metavar="SLUG", help="Only changes of this plugin.")
 @click.option(

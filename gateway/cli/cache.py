@@ -8,6 +8,7 @@ import anyio
 import click
 
 from gateway.changes import Change
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, USER, VERSION, pass_settings
 from gateway.cli.reporting import Columns
 from gateway.cli.running import running_gateways
@@ -19,12 +20,12 @@ from gateway.settings import Settings
 _VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files", "uses")
 
 
-@click.group()
+@click.group(epilog=example("gateway cache show"))
 def cache() -> None:
     """Shows or purges the caches of running gateways."""
 
 
-@cache.command()
+@cache.command(epilog=example("gateway cache show --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @pass_settings
 def show(settings: Settings, as_json: bool) -> None:
@@ -36,7 +37,7 @@ def show(settings: Settings, as_json: bool) -> None:
         _show(state)
 
 
-@cache.command()
+@cache.command(epilog=example("gateway cache purge --plugin NetworkReview"))
 @click.option("--user", type=USER, metavar="ID", help="Purge what is cached about this user.")
 @click.option("--plugin", type=SLUG, metavar="SLUG", help="Purge the files of this plugin.")
 @click.option("--version", type=VERSION, help="Purge only the files of this version.")

@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import Name, pass_settings, user_option
 from gateway.cli.reporting import echo_json
 from gateway.cli.running import running_gateways
@@ -39,7 +40,7 @@ _TOKEN_TTL_S = 300.0
 _MAX_TOKEN_CHARACTERS = 16_384
 
 
-@click.command()
+@click.command(epilog=example("gateway check --application http://127.0.0.1:8005 --user ada"))
 @click.option(
     "--application",
     type=_SERVER,

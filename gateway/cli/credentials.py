@@ -6,6 +6,7 @@ from contextlib import suppress
 import anyio
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, pass_settings, user_option
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.identity.jwt import issue_token
@@ -15,7 +16,12 @@ from gateway.settings import Settings
 from gateway.upkeep.opening import opened_database
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        'curl -H "Authorization: Bearer $(gateway token --user ada)"'
+        " http://127.0.0.1:8000/api/v1/plugins/manifest"
+    )
+)
 @user_option(required=True)
 @click.option(
     "--ttl",
@@ -30,7 +36,11 @@ def token(settings: Settings, user: UserId, ttl: int) -> None:
     click.echo(issue_token(settings, user, ttl, time.time()))
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        'curl "http://127.0.0.1:8000$(gateway sign --user ada NetworkReview)dist/remoteEntry.js"'
+    )
+)
 @user_option(required=True)
 @click.argument("slug", type=SLUG)
 @click.option(

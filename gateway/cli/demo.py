@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from gateway.application import Gateway
+from gateway.cli.examples import example
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import make_demo_site
 from gateway.processes.foreground import ForegroundServer, exit_at_signals
@@ -17,7 +18,7 @@ from gateway.processes.server import server_config
 from gateway.settings import load_settings
 
 
-@click.command()
+@click.command(epilog=example("gateway demo --dir site --port 9000"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="TCP port."

@@ -13,6 +13,7 @@ import click
 
 from gateway.application import Gateway
 from gateway.cli.dev_terminal import Terminal
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import find_demo_user, make_demo_site
@@ -40,7 +41,7 @@ _SETTINGS: _Overrides = {
 }
 
 
-@click.command()
+@click.command(epilog=example("gateway dev build/NetworkReview --port 8010"))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--user", metavar="ID", help="Who gets the plugin; on a temporary site also a name.")
 @click.option("--slug", type=SLUG, help="The plugin, if plugin.json does not name it.")

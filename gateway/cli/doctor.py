@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json, plural, report_all
 from gateway.disk.audit_log import Author, Record
@@ -26,7 +27,7 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "d
 _MOST_SHOWN = 10
 
 
-@click.command()
+@click.command(epilog=example("gateway doctor --fix"))
 @click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @pass_patient_settings

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.application import Gateway
+from gateway.cli.examples import example
 from gateway.cli.parameters import pass_settings, user_option
 from gateway.cli.reporting import echo_json
 from gateway.core import Core
@@ -19,7 +20,7 @@ from gateway.settings import Settings
 _MARKS = {True: "[green]●[/green]", False: "[red]●[/red]"}
 
 
-@click.command()
+@click.command(epilog=example("gateway explain --user ada NetworkReview dist/remoteEntry.js"))
 @user_option(required=False)
 @click.option(
     "--url", metavar="URL", help="Explain this URL, or path of a URL, instead of SLUG and PATH."

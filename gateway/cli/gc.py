@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from rich.console import Console
 from rich.filesize import decimal
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import pass_patient_settings
 from gateway.cli.reporting import echo_json
 from gateway.disk.audit_log import Author, Record
@@ -20,7 +21,7 @@ from gateway.settings import Settings
 from gateway.upkeep.opening import opened_database
 
 
-@click.command()
+@click.command(epilog=example("gateway gc --apply"))
 @click.option("--apply", is_flag=True, help="Remove the collectable versions.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @pass_patient_settings

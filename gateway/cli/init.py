@@ -5,13 +5,14 @@ from pathlib import Path
 import anyio
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.next_steps import next_steps
 from gateway.settings import load_settings
 from gateway.upkeep.new_secrets import add_secrets
 from gateway.upkeep.new_site import CONFIG_NAME, install_triggers, make_site
 
 
-@click.command()
+@click.command(epilog=example("gateway init site --with-secret"))
 @click.argument(
     "folder", default=".", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path)
 )

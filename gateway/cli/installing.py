@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, SOURCE_URL, VERSION, pass_settings, user_option
 from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
@@ -29,7 +30,7 @@ def _version(help_text: str) -> Callable[[Any], Any]:
     return click.option("--version", type=VERSION, help=help_text)
 
 
-@click.command()
+@click.command(epilog=example("gateway install NetworkReview --user ada"))
 @_slug
 @_user
 @_version("The version; by default the newest published one.")
@@ -66,7 +67,7 @@ def _echo_newer(settings: Settings, outcome: Outcome) -> None:
         click.echo(f"nothing was changed: {has}, gateway update moves them to {newest}")
 
 
-@click.command()
+@click.command(epilog=example("gateway update NetworkReview --user ada"))
 @_slug
 @_user
 @_version("The version; by default the newest published one.")
@@ -80,7 +81,7 @@ def update(settings: Settings, slug: Slug, user: UserId, version: Version | None
     _echo(outcome, f"updated {slug} of {user} from {outcome.previous_version} to {outcome.version}")
 
 
-@click.command()
+@click.command(epilog=example("gateway rollback NetworkReview --user ada"))
 @_slug
 @_user
 @_version("The version; by default the one that the user had before.")
@@ -94,7 +95,7 @@ def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | No
     )
 
 
-@click.command()
+@click.command(epilog=example("gateway uninstall NetworkReview --user ada"))
 @_slug
 @_user
 @pass_settings
@@ -106,7 +107,11 @@ def uninstall(settings: Settings, slug: Slug, user: UserId) -> None:
 
 
 def _enabling(name: str, *, enabled: bool) -> click.Command:
-    @click.command(name, help=f"{name.capitalize()}s a plugin that a user has.")
+    @click.command(
+        name,
+        help=f"{name.capitalize()}s a plugin that a user has.",
+        epilog=example(f"gateway {name} NetworkReview --user ada"),
+    )
     @_slug
     @_user
     @pass_settings

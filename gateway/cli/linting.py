@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, VERSION, pass_settings
 from gateway.cli.reporting import echo_json, plural
 from gateway.disk.metadata import SCHEMA_FILE
@@ -25,7 +26,7 @@ def _print_schema(ctx: click.Context, _parameter: click.Parameter, is_asked: boo
         ctx.exit()
 
 
-@click.command()
+@click.command(epilog=example("gateway lint build/NetworkReview"))
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--slug", type=SLUG, help="The slug, if plugin.json and package.json have none.")
 @click.option(

@@ -7,6 +7,7 @@ from functools import cache
 import anyio
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import pass_settings, user_option
 from gateway.cli.reporting import Columns, echo_json
 from gateway.core import Core
@@ -36,7 +37,7 @@ class _Holding:
         return (self.user, self.plugin, self.version or "unusable", *facts)
 
 
-@click.command("list")
+@click.command("list", epilog=example("gateway list --user ada"))
 @user_option(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @pass_settings

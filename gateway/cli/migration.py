@@ -12,6 +12,7 @@ import anyio
 import click
 
 from gateway.changes import Change
+from gateway.cli.examples import example
 from gateway.cli.parameters import pass_patient_settings, user_option
 from gateway.cli.reporting import echo_json, plural, progress, report_all
 from gateway.disk.audit_log import Author, Record
@@ -42,7 +43,7 @@ _CHANGED = {*CHANGES, RestoreState.RESTORED}
 _REFUSED = {*REFUSALS, RestoreState.CHANGED_SINCE, RestoreState.FAILED}
 
 
-@click.command()
+@click.command(epilog=example("gateway migrate --apply"))
 @click.option(
     "--apply",
     is_flag=True,

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import Name
 from gateway.names import Slug
 from gateway.upkeep.new_plugin import BUNDLERS, make_plugin, parse_plugin_name
 
 
-@click.command()
+@click.command(epilog=example("gateway new Notes --bundler vite"))
 @click.argument("name", type=Name("name", parse_plugin_name))
 @click.option(
     "--bundler",

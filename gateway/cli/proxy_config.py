@@ -6,6 +6,7 @@ from typing import Literal
 
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import Name, pass_settings
 from gateway.cli.running import running_gateways
 from gateway.errors import ConfigurationError
@@ -53,7 +54,10 @@ def _network(value: object) -> str:
     raise ValueError(f"{text!r}: expected an address, or a network such as 10.0.0.0/8")
 
 
-@click.command("proxy-config")
+@click.command(
+    "proxy-config",
+    epilog=example("gateway proxy-config nginx --application http://127.0.0.1:8005 > nginx.conf"),
+)
 @click.argument("proxy", type=click.Choice(["nginx", "caddy", "vite"]))
 @click.option(
     "--mode",

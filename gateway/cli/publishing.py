@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.changes import Change
+from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, VERSION, pass_settings
 from gateway.cli.reporting import plural
 from gateway.disk.audit_log import Author, Record
@@ -25,7 +26,7 @@ from gateway.upkeep.findings import Severity
 _MOST_WARNINGS = 3
 
 
-@click.command()
+@click.command(epilog=example("gateway publish build/NetworkReview"))
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--slug", type=SLUG, help="The slug, if plugin.json and package.json have none.")
 @click.option(

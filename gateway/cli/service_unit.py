@@ -9,12 +9,18 @@ from typing import Any
 
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import address_options, server_overrides
 from gateway.processes.service_unit import Service, service_unit
 from gateway.settings import ENVIRONMENT_PREFIX, find_config_file, load_settings
 
 
-@click.command("service-unit")
+@click.command(
+    "service-unit",
+    epilog=example(
+        "gateway service-unit --uds /run/gateway/gateway.sock --workers 4 > gateway.service"
+    ),
+)
 @click.option("--user", default="gateway", show_default=True, help="Who serves.")
 @click.option("--group", show_default="the user's name", help="Their group.")
 @click.option(

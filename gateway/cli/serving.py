@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import click
 
+from gateway.cli.examples import example
 from gateway.cli.parameters import address_options, server_overrides
 from gateway.processes.listener import Listener
 from gateway.processes.logs import log_config
@@ -17,7 +18,7 @@ from gateway.upkeep.checks import require_servable
 from gateway.upkeep.opening import opened_database
 
 
-@click.command()
+@click.command(epilog=example("gateway serve --port 8010 --workers 2"))
 @address_options
 @click.option("--dev", is_flag=True, default=None, help="Development: changes show at once.")
 @click.pass_obj

@@ -150,6 +150,22 @@ def test_the_help_of_all_has_every_command_in_the_order_of_use_with_its_first_se
         assert listed == [[name, load_command(name).get_short_help_str(100)] for name, _ in listed]
 
 
+def all_commands() -> Iterator[tuple[str, ...]]:
+    for name in COMMANDS:
+        yield (name,)
+        command = load_command(name)
+        if isinstance(command, click.Group):
+            yield from ((name, below) for below in command.commands)
+
+
+@pytest.mark.parametrize("command", list(all_commands()), ids=" ".join)
+def test_the_help_of_a_command_ends_with_an_example_of_it(command: tuple[str, ...]) -> None:
+    """The examples stand in docs/reference/commands.md too, whose commands are all run."""
+    *_, title, example = run({}, *command, "--help").output.splitlines()
+    assert title.strip() == "Example:"
+    assert f"gateway {' '.join(command)} " in f"{example} "
+
+
 def test_the_help_of_all_imports_no_command() -> None:
     """Shells ask for it at each completion."""
     program = "import sys; from gateway.cli import main; main(['--help'], standalone_mode=False); "
