@@ -58,6 +58,7 @@ SITE_DIR = click.Option(
 _REASONS = {
     "wrk": "no other load generator outruns the servers",
     "nginx": "it is what is measured",
+    "npm": "what is measured comes from its registry",
 }
 
 

@@ -25,6 +25,7 @@ from benchmarks.scale.command import scale
 from benchmarks.serve.command import serve
 from benchmarks.soak.command import soak
 from benchmarks.storm import storm
+from benchmarks.upgrade import upgrade
 from benchmarks.upstream import upstream
 
 BENCHMARKS: tuple[click.Command, ...] = (
@@ -38,6 +39,7 @@ BENCHMARKS: tuple[click.Command, ...] = (
     soak,
     resources,
     migration,
+    upgrade,
 )
 _NAMES = [str(command.name) for command in BENCHMARKS]
 _REPORT_NAME = "report"

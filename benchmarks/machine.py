@@ -20,6 +20,7 @@ import psutil
 _PROGRAM_VERSION = {
     "caddy": ("caddy", "version"),
     "nginx": ("nginx", "-v"),
+    "npm": ("npm", "--version"),
     "wrk": ("wrk", "-v"),
 }
 _VERSION = re.compile(r"\d+(?:\.\d+)+")

@@ -87,6 +87,9 @@ _TABLE = (
     _at_most("fresh_json", 250, "ms", "a replaced JSON file shows in every worker, p99"),
     _at_most("fresh_worker", 100, "ms", "a worker's change shows in every worker, p99"),
     _at_most("fresh_postgres", 50, "ms", "a PostgreSQL commit shows in every worker, p99"),
+    _at_most(
+        "upgrade_bytes", 0.15, "", "bytes of a patch upgrade, of those in br, median of packages"
+    ),
     _at_most("outage", 0, "", "failed requests while the database is gone for 60 s, users warm"),
     # Beyond the design. A leak of one thread or task with every thousandth request rises by four
     # times as much as its bound allows; a busy moment near the end of a flat line by less.

@@ -16,7 +16,8 @@ from benchmarks.cli import BENCHMARKS
 from benchmarks.comparison import moves
 from benchmarks.promises import PROMISES
 from benchmarks.record import Figure
-from tests.conftest import require_program
+from tests.conftest import require, require_program
+from tests.support.npm import NO_REGISTRY
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,11 @@ OPTIONS = {
     "serve": ("--cases", "identity,manifest", "--servers", "bare,minimal,uncached"),
     "upstream": ("--cases", "identity"),
 }
-PROGRAMS = {"pages": ["wrk"], "storm": ["wrk"], "serve": ["wrk"], "upstream": ["wrk", "nginx"]}
+PROGRAMS = {
+    **{name: ["wrk"] for name in ("pages", "storm", "serve")},
+    "upstream": ["wrk", "nginx"],
+    "upgrade": ["npm"],
+}
 # Promises that a quick run measures; those about rivals of `pages` take a whole run.
 JUDGED = {
     "pages": {"page_load", "first_request", "same_again", "one_file", "one_file_p99"},
@@ -43,6 +48,7 @@ JUDGED = {
     },
     "resources": {"shared_memory", "shared_disk"},
     "migration": set(),
+    "upgrade": {"upgrade_bytes"},
 }
 
 # Counts, and shares of a core: an idle server may use less than one tick of 10 ms in two seconds.
@@ -105,6 +111,8 @@ def _quick_run(command: str, sites: Path, output: Path) -> dict[str, Any]:
         text=True,
         check=False,
     )  # fmt: skip
+    if "npm" in PROGRAMS.get(command, ()):
+        require(None if NO_REGISTRY.search(ended.stderr) else ended, "npm's registry")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     record: dict[str, Any] = json.loads((output / f"{command}.json").read_text())
     return record

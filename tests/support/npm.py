@@ -21,7 +21,7 @@ NPM_SETTINGS = {
     "npm_config_fetch_retry_maxtimeout": "5000",  # a minute by default
     "NO_COLOR": "1",
 }
-_NO_REGISTRY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH")
+NO_REGISTRY = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT|ENETUNREACH")
 DEADLINE_S = 120.0
 """Of an installation or a build, on a machine that is busy with other tests."""
 BUILT = {"webpack": r"compiled successfully", "vite": r"built in \d+"}
@@ -87,7 +87,7 @@ def installed_plugins(parent: Path, names: Mapping[str, str]) -> Mapping[str, Pl
     with ThreadPoolExecutor() as threads:
         outcomes = list(threads.map(lambda folder: _npm(folder, "install"), folders.values()))
     for outcome in outcomes:
-        if outcome.returncode and _NO_REGISTRY.search(outcome.stderr):
+        if outcome.returncode and NO_REGISTRY.search(outcome.stderr):
             return None
         assert outcome.returncode == 0, outcome.stderr
     return {bundler: Plugin(folder, bundler) for bundler, folder in folders.items()}
