@@ -1,0 +1,1 @@
+"""Page loads of a real browser over a shaped line."""
