@@ -228,6 +228,29 @@ def test_the_files_table_shows_304_for_what_is_asked_again(page: Page, demo: Ser
             expect(first.locator("dl")).to_contain_text("public, max-age=31536000, immutable")
 
 
+def test_the_button_of_network_eyes_says_what_it_will_do(page: Page, demo: Server) -> None:
+    open_user(page, demo, LIN)
+    card(page, "NetworkEyes").get_by_role("button", name="Pause").click()
+    card(page, "NetworkEyes").get_by_role("button", name="Resume").click()
+    expect(card(page, "NetworkEyes").get_by_role("button", name="Pause")).to_be_visible()
+
+
+def test_a_number_and_its_unit_stay_on_one_line(context: BrowserContext, demo: Server) -> None:
+    page = context.new_page()
+    page.set_viewport_size({"width": 390, "height": 800})
+    open_user(page, demo, LIN)
+    expect_running(page, "NetworkEyes", "1.0.0")
+    numbers = card(page, "NetworkEyes").locator(".ne-numbers dd")
+    expect(numbers.first).to_contain_text(" ms", timeout=_DEADLINE_MS)
+    # As wide as a slow machine makes it.
+    for number in numbers.all():
+        boxes: int = number.evaluate(
+            """dd => { dd.textContent = "999.9 ms"; const text = document.createRange();
+                text.selectNodeContents(dd); return text.getClientRects().length; }"""
+        )
+        assert boxes == 1
+
+
 def test_a_version_without_files_shows_the_gateways_code(
     context: BrowserContext, tmp_path: Path
 ) -> None:

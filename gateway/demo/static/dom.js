@@ -17,12 +17,15 @@ export function breakable(path) {
 
 export const DASH = "–";
 
+// A number and its unit stay on one line.
+const quantity = (number, unit) => `${number}\u00a0${unit}`;
+
 export function formatBytes(count) {
-  if (count < 1000) return `${count} B`;
-  if (count < 1e6) return `${(count / 1000).toFixed(1)} kB`;
-  return `${(count / 1e6).toFixed(1)} MB`;
+  if (count < 1000) return quantity(count, "B");
+  if (count < 1e6) return quantity((count / 1000).toFixed(1), "kB");
+  return quantity((count / 1e6).toFixed(1), "MB");
 }
 
 export function formatDuration(ms) {
-  return ms < 100 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+  return quantity(ms < 100 ? ms.toFixed(1) : Math.round(ms), "ms");
 }

@@ -29,7 +29,7 @@ export default function LatencyWatch({ endpoint = "/-/live", interval_ms: interv
         <span>
           <code>{endpoint}</code>, last {samples.length} {samples.length === 1 ? "request" : "requests"}
         </span>
-        <button type="button" aria-pressed={paused} onClick={() => setPaused(!paused)}>Pause</button>
+        <button type="button" onClick={() => setPaused(!paused)}>{paused ? "Resume" : "Pause"}</button>
       </footer>
       <Trouble samples={samples} />
     </section>

@@ -15,7 +15,7 @@ export const css = `
 .ne-head strong { font-size: 30px; line-height: 1; font-weight: 650; letter-spacing: -.02em; }
 .ne-numbers { display: grid; grid-template-columns: repeat(3, 1fr); gap: 16px; margin: 16px; }
 .ne-numbers dt { color: var(--ne-muted); font-size: 12.5px; }
-.ne-numbers dd { margin: 0; font-size: 20px; font-weight: 600; letter-spacing: -.01em; }
+.ne-numbers dd { margin: 0; font-size: 20px; white-space: nowrap; font-weight: 600; letter-spacing: -.01em; }
 .ne-dashed::after { content: ""; display: inline-block; width: 18px; margin-left: 6px; vertical-align: middle;
   border-top: 1px dashed var(--ne-muted); }
 .ne-chart { height: 120px; margin: 20px 16px 12px; }
@@ -33,7 +33,6 @@ export const css = `
 .ne-foot code { font: 12px ui-monospace, monospace; color: var(--ne-ink); }
 .ne-foot button { padding: 4px 12px; border: 1px solid var(--ne-line); border-radius: 6px; color: var(--ne-ink);
   background: transparent; font: inherit; cursor: pointer; }
-.ne-foot button[aria-pressed="true"] { color: #fff; background: var(--ne-band); border-color: var(--ne-band); }
 .ne-foot button:focus-visible { outline: 2px solid var(--accent, currentColor); outline-offset: 2px; }
 .ne-trouble { margin: 0 16px 16px; color: var(--ne-bad); }
 .ne-trouble:empty { display: none; }
