@@ -20,14 +20,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
 from gateway.current_request import CurrentRequest
+from gateway.demo.demo_routes import DemoRoutes
 from gateway.demo.demo_site import USERS
 from gateway.endpoints.console_page import PALETTE
+from gateway.errors import RequestError
 from gateway.hot_path.front import Answer, Front
+from gateway.http.answers import internal_error, on_request_error
 from gateway.http.heads import Headers
 from gateway.identity.jwt import issue_token
 
 _STATIC = Path(__file__).parent / "static"
 _TOKEN_LIFE_S = 12 * 3600
+_POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:;"
+    " style-src 'self' 'unsafe-inline';"  # the plugins bring their styles along
+    " frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+)
 _EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 
 
@@ -74,27 +82,37 @@ class HostGuard:
 def create_demo_app(gateway: Gateway) -> HostGuard:
     """The host page with the gateway mounted in it; its lifespan is the gateway's.
 
-    A visitor chooses one of the demo's users. If the gateway has a plugin in development, the page
-    begins with its developer, shows this plugin before others, and is reloaded after each build.
+    Two users' pages stand side by side, and a visitor changes what the users have. If the gateway
+    has a plugin in development, nothing can be changed: the page begins with the plugin's
+    developer, shows this plugin before others, and is reloaded after each build.
     """
+    is_demo = gateway.core.development is None
 
     async def page_users(_request: Request) -> Response:
         return JSONResponse(_site(gateway), headers={"Cache-Control": "no-store"})
 
     pages = Starlette(
         routes=[
-            Route("/", _page),
+            Route("/", _page if is_demo else _developers_page),
             Route("/demo/users.json", page_users),
             Route("/demo/static/palette.css", _palette),
             Mount("/demo/static", StaticFiles(directory=_STATIC)),
+            *(DemoRoutes(gateway).routes if is_demo else ()),
             Mount("/", gateway),
         ],
+        exception_handlers={RequestError: on_request_error, Exception: internal_error},
         lifespan=lambda _app: gateway.running(),
     )
     return HostGuard(pages, gateway.front, own_hosts(gateway.core.settings.server.host))
 
 
 async def _page(_request: Request) -> Response:
+    fields = {"Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
+    return FileResponse(_STATIC / "index.html", headers=fields)
+
+
+async def _developers_page(_request: Request) -> Response:
+    """Without a policy: what a bundler makes in development may need `eval` and a WebSocket."""
     return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
 
@@ -117,5 +135,6 @@ def _site(gateway: Gateway) -> dict[str, Any]:
             }
             for user in USERS
         ],
+        "can_change": plugin is None,
         "developed": None if plugin is None else {"slug": plugin.slug, "user": plugin.user},
     }
