@@ -78,7 +78,7 @@ class Site:
             max_encoded_bytes=self._settings.cache.assets.max_file_bytes,
         )
         published = await anyio.to_thread.run_sync(run)
-        if published.is_new:
+        if published.has_new_record:
             name, release = published.slug, published.version
             record = Record(_author(by), "publish", plugin=name, after=release)
             await anyio.to_thread.run_sync(self.storage.audit.append, record)

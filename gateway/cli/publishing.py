@@ -37,8 +37,8 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
     """Publishes a folder, .zip or .tar.gz for all users.
 
     The files are checked, encoded, and never changed afterwards. If the version is published
-    already, the same content changes nothing, and other content is refused. What `gateway lint`
-    finds is a warning on stderr.
+    already, other content is refused. The same content changes no file, and gives the version
+    its record if it has none. What `gateway lint` finds is a warning on stderr.
     """
     storage = PluginStorage(settings.plugins_dir)
     with _progress_bars() as show:
@@ -51,14 +51,16 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
             progress=show,
         )
     names = f"{published.slug} {published.version}"
-    if published.is_new:
+    if published.has_new_record:
         storage.audit.append(
             Record(Author.of_command(), "publish", plugin=published.slug, after=published.version)
         )
         anyio.run(announce_now, settings, Change(slug=published.slug, version=published.version))
+    if published.is_new:
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:
-        click.echo(f"{names} is there already with the same content, build {published.build}")
+        end = "; its record is new" if published.has_new_record else ""
+        click.echo(f"{names} is there already with the same content, build {published.build}{end}")
     _warn(source, lint_for_site(settings, published.folder, slug=slug, version=version))
 
 

@@ -1,22 +1,20 @@
 """Publishing: a plugin's files become `shared/<slug>/v<version>/`, whole or not at all.
 
 The files are unpacked and checked in a staging folder, made durable, and moved by one rename: the
-version is complete or missing. It is never changed. Publishing the same content again does
-nothing, and other content is refused. Blocking.
+version is complete or missing. It is never changed. Publishing the same content again adds
+the record of what was published if the version has none, and other content is refused. Blocking.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import Encoder, is_worth_encoding
-from gateway.disk.files import make_durable, read_regular
+from gateway.disk.files import make_durable
 from gateway.disk.metadata import DEFAULT_ENTRY, Metadata, read_metadata
+from gateway.disk.published_record import read_record, write_record
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
@@ -33,22 +31,6 @@ from gateway.names import (
 )
 from gateway.settings import AssetCacheSettings
 
-# A dotfile: never served, and no part of the build.
-RECORD_NAME = ".published.json"
-# The most files that may be published, with the longest names, take 5 MiB.
-_MAX_RECORD_BYTES = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The content that a version was published with."""
-
-    build: Build
-    files: Mapping[str, str]
-    """SHA-256 in hex, by asset path."""
-    published_at: str
-    """ISO 8601, UTC."""
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -61,6 +43,8 @@ class Published:
     folder: Path
     is_new: bool
     """False: the version was published before, with the same content."""
+    has_new_record: bool
+    """Whether the record of its content was written now."""
 
 
 def publish(
@@ -86,34 +70,14 @@ def publish(
             _refuse_link(target)
             if is_new := not target.is_dir():
                 _encode(storage, staging, state, max_encoded_bytes, progress)
-                _write_record(staging, state)
+                write_record(staging, state)
                 Retention(storage.cache).forget(slug, version)
                 _put_in_place(staging, target, progress)
             else:
                 _require_same(source, target, state)
-    return Published(slug, version, state.build, len(state.digests), target, is_new)
-
-
-def read_record(folder: Path) -> Record | None:
-    """The record in a version's folder; None if `publish` did not make the folder.
-
-    Raises: OSError, if the record cannot be read; ValueError, if it is damaged.
-    """
-    try:
-        text = read_regular(folder / RECORD_NAME, _MAX_RECORD_BYTES)
-        if text is None:
-            return None
-        content = orjson.loads(text)
-        return Record(Build(content["build"]), content["files"], content["published_at"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{folder / RECORD_NAME}: lacks {error}") from None
-
-
-def _write_record(folder: Path, state: FolderState) -> None:
-    files = {name: digest.hex() for name, digest in state.digests.items()}
-    published_at = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"build": state.build, "published_at": published_at, "files": files}
-    (folder / RECORD_NAME).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+            has_new_record = is_new or _complete_record(target, state)
+    count = len(state.digests)
+    return Published(slug, version, state.build, count, target, is_new, has_new_record)
 
 
 def _checked(
@@ -199,6 +163,21 @@ def _require_same(source: Path, target: Path, state: FolderState) -> None:
             f" build {build} there, build {state.build} in {source};"
             " a published version never changes, publish a new one"
         )
+
+
+def _complete_record(target: Path, state: FolderState) -> bool:
+    """Writes the record of a version that lacks it, or that has one of an earlier release.
+
+    Returns whether it did. Raises: PublishingError, OSError.
+    """
+    try:
+        record = read_record(target)
+    except ValueError:  # damaged
+        record = None
+    if record is not None and record.integrity and record.describes(state):
+        return False
+    write_record(target, state)
+    return True
 
 
 def _encode(

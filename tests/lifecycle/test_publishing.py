@@ -1,8 +1,10 @@
 """Publishing: a version appears whole or not at all, and never changes."""
 
+import base64
 import gzip
 import hashlib
 import io
+import json
 import os
 import random
 import re
@@ -16,10 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from gateway.disk.builds import look_at
 from gateway.disk.encoder import Encoder
+from gateway.disk.published_record import RECORD_NAME, read_record, write_record
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
-from gateway.lifecycle.publishing import RECORD_NAME, publish, read_record
+from gateway.lifecycle.publishing import publish
 from gateway.lifecycle.unpacking import unpack
 from gateway.names import Slug, Version
 from tests.support.server import clean_environment, run_cli, serving, the_line_of
@@ -105,8 +109,84 @@ def test_each_form_of_a_plugin_becomes_the_same_version(
     assert record.files == {
         name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()
     }
-    assert published.build == publish(storage, as_folder(tmp_path, FILES)).build
+    assert record.integrity == {name: integrity_of(content) for name, content in FILES.items()}
+    again = publish(storage, as_folder(tmp_path, FILES))
+    assert (again.build, again.is_new, again.has_new_record) == (published.build, False, False)
     assert not remains(storage)
+
+
+def integrity_of(content: bytes) -> str:
+    return "sha384-" + base64.b64encode(hashlib.sha384(content).digest()).decode()
+
+
+def without_integrity(folder: Path) -> None:
+    record = json.loads((folder / RECORD_NAME).read_bytes())
+    del record["integrity"]
+    (folder / RECORD_NAME).write_text(json.dumps(record))
+
+
+SPOILERS: dict[str, Callable[[Path], None]] = {
+    "of an earlier release": without_integrity,
+    "missing": lambda folder: (folder / RECORD_NAME).unlink(),
+    "damaged": lambda folder: (folder / RECORD_NAME).write_text("{"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILERS)
+def test_the_same_content_again_completes_the_record_and_changes_no_file(
+    storage: PluginStorage, tmp_path: Path, how: str
+) -> None:
+    published = publish(storage, as_folder(tmp_path, FILES))
+    whole = read_record(published.folder)
+    SPOILERS[how](published.folder)
+    again = publish(storage, as_folder(tmp_path, FILES))
+    assert (again.build, again.is_new, again.has_new_record) == (published.build, False, True)
+    completed = read_record(published.folder)
+    assert whole is not None
+    assert completed is not None
+    assert completed.integrity == whole.integrity
+    assert published_files(published.folder) == FILES
+
+
+def test_a_record_of_an_earlier_release_is_read(storage: PluginStorage, tmp_path: Path) -> None:
+    published = publish(storage, as_folder(tmp_path, FILES))
+    without_integrity(published.folder)
+    record = read_record(published.folder)
+    assert record is not None
+    assert (record.build, record.integrity) == (published.build, {})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        "text",
+        {"build": "0" * 16, "files": {}},
+        {"build": "0" * 16, "published_at": "", "files": {"a.js": "0"}, "integrity": {"b.js": "x"}},
+        {"build": "0" * 16, "published_at": "", "files": [], "integrity": {"b.js": "x"}},
+        # Hex, which browsers do not read: they would refuse every file.
+        {
+            "build": "0" * 16,
+            "published_at": "",
+            "files": {"a.js": "0"},
+            "integrity": {"a.js": f"sha384-{'0' * 96}"},
+        },
+    ],
+)
+def test_a_damaged_record_is_no_record(tmp_path: Path, content: object) -> None:
+    (tmp_path / RECORD_NAME).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="the record is damaged"):
+        read_record(tmp_path)
+
+
+def test_a_file_that_changes_while_it_is_published_gets_no_record(tmp_path: Path) -> None:
+    folder = as_folder(tmp_path, FILES)
+    state = look_at(folder, None)
+    assert state is not None
+    (folder / "dist" / "1.js").write_bytes(b"another")
+    with pytest.raises(PublishingError, match="changed while it was being published"):
+        write_record(folder, state)
+    assert not (folder / RECORD_NAME).exists()
 
 
 def test_a_version_can_be_read_by_other_users_of_the_host(
