@@ -20,6 +20,7 @@ from benchmarks.record import Figure, Table
 from benchmarks.sites import VERSIONS, Population, Site, Tell, javascript
 from gateway.caching.basis import Basis
 from gateway.disk.builds import look_at
+from gateway.disk.published_record import read_integrity
 from gateway.disk.storage import PluginStorage
 from gateway.lifecycle.publishing import publish
 from gateway.names import Slug, UserId, Version
@@ -179,7 +180,10 @@ async def own_bytes(plugins: Path, users: int) -> int:
     async def load(slug: Slug, version: Version) -> SharedVersion | None:
         folder = storage.construct_shared_path(slug, version)
         state = look_at(folder, None)
-        return None if state is None else SharedVersion(slug, version, folder, state, None)
+        if state is None:
+            return None
+        integrity = read_integrity(folder, state)
+        return SharedVersion(slug, version, folder, state, None, integrity, None)
 
     return await _bytes_of(load, users)
 

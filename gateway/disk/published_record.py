@@ -20,7 +20,13 @@ from typing import Any
 import orjson
 
 from gateway.disk.builds import FolderState
-from gateway.disk.files import ITSELF, read_regular, write_atomically
+from gateway.disk.files import (
+    ITSELF,
+    Fingerprint,
+    fingerprint,
+    read_regular,
+    write_atomically,
+)
 from gateway.errors import PublishingError
 from gateway.names import Build
 
@@ -65,6 +71,46 @@ def read_record(folder: Path) -> Record | None:
         return _parsed(orjson.loads(text))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{folder / RECORD_NAME}: the record is damaged: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """What a record says of the files that are in the folder now."""
+
+    by_path: Mapping[str, str]
+    """Empty if there is a problem."""
+    problem: str = ""
+    """Why no integrity is known, a clause; empty if it is known."""
+
+
+def record_fingerprint(folder: Path) -> Fingerprint | None:
+    """None if there is no record. Raises: OSError."""
+    try:
+        return fingerprint((folder / RECORD_NAME).lstat())
+    except FileNotFoundError:
+        return None
+
+
+def read_integrity(folder: Path, state: FolderState) -> Integrity:
+    """Known only of what was published: not of a folder that was changed since, nor of one that
+    another program made.
+
+    Raises: OSError.
+    """
+    try:
+        record = read_record(folder)
+    except PermissionError:
+        return Integrity({}, f"{RECORD_NAME} may not be read")
+    except ValueError as error:
+        return Integrity({}, str(error))
+    if record is None:
+        return Integrity({}, "it has no record: gateway publish did not make it")
+    if not record.describes(state):
+        return Integrity({}, "its files are not those that were published")
+    if not record.integrity:
+        return Integrity({}, "its record is of an earlier release: publish the same content again")
+    # The names are those of the state, so that they are in memory once.
+    return Integrity({name: record.integrity[name] for name in state.digests})
 
 
 def write_record(folder: Path, state: FolderState) -> None:

@@ -79,10 +79,10 @@ class ManifestCache:
         for part in parts:
             epoch = self._shared_versions.epoch
             is_due = part.until <= now or part.epoch < epoch
-            if not is_due or not isinstance(part, PluginPart) or part.folder is None:
+            if not is_due or not isinstance(part, PluginPart) or part.place is None:
                 continue
             try:
-                part.pin(*self._shared_versions.find_build(basis, *part.folder), epoch)
+                part.pin(*self._shared_versions.find_entry(basis, *part.place), epoch)
             except PendingValue as pending:
                 basis.begin(pending.layer, pending.cache, pending.key)
                 first = first or pending

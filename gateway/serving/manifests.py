@@ -24,7 +24,6 @@ from gateway.disk.files import Fingerprint
 from gateway.disk.users_folder import InstallationMetadata
 from gateway.errors import RequestError
 from gateway.names import (
-    Build,
     Pin,
     Slug,
     UserId,
@@ -42,6 +41,7 @@ from gateway.serving.formats import (
     to_json,
     verbatim_bundle_location,
 )
+from gateway.serving.shared_versions import PinnedEntry
 
 # The placeholder for the user's id, and the separator of a user's own texts. JSON escapes both
 # bytes, and those of the phrases, so no value of a row can contain one.
@@ -59,7 +59,8 @@ _PHRASES = (
 _SHARED_PARTS = 4_096
 
 Metadata = Mapping[str, InstallationMetadata]
-Folder = tuple[Slug, Version]
+Place = tuple[Slug, Version, str]
+"""The version whose folder has the entry, and the entry's location below it."""
 Ids = tuple[bytes, bytes]
 """JSON texts of a row's id and of its `user_id`, with the placeholder where they name the user."""
 
@@ -85,7 +86,7 @@ class Part:
 class PluginPart(Part):
     """A plugin. If its location can be pinned, the text changes with the version's folder."""
 
-    __slots__ = ("_before_location", "_build", "_location", "folder", "is_enabled")
+    __slots__ = ("_before_location", "_entry", "is_enabled", "place")
 
     def __init__(self, ids: Ids | None, shared: Row, pins: bool) -> None:
         """`ids`: None, as nearly always, if they have the usual shape. `shared`: a row without the
@@ -102,24 +103,21 @@ class PluginPart(Part):
             )
         )
         self.is_enabled = plugin.enabled
-        self._location = relative_bundle_location(plugin)
-        self._build: Build | None = None
-        super().__init__(self._with_location(verbatim_bundle_location(plugin)))
-        self.folder = _folder(plugin.plugin_slug, plugin.version, self._location) if pins else None
-        """The version whose folder gives the pin; None: nothing is pinned."""
-        if self.folder is not None:
+        self._entry: PinnedEntry | None = None
+        super().__init__(self._with_location(to_json(verbatim_bundle_location(plugin))))
+        self.place = _place(plugin) if pins else None
+        """Where the entry is that gets a pin; None: nothing is pinned."""
+        if self.place is not None:
             self.until = -math.inf
 
-    def _with_location(self, location: str | None) -> bytes:
-        return b"%b%b," % (self._before_location, to_json(location))
+    def _with_location(self, location: bytes) -> bytes:
+        return b"%b%b," % (self._before_location, location)
 
-    def pin(self, build: Build | None, until: float, epoch: int) -> None:
-        """The folder has this build; None: it cannot be pinned."""
-        if build != self._build and self.folder is not None:
-            self._build = build
-            _, version = self.folder
-            location = f"{Pin(version, build)}/{self._location}" if build else self._location
-            self._write(self._with_location(location))
+    def pin(self, entry: PinnedEntry | None, until: float, epoch: int) -> None:
+        """The folder has this entry; None: it cannot be pinned."""
+        if entry != self._entry and self.place is not None:
+            self._entry = entry
+            self._write(self._with_location(_pinned(self.place, entry)))
         self.until, self.epoch = until, epoch
 
 
@@ -271,12 +269,24 @@ def _after_user(end: str) -> bytes:
     return b'"%b%b' % (_USER, to_json(end)[1:])
 
 
-def _folder(slug: object, version: object, location: str | None) -> Folder | None:
-    """The folder of a version; None, if the location is in no folder that could be pinned."""
+def _place(plugin: PluginDetails) -> Place | None:
+    """None, if the location is in no folder that could be pinned."""
+    location = relative_bundle_location(plugin)
     try:
         if location is None:
             return None
         parse_asset_path(location)
-        return parse_slug(slug), parse_version(version)
+        return parse_slug(plugin.plugin_slug), parse_version(plugin.version), location
     except (ValueError, RequestError):  # they name no folder, or no file in it
         return None
+
+
+def _pinned(place: Place, entry: PinnedEntry | None) -> bytes:
+    """JSON texts of the location and, if it is known, of the integrity of what is there."""
+    _, version, location = place
+    if entry is None:
+        return to_json(location)
+    pinned = to_json(f"{Pin(version, entry.build)}/{location}")
+    if entry.integrity is None:
+        return pinned
+    return b'%b,"integrity":%b' % (pinned, to_json(entry.integrity))

@@ -105,6 +105,10 @@ class ManifestPlugin(PluginFields):
     id: str
     database_id: NotRequired[str]
     """Absent if the row has no slug: `id` is then the database id."""
+    integrity: NotRequired[str]
+    """For `script.integrity`: `sha384-` and base64. Absent unless `bundlelocation` has the pin of
+    what `gateway publish` published.
+    """
     installation_metadata: JsonObject
     """What the user's `installed_plugins.json` says; `{}` if there is no such file."""
 

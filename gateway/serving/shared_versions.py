@@ -1,15 +1,18 @@
 """What all users of a version share: one object for each (slug, version), however many users.
 
-It holds the version's index (disk/builds.py), its metadata, and which encoded variants are on
-disk. It is loaded at first use, looked at again for changes in place, and dropped when it has not
-been used for a while.
+It holds the version's index (disk/builds.py), the integrity of its files, its metadata, and which
+encoded variants are on disk. It is loaded at first use, looked at again for changes in place, and
+dropped when it has not been used for a while.
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
 
 import anyio.to_thread
 import orjson
@@ -19,8 +22,9 @@ from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import Encoder
-from gateway.disk.files import read_regular
+from gateway.disk.files import Fingerprint, read_regular
 from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
+from gateway.disk.published_record import Integrity, read_integrity, record_fingerprint
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, sentence_of
@@ -32,6 +36,7 @@ OnLook = Callable[[Slug, Version, FolderState | None], None]
 
 _MAX_VERSIONS = 10_000
 _FAILED_PAUSE_S = 1.0
+_END_OF_PATH = re.compile("[?#]")
 
 
 class _Failed:
@@ -39,6 +44,14 @@ class _Failed:
 
 
 _FAILED = _Failed()
+
+
+class PinnedEntry(NamedTuple):
+    """What a manifest says of a plugin's entry."""
+
+    build: Build
+    integrity: str | None
+    """None if it is not known."""
 
 
 class SharedVersion:
@@ -50,11 +63,16 @@ class SharedVersion:
         version: Version,
         folder: Path,
         state: FolderState,
+        record: Fingerprint | None,
+        integrity: Integrity,
         encoder: Encoder | None,
     ) -> None:
+        """`record`: of the record that `integrity` was read from."""
         self.slug = slug
         self.version = version
         self.state = state
+        self.record = record
+        self.integrity = integrity
         self.uses = 0
         """The number of uses since it was loaded."""
         self._folder = folder
@@ -67,6 +85,11 @@ class SharedVersion:
             return read_metadata(self._folder)
         except (PublishingError, OSError):
             return None
+
+    def entry(self, location: str) -> PinnedEntry:
+        """`location`: below the folder, as a URL has it."""
+        path = unquote(_END_OF_PATH.split(location, maxsplit=1)[0])
+        return PinnedEntry(self.state.build, self.integrity.by_path.get(path))
 
     def encoded(self) -> Mapping[str, tuple[str, ...]]:
         """The content-codings that are on disk, by file. Blocking."""
@@ -132,7 +155,7 @@ class SharedVersions:
         )
         self.clock = clock
         self.epoch = 0
-        """Increases when a build that `find_build` returned may no longer be right."""
+        """Increases when an entry that `find_entry` returned may no longer be right."""
 
     def get(self, basis: AtHand, slug: Slug, version: Version) -> SharedVersion | None:
         """None if the version has no folder. Raises: Pending."""
@@ -141,10 +164,12 @@ class SharedVersions:
             shared.uses += 1
         return shared
 
-    def find_build(self, basis: AtHand, slug: Slug, version: Version) -> tuple[Build | None, float]:
-        """The build of the folder, and the moment until which it is right while `epoch` stays.
+    def find_entry(
+        self, basis: AtHand, slug: Slug, version: Version, location: str
+    ) -> tuple[PinnedEntry | None, float]:
+        """The entry at a location, and the moment until which it is right while `epoch` stays.
 
-        The build is None if there is no folder, or the disk fails. Raises: Pending.
+        It is None if there is no folder, or the disk fails. Raises: Pending.
         """
         key = slug, version
         shared = basis.ask_or("builds", self.cache, key, _FAILED)
@@ -153,7 +178,7 @@ class SharedVersions:
         entry = self.cache.peek(key)
         # The request may rest on an older look, if it waited for another folder since.
         until = entry.refresh_at if entry is not None and entry.value is shared else -math.inf
-        return None if shared is None else shared.state.build, until
+        return None if shared is None else shared.entry(location), until
 
     def _end_epoch(self) -> None:
         self.epoch += 1
@@ -198,7 +223,9 @@ class SharedVersions:
             self._storage.shared.require()
             return None
         self._retention.note_use(slug, version)
-        if cached is not None and cached.state is state:
-            return cached
         folder = self._storage.construct_shared_path(slug, version)
-        return SharedVersion(slug, version, folder, state, self._encoder)
+        record = record_fingerprint(folder)
+        if cached is not None and cached.state is state and cached.record == record:
+            return cached
+        integrity = read_integrity(folder, state)
+        return SharedVersion(slug, version, folder, state, record, integrity, self._encoder)

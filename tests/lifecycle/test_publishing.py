@@ -1,6 +1,5 @@
 """Publishing: a version appears whole or not at all, and never changes."""
 
-import base64
 import gzip
 import hashlib
 import io
@@ -29,7 +28,7 @@ from gateway.names import Slug, Version
 from tests.support.server import clean_environment, run_cli, serving, the_line_of
 from tests.support.settings import QUIET
 from tests.support.site import ADA, Site, bearer, contents
-from tests.support.urls import own
+from tests.support.urls import integrity_of, own
 from tests.support.waiting import eventually
 
 METADATA = b'{"slug": "Review", "version": "1.0.0"}'
@@ -115,17 +114,13 @@ def test_each_form_of_a_plugin_becomes_the_same_version(
     assert not remains(storage)
 
 
-def integrity_of(content: bytes) -> str:
-    return "sha384-" + base64.b64encode(hashlib.sha384(content).digest()).decode()
-
-
 def without_integrity(folder: Path) -> None:
     record = json.loads((folder / RECORD_NAME).read_bytes())
     del record["integrity"]
     (folder / RECORD_NAME).write_text(json.dumps(record))
 
 
-SPOILERS: dict[str, Callable[[Path], None]] = {
+SPOILERS: dict[str, Callable[[Path], object]] = {
     "of an earlier release": without_integrity,
     "missing": lambda folder: (folder / RECORD_NAME).unlink(),
     "damaged": lambda folder: (folder / RECORD_NAME).write_text("{"),

@@ -14,10 +14,13 @@ from gateway.database.details import ModuleDetails, PluginDetails, read_row
 from gateway.names import Build, UserId
 from gateway.serving.formats import bare_plugin, module_objects
 from gateway.serving.manifests import Manifest, Parts, PluginPart
+from gateway.serving.shared_versions import PinnedEntry
+from tests.support.urls import integrity_of
 
 ADA, BEN = UserId("a" * 32), UserId("b" * 32)
 FACTS = (1, 2, 3)
 BUILD = Build("4f2a9c1b73d05e86")
+INTEGRITY = integrity_of(b"an entry")
 
 
 def plugin_row(user: str = ADA, slug: str | None = "Review", **columns: Any) -> Row:
@@ -296,12 +299,13 @@ def location(manifest: Manifest) -> object:
 def test_a_location_is_pinned_to_the_build_of_the_folder() -> None:
     manifest = assembled(plugin_row(bundle_location="/dist/r.js"))
     part = part_of(manifest)
-    assert part.folder == ("Review", "1.0.0")
+    assert part.place == ("Review", "1.0.0", "dist/r.js")
     assert part.until < 0
     assert location(manifest) == "dist/r.js"
-    part.pin(BUILD, 5.0, 1)
+    part.pin(PinnedEntry(BUILD, None), 5.0, 1)
     assert (part.until, part.epoch) == (5.0, 1)
     assert location(manifest) == f"@1.0.0~{BUILD}/dist/r.js"
+    assert "integrity" not in shown(manifest)["Review"]
     part.pin(None, 9.0, 2)
     assert location(manifest) == "dist/r.js"
 
@@ -320,12 +324,31 @@ def test_a_location_is_pinned_to_the_build_of_the_folder() -> None:
 )
 def test_what_cannot_be_pinned_has_no_folder_and_needs_no_look(columns: dict[str, Any]) -> None:
     part = part_of(assembled(plugin_row(**columns)))
-    assert part.folder is None
+    assert part.place is None
     assert part.until == part.epoch == float("inf")
 
 
 def test_pins_can_be_switched_off() -> None:
-    assert part_of(assembled(plugin_row(), parts=Parts(pins=False))).folder is None
+    assert part_of(assembled(plugin_row(), parts=Parts(pins=False))).place is None
+
+
+def test_the_integrity_of_what_is_pinned_stands_right_after_the_location() -> None:
+    manifest = assembled(plugin_row(), modules=[module_row()])
+    part_of(manifest).pin(PinnedEntry(BUILD, INTEGRITY), 5.0, 1)
+    entry = shown(manifest)["Review"]
+    keys = list(entry)
+    assert entry["integrity"] == INTEGRITY
+    assert keys.index("integrity") == keys.index("bundlelocation") + 1
+    part_of(manifest).pin(None, 9.0, 2)
+    assert "integrity" not in shown(manifest)["Review"]
+
+
+def test_a_text_is_written_when_the_entry_changes_and_not_at_each_look() -> None:
+    part = part_of(assembled(plugin_row()))
+    part.pin(PinnedEntry(BUILD, INTEGRITY), 5.0, 1)
+    text = part.text
+    part.pin(PinnedEntry(BUILD, INTEGRITY), 9.0, 2)
+    assert (part.text is text, part.until, part.epoch) == (True, 9.0, 2)
 
 
 # ETags
@@ -351,10 +374,11 @@ def test_bodies_that_differ_have_different_tags() -> None:
 def test_a_tag_changes_with_the_pin_and_back() -> None:
     manifest = assembled(plugin_row())
     tags = []
-    for build in (None, BUILD, None):
-        part_of(manifest).pin(build, 0.0, 0)
+    for entry in (None, PinnedEntry(BUILD, None), PinnedEntry(BUILD, INTEGRITY), None):
+        part_of(manifest).pin(entry, 0.0, 0)
         tags.append(manifest.tag(ADA))
-    assert tags[0] == tags[2] != tags[1]
+    assert tags[0] == tags[3]
+    assert len(set(tags)) == 3
 
 
 def test_the_tag_is_the_same_on_every_node() -> None:

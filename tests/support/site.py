@@ -10,6 +10,9 @@ from typing import Any
 
 import jwt
 
+from gateway.disk.builds import look_at
+from gateway.disk.published_record import write_record
+
 SECRET = "a-secret-of-the-application-that-is-long-enough"
 USERS_CHANGE = {"GATEWAY__ACCESS__CHANGES": "users"}
 """The setting by which users change over HTTP what they have."""
@@ -117,6 +120,13 @@ class Site:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return folder
+
+    def record(self, slug: str, version: str) -> None:
+        """Leaves the record that `gateway publish` leaves."""
+        folder = self.version_folder(slug, version)
+        state = look_at(folder, None)
+        assert state is not None
+        write_record(folder, state)
 
     def version_folder(self, slug: str, version: str) -> Path:
         return self.plugins / "shared" / slug / f"v{version}"

@@ -1,5 +1,7 @@
 """URLs as the gateway's clients write them, and the ways of asking for one file."""
 
+import base64
+import hashlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -45,6 +47,11 @@ def pin_of(server: Server, user: str, slug: str) -> str:
     pin = location.partition("/")[0]
     assert pin.startswith("@"), f"not pinned: {location}"
     return pin
+
+
+def integrity_of(content: bytes) -> str:
+    """What a script tag has in `integrity` for this content."""
+    return f"sha384-{base64.b64encode(hashlib.sha384(content).digest()).decode()}"
 
 
 def version_for(server: Server, user: str, slug: str = "Review") -> Callable[[], str]:
