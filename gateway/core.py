@@ -116,7 +116,13 @@ class Core:
             on_look=self._on_look,
             counts=sources.shared,
         )
-        self.assets = AssetStore(storage, asset_cache, self.encoder, counts=sources.shared)
+        self.assets = AssetStore(
+            storage,
+            asset_cache,
+            self.encoder,
+            counts=sources.shared,
+            dictionaries=_has_dictionaries(settings),
+        )
         self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
@@ -236,6 +242,11 @@ def _about(settings: Settings) -> About:
     # Not imported above: the package imports this module.
     version = import_module("gateway").__version__
     return About(version, settings.access.changes, settings.cache.versions.stale_if_error)
+
+
+def _has_dictionaries(settings: Settings) -> bool:
+    """In development a browser asks each time: it keeps no dictionary."""
+    return settings.http.dictionaries and not settings.dev.enabled
 
 
 def _asset_cache(settings: Settings) -> AssetCacheSettings:

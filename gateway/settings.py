@@ -155,6 +155,8 @@ class HttpSettings(_Section):
     """Whether manifests give pinned bundle locations."""
     cors_origins: Annotated[list[str], AfterValidator(_origins)] = []
     """Origins whose pages may read answers, with credentials."""
+    dictionaries: bool = True
+    """Whether browsers may use a version of a file as the dictionary of others (RFC 9842)."""
     allowed_suffixes: Annotated[list[str], AfterValidator(_suffixes)] = DEFAULT_SUFFIXES
     """File types that are served."""
 

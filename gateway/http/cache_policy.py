@@ -10,6 +10,9 @@ JSON_ANSWER = "private, no-cache"
 _ONE_YEAR_S = 365 * 24 * 3600
 
 
+_IMMUTABLE = "immutable"
+
+
 class Audience(Enum):
     """To whom a cache may give the stored answer (RFC 9111 §5.2.2.6, §5.2.2.7)."""
 
@@ -34,5 +37,10 @@ def asset_lifetimes(audience: Audience, *, unpinned_max_age_s: int, dev: bool) -
     if dev:
         return Lifetimes("no-cache", "no-cache")
     window = f"{audience.value}, max-age={unpinned_max_age_s}"
-    pinned = f"{audience.value}, max-age={_ONE_YEAR_S}, immutable"
+    pinned = f"{audience.value}, max-age={_ONE_YEAR_S}, {_IMMUTABLE}"
     return Lifetimes(window if unpinned_max_age_s else "no-cache", pinned)
+
+
+def is_immutable(cache_control: bytes) -> bool:
+    """Whether the URL names these bytes for ever: a browser may keep them without asking again."""
+    return cache_control.endswith(_IMMUTABLE.encode())

@@ -15,6 +15,9 @@ from gateway.names import AssetPath
 
 DCZ = "dcz"
 """The content coding (§5): a header with the dictionary's digest, then one zstd frame."""
+AVAILABLE_DICTIONARY = b"available-dictionary"
+VARY = b"Accept-Encoding, Available-Dictionary, Sec-Fetch-Site"
+"""What the choice of a variant depends on, for a file that has differences."""
 
 # A byte sequence (RFC 9651 §3.3.5) of 32 bytes. The last letter carries four bits: one digest has
 # one spelling, which is also the name of a file.

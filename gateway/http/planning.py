@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.errors import PreconditionFailed
+from gateway.http.cache_policy import is_immutable
 from gateway.http.conditional import (
     Evaluation,
     Preconditions,
@@ -60,8 +61,9 @@ def plan_answer(method: str, headers: Headers, variant: Variant, cache_control: 
 
 
 def whole_fields(variant: Variant, cache_control: bytes) -> HeaderFields:
-    """Fields of a 200."""
-    return _sent_fields(variant, variant.content_type, variant.size, cache_control)
+    """Fields of a 200. A file that must be asked for again is no dictionary (RFC 9842 §2.1)."""
+    fields = _sent_fields(variant, variant.content_type, variant.size, cache_control)
+    return (*fields, *variant.dictionary_fields) if is_immutable(cache_control) else fields
 
 
 def not_modified_fields(variant: Variant, cache_control: bytes) -> HeaderFields:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gateway.http.conditional import ETag, format_http_date
+from gateway.http.dictionaries import DCZ, VARY, use_as_dictionary
 from gateway.http.encodings import IDENTITY, choose_for
 from gateway.http.heads import Head, HeaderFields
 from gateway.http.media_types import MediaType, media_type
@@ -18,6 +19,8 @@ from gateway.names import AssetPath
 # over 1,000 entries measured 1,412 bytes, and 588 for each encoded variant.
 _ENTRY_BYTES = 1412
 _VARIANT_BYTES = 588
+# Browsers hold one or two old versions of a file; each difference is a few percent of the file.
+_MAX_DIFFERENCES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Variant:
     stored the answer without a policy learns it by revalidating (RFC 9111 §3.2)."""
     described_fields: HeaderFields
     """What describes content that is sent: coding, nosniff, Accept-Ranges."""
+    dictionary_fields: HeaderFields = ()
+    """`Use-As-Dictionary`, for a whole answer that browsers keep without asking again."""
+    dictionary: bytes | None = None
+    """The digest of the dictionary that is needed to decode the content; None: it needs none."""
     heads: dict[tuple[int, bytes], Head] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
@@ -57,6 +64,9 @@ class Representation:
     """Smallest first: of codings with equal weight the first is chosen."""
     encoded_final: bool = False
     """Whether all variants are made."""
+    differences: Mapping[bytes, Variant | None] = field(default_factory=dict)
+    """The content as a difference from another file, by that file's digest. None: there is no such
+    difference yet, or it is not worth it."""
     _codings: tuple[str, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self) -> None:
@@ -68,7 +78,16 @@ class Representation:
             _ENTRY_BYTES
             + len(self.identity.content or b"")
             + sum(_VARIANT_BYTES + variant.size for variant in self.encoded.values())
+            + sum(
+                _VARIANT_BYTES + (variant.size if variant else 0)
+                for variant in self.differences.values()
+            )
         )
+
+    @property
+    def has_dictionaries(self) -> bool:
+        """Whether browsers can take the file as a dictionary, and a difference of it."""
+        return bool(self.identity.dictionary_fields)
 
     def select(self, accept_encoding: bytes | None) -> Variant:
         """The variant for an Accept-Encoding as it came; None: the field is absent."""
@@ -79,10 +98,23 @@ class Representation:
     def with_encoded(self, contents: Mapping[str, bytes], *, final: bool) -> "Representation":
         """This representation with exactly these variants. `contents`: by coding."""
         variants = {
-            coding: _coded(self.identity, coding, content)
+            coding: _coded(self.identity, coding, content, tag=coding)
             for coding, content in sorted(contents.items(), key=lambda item: len(item[1]))
         }
         return replace(self, encoded=variants, encoded_final=final)
+
+    def with_difference(self, dictionary: bytes, content: bytes | None) -> "Representation":
+        """This representation with the difference from one more dictionary, and of the others only
+        the last ones. `content`: in the coding `dcz`; None: there is none.
+        """
+        difference = None
+        if content is not None:
+            tag = f"{DCZ}-{dictionary.hex()[:8]}"
+            coded = _coded(self.identity, DCZ, content, tag=tag)
+            difference = replace(coded, dictionary=dictionary)
+        others = [(name, kept) for name, kept in self.differences.items() if name != dictionary]
+        last = [*others, (dictionary, difference)][-_MAX_DIFFERENCES:]
+        return replace(self, differences=dict(last))
 
 
 def build_representation(
@@ -93,10 +125,16 @@ def build_representation(
     size: int,
     modified_s: float,
     fingerprint: tuple[int, ...],
+    may_be_dictionary: bool = False,
 ) -> Representation:
-    """`content` None: too large for memory, and so for being encoded."""
+    """`content` None: too large for memory, and so for being encoded. `may_be_dictionary`: whether
+    browsers may take a pinned file as a dictionary, if it has a URL pattern.
+    """
     kind = media_type(asset_path)
     etag = ETag(digest.hex()[:32])
+    dictionary = use_as_dictionary(asset_path) if may_be_dictionary else None
+    vary = VARY if dictionary else b"Accept-Encoding"
+    has_variants = kind.compressible and content is not None
     identity = Variant(
         coding=IDENTITY,
         content=content,
@@ -104,24 +142,23 @@ def build_representation(
         etag=etag,
         last_modified_s=int(modified_s),
         content_type=kind.content_type.encode(),
-        common_fields=_common_fields(
-            kind, etag, int(modified_s), has_variants=kind.compressible and content is not None
-        ),
+        common_fields=_common_fields(kind, etag, int(modified_s), vary if has_variants else None),
         described_fields=((b"accept-ranges", b"bytes"), (b"x-content-type-options", b"nosniff")),
+        dictionary_fields=((b"use-as-dictionary", dictionary),) if dictionary else (),
     )
     return Representation(digest, fingerprint, identity, {})
 
 
 def _common_fields(
-    kind: MediaType, etag: ETag, last_modified_s: int, *, has_variants: bool
+    kind: MediaType, etag: ETag, last_modified_s: int, vary: bytes | None
 ) -> HeaderFields:
     """The ETag stands first: `plain_answer` and `_coded` rely on it."""
     fields = [
         (b"etag", str(etag).encode()),
         (b"last-modified", format_http_date(last_modified_s).encode()),
     ]
-    if has_variants:  # also while none is made yet: a stored answer must not outlive that moment
-        fields.append((b"vary", b"Accept-Encoding"))
+    if vary:  # also while no variant is made yet: a stored answer must not outlive that moment
+        fields.append((b"vary", vary))
     if kind.policy:
         fields.append((b"content-security-policy", kind.policy.encode()))
     return tuple(fields)
@@ -150,8 +187,9 @@ def open_json_variant(
     )
 
 
-def _coded(identity: Variant, coding: str, content: bytes) -> Variant:
-    etag = ETag(f"{identity.etag.opaque}-{coding}")
+def _coded(identity: Variant, coding: str, content: bytes, *, tag: str) -> Variant:
+    """`tag`: what tells its ETag from that of the uncoded content."""
+    etag = ETag(f"{identity.etag.opaque}-{tag}")
     return replace(
         identity,
         coding=coding,

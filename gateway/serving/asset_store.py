@@ -17,6 +17,7 @@ import anyio.to_thread
 from gateway.caching.basis import AtHand
 from gateway.caching.entries import ORDER_WITHIN_S, Capacity, Times
 from gateway.caching.ttl_cache import TTLCache
+from gateway.disk.differences import is_dictionary
 from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
@@ -51,11 +52,16 @@ class AssetStore:
         encoder: Encoder | None,
         clock: Callable[[], float] = time.monotonic,
         counts: SourceCounts | None = None,
+        *,
+        dictionaries: bool = False,
     ) -> None:
-        """`encoder`: None, if nothing is to be encoded. `counts` takes the reads."""
+        """`encoder`: None, if nothing is to be encoded. `counts` takes the reads. `dictionaries`:
+        whether browsers may take files as dictionaries.
+        """
         self._counts = counts or SourceCounts.alone("shared")
         self._storage = storage
         self._encoder = encoder
+        self._dictionaries = dictionaries
         self._encoding: dict[bytes, asyncio.Task[None]] = {}
         self._max_content_bytes = int(
             min(settings.max_file_bytes, settings.max_bytes * _LARGEST_SHARE)
@@ -153,6 +159,9 @@ class AssetStore:
             size=size if content is None else len(content),
             modified_s=opened.stat.st_mtime,
             fingerprint=fingerprint(opened.stat),
+            may_be_dictionary=self._dictionaries
+            and content is not None
+            and is_dictionary(key.path, len(content)),
         )
         if content is None or (encoder := self._encoder_of(key, content)) is None:
             return representation

@@ -31,6 +31,8 @@ NO_WARNING = {
     "PARTIAL_WITHOUT_RANGE",
     # Shared caches may then store it also where the request had an Authorization.
     "STORE_PUBLIC_UNNECESSARY",
+    # RFC 9842 §6.2: a dictionary is one more thing that chooses a variant, and CORS is the fourth.
+    "VARY_COMPLEX",
     # Remarks about the request.
     "STATUS_BAD_REQUEST",
 }

@@ -25,7 +25,12 @@ LATER = format_http_date(MODIFIED_S + 1)
 CACHE_CONTROL = b"no-cache"
 
 
-def representation(content: bytes = CONTENT, path: str = "dist/a.js") -> Representation:
+PINNED = b"private, max-age=31536000, immutable"
+
+
+def representation(
+    content: bytes = CONTENT, path: str = "dist/a.js", *, may_be_dictionary: bool = False
+) -> Representation:
     return build_representation(
         AssetPath(path),
         content=content,
@@ -33,6 +38,7 @@ def representation(content: bytes = CONTENT, path: str = "dist/a.js") -> Represe
         size=len(content),
         modified_s=MODIFIED_S + 0.5,
         fingerprint=(1, 2, 3, 4, 5),
+        may_be_dictionary=may_be_dictionary,
     )
 
 
@@ -45,11 +51,13 @@ def answer(variant: Variant = IDENTITY, **headers: str) -> Plan:
     return plan("GET", variant, headers)
 
 
-def plan(method: str, variant: Variant, headers: dict[str, str]) -> Plan:
+def plan(
+    method: str, variant: Variant, headers: dict[str, str], cache_control: bytes = CACHE_CONTROL
+) -> Plan:
     raw = {
         name.replace("_", "-").encode(): value.encode("latin-1") for name, value in headers.items()
     }
-    return plan_answer(method, raw, variant, CACHE_CONTROL)
+    return plan_answer(method, raw, variant, cache_control)
 
 
 def field(planned: Plan, name: bytes) -> bytes | None:
@@ -145,6 +153,49 @@ def test_every_sent_answer_refuses_sniffing_and_offers_ranges() -> None:
 def test_only_compressible_types_vary_with_accept_encoding() -> None:
     assert field(answer(), b"vary") == b"Accept-Encoding"
     assert field(answer(representation(path="a.png").identity), b"vary") is None
+
+
+DICTIONARY = representation(may_be_dictionary=True)
+_OLD = bytes(32)
+_VARIANTS = {
+    "identity": DICTIONARY.identity,
+    "br": DICTIONARY.with_encoded({"br": b"encoded"}, final=True).encoded["br"],
+    "dcz": DICTIONARY.with_difference(_OLD, b"difference").differences[_OLD],
+}
+
+
+@pytest.mark.parametrize("coding", _VARIANTS)
+def test_every_variant_of_a_dictionary_varies_by_what_chooses_a_difference(coding: str) -> None:
+    variant = _VARIANTS[coding]
+    assert variant is not None
+    for headers in ({}, {"if-none-match": str(variant.etag)}, {"range": "bytes=0-0"}):
+        planned = plan("GET", variant, headers)
+        assert field(planned, b"vary") == b"Accept-Encoding, Available-Dictionary, Sec-Fetch-Site"
+
+
+@pytest.mark.parametrize("coding", _VARIANTS)
+def test_a_whole_pinned_answer_is_a_dictionary_and_no_other(coding: str) -> None:
+    variant = _VARIANTS[coding]
+    assert variant is not None
+    expected = b'match="../../{@*/}?dist/a.js"'
+    for method in ("GET", "HEAD"):
+        assert field(plan(method, variant, {}, PINNED), b"use-as-dictionary") == expected
+    assert field(plan("GET", variant, {}), b"use-as-dictionary") is None
+    for headers in ({"if-none-match": str(variant.etag)}, {"range": "bytes=0-0"}):
+        assert field(plan("GET", variant, headers, PINNED), b"use-as-dictionary") is None
+
+
+def test_heads_that_are_remembered_know_pinned_urls_from_others() -> None:
+    variant = representation(may_be_dictionary=True).identity
+    for cache_control in (PINNED, CACHE_CONTROL, PINNED):
+        names = dict(plain_answer(variant, cache_control, None).fields)
+        assert (b"use-as-dictionary" in names) == (cache_control == PINNED)
+
+
+def test_a_file_whose_url_has_no_pattern_is_no_dictionary() -> None:
+    identity = representation(path="dist/a b.js", may_be_dictionary=True).identity
+    assert not identity.dictionary_fields
+    assert field(answer(identity), b"vary") == b"Accept-Encoding"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2100), st.integers(0, 2100)), min_size=1, max_size=5))

@@ -23,7 +23,9 @@ from gateway.errors import (
 
 _FIELDS = ("ETag", "Last-Modified", "Cache-Control", "Vary")
 _ANSWERS: Mapping[int, Answer] = {
-    200: Answer("The file.", media_type="*/*", fields=(*_FIELDS, "Accept-Ranges")),
+    200: Answer(
+        "The file.", media_type="*/*", fields=(*_FIELDS, "Accept-Ranges", "Use-As-Dictionary")
+    ),
     206: Answer(
         "The part of the file that Range names; several as `multipart/byteranges`.",
         media_type="*/*",

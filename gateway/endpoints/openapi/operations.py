@@ -122,6 +122,7 @@ _FIELD_TEXTS = {
     "Last-Modified": "When the file was written.",
     "Cache-Control": "Who may keep the answer, and for how long.",
     "Vary": "On which fields of the request the answer depends.",
+    "Use-As-Dictionary": "For which URLs a browser may use the file as a dictionary (RFC 9842).",
     "Accept-Ranges": "`bytes`: parts of the file may be asked for.",
     "Content-Range": "The part that is sent; in a 416 the size of the file.",
     "WWW-Authenticate": "The kind of credential that is expected.",
@@ -132,8 +133,9 @@ _FIELD_TEXTS = {
     "X-Plugin-Tree": "The folder below `plugins/cache/pinned`; `-` if it is not there.",
     "X-Accel-Expires": "For how many seconds a proxy may remember the answer.",
 }
-_SOMETIMES = {"Content-Range"}
-"""Fields that not every answer has which may have them: several ranges have theirs in the body."""
+_SOMETIMES = {"Content-Range", "Use-As-Dictionary"}
+"""Fields that not every answer has which may have them: several ranges have theirs in the body, and
+only pinned files are dictionaries."""
 _COUNTS = {"Retry-After", "X-Accel-Expires"}
 
 
