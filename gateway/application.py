@@ -29,6 +29,7 @@ from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.explaining import Explanations, UrlExplainer
 from gateway.endpoints.findings import Findings
 from gateway.endpoints.health import Health
+from gateway.endpoints.integrity import IntegrityRoute, IntegrityTexts
 from gateway.endpoints.lifecycle import LifecycleRoutes, route_without_methods
 from gateway.endpoints.metrics import Metrics
 from gateway.endpoints.openapi.route import OpenApi
@@ -95,6 +96,7 @@ class Gateway:
         self._trusted = TrustedPeers(settings.identity.proxy.trusted)
         self._plugins_prefix = f"{settings.http.api_prefix}/plugins"
         self._file_routes = self._make_file_routes()
+        self._integrity_texts = IntegrityTexts(settings.http.allowed_suffixes)
         self._manifest_routes = {
             "/manifest": ManifestRoute(core.manifests, core.identity, with_modules=False),
             "/manifest/designer": ManifestRoute(core.manifests, core.identity, with_modules=True),
@@ -212,7 +214,13 @@ class Gateway:
             ),
             (RouteClass.PLUGIN, PluginRoutes(prefix, core.catalogue, core.identity).routes),
             (RouteClass.CHANGES, self._make_lifecycle_routes()),
-            *((route.route_class, [Route(route.pattern, route)]) for route in files),
+            *((route.route_class, self._routes_of_files(route)) for route in files),
+        ]
+
+    def _routes_of_files(self, files: AssetRoute) -> list[Route]:
+        return [
+            IntegrityRoute(files, self._integrity_texts).route,
+            Route(files.pattern, files),
         ]
 
     def _make_administration_routes(self) -> list[Route]:

@@ -268,7 +268,30 @@ def parse_target(raw: bytes) -> Target:
     return _remembered_target(raw) if len(raw) <= _LONGEST_REMEMBERED_BYTES else _target(raw)
 
 
+def parse_pinned_folder(raw: bytes) -> tuple[str, Pin]:
+    """The plugin and the pin of `{plugin}/@{version}~{build}/`, percent-encoded.
+
+    Raises: AssetNotFound.
+    """
+    plugin, rest = _plugin_and_rest(raw)
+    segment, slash, after = rest.partition("/")
+    if not slash or after:
+        raise AssetNotFound(reason="the path does not end with a pin and a slash")
+    return plugin, parse_pin(segment)
+
+
 def _target(raw: bytes) -> Target:
+    plugin, rest = _plugin_and_rest(raw)
+    pin = None
+    if rest.startswith("@"):
+        segment, _, rest = rest.partition("/")
+        pin = parse_pin(segment)
+    asset_path = parse_asset_path(rest)
+    return Target(plugin, pin, asset_path, suffix(asset_path))
+
+
+def _plugin_and_rest(raw: bytes) -> tuple[str, str]:
+    """Raises: AssetNotFound."""
     lowered = raw.lower()
     if b"%2f" in lowered or b"%5c" in lowered:
         raise AssetNotFound(reason="the path has an encoded separator")
@@ -283,12 +306,7 @@ def _target(raw: bytes) -> Target:
         raise AssetNotFound(reason=str(error)) from None
     if plugin[0] == ".":
         raise AssetNotFound(reason=f"not a plugin: {plugin!r}")
-    pin = None
-    if rest.startswith("@"):
-        segment, _, rest = rest.partition("/")
-        pin = parse_pin(segment)
-    asset_path = parse_asset_path(rest)
-    return Target(plugin, pin, asset_path, suffix(asset_path))
+    return plugin, rest
 
 
 _remembered_target = lru_cache(_REMEMBERED_TARGETS)(_target)

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from gateway.caching.basis import AtHand
 from gateway.database.records import PluginRecord
-from gateway.disk.builds import FolderState
 from gateway.errors import (
     AmbiguousVersion,
     AssetNotFound,
@@ -24,7 +23,7 @@ from gateway.errors import (
 )
 from gateway.names import AssetKey, AssetPath, Pin, Slug, Target, UserId, Version, parse_slug
 from gateway.serving.lookups import Lookups
-from gateway.serving.shared_versions import SharedVersions
+from gateway.serving.shared_versions import SharedVersion, SharedVersions
 
 _REMEMBERED = 4096
 # Anybody may send long paths, and with one wide character a path of 2 KiB is a str of 8 KiB.
@@ -39,6 +38,22 @@ class Resolution(NamedTuple):
     """The SHA-256 that the bytes must have for a pinned URL; None: the bytes may be any."""
     owned: bool
     """Whether the caller owns the plugin, and so may be told why its file is missing."""
+
+    @property
+    def slug(self) -> Slug:
+        return self.key.slug
+
+
+class PinnedVersion(NamedTuple):
+    """A version that the caller named by a pin, and may have."""
+
+    version: SharedVersion
+    owned: bool
+    """As in a Resolution."""
+
+    @property
+    def slug(self) -> Slug:
+        return self.version.slug
 
 
 class Resolver:
@@ -62,8 +77,8 @@ class Resolver:
         self._check_type(basis, target)
         record = self._usable_record(basis, user, target.plugin)
         if target.pin is not None:
-            state = self._pinned_state(basis, record.slug, target.pin)
-            return _pinned(record.slug, target.pin, target.asset_path, state, owned=True)
+            shared = self._pinned_version(basis, record.slug, target.pin)
+            return _pinned(shared, target.pin, target.asset_path, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
         is_short = len(target.asset_path) <= _LONGEST_REMEMBERED
@@ -79,14 +94,26 @@ class Resolver:
         self._check_type(basis, target)
         try:
             if target.pin is not None:
-                slug, state = self._holder_of_pin(basis, target.plugin, target.pin)
-                return _pinned(slug, target.pin, target.asset_path, state, owned=False)
+                shared = self._holder_of_pin(basis, target.plugin, target.pin)
+                return _pinned(shared, target.pin, target.asset_path, owned=False)
             slug, version = self._public_version(basis, target.plugin)
         except AssetNotFound:
             raise
         except NotServed as error:
             raise UnknownPlugin(reason=error.reason) from None
         return Resolution(AssetKey(slug, version, target.asset_path), None, False)
+
+    def resolve_pin(self, basis: AtHand, user: UserId, plugin: str, pin: Pin) -> PinnedVersion:
+        """The pinned version, if the user has the plugin. Raises: RequestError, Pending."""
+        record = self._usable_record(basis, user, plugin)
+        return PinnedVersion(self._pinned_version(basis, record.slug, pin), owned=True)
+
+    def resolve_public_pin(self, basis: AtHand, plugin: str, pin: Pin) -> PinnedVersion:
+        """The pinned version: holding the pin is the permission. Raises: RequestError, Pending."""
+        try:
+            return PinnedVersion(self._holder_of_pin(basis, plugin, pin), owned=False)
+        except NotServed as error:
+            raise UnknownPlugin(reason=error.reason) from None
 
     def _check_type(self, basis: AtHand, target: Target) -> None:
         is_allowed = target.suffix in self._allowed_suffixes
@@ -134,35 +161,33 @@ class Resolver:
         elif installed:
             basis.note("row", "none", "table plugin")
 
-    def _pinned_state(self, basis: AtHand, slug: Slug, pin: Pin) -> FolderState:
-        """The state of the folder. Raises: VersionRetired, if its build is not the pinned one."""
+    def _pinned_version(self, basis: AtHand, slug: Slug, pin: Pin) -> SharedVersion:
+        """Raises: VersionRetired, if the build of the folder is not the pinned one."""
         shared = self._shared_versions.get(basis, slug, pin.version)
-        state = shared.state if shared else None
-        is_current = state is not None and state.build == pin.build
+        is_current = shared is not None and shared.state.build == pin.build
         if basis.is_noted:
             folder = f"shared/{slug}/v{pin.version}"
             basis.note("pin", "on disk" if is_current else "retired", folder)
-        if state is None or not is_current:
-            on_disk = state.build if state else "no folder"
+        if shared is None or not is_current:
+            on_disk = shared.state.build if shared else "no folder"
             raise VersionRetired(reason=f"{slug} {pin}: on disk is {on_disk}")
-        return state
+        return shared
 
-    def _holder_of_pin(self, basis: AtHand, plugin: str, pin: Pin) -> tuple[Slug, FolderState]:
-        """The plugin that has the pinned build, and the state of its folder.
+    def _holder_of_pin(self, basis: AtHand, plugin: str, pin: Pin) -> SharedVersion:
+        """The version of the plugin that has the pinned build.
 
         Usually this takes no query: `plugin` is a slug, or a database id that ends in one.
         """
         for text in (plugin.partition("_")[2], plugin):
             try:
-                slug = self._parse_slug(text)
-                return slug, self._pinned_state(basis, slug, pin)
+                return self._pinned_version(basis, self._parse_slug(text), pin)
             except (ValueError, VersionRetired):
                 continue
         owner = self._lookups.find_owner(basis, plugin)
         record = self._lookups.find_record(basis, owner, plugin) if owner else None
         if record is None:
             raise VersionRetired(reason=f"no row {plugin}, and no folder holds {pin}")
-        return record.slug, self._pinned_state(basis, record.slug, pin)
+        return self._pinned_version(basis, record.slug, pin)
 
     def _public_version(self, basis: AtHand, plugin: str) -> tuple[Slug, Version]:
         owner = self._lookups.find_owner(basis, plugin)
@@ -189,10 +214,8 @@ def _own_unpinned(slug: Slug, version: Version, asset_path: AssetPath) -> Resolu
     return Resolution(AssetKey(slug, version, asset_path), content_digest=None, owned=True)
 
 
-def _pinned(
-    slug: Slug, pin: Pin, asset_path: AssetPath, state: FolderState, *, owned: bool
-) -> Resolution:
-    digest = state.digests.get(asset_path)
+def _pinned(shared: SharedVersion, pin: Pin, asset_path: AssetPath, *, owned: bool) -> Resolution:
+    digest = shared.state.digests.get(asset_path)
     if digest is None:
         raise AssetNotFound(owned=owned, reason=f"the build {pin} has no {asset_path}")
-    return Resolution(AssetKey(slug, pin.version, asset_path), digest, owned)
+    return Resolution(AssetKey(shared.slug, pin.version, asset_path), digest, owned)

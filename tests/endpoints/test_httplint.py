@@ -44,6 +44,7 @@ ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 JSON = {"Content-Type": "application/json"}
 PREFLIGHT = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
 PINNED = "{pin}/dist/remoteEntry.js"
+INTEGRITY = "{pin}/?integrity"
 RETIRED = "@1.0.0~0123456789abcdef/dist/remoteEntry.js"
 EXPLAIN = f"/-/explain?user={ADA}&plugin=Review&path=dist/remoteEntry.js"
 
@@ -72,6 +73,12 @@ QUESTIONS: list[tuple[int, Question]] = [
     (200, get(public(f"{ADA}_Review", PINNED))),
     (200, get(signed("{token}", "Review"))),
     (200, get(signed("{token}", "Review", PINNED))),
+    (200, get(own("Review", INTEGRITY), USER)),
+    (200, ("HEAD", own("Review", INTEGRITY), USER, b"")),
+    (304, get(own("Review", INTEGRITY), USER, {"If-None-Match": "*"})),
+    (200, get(public(f"{ADA}_Review", INTEGRITY), {"Origin": ORIGIN})),
+    (200, get(signed("{token}", "Review", INTEGRITY))),
+    (410, get(public(f"{ADA}_Review", "@1.0.0~0123456789abcdef/?integrity"))),
     (200, get(own("Review"), USER, {"Origin": ORIGIN})),
     (200, get(own("Review"), USER, {"Origin": "https://other.example"})),
     # JSON
@@ -134,6 +141,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = populated(tmp_path_factory.mktemp("site"))
     some = {f"dist/some.{suffix}": b"{}" for suffix in SUFFIXES}
     site.publish("Review", "1.0.0", {LARGE: "window.a = 1;\n" * 20_000, **some})
+    site.record("Review", "1.0.0")
     return site
 
 

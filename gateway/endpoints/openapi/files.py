@@ -1,8 +1,11 @@
-"""The operations of endpoints/assets.py: each route has an unpinned and a pinned form."""
+"""The operations of endpoints/assets.py and endpoints/integrity.py: each route has an unpinned and
+a pinned form, and says what the integrity of a pin's files is.
+"""
 
 from collections.abc import Mapping, Sequence
 
-from gateway.endpoints.openapi.operations import Answer, Operation, Scheme
+from gateway.endpoints.integrity import QUERY, PinnedIntegrity
+from gateway.endpoints.openapi.operations import Answer, Operation, Parameter, Scheme
 from gateway.endpoints.openapi.parameters import CONDITIONS, in_header
 from gateway.errors import (
     AmbiguousVersion,
@@ -48,8 +51,32 @@ _ANY_FILE = (
     RangeNotSatisfiable,
     SourceUnavailable,
 )
+_ANY_PIN = (
+    AssetTypeNotAllowed,
+    AssetNotFound,
+    VersionRetired,
+    PreconditionFailed,
+    SourceUnavailable,
+)
 OF_OWN = (NotAuthenticated, InvalidToken, NotInstalled, UnknownPlugin, PluginDisabled)
-_PIN = "@{version}~{build}/{path}"
+_PIN = "@{version}~{build}/"
+_ASKS_FOR_INTEGRITY = Parameter(
+    QUERY,
+    "query",
+    "Without a value. Otherwise the URL names a folder, and is refused.",
+    {"type": "string", "maxLength": 0},
+    is_required=True,
+    may_be_empty=True,
+)
+_JSON_FIELDS = ("ETag", "Cache-Control")
+_INTEGRITY: Mapping[int, Answer] = {
+    200: Answer(
+        "The integrity of every file of the build that is served.",
+        PinnedIntegrity,
+        fields=_JSON_FIELDS,
+    ),
+    304: Answer("The client has the answer, which never changes.", fields=_JSON_FIELDS),
+}
 
 
 def _route(
@@ -59,7 +86,7 @@ def _route(
     security: Sequence[Scheme],
     errors: Sequence[type[RequestError]],
     unpinned_errors: Sequence[type[RequestError]],
-) -> tuple[Operation, Operation]:
+) -> tuple[Operation, ...]:
     route = f"{{api}}/{prefix}{{plugin}}/{{path}}"
     return (
         Operation(
@@ -77,13 +104,25 @@ def _route(
             f"getPinned{noun}File",
             "Files",
             "get",
-            f"{{api}}/{prefix}{{plugin}}/{_PIN}",
+            f"{{api}}/{prefix}{{plugin}}/{_PIN}{{path}}",
             "Sends a file of exactly this build; it never changes, so caches may keep it",
             _ANSWERS,
             (*_ANY_FILE, *errors, VersionRetired),
             _PARAMETERS,
             security=security,
             route=route,
+        ),
+        Operation(
+            f"get{noun}Integrity",
+            "Files",
+            "get",
+            f"{{api}}/{prefix}{{plugin}}/{_PIN}",
+            "Says for each file of this build what `integrity` is in a script tag",
+            _INTEGRITY,
+            (*_ANY_PIN, *errors),
+            (*CONDITIONS, _ASKS_FOR_INTEGRITY),
+            security=security,
+            route=f"{{api}}/{prefix}{{plugin}}/{{pin}}/",
         ),
     )
 

@@ -20,5 +20,6 @@ server = server_of(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = with_refusals(populated(tmp_path_factory.mktemp("site")), CLEO)
+    site.record("Review", "1.0.0")
     site.add_module(f"{ADA}_Review", "Board", ADA, config_fields='{"colour": "red"}')
     return site

@@ -13,7 +13,7 @@ from tests.support.mounted import URL_PREFIX, serving_mounted
 from tests.support.openapi import Document, problems
 from tests.support.server import Answer, Server, run_cli
 from tests.support.site import ADA, BEN, CLEO, Site, bearer
-from tests.support.urls import SIGNED_ENVIRONMENT
+from tests.support.urls import SIGNED_ENVIRONMENT, pin_of
 
 URL = "/-/openapi.json"
 PLUGINS = "/api/v1/plugins"
@@ -125,6 +125,16 @@ def test_why_a_file_is_refused_is_described(
     answer = server.get(FILE, headers)
     assert answer.status == status
     assert_described(document, "GET", FILE, answer)
+
+
+@pytest.mark.parametrize("plugin", ["Review", "Off", "Ghost"])
+def test_what_is_said_of_integrity_is_described(
+    server: Server, document: Document, plugin: str
+) -> None:
+    path = f"{PLUGINS}/{plugin}/{pin_of(server, ADA, 'Review')}/"
+    for user in (ADA, CLEO):
+        answer = server.get(f"{path}?integrity", bearer(user))
+        assert_described(document, "GET", path, answer)
 
 
 def assert_described(document: Document, method: str, path: str, answer: Answer) -> None:
