@@ -32,6 +32,7 @@ from tests.support.urls import (
     SIGNED_ENVIRONMENT,
     SIGNED_SECRET,
     WAYS,
+    integrity_of,
     own,
     pin_of,
     public,
@@ -84,6 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     for name in ("Files", "Rebuilt", *LEAVING.values()):
         site.publish(name, "1.0.0", files)
         site.give(ADA, name, "1.0.0")
+    site.record("Files", "1.0.0")
     (site.version_folder("Files", "1.0.0") / "dist/link.js").symlink_to("../page.html")
     pinned = site.plugins / "cache" / "pinned"
     (pinned / "Review").mkdir(parents=True)
@@ -382,6 +384,18 @@ def test_a_file_comes_whole_with_its_fields(
             assert private not in answer.headers
         head = ask(server, url.format(path), "HEAD")
         assert (head.status, head.body) == (200, b"")
+
+
+def test_the_integrity_of_a_pin_is_asked_of_the_gateway(
+    server: Server, files: dict[str, str]
+) -> None:
+    for name in ("own pinned", "public pinned"):
+        answer = ask(server, files[name].format("?integrity"), origin=ORIGIN)
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (200, ORIGIN)
+        assert "immutable" in answer.headers["cache-control"]
+        for path in (ENTRY, "dist/big.wasm"):
+            content = ask(server, files[name].format(path)).body
+            assert answer.json["files"][path] == integrity_of(content)
 
 
 def vary_of(answer: Answer) -> str:
