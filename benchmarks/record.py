@@ -4,15 +4,14 @@
 knows what was measured.
 """
 
-import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Spread, spread_of
+from benchmarks.plotting import svg_of
 from benchmarks.promises import PROMISES, Verdict, judge
 
 Draw = Callable[[Any], None]
@@ -83,25 +82,11 @@ class Record:
         self.verdicts.append(judge(PROMISES[key], figures, doubt=doubt, broken=broken))
 
     def plot(self, name: str, title: str, *panels: Draw, height: float = 3.6) -> None:
-        """Adds a picture, its panels side by side; a remark instead if matplotlib is missing."""
+        """Adds a picture of the panels; a remark instead if matplotlib is missing."""
         try:
-            import matplotlib as mpl  # noqa: PLC0415 (of the bench group)
-            from matplotlib.figure import Figure as Picture  # noqa: PLC0415
+            self.plots.append(Plot(name, title, svg_of(name, panels, height)))
         except ImportError:
             self.remark("no plots: matplotlib is not installed")
-            return
-        # The salt and the missing date make equal figures give equal bytes.
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 9}):
-            picture = Picture(figsize=(4.2 * max(len(panels), 1.6), height))
-            for draw, axes in zip(
-                panels, picture.subplots(1, len(panels), squeeze=False)[0], strict=True
-            ):
-                draw(axes)
-                axes.grid(visible=True, alpha=0.3)
-            picture.tight_layout()
-            output = io.StringIO()
-            picture.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
-        self.plots.append(Plot(name, title, _shortened(output.getvalue())))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -134,8 +119,3 @@ def _verdict_json(verdict: Verdict) -> Mapping[str, Any]:
         "remark": verdict.remark,
         "figures": {case: asdict(spread) for case, spread in verdict.figures.items()},
     }
-
-
-def _shortened(svg: str) -> str:
-    """Without the prolog, which may not stand inside an HTML page, and trailing blanks."""
-    return re.sub(r"[ \t]+$", "", svg[svg.index("<svg") :], flags=re.MULTILINE)
