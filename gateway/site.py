@@ -19,6 +19,7 @@ from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import Announce, announcing
 from gateway.identity.signed import sign_path
+from gateway.lifecycle.comparing import compare, held_versions
 from gateway.lifecycle.installing import Lifecycle, Outcome, to_its_end
 from gateway.lifecycle.publishing import Published, publish
 from gateway.names import (
@@ -65,6 +66,9 @@ class Site:
     ) -> Published:
         """Publishes a folder, .zip or .tar.gz for all users.
 
+        The change is announced before the files are compared with those of earlier versions, which
+        takes up to a minute more.
+
         `slug` and `version`: needed if `plugin.json` and `package.json` in it do not say them.
 
         Raises: PublishingError; OSError, if the disk is full or fails. Then nothing is left.
@@ -83,6 +87,8 @@ class Site:
             record = Record(_author(by), "publish", plugin=name, after=release)
             await anyio.to_thread.run_sync(self.storage.audit.append, record)
             self._announce(Change(slug=name, version=release))
+        held = await held_versions(self._settings, published.slug)
+        await anyio.to_thread.run_sync(compare, self._settings, self.storage, published, held)
         return published
 
     async def install(

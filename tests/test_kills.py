@@ -20,6 +20,7 @@ from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotInstalled
 from gateway.freshness.change_log import ChangeLog
+from gateway.lifecycle.comparing import compare
 from gateway.lifecycle.garbage import DAY_S, Collector
 from gateway.lifecycle.installing import Lifecycle
 from gateway.lifecycle.publishing import publish
@@ -104,7 +105,9 @@ def disable(site: Site) -> None:
 
 
 def publish_new(site: Site) -> None:
-    publish(PluginStorage(site.plugins), site.folder / "source")
+    storage = PluginStorage(site.plugins)
+    published = publish(storage, site.folder / "source")
+    compare(settings_of(site), storage, published, {"0.9.0"})
 
 
 def collect(site: Site) -> None:
@@ -160,6 +163,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (source / "plugin.json").write_text('{"slug": "New", "version": "1.0.0"}')
     (source / "dist" / "remoteEntry.js").write_text("window.New = {};" * 50)
     (source / "dist" / "1.js").write_text("chunk")
+    site.publish("New", "0.9.0", {"dist/remoteEntry.js": "window.New = {};" * 49})
     retention = Retention(PluginStorage(site.plugins).cache)
     retention.note_loss(Slug("Eyes"), Version("0.9.0"), time.time() - 30 * DAY_S)
     return site.folder

@@ -17,6 +17,7 @@ from gateway.cli.reporting import plural
 from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announce_now
+from gateway.lifecycle.comparing import compare, held_versions
 from gateway.lifecycle.publishing import publish as publish_version
 from gateway.lint.linting import LintReport, lint_for_site
 from gateway.names import Slug, Version, printable
@@ -41,7 +42,7 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
     its record if it has none. What `gateway lint` finds is a warning on stderr.
     """
     storage = PluginStorage(settings.plugins_dir)
-    with _progress_bars() as show:
+    with _progress_bars("copying", "encoding", "writing") as show:
         published = publish_version(
             storage,
             source,
@@ -61,6 +62,9 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
     else:
         end = "; its record is new" if published.has_new_record else ""
         click.echo(f"{names} is there already with the same content, build {published.build}{end}")
+    held = anyio.run(held_versions, settings, published.slug)
+    with _progress_bars("comparing") as show:
+        compare(settings, storage, published, held, show)
     _warn(source, lint_for_site(settings, published.folder, slug=slug, version=version))
 
 
@@ -75,14 +79,12 @@ def _warn(source: Path, report: LintReport) -> None:
 
 
 @contextmanager
-def _progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+def _progress_bars(*steps: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal's stderr for each step; yields what shows (step, done, total)."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     # Without a terminal, rich would print an empty line at the end.
     bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
     with bars:
-        tasks = {
-            step: bars.add_task(step, total=None) for step in ("copying", "encoding", "writing")
-        }
+        tasks = {step: bars.add_task(step, total=None) for step in steps}
         yield lambda step, done, total: bars.update(tasks[step], completed=done, total=total)

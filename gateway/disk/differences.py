@@ -10,7 +10,7 @@ is decoded and compared: a damaged or forged one is never served, but made anew.
 
 import hashlib
 import logging
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, Iterator, MutableMapping
 from pathlib import Path
 
 import zstandard
@@ -31,6 +31,8 @@ MAX_BYTES = 8 * 2**20
 §3), and the dictionary can be reached only while the content fits into the window."""
 _MAGIC = b"\x5e\x2a\x4d\x18\x20\x00\x00\x00"
 _RAW = zstandard.DICT_TYPE_RAWCONTENT
+# Up to level 2 zstd finds little of a dictionary: it keeps too few of its positions.
+_TRIAL_LEVEL = 3
 _ERRORS = (OSError, ValueError, zstandard.ZstdError)
 
 
@@ -72,7 +74,8 @@ class Differences:
         except _ERRORS as error:
             logger.warning("damaged, is made anew: %s (%s)", path.name, error)
         header = _MAGIC + dictionary_digest
-        difference = header + _compress(content, dictionary)
+        level = level_for(content, thorough=19, quick=12)
+        difference = header + _compress(content, dictionary, level)
         is_worth_it = len(difference) < self._usual_bytes(digest, content) * MAX_SHARE
         try:
             self._folder.write(path, difference if is_worth_it else header)
@@ -123,9 +126,14 @@ class Differences:
             return len(content)
 
 
-def _compress(content: bytes, dictionary: bytes) -> bytes:
+def trial_bytes(content: bytes, dictionary: bytes) -> int:
+    """About the size of the difference, in a twentieth of the time."""
+    return len(_compress(content, dictionary, _TRIAL_LEVEL))
+
+
+def _compress(content: bytes, dictionary: bytes, level: int) -> bytes:
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        level_for(content, thorough=19, quick=12),
+        level,
         source_size=len(content),
         dict_size=len(dictionary),
         # A dictionary is forgotten as soon as more content than the window was decoded.
@@ -177,20 +185,19 @@ def dictionary_files(
         if state is None:
             continue
         states[version] = state
-        for path, digest in _dictionaries(state):
+        for path, digest in dictionaries(state):
             files.setdefault(digest, (version, path))
     known.clear()
     known.update(states)
     return files
 
 
-def _dictionaries(state: FolderState) -> list[tuple[AssetPath, bytes]]:
-    found = []
+def dictionaries(state: FolderState) -> Iterator[tuple[AssetPath, bytes]]:
+    """The files of a version that may be dictionaries, or be coded with one; and their digests."""
     for name, digest in state.digests.items():
         try:
             path = parse_asset_path(name)
         except NotServed:
             continue
         if is_dictionary(path, state.sizes[name]):
-            found.append((path, digest))
-    return found
+            yield path, digest
