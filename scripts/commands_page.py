@@ -49,7 +49,7 @@ def _section(command: click.Command, name: str, parent: click.Context) -> Iterat
 
 def _paragraph(text: str) -> str:
     if text.startswith(_VERBATIM):
-        return "\n".join(f"    {line}" for line in text.splitlines()[1:])
+        return "\n".join(["```text", *text.splitlines()[1:], "```"])
     return textwrap.fill(" ".join(text.split()), _WIDTH, break_on_hyphens=False)
 
 

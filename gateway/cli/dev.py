@@ -41,7 +41,7 @@ _SETTINGS: _Overrides = {
 }
 
 
-@click.command(epilog=example("gateway dev build/NetworkReview --port 8010"))
+@click.command(epilog=example("gateway dev build/NetworkReview --user ada"))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--user", metavar="ID", help="Who gets the plugin; on a temporary site also a name.")
 @click.option("--slug", type=SLUG, help="The plugin, if plugin.json does not name it.")

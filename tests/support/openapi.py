@@ -64,6 +64,13 @@ def problems(document: Document, path: str, method: str, status: int, content: A
     return [str(error) for error in validator.iter_errors(content)]
 
 
+def without_required(value: Any) -> Any:
+    """The document, or a part of it, for an answer of which only some keys are shown."""
+    if isinstance(value, dict):
+        return {key: without_required(part) for key, part in value.items() if key != "required"}
+    return [without_required(part) for part in value] if isinstance(value, list) else value
+
+
 def _matches(template: str, path: str) -> bool:
     pattern = re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template))
     return re.fullmatch(pattern, path) is not None

@@ -1,8 +1,6 @@
 """The document as it is served, and real answers held against it."""
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,24 +145,6 @@ def test_the_command_prints_the_document_of_the_server(site: Site, document: Doc
     result = run_cli(environment, "openapi")
     assert (result.returncode, result.stderr) == (0, "")
     assert {**json.loads(result.stdout), "servers": document["servers"]} == document
-
-
-# docs/reference/api.md
-
-
-PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text()
-EXAMPLES = re.findall(r"(?ms)^`(\w+) (/\S+)` answers (\d+):\n\n```json\n(.*?)^```$", PAGE)
-
-
-@pytest.mark.parametrize(("method", "path", "status", "content"), EXAMPLES)
-def test_an_answer_in_the_documentation_is_described(
-    document: Document, method: str, path: str, status: str, content: str
-) -> None:
-    assert not problems(document, path, method.lower(), int(status), json.loads(content))
-
-
-def test_every_answer_in_the_documentation_is_compared() -> None:
-    assert len(EXAMPLES) == PAGE.count("```json") > 0
 
 
 # Whoever describes nothing finds no problems

@@ -1,0 +1,255 @@
+"""Somebody who follows a page: types its commands as they stand, on a site that it could be about.
+
+What differs from the page stands in two tables: names that mean something else here, and programs
+that this machine has in another form.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache, partial
+from operator import not_
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.conftest import require_program
+from tests.documentation.blocks import ROOT
+from tests.support.braindrive import serving_braindrive
+from tests.support.certificates import self_signed
+from tests.support.commands import run
+from tests.support.nginx import free_port
+from tests.support.proxies import proxy_before
+from tests.support.server import Server, serving
+from tests.support.site import SECRET, Site, bearer, contents, token
+from tests.support.terminal import terminal
+from tests.support.urls import MANIFEST, SIGNED_SECRET, pin_of
+from tests.support.waiting import eventually
+
+USERS = ("ada", "7f3a")
+"""Whom the pages name. `ID` is the first."""
+_OLD_USER = "old"
+"""Whose file had the old format."""
+_SLUG = "NetworkReview"
+_ORIGIN = "https://app.example"
+_PROXY = f"--proxy {_ORIGIN}"
+_ADMIN_TOKEN = "a-random-token-of-administrators"
+_PORTS = ("8000", "8010", "9000")
+"""What pages serve at; the first one is that of the configuration."""
+_DEADLINE_S = 60
+_SHIMS = {
+    # Returns when it serves, as a second terminal would be opened then.
+    "gateway": """
+        case "$1" in serve | demo | dev) ;; *) exec {python} -m gateway "$@" ;; esac
+        log=$(mktemp)
+        {python} -m gateway "$@" >"$log" 2>&1 &
+        until grep -q "running on\\|runs at" "$log"; do
+            kill -0 $! || {{ cat "$log"; exit 1; }}
+            sleep 0.1
+        done
+        cat "$log"
+    """,
+    "curl": 'exec {curl} --silent --show-error --fail-with-body "$@"',
+    "python": 'exec {python} "$@"',
+    "docker": """
+        test "$1" = compose && shift
+        test "$1" = exec && shift 2 && exec "$@"
+    """,
+    "sudo": 'test "$1" = -u; shift 2; exec "$@"',
+}
+
+
+class Reader:
+    def __init__(
+        self, site: Site, server: Server, names: Mapping[str, str], open_proxy: Callable[[], str]
+    ) -> None:
+        """`open_proxy`: starts a proxy before gateway and application; returns its URL."""
+        self._site = site
+        self._server = server
+        self._names = names
+        self._open_proxy = cache(open_proxy)
+        self._environment = terminal(site.folder) | {"TOKEN": token(USERS[1])}
+        for name, script in _SHIMS.items():
+            program = site.folder / "bin" / name
+            programs = {"python": sys.executable, "curl": shutil.which("curl")}
+            program.write_text("#!/bin/sh\n" + script.format(**programs))
+            program.chmod(0o755)
+        self._rows = site.query("SELECT * FROM plugin")
+        self._files = contents(site.plugins, "users")
+        self._manifests = {user: self._manifest(user) for user in USERS}
+
+    def follow(self, texts: Sequence[str]) -> list[str]:
+        """Types each text after the other; returns what each printed, on both streams.
+
+        Users have what they had at first; what was published stays. Servers that the commands start
+        have free ports, and run until the end. Raises: AssertionError, if a command fails.
+        """
+        self._restore()
+        names, environment = dict(self._names), dict(self._environment)
+        if any(re.search(r"\bgateway (?:serve|demo|dev) ", f"{text} ") for text in texts):
+            ports = {port: str(free_port()) for port in _PORTS}
+            names = {f"{before}{port}": f"{before}{ours}" for port, ours in ports.items()
+                     for before in ("127.0.0.1:", "--port ")} | names  # fmt: skip
+            environment["GATEWAY__SERVER__PORT"] = ports[_PORTS[0]]
+        groups: list[int] = []
+        try:
+            return [self._type(self._here(it, names), environment, groups) for it in texts]
+        finally:
+            _end(groups)
+
+    def _here(self, text: str, names: Mapping[str, str]) -> str:
+        if _PROXY in text:
+            text = text.replace(_PROXY, f"--proxy {self._open_proxy()}")
+        for name, ours in names.items():
+            text = text.replace(name, ours)
+        return text
+
+    def _type(self, text: str, environment: Mapping[str, str], groups: list[int]) -> str:
+        for program in ("curl", "promtool"):
+            if program in text.split():
+                require_program(program)
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=self._site.folder, env=environment, stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        groups.append(process.pid)
+        printed, _ = process.communicate(timeout=_DEADLINE_S)
+        assert process.returncode == 0, f"{text}\n{printed}"
+        return printed
+
+    def _restore(self) -> None:
+        self._site.execute("DELETE FROM plugin")
+        for row in self._rows:
+            marks = ", ".join("?" for _ in row)
+            self._site.execute(f"INSERT INTO plugin VALUES ({marks})", *row.values())
+        for path, content in self._files.items():
+            (self._site.plugins / path).parent.mkdir(parents=True, exist_ok=True)
+            (self._site.plugins / path).write_bytes(content)
+        for user, manifest in self._manifests.items():
+            eventually(partial(self._manifest, user), manifest.__eq__)
+
+    def _manifest(self, user: str) -> Any:
+        return self._server.get(MANIFEST, bearer(user)).json
+
+
+def _end(groups: Sequence[int]) -> None:
+    """Ends all processes of these groups."""
+    left = []
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGTERM)
+            left.append(group)
+    if left:
+        eventually(lambda: any(_is_of(it, left) for it in psutil.process_iter()), not_)
+
+
+def _is_of(process: psutil.Process, groups: Sequence[int]) -> bool:
+    """Whether the process runs, in one of the groups."""
+    with suppress(ProcessLookupError, psutil.NoSuchProcess):
+        return os.getpgid(process.pid) in groups and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[Reader]:
+    """A reader in the folder of a site that is served, beside an application that serves it."""
+    site = _make_site(folder)
+    port = free_port()
+    environment = {"GATEWAY_CONFIG": str(_configure(site, port))}
+    _give_a_past(environment)
+    with ExitStack() as stack:
+        application = stack.enter_context(serving_braindrive(site))
+        application.origins = {_ORIGIN}
+        server = stack.enter_context(serving(environment, "--port", str(port)))
+
+        def open_proxy() -> str:
+            nginx, options = require_program("nginx"), ("--application", application.url)
+            proxy = proxy_before(
+                server, environment, nginx, "nginx", "proxy", folder / "nginx", *options
+            )
+            return f"http://127.0.0.1:{stack.enter_context(proxy).port}"
+
+        yield Reader(site, server, _names(site, server, application.url), open_proxy)
+
+
+def _names(site: Site, server: Server, application: str) -> Mapping[str, str]:
+    """What stands here for the names of the pages."""
+    url = f"http://127.0.0.1:{server.port}"
+    certificate, key = self_signed(site.folder, "localhost")
+    folders = ("/etc/nginx", "/etc/caddy", "/etc/systemd/system")
+    for folder in folders:
+        (site.folder / folder[1:]).mkdir(parents=True)
+    return {
+        "https://app.example.org": url,
+        "http://127.0.0.1:8000": url,
+        "http://127.0.0.1:8005": application,
+        "@1.0.0~4f2a9c1b73d05e86": pin_of(server, USERS[1], _SLUG),
+        "plugins/backups/migrate-20260102T030405.000000Z.jsonl": str(site.backups()[0]),
+        "/srv/braindrive/backend": str(site.folder),
+        "JWT__SECRET=…": f"JWT__SECRET={SECRET}",
+        "--tls CERT KEY": f"--tls {certificate} {key}",
+        "--user ID": f"--user {USERS[0]}",
+        "--plugin SLUG": f"--plugin {_SLUG}",
+        **{folder: f"{site.folder}{folder}" for folder in folders},
+    }
+
+
+def _make_site(folder: Path) -> Site:
+    """With two versions of a real plugin, what a bundler made of a third, and files of docs/."""
+    site = Site(folder)
+    shared = ROOT / "plugins" / "shared" / _SLUG
+    shutil.copytree(shared, site.plugins / "shared" / _SLUG)
+    site.publish("Review", "1.0.0")
+    for user in USERS:
+        site.give(user, _SLUG, "1.0.0")
+        site.give(user, "Review", "1.0.0")
+    site.write_installations(_OLD_USER, {"Review": {"version": "1.0.0", "enabled": True}})
+    site.add_row(_OLD_USER, "Review", "1.0.0")
+    _make_builds(folder, shared / "v1.0.1")
+    for path in (ROOT / "docs").rglob("monitoring/*.yml"):
+        shutil.copy(path, folder)
+    (folder / "token.txt").write_text(token(USERS[0]))
+    return site
+
+
+def _give_a_past(environment: Mapping[str, str]) -> None:
+    """The first user has been upgraded, and a file of the old format was made minimal."""
+    for command in (("update", _SLUG, "--user", USERS[0], "--version", "1.0.1"),
+                    ("migrate", "--apply")):  # fmt: skip
+        result = run(environment, *command)
+        assert result.exit_code == 0, result.output
+
+
+def _make_builds(folder: Path, version: Path) -> None:
+    """`build/NetworkReview`, and an archive of it that does not say which version it is."""
+    build = folder / "build" / _SLUG
+    shutil.copytree(version, build)
+    for name in ("plugin.json", "package.json"):
+        content = json.loads((build / name).read_text())
+        del content["version"]
+        (build / name).write_text(json.dumps(content))
+    shutil.make_archive(str(folder / _SLUG), "zip", build)
+    content["version"] = "1.1.0"
+    (build / "package.json").write_text(json.dumps(content))
+
+
+def _configure(site: Site, port: int) -> Path:
+    config_file = site.folder / "config.toml"
+    config_file.write_text(
+        f'database.url = "sqlite:///{site.database.name}"\n'
+        f"server.port = {port}\n"
+        'access.changes = "users"\n'
+        f'http.cors_origins = ["{_ORIGIN}"]\n'
+        f'admin.token = "{_ADMIN_TOKEN}"\n'
+        f'identity.jwt.secret = "{SECRET}"\n'
+        f'identity.signed.secret = "{SIGNED_SECRET}"\n'
+    )
+    return config_file
