@@ -392,7 +392,7 @@ def test_any_bytes_become_a_target_or_an_error_of_ours(raw: bytes) -> None:
     assert not target.plugin.startswith(".")
     assert "/" not in target.plugin
     assert all(part and not part.startswith(".") for part in parts)
-    assert not any(character in target.asset_path for character in "\\\x00:")
+    assert not any(character in target.asset_path for character in "\\\x00")
     assert target.asset_path == parse_asset_path(target.asset_path)
 
 
