@@ -83,6 +83,9 @@ class Integrity:
     """Why no integrity is known, a clause; empty if it is known."""
 
 
+NO_RECORD = Integrity({}, "it has no record: gateway publish did not make it")
+
+
 def record_fingerprint(folder: Path) -> Fingerprint | None:
     """None if there is no record. Raises: OSError."""
     try:
@@ -104,7 +107,7 @@ def read_integrity(folder: Path, state: FolderState) -> Integrity:
     except ValueError as error:
         return Integrity({}, str(error))
     if record is None:
-        return Integrity({}, "it has no record: gateway publish did not make it")
+        return NO_RECORD
     if not record.describes(state):
         return Integrity({}, "its files are not those that were published")
     if not record.integrity:

@@ -24,7 +24,12 @@ from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import Encoder
 from gateway.disk.files import Fingerprint, read_regular
 from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
-from gateway.disk.published_record import Integrity, read_integrity, record_fingerprint
+from gateway.disk.published_record import (
+    NO_RECORD,
+    Integrity,
+    read_integrity,
+    record_fingerprint,
+)
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, sentence_of
@@ -227,5 +232,5 @@ class SharedVersions:
         record = record_fingerprint(folder)
         if cached is not None and cached.state is state and cached.record == record:
             return cached
-        integrity = read_integrity(folder, state)
+        integrity = NO_RECORD if record is None else read_integrity(folder, state)
         return SharedVersion(slug, version, folder, state, record, integrity, self._encoder)
