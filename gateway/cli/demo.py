@@ -11,7 +11,7 @@ from rich.console import Console
 from gateway.application import Gateway
 from gateway.cli.examples import example
 from gateway.demo.application import create_demo_app
-from gateway.demo.demo_site import make_demo_site
+from gateway.demo.demo_site import USERS, make_demo_site
 from gateway.processes.foreground import ForegroundServer, exit_at_signals
 from gateway.processes.listener import Listener
 from gateway.processes.server import server_config
@@ -30,7 +30,7 @@ from gateway.settings import load_settings
     help="Make the site here and keep it; otherwise it is temporary.",
 )
 def demo(host: str, port: int, folder: Path | None) -> None:
-    """Serves a site with two plugins, three users, and a page."""
+    """Serves two plugins to three users, and a page on which to upgrade them."""
     multiprocessing.current_process().name = "demo"  # as the log calls this process
     console = Console()
     exit_at_signals()
@@ -44,8 +44,12 @@ def demo(host: str, port: int, folder: Path | None) -> None:
         def announce() -> None:
             console.print(
                 f"\n  The demo runs at [bold]{listener.name}/[/bold]"
-                "   (Ctrl-C ends it)\n"
-                f"  Its site: gateway --config {config_file} list\n",
+                "   (Ctrl-C ends it)\n\n"
+                "  On the page: publish the next version, upgrade Grace to it, and see that\n"
+                "  Ada's page stays as it is. Then roll back.\n"
+                "  In another terminal:\n"
+                f"    gateway --config {config_file} list\n"
+                f"    gateway --config {config_file} update NetworkReview --user {USERS[0].id}\n",
                 highlight=False,
                 soft_wrap=True,
             )

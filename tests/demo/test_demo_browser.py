@@ -2,17 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import (
-    Browser,
     BrowserContext,
-    ConsoleMessage,
-    FrameLocator,
     Locator,
     Page,
     Response,
@@ -22,14 +18,20 @@ from playwright.sync_api import (
 
 from gateway.demo.demo_site import USERS, DemoUser, demo_plugins
 from gateway.names import Slug
-from tests.support.browser import chromium
+from tests.demo.host_page import (
+    DEADLINE_MS,
+    card,
+    cards,
+    expect_running,
+    open_user,
+    watch_errors,
+)
 from tests.support.server import Server, serving
 from tests.support.urls import MANIFEST
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-_DEADLINE_MS = 15_000
 _PIN = r"@{version}~[0-9a-f]{{16}}"
 ADA, GRACE, LIN = USERS
 each_user = pytest.mark.parametrize("user", USERS, ids=lambda user: user.key)
@@ -39,49 +41,6 @@ each_user = pytest.mark.parametrize("user", USERS, ids=lambda user: user.key)
 _LOADED = """address => Object.fromEntries(performance.getEntriesByType("resource")
     .filter(entry => entry.name.startsWith(address) && entry.initiatorType !== "fetch")
     .map(entry => [entry.name, [entry.transferSize, entry.decodedBodySize]]))"""
-
-
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Server]:
-    with serving({}, command="demo") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser with an empty cache."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(_DEADLINE_MS)
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def page(context: BrowserContext) -> Iterator[Page]:
-    """A page that must not report an error by the end of the test."""
-    page = context.new_page()
-    errors = watch_errors(page)
-    yield page
-    assert errors == []
-
-
-def watch_errors(page: Page) -> list[str]:
-    """What the page's console reports as an error from now on, in frames as well."""
-    errors: list[str] = []
-
-    def hear(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            errors.append(message.text)
-
-    page.on("console", hear)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    return errors
 
 
 def watch_files(page: Page) -> dict[str, Response]:
@@ -97,31 +56,9 @@ def watch_files(page: Page) -> dict[str, Response]:
     return answers
 
 
-def open_user(page: Page, server: Server, user: DemoUser) -> None:
-    page.goto(f"http://127.0.0.1:{server.port}/?user={user.key}")
-
-
-def cards(page: Page | FrameLocator) -> Locator:
-    return page.locator('[data-testid^="plugin-"]')
-
-
-def card(page: Page | FrameLocator, slug: str) -> Locator:
-    return page.get_by_test_id(f"plugin-{slug}")
-
-
-def expect_running(page: Page | FrameLocator, slug: str, version: str) -> None:
-    """The card says so, and so does the code that runs inside it."""
-    plugin = card(page, slug)
-    expect(plugin).to_have_attribute("data-state", "running", timeout=_DEADLINE_MS)
-    expect(plugin).to_have_attribute("data-version", version)
-    expect(plugin.locator("[data-plugin-version]")).to_have_attribute(
-        "data-plugin-version", version
-    )
-
-
 def expect_failed(page: Page, slug: str, status: int, code: str) -> None:
     plugin = card(page, slug)
-    expect(plugin).to_have_attribute("data-state", "failed", timeout=_DEADLINE_MS)
+    expect(plugin).to_have_attribute("data-state", "failed", timeout=DEADLINE_MS)
     for text in (str(status), code):
         expect(plugin.locator(".notice code").get_by_text(text, exact=True)).to_be_visible()
 
@@ -135,7 +72,7 @@ def built_files(slug: str, version: str) -> set[str]:
 def expect_all_loaded(page: Page, slug: str, version: str) -> Locator:
     """Rows of the card's table of files, one for each built file."""
     rows = card(page, slug).locator("table.files tbody tr")
-    expect(rows).to_have_count(len(built_files(slug, version)), timeout=_DEADLINE_MS)
+    expect(rows).to_have_count(len(built_files(slug, version)), timeout=DEADLINE_MS)
     return rows
 
 
@@ -223,8 +160,8 @@ def test_the_files_table_shows_304_for_what_is_asked_again(page: Page, demo: Ser
         rows = expect_all_loaded(page, slug, version)
         for row in rows.all():
             _, first, again = row.locator("th, td").all()
-            expect(first.locator("b")).to_have_text("200", timeout=_DEADLINE_MS)
-            expect(again.locator("b")).to_have_text("304", timeout=_DEADLINE_MS)
+            expect(first.locator("b")).to_have_text("200", timeout=DEADLINE_MS)
+            expect(again.locator("b")).to_have_text("304", timeout=DEADLINE_MS)
             expect(first.locator("dl")).to_contain_text("public, max-age=31536000, immutable")
 
 
@@ -241,7 +178,7 @@ def test_a_number_and_its_unit_stay_on_one_line(context: BrowserContext, demo: S
     open_user(page, demo, LIN)
     expect_running(page, "NetworkEyes", "1.0.0")
     numbers = card(page, "NetworkEyes").locator(".ne-numbers dd")
-    expect(numbers.first).to_contain_text(" ms", timeout=_DEADLINE_MS)
+    expect(numbers.first).to_contain_text(" ms", timeout=DEADLINE_MS)
     # As wide as a slow machine makes it.
     for number in numbers.all():
         boxes: int = number.evaluate(

@@ -15,6 +15,7 @@ from gateway.demo.demo_site import USERS, DemoUser, demo_plugins, make_demo_site
 from gateway.names import parse_slug, parse_version
 from tests.support.server import STOP_DEADLINE_S, Server, run_cli, serving
 from tests.support.site import contents
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -109,6 +110,17 @@ def test_a_site_that_is_there_is_kept(tmp_path: Path) -> None:
     with serving({}, "--dir", str(folder), command="demo") as server:
         assert server.get("/demo/users.json").status == 200
     assert contents(folder) == before
+
+
+def test_the_commands_that_the_demo_prints_can_be_pasted(tmp_path: Path) -> None:
+    with serving({}, "--dir", str(tmp_path / "site"), command="demo") as server:
+        eventually(lambda: "".join(server.output), lambda text: "--user" in text)
+        printed = [line.split() for line in server.output if line.startswith("    gateway ")]
+        listed, updated = (run_cli({}, *words[1:]) for words in printed)
+        assert (listed.returncode, updated.returncode) == (0, 0)
+        assert all(version in listed.stdout for version in ("1.0.0", "1.0.1"))
+        ada = server.get("/demo/facts.json").json["users"]["user-1"]
+        assert ada["rows"]["NetworkReview"]["version"] == "1.0.1"
 
 
 OWN_HOSTS = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]

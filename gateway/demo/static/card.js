@@ -2,14 +2,17 @@
 import { breakable, h } from "./dom.js";
 import { explain, loadComponents, render } from "./federation.js";
 import { filesTable } from "./files.js";
+import { term } from "./terms.js";
 
 // The plugin's card. Its data-state is "loading", "running", "empty" or "failed"; each change fires a "state" event.
-export function pluginCard(plugin) {
+// `kept`: what stands below the head; null for nothing.
+export function pluginCard(plugin, kept = null) {
   const state = h("span", { class: "state" });
   const stage = h("div", { class: "stage" });
   const card = h("article",
     { class: "card", "aria-label": plugin.name, "data-testid": `plugin-${plugin.slug}`, "data-version": plugin.version },
     head(plugin, state),
+    kept,
     h("div", { class: "body" }, stage, evidence(plugin)),
   );
 
@@ -56,10 +59,11 @@ function head(plugin, state) {
 }
 
 function evidence(plugin) {
-  const unfolded = innerWidth > 560; // on a phone the plugins come first
+  const unfolded = innerWidth > 560 && window === window.top; // where there is little room the plugins come first
   return h("details", { class: "evidence", open: unfolded },
     h("summary", {}, h("h3", {}, "Files")),
-    h("p", { class: "muted" }, "Everything the browser loaded from ", h("code", {}, breakable(folderOf(plugin)))),
+    h("p", { class: "muted" }, "Everything the browser loaded from ", h("code", {}, breakable(folderOf(plugin))),
+      " (", term("pin", "@ begins the pin"), ")"),
     filesTable(plugin.address),
   );
 }

@@ -1,53 +1,26 @@
-// Two users' pages side by side, each in a frame, so that each version of a plugin has its own window.
+// Two users' pages side by side, each in a window, so that each version of a plugin has its own. In `gateway demo`
+// the shared folder stands between them, and what a change did is drawn below.
+import { Bench } from "./bench.js";
 import { h } from "./dom.js";
-import { loadPlugins } from "./gateway.js";
+import { readFacts } from "./gateway.js";
+import { differences, headlineOf, readManifests } from "./headline.js";
+import { userPanel } from "./panel.js";
 
-export async function compareView({ api, users }, chosen) {
-  const manifests = await Promise.all(chosen.map(({ token }) => loadPlugins(api, token)));
-  const differing = differences(manifests);
+export async function compareView(site, chosen) {
+  const manifests = await readManifests(site, chosen);
+  const headline = h("h2", {}, headlineOf(chosen, manifests));
+  const differing = differences(manifests).map(({ slug }) => slug);
   const keys = chosen.map(({ key }) => key);
-  return h("div", { class: "compare" },
-    h("h2", {}, headline(chosen, differing)),
-    chosen.map((user, side) => {
-      const choose = (key) => { location.search = `?compare=${keys.with(side, key)}`; };
-      return h("section", { "aria-label": `${user.name}’s page` },
-        chooser(users, user, choose),
-        frame(user, differing.map(({ slug }) => slug)),
-      );
-    }),
-  );
-}
-
-// [{slug, name, versions}] of the plugins that all these users have, but at different versions.
-function differences([plugins, ...others]) {
-  return plugins
-    .map(({ slug, name, version }) => {
-      const versionIn = (manifest) => manifest.find((plugin) => plugin.slug === slug)?.version;
-      return { slug, name, versions: [version, ...others.map(versionIn)] };
-    })
-    .filter(({ versions }) => !versions.includes(undefined) && new Set(versions).size > 1);
-}
-
-function headline(chosen, differing) {
-  if (differing.length === 0) return "No plugin here has two versions";
-  return differing
-    .map(({ name, versions }) => `${name}: ${chosen.map((user, side) => `${versions[side]} for ${user.name}`).join(", ")}`)
-    .join(" · ");
-}
-
-function chooser(users, chosen, choose) {
-  const options = users.map(({ key, name }) => h("option", { value: key, selected: key === chosen.key }, name));
-  const select = h("select", {}, options);
-  select.addEventListener("change", () => choose(select.value));
-  return h("label", {}, "User ", select);
-}
-
-// The frame is as high as its page, so that only the outer page scrolls.
-function frame(user, first) {
-  const element = h("iframe", { src: `?user=${user.key}&embed=1&first=${first}`, title: `${user.name}’s plugins` });
-  element.addEventListener("load", () => {
-    const page = element.contentDocument.documentElement;
-    new ResizeObserver(() => { element.style.height = `${page.getBoundingClientRect().height}px`; }).observe(page);
-  });
-  return element;
+  const bench = site.can_change ? new Bench(site, chosen, headline, await readFacts()) : null;
+  const panels = chosen.map((user, side) => userPanel({
+    users: site.users,
+    user,
+    slugs: bench?.slugs ?? [],
+    first: differing.length ? differing : (bench?.slugs ?? []),
+    choose: (key) => { location.search = `?compare=${keys.with(side, key)}`; },
+    act: bench && ((slug, order) => bench.move(panels[side], slug, order)),
+  }));
+  const parts = bench ? bench.parts(panels) : { above: null, between: null, below: null };
+  return h("div", { class: "compare" }, headline, parts.above,
+    h("div", { class: "sides" }, panels[0], parts.between, panels.slice(1)), parts.below);
 }

@@ -1,6 +1,7 @@
 // The table "Files" of a plugin: what the browser loaded, and what the gateway answers to two requests for each file.
 import { DASH, breakable, formatBytes, formatDuration, h } from "./dom.js";
 import { askTwice } from "./gateway.js";
+import { term } from "./terms.js";
 import { sourceOf, watchFiles } from "./timing.js";
 
 let questions = Promise.resolve(); // one file at a time, so that these requests do not delay each other
@@ -20,7 +21,7 @@ function header() {
     h("tr", {},
       h("th", { scope: "col" }, "File, as the page loaded it"),
       h("th", { scope: "col" }, "Asked by fetch, without a cache"),
-      h("th", { scope: "col" }, "Asked again with that ETag"),
+      h("th", { scope: "col" }, "Asked again with that ", term("etag", "ETag")),
     ),
   );
 }

@@ -1,10 +1,12 @@
 // The host page of `gateway demo` and `gateway dev`. `/?user=user-2` shows one user's plugins,
-// `/?compare=user-1,user-2` two such pages side by side, in frames (`embed=1`).
+// `/?compare=user-1,user-2` two such pages side by side, in frames (`embed=1`), and so does `/` in the demo.
 // Choosing a user is a navigation: two versions of one plugin claim the same window[scope], so each needs its own window.
 import { failureNotice, pluginCard } from "./card.js";
 import { compareView } from "./compare.js";
 import { DASH, h } from "./dom.js";
 import { loadPlugins, loadSite } from "./gateway.js";
+import { keptLine } from "./kept.js";
+import { explainTerms } from "./terms.js";
 
 const parameters = new URLSearchParams(location.search);
 const status = document.getElementById("status");
@@ -18,12 +20,17 @@ showPage().catch((error) => {
 
 async function showPage() {
   document.documentElement.classList.toggle("embed", parameters.has("embed"));
+  explainTerms(document);
   const site = await loadSite();
-  const compared = parameters.get("compare");
+  const compared = parameters.get("compare") ?? (site.can_change && !parameters.has("user") ? comparedAtFirst(site) : null);
   const chosen = parameters.get("user") ?? (developerOf(site) ?? site.users[0]).key;
-  showUsers(site.users, compared === null ? chosen : null, compared);
+  showUsers(site, compared === null ? chosen : null, compared);
   if (compared !== null) return showComparison(site, compared.split(","));
   return showUser(site, find(site.users, chosen));
+}
+
+function comparedAtFirst({ users: [first, second] }) {
+  return `${first.key},${(second ?? first).key}`;
 }
 
 function developerOf({ users, developed }) {
@@ -47,13 +54,12 @@ function find(users, key) {
   return user;
 }
 
-function showUsers(users, chosen, compared) {
+function showUsers(site, chosen, compared) {
   const link = (query, current, testId, ...content) =>
     h("a", { href: `?${query}`, "aria-current": current && "page", "data-testid": testId }, ...content);
-  const [first, second] = users;
   document.getElementById("users").replaceChildren(
-    ...users.map((user) => link(`user=${user.key}`, user.key === chosen, `user-${user.key}`, user.name)),
-    link(`compare=${first.key},${(second ?? first).key}`, compared !== null, "compare", "Side by side"),
+    link(`compare=${comparedAtFirst(site)}`, compared !== null, "compare", "Side by side"),
+    ...site.users.map((user) => link(`user=${user.key}`, user.key === chosen, `user-${user.key}`, user.name)),
   );
 }
 
@@ -62,7 +68,7 @@ async function showComparison(site, keys) {
   content.replaceChildren(await compareView(site, keys.map((key) => find(site.users, key))));
 }
 
-async function showUser({ api, developed }, user) {
+async function showUser({ api, developed, can_change: canChange }, user) {
   if (developed) await followBuilds(user);
   document.title = `${user.name} · Plugin-asset gateway`;
   document.getElementById("path").hidden = false;
@@ -74,7 +80,7 @@ async function showUser({ api, developed }, user) {
   if (own && !plugins.some(({ slug }) => slug === own)) showAwaited(own);
   else if (plugins.length === 0) showEmpty(user);
   content.addEventListener("state", () => announce(summary()));
-  return content.append(...plugins.map(pluginCard));
+  return content.append(...plugins.map((plugin) => pluginCard(plugin, canChange ? keptLine(user, plugin) : null)));
 }
 
 // The plugin in development comes first; then those that differ, which the comparison names in `first`, so that they

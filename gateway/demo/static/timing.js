@@ -8,10 +8,20 @@ export function watchFiles(address, onEntry) {
   observer.observe({ type: "resource", buffered: true });
 
   function consider(entry) {
-    if (!entry.name.startsWith(address) || entry.initiatorType === "fetch" || seen.has(entry.name)) return;
+    if (!isFile(entry, address) || seen.has(entry.name)) return;
     seen.add(entry.name);
     onEntry(entry);
   }
+}
+
+// The URLs of the files below `address` that the page has loaded so far.
+export function loadedFiles(address) {
+  const files = performance.getEntriesByType("resource").filter((entry) => isFile(entry, address));
+  return [...new Set(files.map(({ name }) => name))];
+}
+
+function isFile({ name, initiatorType }, address) {
+  return name.startsWith(address) && initiatorType !== "fetch";
 }
 
 // Where the bytes came from; null if the browser does not say. transferSize is 0 for an answer from the cache, exactly

@@ -1,0 +1,40 @@
+"""A browser, and pages in it that may report no error."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.demo.host_page import DEADLINE_MS, watch_errors
+from tests.support.browser import chromium
+from tests.support.server import Server, serving
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Server]:
+    with serving({}, command="demo") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser with an empty cache."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(DEADLINE_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page that must not report an error by the end of the test."""
+    page = context.new_page()
+    errors = watch_errors(page)
+    yield page
+    assert errors == []
