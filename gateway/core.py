@@ -19,6 +19,7 @@ from gateway.disk.builds import FolderState
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees
 from gateway.disk.storage import PluginStorage
+from gateway.errors import ConfigurationError
 from gateway.freshness import FreshnessSource, following
 from gateway.freshness.announcing import Announcer
 from gateway.freshness.change_log import ChangeLog
@@ -63,6 +64,11 @@ class Core:
         """
         if settings.dev.enabled:
             require_loopback(settings, "dev.enabled: development")
+        if settings.http.require_integrity and not settings.http.pin_manifest:
+            raise ConfigurationError(
+                "http.require_integrity: expected http.pin_manifest = true beside it:"
+                " only what has a pin has an integrity"
+            )
         self.settings = settings
         self._development = development
         self.development = None if development is None else development.plugin
@@ -115,6 +121,7 @@ class Core:
             asset_cache.revalidate,
             on_look=self._on_look,
             counts=sources.shared,
+            requires_integrity=settings.http.require_integrity,
         )
         self.assets = AssetStore(
             storage,
@@ -262,4 +269,10 @@ def _pinned_trees(
     if encoder is None or settings.delivery.mode == "direct":
         return None
     max_bytes = settings.cache.assets.max_file_bytes
-    return PinnedTrees(storage, encoder, settings.http.allowed_suffixes, max_bytes)
+    return PinnedTrees(
+        storage,
+        encoder,
+        settings.http.allowed_suffixes,
+        max_bytes,
+        requires_integrity=settings.http.require_integrity,
+    )

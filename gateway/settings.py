@@ -153,6 +153,8 @@ class HttpSettings(_Section):
     """Seconds that a browser may use an unpinned file without asking; 0: it always asks."""
     pin_manifest: bool = True
     """Whether manifests give pinned bundle locations."""
+    require_integrity: bool = False
+    """Whether only versions are given out whose files are those that gateway publish recorded."""
     cors_origins: Annotated[list[str], AfterValidator(_origins)] = []
     """Origins whose pages may read answers, with credentials."""
     dictionaries: bool = True

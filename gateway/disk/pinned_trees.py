@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import SUFFIXES, Encoder, is_worth_encoding
 from gateway.disk.files import make_durable
+from gateway.disk.published_record import read_integrity
 from gateway.disk.storage import PluginStorage
 from gateway.errors import AssetNotFound, NotServed
 from gateway.names import (
@@ -57,13 +58,19 @@ class PinnedTrees:
         encoder: Encoder,
         allowed_suffixes: Collection[str],
         max_encoded_bytes: int,
+        *,
+        requires_integrity: bool = False,
     ) -> None:
-        """Files larger than `max_encoded_bytes` get no variants."""
+        """Files larger than `max_encoded_bytes` get no variants.
+
+        `requires_integrity`: a version that is not what its record says has no tree.
+        """
         self.folder = storage.cache.pinned_trees
         self._storage = storage
         self._encoder = encoder
         self._suffixes = pinnable_suffixes(allowed_suffixes)
         self._max_encoded_bytes = max_encoded_bytes
+        self._requires_integrity = requires_integrity
         # The other cores go on serving.
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._tasks: dict[tuple[Slug, Version], asyncio.Task[None]] = {}
@@ -120,6 +127,9 @@ class PinnedTrees:
         `state`: that of the version's folder; None if there is none. If the disk fails, a later
         call does the rest.
         """
+        if state is not None and self._requires_integrity:
+            folder = self._storage.construct_shared_path(slug, version)
+            state = None if read_integrity(folder, state).problem else state
         target = None if state is None else self.path(slug, Pin(version, state.build))
         retired = [tree for tree in self._trees_of(slug, version) if tree != target]
         if target is not None and (target.is_dir() or time.monotonic() < self._paused_until):

@@ -55,6 +55,8 @@ class ManifestCache:
         """
         manifest = self._find(basis, (user, with_modules))
         self._pin(basis, manifest.parts)
+        if self._shared_versions.requires_integrity:
+            return manifest.only_with_integrity()
         return manifest
 
     def _find(self, basis: AtHand, key: Key) -> Manifest:

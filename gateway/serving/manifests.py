@@ -110,6 +110,11 @@ class PluginPart(Part):
         if self.place is not None:
             self.until = -math.inf
 
+    @property
+    def has_integrity(self) -> bool:
+        """Whether a page can know that it loads what was published."""
+        return self._entry is not None and self._entry.integrity is not None
+
     def _with_location(self, location: bytes) -> bytes:
         return b"%b%b," % (self._before_location, location)
 
@@ -153,14 +158,35 @@ class Manifest:
 
     def body(self, user: UserId) -> bytes:
         """The JSON text, with the locations that the parts have now."""
-        text = self._own
-        for byte, phrase in _PHRASES:
-            text = text.replace(byte, phrase)
-        own = text.split(_BETWEEN)
+        own = self._own_texts()
         texts = [b""] * (len(own) + len(self.parts))
         texts[0::2] = own
         texts[1::2] = [part.text for part in self.parts]
         return b"".join(texts).replace(_USER, user.encode())
+
+    def only_with_integrity(self) -> "Manifest":
+        """Without the plugins of which a page cannot know that it loads what was published."""
+        entries: list[list[tuple[Part, bytes]]] = []
+        listed: list[list[tuple[Part, bytes]]] = []
+        for part, text in zip(self.parts, self._own_texts()[1:], strict=True):
+            if isinstance(part, PluginPart):
+                entries.append([])
+                if part.has_integrity:
+                    listed.append(entries[-1])
+            entries[-1].append((part, text))
+        if len(listed) == len(entries):
+            return self
+        for entry in listed:
+            part, text = entry[-1]
+            entry[-1] = part, text[:-1]  # the comma, or the brace of the whole
+        return _joined(self.fingerprint, listed)
+
+    def _own_texts(self) -> list[bytes]:
+        """The texts before the first part, and after each part."""
+        text = self._own
+        for byte, phrase in _PHRASES:
+            text = text.replace(byte, phrase)
+        return text.split(_BETWEEN)
 
     def tag(self, user: UserId) -> str:
         """A digest that differs for each body. It is made from digests, not from the body."""

@@ -64,6 +64,7 @@ class Resolver:
     ) -> None:
         self._lookups = lookups
         self._shared_versions = shared_versions
+        self._requires_integrity = shared_versions.requires_integrity
         self._allowed_suffixes = frozenset(f".{ending}" for ending in allowed_suffixes)
         # All users ask for the same few files of the same few plugins.
         self._own_unpinned = lru_cache(_REMEMBERED)(_own_unpinned)
@@ -81,6 +82,8 @@ class Resolver:
             return _pinned(shared, target.pin, target.asset_path, owned=True)
         if record.version is None:
             raise VersionNotPublished(owned=True, reason="the row's version is no folder name")
+        if self._requires_integrity:
+            self._require_integrity(basis, record.slug, record.version)
         is_short = len(target.asset_path) <= _LONGEST_REMEMBERED
         build = self._own_unpinned if is_short else _own_unpinned
         return build(record.slug, record.version, target.asset_path)
@@ -97,6 +100,8 @@ class Resolver:
                 shared = self._holder_of_pin(basis, target.plugin, target.pin)
                 return _pinned(shared, target.pin, target.asset_path, owned=False)
             slug, version = self._public_version(basis, target.plugin)
+            if self._requires_integrity:
+                self._require_integrity(basis, slug, version)
         except AssetNotFound:
             raise
         except NotServed as error:
@@ -171,7 +176,27 @@ class Resolver:
         if shared is None or not is_current:
             on_disk = shared.state.build if shared else "no folder"
             raise VersionRetired(reason=f"{slug} {pin}: on disk is {on_disk}")
+        if self._requires_integrity:
+            self._refuse_unrecorded(basis, shared)
         return shared
+
+    def _require_integrity(self, basis: AtHand, slug: Slug, version: Version) -> None:
+        """A version without a folder passes: it is refused because it has no files.
+
+        Raises: VersionNotPublished, if the integrity of the version is not known; Pending.
+        """
+        shared = self._shared_versions.get(basis, slug, version)
+        if shared is not None:
+            self._refuse_unrecorded(basis, shared)
+
+    def _refuse_unrecorded(self, basis: AtHand, shared: SharedVersion) -> None:
+        """Raises: VersionNotPublished."""
+        problem = shared.integrity.problem
+        if basis.is_noted:
+            basis.note("integrity", problem or "known", "http.require_integrity")
+        if problem:
+            reason = f"http.require_integrity: {shared.slug} {shared.version}: {problem}"
+            raise VersionNotPublished(owned=True, reason=reason)
 
     def _holder_of_pin(self, basis: AtHand, plugin: str, pin: Pin) -> SharedVersion:
         """The version of the plugin that has the pinned build.

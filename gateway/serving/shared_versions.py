@@ -5,6 +5,7 @@ encoded variants are on disk. It is loaded at first use, looked at again for cha
 dropped when it has not been used for a while.
 """
 
+import logging
 import math
 import re
 import time
@@ -36,6 +37,8 @@ from gateway.errors import PublishingError, SourceUnavailable, sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import Build, Slug, Version
 from gateway.tracing import span
+
+logger = logging.getLogger(__name__)
 
 OnLook = Callable[[Slug, Version, FolderState | None], None]
 
@@ -136,9 +139,14 @@ class SharedVersions:
         clock: Callable[[], float] = time.monotonic,
         on_look: OnLook = lambda _slug, _version, _state: None,
         counts: SourceCounts | None = None,
+        *,
+        requires_integrity: bool = False,
     ) -> None:
         """`on_look` is called with the result of each look at a folder, changed or not.
-        `counts` takes the looks."""
+        `counts` takes the looks.
+        `requires_integrity`: versions whose integrity is not known are to be given to nobody.
+        """
+        self.requires_integrity = requires_integrity
         self._counts = counts or SourceCounts.alone("shared")
         self._on_look = on_look
         self._storage = storage
@@ -233,4 +241,11 @@ class SharedVersions:
         if cached is not None and cached.state is state and cached.record == record:
             return cached
         integrity = NO_RECORD if record is None else read_integrity(folder, state)
+        if self.requires_integrity and integrity.problem:
+            logger.warning(
+                "%s %s is given to nobody (http.require_integrity): %s",
+                slug,
+                version,
+                integrity.problem,
+            )
         return SharedVersion(slug, version, folder, state, record, integrity, self._encoder)

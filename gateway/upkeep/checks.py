@@ -8,9 +8,11 @@ from pathlib import Path
 from gateway.core import Core
 from gateway.database.records import PluginRecord
 from gateway.database.survey import Survey
+from gateway.disk.builds import look_at_version
+from gateway.disk.published_record import read_integrity
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable, StorageError
-from gateway.names import UserId
+from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings
 from gateway.tracing.starting import require_usable
 from gateway.upkeep.check_results import CheckResult
@@ -110,6 +112,8 @@ async def _check_sources(core: Core, results: list[CheckResult]) -> None:
     text = f"{published} published versions in {storage.shared.path}"
     results.append(CheckResult.note("storage", text))
     results += _unusable_versions(records, storage)
+    if core.settings.http.require_integrity:
+        results += _unrecorded_versions(records, storage)
     missing_is_denied = core.settings.access.missing_installations == "deny"
     results += _user_files(users, storage, missing_is_denied=missing_is_denied)
 
@@ -139,13 +143,13 @@ def _unusable_versions(
     records: Counter[PluginRecord], storage: PluginStorage
 ) -> Iterator[CheckResult]:
     """Enabled rows whose version cannot be served."""
-    enabled = [record for record in records if record.enabled]
-    unusable = sum(records[record] for record in enabled if record.version is None)
+    unusable = sum(
+        count for record, count in records.items() if record.enabled and record.version is None
+    )
     if unusable:
         text = f"{unusable} enabled rows hold no usable version"
         yield CheckResult.warning("database", text)
-    versions = {(record.slug, record.version) for record in enabled if record.version is not None}
-    for slug, version in sorted(versions):
+    for slug, version in _enabled_versions(records):
         folder = storage.construct_shared_path(slug, version)
         if not storage.shared.is_published(slug, version):
             text = f"{slug} {version} has enabled rows but no folder"
@@ -153,6 +157,32 @@ def _unusable_versions(
         elif not _may_read(folder, os.R_OK | os.X_OK):
             text = f"{slug} {version} has enabled rows, but its folder cannot be read"
             yield CheckResult.warning("storage", text, str(folder))
+
+
+def _unrecorded_versions(
+    records: Counter[PluginRecord], storage: PluginStorage
+) -> Iterator[CheckResult]:
+    """Versions of enabled rows that `http.require_integrity` keeps back. Reads all their files."""
+    for slug, version in _enabled_versions(records):
+        state = look_at_version(storage, slug, version)
+        if state is None:
+            continue
+        folder = storage.construct_shared_path(slug, version)
+        if problem := read_integrity(folder, state).problem:
+            text = f"{slug} {version} is given to nobody (http.require_integrity): {problem}"
+            hint = "gateway publish, of the content that this version should have"
+            yield CheckResult.warning("storage", text, hint)
+
+
+def _enabled_versions(records: Counter[PluginRecord]) -> list[tuple[Slug, Version]]:
+    """Those that enabled rows hold."""
+    return sorted(
+        {
+            (record.slug, record.version)
+            for record in records
+            if record.enabled and record.version is not None
+        }
+    )
 
 
 def _may_read(path: Path, mode: int = os.R_OK) -> bool:

@@ -343,6 +343,25 @@ def test_the_integrity_of_what_is_pinned_stands_right_after_the_location() -> No
     assert "integrity" not in shown(manifest)["Review"]
 
 
+@pytest.mark.parametrize("known", [set(), {1}, {0, 2}, {0, 1, 2}])
+@pytest.mark.parametrize("with_modules", [False, True])
+def test_plugins_without_integrity_can_be_left_out(known: set[int], with_modules: bool) -> None:
+    slugs = ["Eyes", "Off", "Review"]
+    rows = [plugin_row(slug=slug, name=f'{slug} \u00fc,}}{{"') for slug in slugs]
+    modules = [module_row(slug=slug, name=name) for slug in slugs[1:] for name in ("A", "B")]
+    manifest = assembled(*rows, modules=modules if with_modules else None)
+    places = [place for place, it in enumerate(manifest.parts) if isinstance(it, PluginPart)]
+    for number, place in enumerate(places):
+        part = manifest.parts[place]
+        assert isinstance(part, PluginPart)
+        part.pin(PinnedEntry(BUILD, INTEGRITY if number in known else None), 5.0, 1)
+    whole = shown(manifest)
+    listed = manifest.only_with_integrity()
+    assert shown(listed) == {slugs[number]: whole[slugs[number]] for number in sorted(known)}
+    assert listed.fingerprint == manifest.fingerprint
+    assert (listed is manifest) is (len(known) == 3)
+
+
 def test_a_text_is_written_when_the_entry_changes_and_not_at_each_look() -> None:
     part = part_of(assembled(plugin_row()))
     part.pin(PinnedEntry(BUILD, INTEGRITY), 5.0, 1)
