@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.demo.host_page import DEADLINE_MS, watch_errors
 from tests.support.browser import chromium
@@ -19,6 +19,7 @@ def demo() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
+        expect.set_options(timeout=DEADLINE_MS)
         yield running
 
 

@@ -10,14 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import BrowserContext, FrameLocator, Locator, Page, Response, Route, expect
 
-from gateway.demo.demo_site import USERS, DemoUser
-from tests.demo.host_page import DEADLINE_MS, card, expect_running, watch_errors
+from gateway.demo.demo_site import USERS, DemoUser, demo_plugins
+from tests.demo.host_page import card, expect_running, watch_errors
 from tests.support.server import Server, serving
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-ADA, GRACE, LIN = USERS
+ROOT = Path(__file__).parents[2]
+ADA, GRACE, _ = USERS
 REVIEW = "NetworkReview"
 PHONE = {"width": 390, "height": 844}
 
@@ -58,21 +59,19 @@ def press(page: Page, user: DemoUser, button: str, slug: str = REVIEW) -> None:
     """Waits until the change is made, and drawn."""
     panel = page.get_by_test_id(f"panel-{user.key}")
     panel.get_by_test_id(f"controls-{slug}").get_by_role("button", name=button).click()
-    expect(panel.get_by_role("status")).to_contain_text(f"{slug}: ", timeout=DEADLINE_MS)
+    expect(panel.get_by_role("status")).to_contain_text(f"{slug}: ")
     expect_drawn(page)
 
 
 def publish(page: Page, version: str) -> None:
     page.get_by_test_id("publish").click()
     status = page.get_by_test_id("shared").get_by_role("status")
-    expect(status).to_contain_text(f"{version} is published.", timeout=DEADLINE_MS)
+    expect(status).to_contain_text(f"{version} is published.")
     expect_drawn(page)
 
 
 def expect_drawn(page: Page) -> None:
-    expect(page.get_by_test_id("flow")).to_have_attribute(
-        "data-state", "drawn", timeout=DEADLINE_MS
-    )
+    expect(page.get_by_test_id("flow")).to_have_attribute("data-state", "drawn")
     expect(page.locator(".steps > li.lit")).to_have_count(5)
 
 
@@ -83,7 +82,6 @@ def step(page: Page, name: str) -> Locator:
 def expect_kept(page: Page | FrameLocator, version: str, files: int) -> None:
     expect(card(page, REVIEW).locator(".kept")).to_contain_text(
         f"This open page keeps {version}: {files} of its {files} files came again.",
-        timeout=DEADLINE_MS,
     )
 
 
@@ -111,7 +109,7 @@ def test_an_open_page_still_loads_chunks_of_the_version_that_its_user_has_left(
 
     tab.route("**/dist/Timeline.js", hold)
     tab.goto(f"http://127.0.0.1:{demo.port}/?user={GRACE.key}")
-    expect(card(tab, REVIEW)).to_have_attribute("data-state", "running", timeout=DEADLINE_MS)
+    expect(card(tab, REVIEW)).to_have_attribute("data-state", "running")
     # Events come while a question waits.
     eventually(lambda: (tab.title(), len(held)), lambda found: found[1] == 1)
     press(bench, GRACE, "Roll back to 1.0.0")
@@ -127,11 +125,26 @@ def test_an_open_page_still_loads_chunks_of_the_version_that_its_user_has_left(
     assert errors == []
 
 
+def test_another_page_of_the_same_user_keeps_its_version(page: Page, demo: Server) -> None:
+    page.goto(f"http://127.0.0.1:{demo.port}/?compare={ADA.key},{ADA.key}")
+    first, second = (page.frame_locator("iframe").nth(side) for side in (0, 1))
+    for side in (first, second):
+        expect_running(side, REVIEW, "1.0.0")
+    page.get_by_role("button", name="Upgrade to 1.0.1").first.click()
+    expect_running(first, REVIEW, "1.0.1")
+    expect_running(second, REVIEW, "1.0.0")
+    expect(card(second, REVIEW).locator(".kept")).to_have_text(
+        "Ada has 1.0.1 now. This open page keeps 1.0.0: 4 of its 4 files came again."
+    )
+    page.get_by_role("button", name="Load Ada").last.click()
+    expect_running(second, REVIEW, "1.0.1")
+
+
 def test_what_was_rolled_back_can_be_upgraded_again(bench: Page, demo: Server) -> None:
     press(bench, ADA, "Upgrade to 1.0.1")
     expect_running(window(bench, ADA), REVIEW, "1.0.1")
     expect(bench.get_by_role("heading", level=2).first).to_have_text(
-        "Network Review: 1.0.1 on both pages"
+        "Network Review: 1.0.1 for Ada and Grace"
     )
     press(bench, ADA, "Roll back to 1.0.0")
     expect_running(window(bench, ADA), REVIEW, "1.0.0")
@@ -246,6 +259,16 @@ def test_nothing_is_wider_than_a_phone(context: BrowserContext, demo: Server, sc
             page.get_by_test_id("flow").get_by_role("button", name="ETag").focus()
         widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert widths == [PHONE["width"]] * 2
+
+
+def test_the_page_of_gateway_dev_compares_and_changes_nothing(page: Page, tmp_path: Path) -> None:
+    plugin = str(demo_plugins() / "shared" / REVIEW / "v1.0.1")
+    elsewhere = ("env", "-C", str(tmp_path))  # in a folder without a site
+    with serving({"PYTHONPATH": str(ROOT)}, plugin, command="dev", under=elsewhere) as dev:
+        page.goto(f"http://127.0.0.1:{dev.port}/?compare={ADA.key},{GRACE.key}")
+        expect(window(page, ADA).locator("[data-plugin-version]").first).to_be_visible()
+        expect_running(window(page, GRACE), REVIEW, "1.0.1")
+        expect(page.get_by_role("button", name=re.compile("Upgrade|Roll|Publish"))).to_have_count(0)
 
 
 def test_the_page_asks_no_other_host(bench: Page, demo: Server) -> None:

@@ -33,7 +33,8 @@ export function flowView() {
 }
 
 function saidOf({ user, change, asked }) {
-  const twice = ["Then ", user.name, " asked twice for ", h("code", {}, breakable(asked.path)), "."];
+  const twice = ["Then ", user.name, " asked twice for the ", term("entry"), ", ",
+    h("code", {}, breakable(asked.path)), ". Each box says what its ", term("cache"), " did."];
   if (!change) return twice.slice(1);
   return [h("code", {}, breakable(change.request)), ": ", h("b", {}, change.status), ` in ${formatDuration(change.ms)}. `, ...twice];
 }

@@ -16,10 +16,11 @@ function common([plugins, ...others]) {
 export const differences = (manifests) => common(manifests).filter(({ versions }) => new Set(versions).size > 1);
 
 export function headlineOf(chosen, manifests) {
-  const [shown, both] = [differences(manifests), common(manifests)];
-  if (both.length === 0) return `${chosen.map(({ name }) => name).join(" and ")} have no plugin in common`;
-  if (shown.length === 0) return both.map(({ name, versions }) => `${name}: ${versions[0]} on both pages`).join(" · ");
-  return shown
+  const [differing, both] = [differences(manifests), common(manifests)];
+  const names = [...new Set(chosen.map(({ name }) => name))].join(" and ");
+  if (both.length === 0) return `${names} have no plugin in common`;
+  if (differing.length === 0) return both.map(({ name, versions }) => `${name}: ${versions[0]} for ${names}`).join(" · ");
+  return differing
     .map(({ name, versions }) => `${name}: ${chosen.map((user, side) => `${versions[side]} for ${user.name}`).join(", ")}`)
     .join(" · ");
 }

@@ -17,7 +17,7 @@ async function sentence(user, plugin, change) {
   const files = loadedFiles(plugin.address);
   const answers = await Promise.all(files.map((url) => ask(url)));
   const good = answers.filter(({ status }) => status === 200).length;
-  const moved = change.user === user.id && change.version !== plugin.version;
-  const news = moved ? `${user.name} has ${change.version ?? "nothing"} now. ` : "";
+  const isMoved = change.user === user.id && change.version !== plugin.version;
+  const news = isMoved ? `${user.name} has ${change.version ?? "uninstalled it"} now. ` : "";
   return `${news}This open page keeps ${plugin.version}: ${good} of its ${files.length} files came again.`;
 }
