@@ -45,6 +45,7 @@ export class Bench {
   async change(place, make) {
     if (this.busy) return;
     this.busy = this.hasChanged = true;
+    place.say("Asking the gateway…");
     try {
       const { observed, sentence } = await make();
       this.facts = observed.after;

@@ -63,7 +63,7 @@ function evidence(plugin) {
   return h("details", { class: "evidence", open: unfolded },
     h("summary", {}, h("h3", {}, "Files")),
     h("p", { class: "muted" }, "Everything the browser loaded from ", h("code", {}, breakable(folderOf(plugin))),
-      " (", term("pin", "@ begins the pin"), ")"),
+      " (after the @: the ", term("pin"), ", of version and ", term("build"), ")"),
     filesTable(plugin.address),
   );
 }

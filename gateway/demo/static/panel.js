@@ -55,5 +55,6 @@ function chooser(users, chosen, choose) {
 }
 
 function ownTab({ key, name }) {
-  return h("a", { href: `?user=${key}`, target: "_blank", "aria-label": `Open ${name}’s page in a tab` }, "Open in a tab ↗");
+  const whose = h("span", { class: "visually-hidden" }, `${name}’s page: `);
+  return h("a", { href: `?user=${key}`, target: "_blank" }, whose, "Open in a tab ↗");
 }
