@@ -195,7 +195,7 @@ def test_the_demo_shows_its_page_and_sends_a_plugins_file(demo: Server) -> None:
 
 def test_the_commands_of_the_readme_end_with_a_file(installed: Installed, tmp_path: Path) -> None:
     """`pip install .` is what `installed` has done already: here it only must be those words."""
-    commands, shown = re.findall(
+    *_, commands, shown = re.findall(
         r"(?ms)^```(?:sh|text)\n(.*?)^```$", (ROOT / "README.md").read_text()
     )
     shutil.copytree(ROOT / "plugins" / "shared", tmp_path / "plugins" / "shared")
