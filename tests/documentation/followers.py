@@ -32,6 +32,8 @@ FOLLOWERS = {
     ("troubleshooting.md", "sh"): Follower("tests/test_troubleshooting.py"),
     ("troubleshooting.md", "text"): Follower("tests/test_troubleshooting.py"),
     ("embedding.md", "python"): Follower("tests/embedding/test_page.py"),
+    ("embedding.md", "sh"): Follower("tests/embedding/test_first_steps.py", 3),
+    ("embedding.md", "text"): Follower("tests/embedding/test_first_steps.py", 1),
     ("architecture.md", "python"): Follower("tests/test_architecture.py", 1),
     ("logs.md", "json"): Follower("tests/processes/test_logs.py", 1),
 }
