@@ -203,9 +203,12 @@ def test_the_commands_of_the_readme_end_with_a_file(installed: Installed, tmp_pa
     pip.parent.mkdir()
     pip.write_text("#!/bin/sh\nexec test \"$*\" = 'install .'\n")
     pip.chmod(0o755)
+    # A busy machine may start the server later than a reader types.
+    (tmp_path / ".curlrc").write_text("retry = 9\nretry-connrefused\n")
     port = str(free_port())
     environment = {
         **clean_environment(),
+        "CURL_HOME": str(tmp_path),
         "PYTHONPATH": "",
         "GATEWAY__SERVER__PORT": port,
         "PATH": os.pathsep.join(
