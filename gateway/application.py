@@ -25,6 +25,7 @@ from gateway.endpoints.caches import Caches
 from gateway.endpoints.console import Console
 from gateway.endpoints.debugging import DebugHeaders
 from gateway.endpoints.developer_pages import DeveloperPages
+from gateway.endpoints.dictionary_requests import DictionaryRequests
 from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.explaining import Explanations, UrlExplainer
 from gateway.endpoints.findings import Findings
@@ -257,7 +258,10 @@ class Gateway:
         core, settings = self.core, self.core.settings
         api = settings.http.api_prefix
         modes = delivery_modes(settings, core.storage, core.encoder)
-        server = AssetServer(settings, core.assets, core.shared_versions, modes)
+        requests = DictionaryRequests(self._cors, self._trusted, https_alone=settings.http.https)
+        server = AssetServer(
+            settings, core.assets, core.shared_versions, modes, core.difference_finder, requests
+        )
         self.own_assets = OwnAssets(server, core.resolver, f"{api}/plugins/", core.identity)
         routes: list[AssetRoute] = [self.own_assets]
         if settings.access.public:

@@ -16,6 +16,7 @@ from gateway.database.directory import UserDirectory
 from gateway.database.plugin_database import PluginDatabase
 from gateway.development.development import Development
 from gateway.disk.builds import FolderState
+from gateway.disk.differences import Differences
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees
 from gateway.disk.storage import PluginStorage
@@ -39,6 +40,7 @@ from gateway.names import Slug, Version
 from gateway.overview.overview import About, Membership, Overview
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.catalogue import Catalogue
+from gateway.serving.differences import DifferenceFinder
 from gateway.serving.explain import Explainer
 from gateway.serving.lookups import Lookups
 from gateway.serving.manifest_cache import ManifestCache
@@ -84,6 +86,7 @@ class Core:
             else development.storage(settings)
         )
         self.encoder = None if settings.dev.enabled else Encoder(self.storage.cache.encoded)
+        self.differences = Differences(self.storage.cache, settings.cache.differences.max_bytes)
         self.pinned_trees = _pinned_trees(settings, self.storage, self.encoder)
         self.identity = IdentityChain.of(settings) if identity is None else identity
         self._make_what_answers()
@@ -130,6 +133,12 @@ class Core:
             counts=sources.shared,
             dictionaries=_has_dictionaries(settings),
         )
+        self.difference_finder = (
+            DifferenceFinder(storage, self.differences, self.assets, counts=sources.shared)
+            if _has_dictionaries(settings)
+            else None
+        )
+        """None, if no difference is sent."""
         self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
@@ -138,7 +147,12 @@ class Core:
     def _make_what_changes(self) -> None:
         """What makes changes, tells others of them, and applies them here."""
         self.invalidation = Invalidation(
-            self.lookups, self.manifests, self.shared_versions, self.assets, self.identity
+            self.lookups,
+            self.manifests,
+            self.shared_versions,
+            self.assets,
+            self.difference_finder,
+            self.identity,
         )
         self.change_log = ChangeLog(self.storage.cache)
         self._nodes = postgres_source(self.settings, self.lookups)
@@ -159,6 +173,8 @@ class Core:
             await self.directory.open()
             stack.push_async_callback(self.directory.close)
             stack.push_async_callback(self.assets.close)
+            if self.difference_finder is not None:
+                stack.push_async_callback(self.difference_finder.close)
             stack.push_async_callback(self.shared_versions.close)
             stack.push_async_callback(self.lookups.close)
             stack.push_async_callback(self.manifests.cache.close)
@@ -237,12 +253,15 @@ class Core:
     @property
     def caches(self) -> dict[str, TTLCache[Any, Any]]:
         """All TTL caches, by the names that Cache-Status and metrics show."""
-        return {
+        caches: dict[str, TTLCache[Any, Any]] = {
             **self.lookups.caches,
             "manifest": self.manifests.cache,
             "builds": self.shared_versions.cache,
             "assets": self.assets.cache,
         }
+        if self.difference_finder is not None:
+            caches["dictionaries"] = self.difference_finder.cache
+        return caches
 
 
 def _about(settings: Settings) -> About:

@@ -158,7 +158,11 @@ class HttpSettings(_Section):
     cors_origins: Annotated[list[str], AfterValidator(_origins)] = []
     """Origins whose pages may read answers, with credentials."""
     dictionaries: bool = True
-    """Whether browsers may use a version of a file as the dictionary of others (RFC 9842)."""
+    """Whether a browser that holds a version of a file gets the others as the difference from it
+    (RFC 9842)."""
+    https: bool = False
+    """Whether browsers reach the gateway by HTTPS alone, also where no trusted proxy says so.
+    Differences are sent by HTTPS, and to localhost."""
     allowed_suffixes: Annotated[list[str], AfterValidator(_suffixes)] = DEFAULT_SUFFIXES
     """File types that are served."""
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from starlette.types import Receive, Scope, Send
 
 from gateway.http.heads import Head, Headers
-from gateway.http.representation import Representation
+from gateway.http.representation import Representation, Variant
 from gateway.names import AssetKey
 
 
@@ -20,6 +20,8 @@ class FileRequest(NamedTuple):
     receive: Receive
     send: Send
     headers: Headers
+    difference: Variant | None = None
+    """What the client can take in the place of other variants; None: it has no dictionary."""
 
     @property
     def method(self) -> str:
@@ -30,9 +32,17 @@ class DeliveryMode(Protocol):
     """One way for the bytes of a representation to leave. `key`: the file it was read from."""
 
     def answer_from_memory(
-        self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
+        self,
+        key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        headers: Headers,
+        difference: Variant | None = None,
     ) -> tuple[Head, bytes] | None:
-        """The answer to a plain GET, with its body; None: this mode cannot answer from memory."""
+        """The answer to a plain GET, with its body; None: this mode cannot answer from memory.
+
+        `difference`: see `FileRequest`.
+        """
         return None
 
     async def send(

@@ -3,6 +3,9 @@
 nginx takes X-Accel-Redirect, a URL below an `internal` location on the plugins folder
 (`delivery.accel_prefix`). With an empty prefix the answer carries X-Sendfile, the absolute
 path, for servers that know that. The proxy answers ranges; conditions are answered here.
+
+A difference is a few hundred bytes, and is in memory. So the gateway sends it itself: the proxy
+would need longer to find the file, and need not be told of one more folder.
 """
 
 from functools import partial
@@ -12,6 +15,7 @@ from urllib.parse import quote
 from cachetools import TTLCache
 
 from gateway.delivery import DeliveryMode, FileRequest
+from gateway.delivery.memory import FromMemory
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
 from gateway.http.answers import send_answer
@@ -28,18 +32,28 @@ _FIELDS_OF_THE_PROXY = frozenset({b"content-length", b"accept-ranges"})
 
 
 class AccelRedirect(DeliveryMode):
-    """Sends the name of the file, and no bytes."""
+    """Sends the name of the file, and no bytes but those of a difference."""
 
     def __init__(self, storage: PluginStorage, encoder: Encoder | None, prefix: str) -> None:
         self._storage = storage
         self._encoder = encoder
         self._prefix = prefix
+        self._memory = FromMemory()
         self._seen: TTLCache[tuple[bytes, str], bool] = TTLCache(_MAX_SEEN, _SEEN_S)
         """Encoded variants, by digest and coding, whose files existed at the last look."""
 
     def answer_from_memory(
-        self, key: AssetKey, representation: Representation, cache_control: bytes, headers: Headers
+        self,
+        key: AssetKey,
+        representation: Representation,
+        cache_control: bytes,
+        headers: Headers,
+        difference: Variant | None = None,
     ) -> tuple[Head, bytes] | None:
+        if difference is not None:
+            return self._memory.answer_from_memory(
+                key, representation, cache_control, headers, difference
+            )
         variant = representation.select(headers.get(b"accept-encoding"))
         if not self._was_seen(representation, variant):
             return None
@@ -54,6 +68,8 @@ class AccelRedirect(DeliveryMode):
         cache_control: bytes,
         request: FileRequest,
     ) -> bool:
+        if request.difference is not None:
+            return await self._memory.send(key, representation, cache_control, request)
         variant = self._existing(
             representation, representation.select(request.headers.get(b"accept-encoding"))
         )

@@ -4,7 +4,7 @@ from gateway.delivery import DeliveryMode, FileRequest
 from gateway.http.answers import send_answer
 from gateway.http.heads import Head, Headers
 from gateway.http.planning import plain_answer, plan_answer
-from gateway.http.representation import Representation
+from gateway.http.representation import Representation, Variant
 from gateway.names import AssetKey
 
 
@@ -17,8 +17,9 @@ class FromMemory(DeliveryMode):
         representation: Representation,
         cache_control: bytes,
         headers: Headers,
+        difference: Variant | None = None,
     ) -> tuple[Head, bytes] | None:
-        variant = representation.select(headers.get(b"accept-encoding"))
+        variant = difference or representation.select(headers.get(b"accept-encoding"))
         if variant.content is None:
             return None
         head = plain_answer(variant, cache_control, headers.get(b"if-none-match"))
@@ -31,9 +32,10 @@ class FromMemory(DeliveryMode):
         cache_control: bytes,
         request: FileRequest,
     ) -> bool:
-        variant = representation.select(request.headers.get(b"accept-encoding"))
+        headers = request.headers
+        variant = request.difference or representation.select(headers.get(b"accept-encoding"))
         if variant.content is None:
             return False
-        plan = plan_answer(request.method, request.headers, variant, cache_control)
+        plan = plan_answer(request.method, headers, variant, cache_control)
         await send_answer(request.send, plan.status, plan.fields, plan.body(variant.content))
         return True

@@ -60,7 +60,7 @@ class AssetRoute(ABC):
     ) -> tuple[Head, bytes] | None:
         """See `HotRoute`."""
         resolution = self.resolve(basis, scope, headers, below)
-        return self.server.answer_from_memory(basis, headers, resolution, self._lifetimes)
+        return self.server.answer_from_memory(basis, scope, headers, resolution, self._lifetimes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if await answered_by_method(scope, send):

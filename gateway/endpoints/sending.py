@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from starlette.types import Scope
+
 from gateway.caching.basis import AtHand, Basis
 from gateway.delivery import DeliveryMode, FileRequest
+from gateway.endpoints.dictionary_requests import DictionaryRequests
 from gateway.errors import (
     NotServed,
     SourceUnavailable,
@@ -13,9 +16,12 @@ from gateway.errors import (
     VersionRetired,
 )
 from gateway.http.cache_policy import Audience, asset_lifetimes
+from gateway.http.dictionaries import AVAILABLE_DICTIONARY
 from gateway.http.heads import Head, Headers
-from gateway.http.representation import Representation
+from gateway.http.representation import Representation, Variant
+from gateway.names import AssetKey
 from gateway.serving.asset_store import AssetStore
+from gateway.serving.differences import DifferenceFinder
 from gateway.serving.resolver import Resolution
 from gateway.serving.shared_versions import SharedVersions
 from gateway.settings import Settings
@@ -37,11 +43,16 @@ class AssetServer:
         store: AssetStore,
         versions: SharedVersions,
         modes: Sequence[DeliveryMode],
+        differences: DifferenceFinder | None,
+        dictionary_requests: DictionaryRequests,
     ) -> None:
+        """`differences`: None, if none are sent."""
         self._settings = settings
         self._store = store
         self._versions = versions
         self._modes = tuple(modes)
+        self._differences = differences
+        self._dictionary_requests = dictionary_requests
 
     def lifetimes(self, audience: Audience) -> SentLifetimes:
         unpinned, pinned = asset_lifetimes(
@@ -52,7 +63,12 @@ class AssetServer:
         return unpinned.encode(), pinned.encode()
 
     def answer_from_memory(
-        self, basis: AtHand, headers: Headers, resolution: Resolution, lifetimes: SentLifetimes
+        self,
+        basis: AtHand,
+        scope: Scope,
+        headers: Headers,
+        resolution: Resolution,
+        lifetimes: SentLifetimes,
     ) -> tuple[Head, bytes] | None:
         """The answer to a plain GET, with its body; None: the bytes are not in memory, or are not
         the pinned ones. Raises: Pending, NotServed.
@@ -62,8 +78,13 @@ class AssetServer:
         if digest is not None and representation.digest != digest:
             return None
         cache_control = lifetimes[digest is not None]
+        difference = None
+        if AVAILABLE_DICTIONARY in headers:
+            difference = self._difference(basis, scope, headers, key, representation)
         for mode in self._modes:
-            answer = mode.answer_from_memory(key, representation, cache_control, headers)
+            answer = mode.answer_from_memory(
+                key, representation, cache_control, headers, difference
+            )
             if answer is not None:
                 return answer
         return None
@@ -81,12 +102,33 @@ class AssetServer:
         basis.mark("resolve")
         for _ in range(_ATTEMPTS):
             representation = await self.representation(basis, resolution)
+            if AVAILABLE_DICTIONARY in request.headers:
+                difference = await basis.settled(
+                    self._difference, request.scope, request.headers, key, representation
+                )
+                request = request._replace(difference=difference)
             basis.mark("asset")
             for mode in self._modes:
                 if await mode.send(key, representation, cache_control, request):
                     return
             self._store.purge_wrong(key)
         raise SourceUnavailable(reason=f"{key} is being written")
+
+    def _difference(
+        self,
+        basis: AtHand,
+        scope: Scope,
+        headers: Headers,
+        key: AssetKey,
+        representation: Representation,
+    ) -> Variant | None:
+        """What a client can take that has a dictionary. Raises: Pending."""
+        if self._differences is None:
+            return None
+        dictionary = self._dictionary_requests.dictionary_of(scope, headers)
+        if dictionary is None:
+            return None
+        return self._differences.find(basis, key, representation, dictionary)
 
     async def representation(self, basis: Basis, resolution: Resolution) -> Representation:
         """The bytes of the file; for a pinned URL the pinned bytes, or none.

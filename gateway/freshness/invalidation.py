@@ -13,6 +13,7 @@ from gateway.changes import Change
 from gateway.identity.chain import IdentityChain
 from gateway.names import Slug, Version
 from gateway.serving.asset_store import AssetStore
+from gateway.serving.differences import DifferenceFinder
 from gateway.serving.lookups import Lookups
 from gateway.serving.manifest_cache import ManifestCache
 from gateway.serving.shared_versions import SharedVersions
@@ -27,12 +28,14 @@ class Invalidation:
         manifests: ManifestCache,
         versions: SharedVersions,
         assets: AssetStore,
+        differences: DifferenceFinder | None,
         identity: IdentityChain,
     ) -> None:
         self._lookups = lookups
         self._manifests = manifests
         self._versions = versions
         self._assets = assets
+        self._differences = differences
         self._identity = identity
         self.applied = 0
         """How many changes were applied."""
@@ -57,6 +60,8 @@ class Invalidation:
         """Purges the files of one version, or of all versions of a plugin."""
         self._versions.purge_files(slug, version)
         self._assets.purge_files(slug, version)
+        if self._differences is not None:
+            self._differences.purge_files(slug)
         self._lookups.published.expire_all()
 
     def _apply_to_everything(self, *, hard: bool) -> None:
@@ -66,6 +71,8 @@ class Invalidation:
             self._manifests.cache.purge_all()
             for holder in (self._lookups, self._versions, self._assets, self._identity):
                 holder.purge_all()
+            if self._differences is not None:
+                self._differences.purge_all()
         else:
             self._manifests.cache.expire_all()
             self._lookups.expire_all()

@@ -15,6 +15,7 @@ from gateway.current_request import CURRENT, CurrentRequest
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
+from gateway.http.conditional import is_plain
 from gateway.http.cors import NO_ORIGINS, CorsPolicy
 from gateway.http.heads import Head, HeaderFields, Headers, joined_headers
 from gateway.http.request_id import REQUEST_ID, TRACEPARENT, RequestIds, id_field
@@ -125,7 +126,7 @@ class Front:
         trusted peer gave: to make one for each answer would cost more than it is worth.
         """
         started_at = perf_counter()
-        if not _is_plain(headers):
+        if not is_plain(headers):
             return None
         route, below = self._route_of(scope)
         if route is None:
@@ -236,7 +237,7 @@ class Front:
 
         Raises: SourceUnavailable.
         """
-        if scope["method"] != "GET" or not _is_plain(headers):
+        if scope["method"] != "GET" or not is_plain(headers):
             return None
         route, below = self._route_of(scope)
         if route is None:
@@ -280,12 +281,3 @@ async def _send(scope: Scope, send: Send, answer: Answer) -> None:
         return
     head = answer.head
     await send_answer(send, head.status, head.fields + answer.own_fields, answer.body)
-
-
-def _is_plain(headers: Headers) -> bool:
-    """Whether a request has no range and no condition but If-None-Match, which makes
-    If-Modified-Since void (RFC 9110 §13.1.3).
-    """
-    if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
-        return False
-    return b"if-modified-since" not in headers or b"if-none-match" in headers

@@ -80,6 +80,15 @@ _FIELDS = {
 }
 
 
+def is_plain(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request has no range and no condition but If-None-Match, which makes
+    If-Modified-Since void (§13.1.3).
+    """
+    if b"range" in headers or b"if-match" in headers or b"if-unmodified-since" in headers:
+        return False
+    return b"if-modified-since" not in headers or b"if-none-match" in headers
+
+
 def evaluate(
     conditions: Preconditions, *, etag: ETag, last_modified_s: int | None, safe: bool = True
 ) -> Evaluation:

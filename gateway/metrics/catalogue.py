@@ -159,6 +159,7 @@ CACHES = (
     "manifest",
     "builds",
     "assets",
+    "dictionaries",
 )
 CACHE_EVENTS = tuple(counter.name for counter in fields(Counters))
 SOURCES = ("database", "users", "shared")

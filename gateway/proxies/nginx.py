@@ -283,6 +283,7 @@ _ACCEL_FOLDER = Text("""\
         add_header Content-Encoding $upstream_http_content_encoding;
         add_header X-Content-Type-Options $upstream_http_x_content_type_options;
         add_header Content-Security-Policy $upstream_http_content_security_policy;
+        add_header Use-As-Dictionary $upstream_http_use_as_dictionary;
         add_header X-Request-ID $upstream_http_x_request_id;
 %{fields}    }
 """)
@@ -450,7 +451,8 @@ def _guarded_locations(upstream: Upstream) -> str:
 
 def _accel_locations(upstream: Upstream) -> str:
     """The folders that hold the files that the gateway names."""
-    vary = '"Accept-Encoding, Origin"' if upstream.origins else "$upstream_http_vary"
+    # nginx 1.22 reads the first of several Vary; the last one of the gateway is Origin.
+    vary = '"$upstream_http_vary, Origin"' if upstream.origins else "$upstream_http_vary"
     fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if upstream.origins else "")
     return _ACCEL.substitute(
         folders="".join(

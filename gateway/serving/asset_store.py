@@ -86,6 +86,28 @@ class AssetStore:
             raise type(value)(reason=value.reason)
         return value
 
+    def latest(self, key: AssetKey, digest: bytes) -> Representation | None:
+        """What the store holds of the content now, fresh or not; None: it does not hold it."""
+        entry = self.cache.peek(key)
+        value = entry.value if entry else None
+        if isinstance(value, Representation) and value.digest == digest:
+            return value
+        return None
+
+    def update(
+        self, key: AssetKey, digest: bytes, change: Callable[[Representation], Representation]
+    ) -> None:
+        """Changes what the store holds of the content, if it still does."""
+        latest = self.latest(key, digest)
+        if latest is not None:
+            self.cache.replace(key, latest, change(latest))
+
+    async def until_encoded(self, digest: bytes) -> None:
+        """Waits while the content is being encoded."""
+        task = self._encoding.get(digest)
+        if task is not None:
+            await asyncio.wait({task})
+
     def __len__(self) -> int:
         return len(self.cache)
 
@@ -194,7 +216,7 @@ class AssetStore:
         """`asker`: the span of the load that read the file. It has ended meanwhile."""
         with span_below(asker, "encode", size_bytes=len(content)):
             variants = await encoder.make(content, plain.digest)
-        self.cache.replace(key, plain, plain.with_encoded(variants, final=True))
+        self.update(key, plain.digest, lambda latest: latest.with_encoded(variants, final=True))
 
 
 def _memory_bytes(value: Representation | NotServed) -> int:

@@ -14,12 +14,13 @@ from starlette.types import Message
 
 import gateway.delivery
 from gateway.delivery import DeliveryMode, FileRequest
+from gateway.delivery.file import FromFile
 from gateway.delivery.modes import delivery_modes
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PreconditionFailed
 from gateway.http.heads import Headers
-from gateway.http.representation import Representation
+from gateway.http.representation import Representation, Variant
 from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.settings import AssetCacheSettings, DeliverySettings, Settings
@@ -102,6 +103,7 @@ def ask(
     representation: Representation,
     headers: Headers,
     method: str = "GET",
+    difference: Variant | None = None,
 ) -> Sent | None:
     """None: the mode says that it cannot send these bytes."""
     messages: list[Message] = []
@@ -112,7 +114,7 @@ def ask(
     async def receive() -> Message:
         raise AssertionError("a file's request has no body to be read")
 
-    request = FileRequest({"method": method}, receive, send, headers)
+    request = FileRequest({"method": method}, receive, send, headers, difference)
     if asyncio.run(mode.send(KEY, representation, CACHE_CONTROL, request)):
         return Sent(storage, messages)
     assert messages == []
@@ -228,6 +230,36 @@ def test_an_answer_from_memory_is_the_one_that_is_sent(
         assert sent is not None
         assert (head.status, dict(head.fields)) == (sent.status, sent.fields)
         assert sent.is_redirect or body == sent.body
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("knows_etag", [False, True])
+def test_a_difference_is_sent_by_the_gateway_itself_or_not_at_all(
+    storage: PluginStorage,
+    mode: DeliveryMode,
+    representation: Representation,
+    method: str,
+    knows_etag: bool,
+) -> None:
+    """A proxy need not know the folder of differences, and nothing is read from the disk."""
+    old = bytes(32)
+    difference = representation.with_difference(old, b"difference").differences[old]
+    assert difference is not None
+    headers = {b"if-none-match": str(difference.etag).encode()} if knows_etag else {}
+    sent = ask(storage, mode, representation, headers, method, difference)
+    answer = mode.answer_from_memory(KEY, representation, CACHE_CONTROL, headers, difference)
+    if isinstance(mode, FromFile):
+        assert answer is None
+        assert sent is not None
+        assert (sent.status, b"content-encoding" in sent.fields) == (200, False)
+        return
+    assert sent is not None
+    assert answer is not None
+    expected = (304, b"") if knows_etag else (200, b"difference")
+    assert (answer[0].status, answer[1]) == expected
+    assert (sent.status, sent.fields) == (answer[0].status, dict(answer[0].fields))
+    assert sent.body == (b"" if method == "HEAD" else expected[1])
+    assert not sent.is_redirect
 
 
 def test_messages_are_new_for_each_answer(

@@ -23,6 +23,7 @@ from gateway import Gateway
 from gateway.http.dictionaries import VARY
 from tests.conftest import require_program
 from tests.support.asgi import Client, body, with_gateway
+from tests.support.dictionaries import NEW, OLD, asking, decoded
 from tests.support.nginx import free_port, nginx_before
 from tests.support.server import Answer, Server, clean_environment, serving
 from tests.support.site import ADA, Site, bearer
@@ -51,6 +52,7 @@ _ACCEL_LOCATIONS = """
             add_header ETag $upstream_http_etag;
             add_header Content-Encoding $upstream_http_content_encoding;
             add_header Vary $upstream_http_vary;
+            add_header Use-As-Dictionary $upstream_http_use_as_dictionary;
             add_header X-Content-Type-Options $upstream_http_x_content_type_options;
         }}
 """
@@ -61,8 +63,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = Site(tmp_path_factory.mktemp("delivery"))
     files: dict[str, str | bytes] = {
         "dist/remoteEntry.js": SCRIPT, "dist/a.png": IMAGE, "dist/big.wasm": BIG,
-        "dist/empty.css": b"", "package.json": "{}",
+        "dist/empty.css": b"", "package.json": "{}", "dist/upgraded.js": NEW,
     }  # fmt: skip
+    site.publish("Review", "0.9.0", {"dist/upgraded.js": OLD})
     site.publish("Review", "1.0.0", files)
     site.give(ADA, "Review", "1.0.0")
     return site
@@ -226,6 +229,24 @@ def test_a_coding_decodes_to_the_file_under_an_etag_of_its_own(server: Server, c
     part = ask(server, path, accept_encoding=coding, range="bytes=2-5")
     assert (part.status, part.body) == (206, answer.body[2:6])
     assert part.headers["content-encoding"] == coding
+
+
+# The others hold nothing in memory.
+@pytest.mark.parametrize("server", ["memory", "accel"], indirect=True)
+def test_a_browser_that_holds_another_version_gets_the_difference(server: Server) -> None:
+    path = f"{pin_of(server, ADA, 'Review')}/dist/upgraded.js"
+    named = {name.replace("-", "_").lower(): value for name, value in asking(OLD).items()}
+    answer = eventually(
+        lambda: ask(server, path, **named),
+        lambda answer: answer.headers.get("content-encoding") == "dcz",
+    )
+    assert decoded(answer.body, OLD) == NEW
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["vary"] == VARY.decode()
+    assert "use-as-dictionary" in answer.headers
+    head = ask(server, path, "HEAD", **named)
+    again = ask(server, path, **named, if_none_match=answer.headers["etag"])
+    assert (head.headers["etag"], again.status) == (answer.headers["etag"], 304)
 
 
 def test_identity_is_sent_to_who_refuses_all_codings(server: Server) -> None:

@@ -13,6 +13,7 @@ from gateway import Gateway
 from gateway.caching.ttl_cache import TTLCache
 from gateway.changes import ANYTHING, Change
 from gateway.names import Slug, UserId, Version, parse_slug, parse_user_id, parse_version
+from gateway.serving.differences import PluginFiles
 from tests.support.asgi import Client, body, status, with_gateway
 from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, Site, populated
@@ -121,7 +122,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-async def warmed(client: Client) -> None:
+async def warmed(gateway: Gateway, client: Client) -> None:
     """Every cache holds something of Ada and Ben, of all versions."""
     pins = {}
     for user in (ADA, BEN):
@@ -137,6 +138,14 @@ async def warmed(client: Client) -> None:
     for path, caller in questions:
         for _ in range(2):
             assert status(await client.request(path, caller)) == 200
+    for slug in (REVIEW, EYES):
+        await dictionaries_of(gateway).get(slug)
+
+
+def dictionaries_of(gateway: Gateway) -> TTLCache[Slug, PluginFiles]:
+    finder = gateway.core.difference_finder
+    assert finder is not None
+    return finder.cache
 
 
 def caches_of(gateway: Gateway) -> dict[int, TTLCache[Any, Any]]:
@@ -180,12 +189,13 @@ def caches_by_name(gateway: Gateway) -> dict[str, TTLCache[Any, Any]]:
         "manifests": gateway.core.manifests.cache,
         "builds": gateway.core.shared_versions.cache,
         "assets": gateway.core.assets.cache,
+        "dictionaries": dictionaries_of(gateway),
     }
 
 
 Believed = dict[str, set[str]]
 
-EYES_V = Version("2.0.0")
+EYES, EYES_V = Slug("Eyes"), Version("2.0.0")
 WARM: Believed = {
     "installations": {ADA, BEN},
     "records": {ADA, BEN},
@@ -195,8 +205,10 @@ WARM: Believed = {
     "manifests": {ADA, BEN},
     "builds": {V1, V2, EYES_V},
     "assets": {V1, V2, EYES_V},
+    "dictionaries": {REVIEW, EYES},
 }
 """What is believed after `warmed`: users, plugins or versions, by cache."""
+FILES = ("builds", "assets", "dictionaries")
 NOTHING: Believed = {name: set() for name in WARM}
 # A row of one user may be the one that an id or a slug leads to.
 WITHOUT_ADA: Believed = {
@@ -228,7 +240,7 @@ def all_believed(gateway: Gateway) -> Believed:
 def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
         assert set(caches_of(gateway)) == {id(it) for it in caches_by_name(gateway).values()}
-        await warmed(client)
+        await warmed(gateway, client)
         assert all_believed(gateway) == WARM
 
     with_gateway(site, scenario, **QUIET)
@@ -238,7 +250,7 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
     ("change", "left"),
     [
         (Change(), NOTHING),
-        (ANYTHING, {**NOTHING, "builds": WARM["builds"], "assets": WARM["assets"]}),
+        (ANYTHING, {**NOTHING, **{name: WARM[name] for name in FILES}}),
         (Change(hard=False, read_since=math.inf), {**WARM, "manifests": set()}),
         (
             Change(hard=False, read_since=0.0),
@@ -260,6 +272,7 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
                 "published": set(),
                 "builds": {V2, EYES_V},
                 "assets": {V2, EYES_V},
+                "dictionaries": {EYES},
             },
         ),
     ],
@@ -268,7 +281,7 @@ def test_a_change_reaches_every_cache_that_it_concerns_and_no_other_user(
     site: Site, change: Change, left: Believed
 ) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await warmed(client)
+        await warmed(gateway, client)
         gateway.core.invalidation.apply(change)
         assert all_believed(gateway) == left
 
@@ -278,7 +291,7 @@ def test_a_change_reaches_every_cache_that_it_concerns_and_no_other_user(
 @pytest.mark.parametrize("change", [Change(user=UserId(ADA), slug=REVIEW, version=V1)])
 def test_a_change_of_a_user_and_a_version_concerns_both(site: Site, change: Change) -> None:
     async def scenario(gateway: Gateway, client: Client) -> None:
-        await warmed(client)
+        await warmed(gateway, client)
         gateway.core.invalidation.apply(change)
         assert set(believed(gateway.core.lookups.records)) == {BEN}
         assert V1 not in {key.version for key in gateway.core.assets.cache}
