@@ -20,6 +20,7 @@ from gateway.disk.differences import Differences
 from gateway.disk.encoder import Encoder
 from gateway.disk.pinned_trees import PinnedTrees
 from gateway.disk.storage import PluginStorage
+from gateway.disk.tree_differences import TreeDifferences
 from gateway.errors import ConfigurationError
 from gateway.freshness import FreshnessSource, following
 from gateway.freshness.announcing import Announcer
@@ -88,6 +89,7 @@ class Core:
         self.encoder = None if settings.dev.enabled else Encoder(self.storage.cache.encoded)
         self.differences = Differences(self.storage.cache, settings.cache.differences.max_bytes)
         self.pinned_trees = _pinned_trees(settings, self.storage, self.encoder)
+        self.tree_differences = _tree_differences(settings, self.storage, self.pinned_trees)
         self.identity = IdentityChain.of(settings) if identity is None else identity
         self._make_what_answers()
         self._make_what_changes()
@@ -216,7 +218,7 @@ class Core:
         settings, heard = self.settings, self.changes.of
         sources: list[FreshnessSource] = [WorkersSource(self.change_log, heard("workers"))]
         if self.pinned_trees is not None:
-            sources.append(PinnedTreesSource(self.pinned_trees))
+            sources.append(PinnedTreesSource(self.pinned_trees, self.tree_differences))
         if settings.freshness.watch_users:
             sources.append(UsersFolderSource(self.lookups, heard("users_folder")))
         if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
@@ -295,3 +297,14 @@ def _pinned_trees(
         max_bytes,
         requires_integrity=settings.http.require_integrity,
     )
+
+
+def _tree_differences(
+    settings: Settings, storage: PluginStorage, trees: PinnedTrees | None
+) -> TreeDifferences | None:
+    """None if trees get no differences from earlier versions."""
+    kept_bytes = settings.cache.differences.max_bytes
+    if trees is None or not kept_bytes or not _has_dictionaries(settings):
+        return None
+    differences = Differences(storage.cache, kept_bytes)
+    return TreeDifferences(storage, differences, trees, settings.cache.assets.max_file_bytes)

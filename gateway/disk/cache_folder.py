@@ -21,6 +21,8 @@ class CacheFolder:
         """Encoded variants: `<digest>.<coding>`."""
         self.differences = path / "differences"
         """Files coded with older files: `<digest>.<digest of the older file>.dcz`."""
+        self.differences_lock = path / "differences.lock"
+        """Held by who adds differences to pinned trees."""
         self.pinned_trees = path / "pinned"
         """Copies of builds for a proxy."""
         self.pinned_trees_lock = path / "pinned.lock"

@@ -12,7 +12,7 @@ Blocking.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gateway.disk.builds import FolderState, look_at_version
@@ -51,12 +51,17 @@ class Pairs:
         differences: Differences,
         slug: Slug,
         max_file_bytes: int = MAX_BYTES,
+        known: Mapping[tuple[Slug, Version], FolderState] | None = None,
     ) -> None:
-        """Larger files than `max_file_bytes` are sent as they are, so they have no difference."""
+        """Larger files than `max_file_bytes` are sent as they are, so they have no difference.
+
+        `known`: of earlier looks; what did not change since is not read again.
+        """
         self._storage = storage
         self._differences = differences
         self._slug = slug
         self._max_file_bytes = max_file_bytes
+        self._known = known or {}
 
     def of(
         self, version: Version, state: FolderState, held: Collection[str] | None = None
@@ -72,7 +77,8 @@ class Pairs:
             if file.size <= self._max_file_bytes and suffix(file.path) != ".map"
         ]
         for earlier in self._earlier(version, held):
-            there = look_at_version(self._storage, self._slug, earlier)
+            known = self._known.get((self._slug, earlier))
+            there = look_at_version(self._storage, self._slug, earlier, known)
             by_stem = defaultdict(list)
             for file in _files(earlier, there) if there else ():
                 by_stem[stem(file.path)].append(file)

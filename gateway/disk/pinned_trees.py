@@ -1,6 +1,7 @@
 """Trees: copies of builds that a proxy may send without asking the gateway.
 
     plugins/cache/pinned/<slug>/@<version>~<build>/<path>      and .zst, .br, .gz beside it
+                                                  /<path>.dcz/ differences (tree_differences.py)
 
 A tree holds only files that the public route would serve, with exactly the bytes of its build:
 each file is compared with its digest while it is copied, and the folder gets its name when it is
@@ -11,12 +12,10 @@ are copies because installers of the application overwrite the files of a versio
 import asyncio
 import hashlib
 import logging
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from io import BufferedWriter
 from pathlib import Path
 
 import anyio
@@ -28,6 +27,7 @@ from gateway.disk.encoder import SUFFIXES, Encoder, is_worth_encoding
 from gateway.disk.files import make_durable
 from gateway.disk.published_record import read_integrity
 from gateway.disk.storage import PluginStorage
+from gateway.disk.tree_files import DIFFERENCES_SUFFIX, finish
 from gateway.errors import AssetNotFound, NotServed
 from gateway.names import (
     AssetPath,
@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 # No slug begins with a dot, so no URL leads here.
 _UNFINISHED = ".making-"
 _CHUNK_BYTES = 2**20
+_DIFFERENCES = DIFFERENCES_SUFFIX.removeprefix(".")
 # After a failure, such as a full disk, no tree is made for this time.
 _FAILED_PAUSE_S = 60.0
 
@@ -75,10 +76,15 @@ class PinnedTrees:
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._tasks: dict[tuple[Slug, Version], asyncio.Task[None]] = {}
         self._paused_until = 0.0
-        self._states: dict[tuple[Slug, Version], FolderState] = {}
+        self.states: dict[tuple[Slug, Version], FolderState] = {}
+        """What `look_again` saw last, by slug and version."""
 
     def path(self, slug: Slug, pin: Pin) -> Path:
         return self.folder / tree_name(slug, pin)
+
+    def pinnable(self, names: Collection[str]) -> set[AssetPath]:
+        """Those of the names of a build that its tree has."""
+        return set(pinnable(names, self._suffixes))
 
     def keep_soon(self, slug: Slug, version: Version, state: FolderState | None) -> None:
         """`keep`, in the background."""
@@ -103,12 +109,12 @@ class PinnedTrees:
         self._storage.shared.require()
         states = {}
         for slug, version in self._versions():
-            known = self._states.get((slug, version))
+            known = self.states.get((slug, version))
             state = look_at_version(self._storage, slug, version, known)
             self.keep(slug, version, state)
             if state is not None:
                 states[slug, version] = state
-        self._states = states
+        self.states = states
 
     def _versions(self) -> list[tuple[Slug, Version]]:
         """The versions that have a tree."""
@@ -131,7 +137,7 @@ class PinnedTrees:
             folder = self._storage.construct_shared_path(slug, version)
             state = None if read_integrity(folder, state).problem else state
         target = None if state is None else self.path(slug, Pin(version, state.build))
-        retired = [tree for tree in self._trees_of(slug, version) if tree != target]
+        retired = [tree for tree in self.trees_of(slug, version) if tree != target]
         if target is not None and (target.is_dir() or time.monotonic() < self._paused_until):
             target = None
         if target is None and not retired:
@@ -153,7 +159,7 @@ class PinnedTrees:
             logger.warning("no tree %s for the proxy: %s", target, error)
             self._paused_until = time.monotonic() + _FAILED_PAUSE_S
 
-    def _trees_of(self, slug: Slug, version: Version) -> list[Path]:
+    def trees_of(self, slug: Slug, version: Version) -> list[Path]:
         return [
             path
             for path in _entries(self.folder / slug)
@@ -172,7 +178,7 @@ class PinnedTrees:
         """Raises: OSError; NotServed, if the folder is no longer that build."""
         unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self.folder))
         try:
-            paths = list(pinnable(digests, self._suffixes))
+            paths = self.pinnable(digests)
             for path in paths:
                 self._copy(slug, version, path, digests[path], unfinished)
             for path in paths:
@@ -197,7 +203,7 @@ class PinnedTrees:
             while chunk := opened.file.read(_CHUNK_BYTES):
                 copied.update(chunk)
                 file.write(chunk)
-            _finish(file, target, digest)
+            finish(file, target, digest)
         if copied.digest() != digest:
             raise AssetNotFound(reason=f"{path} was rewritten meanwhile")
         size = opened.stat.st_size
@@ -206,7 +212,7 @@ class PinnedTrees:
                 beside = target.with_name(target.name + SUFFIXES[coding])
                 with beside.open("wb") as file:
                     file.write(content)
-                    _finish(file, beside, hashlib.sha256(content).digest())
+                    finish(file, beside, hashlib.sha256(content).digest())
 
 
 def tree_name(slug: Slug, pin: Pin) -> str:
@@ -216,7 +222,7 @@ def tree_name(slug: Slug, pin: Pin) -> str:
 
 def pinnable_suffixes(allowed_suffixes: Collection[str]) -> list[str]:
     """The suffixes that a proxy may serve alone, without those that variants have."""
-    variants = [name.removeprefix(".") for name in SUFFIXES.values()]
+    variants = [name.removeprefix(".") for name in (*SUFFIXES.values(), DIFFERENCES_SUFFIX)]
     return [ending for ending in allowed_suffixes if ending not in variants]
 
 
@@ -224,32 +230,20 @@ def pinnable(names: Collection[str], suffixes: Collection[str]) -> Iterator[Asse
     """The names that the public route would serve.
 
     A file below a folder that is named like a file is left out: nginx redirects for such a folder.
+    So is a file below a folder that is named like one of differences.
     """
     for name in names:
         try:
             path = parse_asset_path(name)
         except NotServed:
             continue
-        *folders, _ = [_ending(segment) in suffixes for segment in path.split("/")]
-        if _ending(path) in suffixes and not any(folders):
+        *folders, ending = map(_ending, path.split("/"))
+        if ending in suffixes and not any(it in suffixes or it == _DIFFERENCES for it in folders):
             yield path
 
 
 def _ending(name: str) -> str:
     return suffix(AssetPath(name)).removeprefix(".")
-
-
-def _finish(file: BufferedWriter, path: Path, digest: bytes) -> None:
-    """Makes the file durable and readable, and its modification time a hash of the content.
-
-    nginx and Caddy make the ETag from time and size. So the ETag is equal on every node, and
-    differs for other bytes. 30 bits of the hash give a moment in the past.
-    """
-    file.flush()
-    os.fsync(file.fileno())
-    path.chmod(0o644)
-    seconds = 1 + (int.from_bytes(digest[:4], "big") >> 2)
-    os.utime(path, (seconds, seconds))
 
 
 def _entries(folder: Path) -> list[Path]:
