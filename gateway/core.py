@@ -89,7 +89,7 @@ class Core:
         self.encoder = None if settings.dev.enabled else Encoder(self.storage.cache.encoded)
         self.differences = Differences(self.storage.cache, settings.cache.differences.max_bytes)
         self.pinned_trees = _pinned_trees(settings, self.storage, self.encoder)
-        self.tree_differences = _tree_differences(settings, self.storage, self.pinned_trees)
+        self.tree_differences = self._make_tree_differences()
         self.identity = IdentityChain.of(settings) if identity is None else identity
         self._make_what_answers()
         self._make_what_changes()
@@ -136,7 +136,13 @@ class Core:
             dictionaries=_has_dictionaries(settings),
         )
         self.difference_finder = (
-            DifferenceFinder(storage, self.differences, self.assets, counts=sources.shared)
+            DifferenceFinder(
+                storage,
+                self.differences,
+                self.assets,
+                counts=sources.shared,
+                keep_for_proxy=None if self.tree_differences is None else self.tree_differences.add,
+            )
             if _has_dictionaries(settings)
             else None
         )
@@ -145,6 +151,18 @@ class Core:
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
         self.explainer = Explainer(self.resolver, storage, self.assets, settings.access)
+
+    def _make_tree_differences(self) -> TreeDifferences | None:
+        """None if trees get no differences from earlier versions."""
+        settings, trees = self.settings, self.pinned_trees
+        if (
+            trees is None
+            or not settings.cache.differences.max_bytes
+            or not _has_dictionaries(settings)
+        ):
+            return None
+        max_file_bytes = settings.cache.assets.max_file_bytes
+        return TreeDifferences(self.storage, self.differences, trees, max_file_bytes)
 
     def _make_what_changes(self) -> None:
         """What makes changes, tells others of them, and applies them here."""
@@ -297,14 +315,3 @@ def _pinned_trees(
         max_bytes,
         requires_integrity=settings.http.require_integrity,
     )
-
-
-def _tree_differences(
-    settings: Settings, storage: PluginStorage, trees: PinnedTrees | None
-) -> TreeDifferences | None:
-    """None if trees get no differences from earlier versions."""
-    kept_bytes = settings.cache.differences.max_bytes
-    if trees is None or not kept_bytes or not _has_dictionaries(settings):
-        return None
-    differences = Differences(storage.cache, kept_bytes)
-    return TreeDifferences(storage, differences, trees, settings.cache.assets.max_file_bytes)

@@ -51,6 +51,8 @@ _stem = lru_cache(1024)(stem)
 
 
 _Place = tuple[Version, AssetPath]
+KeepForProxy = Callable[[AssetKey, bytes, bytes, bytes], None]
+"""(the file, its digest, the dictionary's digest, the difference)."""
 
 
 class PluginFiles(NamedTuple):
@@ -87,12 +89,16 @@ class DifferenceFinder:
         assets: AssetStore,
         clock: Callable[[], float] = time.monotonic,
         counts: SourceCounts | None = None,
+        keep_for_proxy: KeepForProxy | None = None,
     ) -> None:
-        """`counts` takes the looks at the versions of a plugin."""
+        """`counts` takes the looks at the versions of a plugin. `keep_for_proxy` is told of each
+        difference that was found or made, in a thread; None: no proxy sends them.
+        """
         self._storage = storage
         self._differences = differences
         self._assets = assets
         self._counts = counts or SourceCounts.alone("shared")
+        self._keep_for_proxy = keep_for_proxy
         self._looks: dict[_Pair, asyncio.Task[None]] = {}
         self._making: dict[_Pair, asyncio.Task[None]] = {}
         # Making is never urgent: the other cores go on serving.
@@ -210,13 +216,20 @@ class DifferenceFinder:
         old = self._read_dictionary(pair)
         if old is None:
             return None
-        return self._differences.load(pair.digest, pair.dictionary, content, old)
+        difference = self._differences.load(pair.digest, pair.dictionary, content, old)
+        return self._passed_on(pair, difference)
 
     def _make_now(self, pair: _Pair, content: bytes) -> bytes | None:
         old = self._read_dictionary(pair)
         if old is None:
             return None
-        return self._differences.make_now(content, pair.digest, old, pair.dictionary)
+        difference = self._differences.make_now(content, pair.digest, old, pair.dictionary)
+        return self._passed_on(pair, difference)
+
+    def _passed_on(self, pair: _Pair, difference: bytes | None) -> bytes | None:
+        if difference is not None and self._keep_for_proxy is not None:
+            self._keep_for_proxy(pair.key, pair.digest, pair.dictionary, difference)
+        return difference
 
     def _read_dictionary(self, pair: _Pair) -> bytes | None:
         """None: the file is gone, or another one."""
