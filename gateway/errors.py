@@ -38,6 +38,7 @@
         ├── DevServerFailed           502  a bundler's dev server, in development alone
         ├── TooManyConnections        503  more than the settings or the system allow
         ├── SourceUnavailable         503  the database or the disk failed
+        │   └── SourceBusy            it may answer if it is asked again: locked, or too slow
         └── ApplicationRefusal        any  the embedding application refuses the request
 
 http/answers.py alone turns a `RequestError` into an answer. A public sentence is our own text,
@@ -299,6 +300,10 @@ class SourceUnavailable(_Later):
     """Whether the log says that this source fails, so that no request has to."""
     was_asked = True
     """False: its circuit is open, and it was not asked."""
+
+
+class SourceBusy(SourceUnavailable):
+    """The database is locked, or was too slow: the same question may succeed a moment later."""
 
 
 class ApplicationRefusal(RequestError):

@@ -31,12 +31,17 @@ def serve(config_file: Path | None, /, dev: bool | None, **options: Any) -> None
     def read_settings() -> Settings:
         settings = load_settings(config_file, overrides=overrides)
         require_servable(settings)
+        return settings
+
+    def read_usable_settings() -> Settings:
+        settings = read_settings()
         anyio.run(_open_database, settings)
         return settings
 
     settings = read_settings()
     logging.config.dictConfig(log_config(settings.observability))
-    if not Supervisor(Listener(settings), settings, read_settings).run():
+    anyio.run(_open_database, settings)  # what it waits for is logged
+    if not Supervisor(Listener(settings), settings, read_usable_settings).run():
         raise SystemExit(DID_NOT_START)
 
 

@@ -25,7 +25,7 @@ from anyio.to_thread import run_sync
 from databases import Database
 from databases.core import Connection
 
-from gateway.errors import ConfigurationError, SourceUnavailable, sentence_of
+from gateway.errors import ConfigurationError, SourceBusy, SourceUnavailable, sentence_of
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -60,12 +60,13 @@ class DatabaseConnection(Protocol):
     dialect: ClassVar[str]
 
     async def open(self) -> None:
-        """Raises: ConfigurationError, if the database cannot be reached."""
+        """Raises: ConfigurationError, if the database cannot be reached; SourceBusy, if it can be
+        reached and does not answer in time."""
 
     async def close(self) -> None: ...
 
     async def fetch(self, statement: str, *values: Any) -> Sequence[Row]:
-        """Raises: SourceUnavailable, if the database fails or is too slow."""
+        """Raises: SourceUnavailable, if the database fails; SourceBusy, if it is too slow."""
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
         """`fetch` for a statement with `= ANY($1)`: a column is one of the values. The statement
@@ -171,7 +172,7 @@ class SqliteConnection(DatabaseConnection):
             await self.fetch("SELECT count(*) FROM sqlite_master")
         except BaseException as error:  # cancelled too: an open connection keeps the process alive
             await self.close()
-            if not isinstance(error, SourceUnavailable):
+            if isinstance(error, SourceBusy) or not isinstance(error, SourceUnavailable):
                 raise
             raise ConfigurationError(
                 f"database.url: {self._file} cannot be read as a SQLite database ({error})"
@@ -199,9 +200,11 @@ class SqliteConnection(DatabaseConnection):
         except TimeoutError:
             if self._connection is not None:  # the statement goes on without a waiter
                 await self._connection.raw_connection.interrupt()
-            raise SourceUnavailable(reason="the database query timed out") from None
+            raise SourceBusy(reason="the database query timed out") from None
         except sqlite3.Error as error:
-            raise SourceUnavailable(reason=f"the database query failed: {error}") from error
+            is_busy = getattr(error, "sqlite_errorcode", None) in _BUSY
+            failure = SourceBusy if is_busy else SourceUnavailable
+            raise failure(reason=f"the database query failed: {error}") from error
         except (OSError, ValueError) as error:  # ValueError: aiosqlite, when closed
             reason = f"the database cannot be read: {sentence_of(error)}"
             raise SourceUnavailable(reason=reason) from error
@@ -317,8 +320,9 @@ class PostgresConnection(DatabaseConnection):
                 raw: Any = connection.raw_connection  # an asyncpg.Connection
                 rows: Sequence[Row] = await raw.fetch(statement, *values)
         except self._errors as error:
+            failure = SourceBusy if isinstance(error, TimeoutError) else SourceUnavailable
             reason = f"the database query failed: {sentence_of(error)}"
-            raise SourceUnavailable(reason=reason) from error
+            raise failure(reason=reason) from error
         return rows
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:

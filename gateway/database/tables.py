@@ -5,11 +5,13 @@ The application owns them: a column that its older migrations lack reads as NULL
 
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from numbers import Number
 from typing import Any
 
 from gateway.caching.breaker import CircuitBreaker
 from gateway.database.connections import DatabaseConnection, Row
+from gateway.database.patience import patiently
 from gateway.errors import ConfigurationError
 from gateway.metrics.sources import SourceCounts
 from gateway.tracing import query_span
@@ -55,8 +57,9 @@ class GuardedConnection:
         return self._breaker.failing_for_s
 
     async def open(self) -> None:
-        """Raises: ConfigurationError, if the database cannot be reached."""
-        await self.connection.open()
+        """Waits for a database that is busy. Raises: ConfigurationError, if it stays so, or cannot
+        be reached."""
+        await patiently(self.connection.open)
 
     async def close(self) -> None:
         await self.connection.close()
@@ -90,7 +93,7 @@ class Tables(GuardedConnection):
         await super().open()
         try:
             for table, required in REQUIRED_COLUMNS.items():
-                columns = await self.connection.columns(table)
+                columns = await patiently(partial(self.connection.columns, table))
                 if not columns:
                     raise ConfigurationError(
                         f"database.url: the database has no table '{table}'"
