@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from tests.conftest import require_program
-from tests.documentation.blocks import ROOT
+from tests.documentation.blocks import ROOT, all_blocks
 from tests.support.braindrive import serving_braindrive
 from tests.support.certificates import self_signed
 from tests.support.commands import run
@@ -44,18 +44,23 @@ _ADMIN_TOKEN = "a-random-token-of-administrators"
 _PORTS = ("8000", "8010", "9000")
 """What pages serve at; the first one is that of the configuration."""
 _DEADLINE_S = 60
+_SERVER = re.compile(r"\bgateway (?:serve|demo|dev)\b|\buvicorn ")
+# Returns when the server serves, as a second terminal would be opened then.
+_SERVE = """
+    log=$(mktemp)
+    {python} -m $program "$@" >"$log" 2>&1 &
+    until grep -q "running on\\|runs at" "$log"; do
+        kill -0 $! || {{ cat "$log"; exit 1; }}
+        sleep 0.1
+    done
+    cat "$log"
+"""
 _SHIMS = {
-    # Returns when it serves, as a second terminal would be opened then.
     "gateway": """
-        case "$1" in serve | demo | dev) ;; *) exec {python} -m gateway "$@" ;; esac
-        log=$(mktemp)
-        {python} -m gateway "$@" >"$log" 2>&1 &
-        until grep -q "running on\\|runs at" "$log"; do
-            kill -0 $! || {{ cat "$log"; exit 1; }}
-            sleep 0.1
-        done
-        cat "$log"
-    """,
+        case "$1" in serve | demo | dev) program=gateway ;; *) exec {python} -m gateway "$@" ;; esac
+    """
+    + _SERVE,
+    "uvicorn": "program=uvicorn" + _SERVE,
     "curl": 'exec {curl} --silent --show-error --fail-with-body "$@"',
     "python": 'exec {python} "$@"',
     "docker": """
@@ -93,7 +98,7 @@ class Reader:
         """
         self._restore()
         names, environment = dict(self._names), dict(self._environment)
-        if any(re.search(r"\bgateway (?:serve|demo|dev) ", f"{text} ") for text in texts):
+        if any(_SERVER.search(text) for text in texts):
             ports = {port: str(free_port()) for port in _PORTS}
             names = {f"{before}{port}": f"{before}{ours}" for port, ours in ports.items()
                      for before in ("127.0.0.1:", "--port ")} | names  # fmt: skip
@@ -216,6 +221,8 @@ def _make_site(folder: Path) -> Site:
     _make_builds(folder, shared / "v1.0.1")
     for path in (ROOT / "docs").rglob("monitoring/*.yml"):
         shutil.copy(path, folder)
+    for name, program in _programs():
+        (folder / name).write_text(program)
     (folder / "token.txt").write_text(token(USERS[0]))
     return site
 
@@ -226,6 +233,13 @@ def _give_a_past(environment: Mapping[str, str]) -> None:
                     ("migrate", "--apply")):  # fmt: skip
         result = run(environment, *command)
         assert result.exit_code == 0, result.output
+
+
+def _programs() -> Iterator[tuple[str, str]]:
+    """Name and text of each program that a page says to save: its first line is its name."""
+    for block in all_blocks():
+        if block.kind == "python" and (name := re.match(r"# (\w+\.py)\n", block.text)):
+            yield name[1], block.text
 
 
 def _make_builds(folder: Path, version: Path) -> None:
