@@ -53,6 +53,13 @@ def demo(host: str, port: int, folder: Path | None) -> None:
                 highlight=False,
                 soft_wrap=True,
             )
+            if token := settings.admin.token:  # a site of an earlier release has none
+                console.print(
+                    f"  The console: [bold]{listener.name}/-/console[/bold]\n"
+                    f"  Any name, and this password: {token}\n",
+                    highlight=False,
+                    soft_wrap=True,
+                )
 
         gateway = Gateway(settings)
         application = create_demo_app(gateway)

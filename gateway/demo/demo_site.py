@@ -83,6 +83,9 @@ secret = "{jwt_secret}"
 [identity.signed]
 secret = "{signed_secret}"
 
+[admin]
+token = "{admin_token}"
+
 [observability]
 debug_headers = true
 """
@@ -100,9 +103,8 @@ def make_demo_site(folder: Path) -> Path:
         raise ConfigurationError(f"{folder}: expected an empty folder, or a demo's site")
     for name in ("shared", "users"):
         shutil.copytree(demo_plugins() / name, folder / "plugins" / name)
-    config = _CONFIG.format(
-        jwt_secret=secrets.token_urlsafe(32), signed_secret=secrets.token_urlsafe(32)
-    )
+    names = ("jwt_secret", "signed_secret", "admin_token")
+    config = _CONFIG.format(**{name: secrets.token_urlsafe(32) for name in names})
     write_atomically(config_file, config.encode(), PRIVATE)
     anyio.run(_fill_database, load_settings(config_file, environ={}))
     return config_file

@@ -1,5 +1,6 @@
 """The demo's plugins and users agree with each other, and its site is made, kept and removed."""
 
+import base64
 import json
 import re
 import signal
@@ -121,6 +122,18 @@ def test_the_commands_that_the_demo_prints_can_be_pasted(tmp_path: Path) -> None
         assert all(version in listed.stdout for version in ("1.0.0", "1.0.1"))
         ada = server.get("/demo/facts.json").json["users"]["user-1"]
         assert ada["rows"]["NetworkReview"]["version"] == "1.0.1"
+
+
+def test_the_demo_says_how_to_open_the_console() -> None:
+    """As a browser sends what somebody types into its question: any name, and the password."""
+    with serving({}, command="demo") as server:
+        printed = eventually(lambda: "".join(server.output), lambda text: "password" in text)
+        (path,) = re.findall(r"The console: http://[^/]+(/\S+)", printed)
+        (password,) = re.findall(r"this password: (\S+)", printed)
+        credential = base64.b64encode(f"ada:{password}".encode()).decode()
+        assert server.get(path).status == 401
+        answer = server.get(path, {"Authorization": f"Basic {credential}"})
+        assert (answer.status, answer.headers["content-type"][:9]) == (200, "text/html")
 
 
 OWN_HOSTS = ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8000"]
