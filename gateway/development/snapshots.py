@@ -16,6 +16,7 @@ from gateway.disk.builds import look_at
 from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.files import read_regular
 from gateway.disk.metadata import MAX_METADATA_BYTES, METADATA_FILES, Metadata, read_metadata
+from gateway.disk.published_record import RECORD_NAME, make_record
 from gateway.disk.shared_folder import SharedFolder
 from gateway.errors import PublishingError, sentence_of
 from gateway.lifecycle.publishing import require_entry
@@ -83,8 +84,11 @@ class Snapshots:
             metadata = read_metadata(self._incoming)
             require_entry(look.layout.metadata_folder, self._incoming, metadata)
             state = look_at(self._incoming, None)
-            build = None if state is None else state.build
-            return Candidate(look, None, build, base_version(metadata))
+            if state is None:
+                return Candidate(look, None)
+            # A copy never changes, so its integrity is as right as that of a published version.
+            (self._incoming / RECORD_NAME).write_bytes(make_record(self._incoming, state))
+            return Candidate(look, None, state.build, base_version(metadata))
         except (PublishingError, OSError) as error:
             return Candidate(look, sentence_of(error))
 

@@ -20,13 +20,7 @@ from typing import Any
 import orjson
 
 from gateway.disk.builds import FolderState
-from gateway.disk.files import (
-    ITSELF,
-    Fingerprint,
-    fingerprint,
-    read_regular,
-    write_atomically,
-)
+from gateway.disk.files import ITSELF, Fingerprint, fingerprint, read_regular
 from gateway.errors import PublishingError
 from gateway.names import Build
 
@@ -116,8 +110,8 @@ def read_integrity(folder: Path, state: FolderState) -> Integrity:
     return Integrity({name: record.integrity[name] for name in state.digests})
 
 
-def write_record(folder: Path, state: FolderState) -> None:
-    """Reads all files again. The record is there as a whole, or as it was before.
+def make_record(folder: Path, state: FolderState) -> bytes:
+    """The content of the record of a folder, whose files are read once more.
 
     Raises: PublishingError, if the folder is no longer in this state; OSError.
     """
@@ -129,7 +123,7 @@ def write_record(folder: Path, state: FolderState) -> None:
             name: _integrity(folder / name, digest) for name, digest in state.digests.items()
         },
     }
-    write_atomically(folder / RECORD_NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2)
 
 
 def _parsed(content: Any) -> Record:

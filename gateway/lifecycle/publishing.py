@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import Encoder, is_worth_encoding
-from gateway.disk.files import make_durable
+from gateway.disk.files import make_durable, write_atomically
 from gateway.disk.metadata import DEFAULT_ENTRY, Metadata, read_metadata
-from gateway.disk.published_record import read_record, write_record
+from gateway.disk.published_record import RECORD_NAME, make_record, read_record
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
@@ -70,7 +70,7 @@ def publish(
             _refuse_link(target)
             if is_new := not target.is_dir():
                 _encode(storage, staging, state, max_encoded_bytes, progress)
-                write_record(staging, state)
+                (staging / RECORD_NAME).write_bytes(make_record(staging, state))
                 Retention(storage.cache).forget(slug, version)
                 _put_in_place(staging, target, progress)
             else:
@@ -176,7 +176,7 @@ def _complete_record(target: Path, state: FolderState) -> bool:
         record = None
     if record is not None and record.integrity and record.describes(state):
         return False
-    write_record(target, state)
+    write_atomically(target / RECORD_NAME, make_record(target, state))
     return True
 
 

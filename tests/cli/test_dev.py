@@ -10,7 +10,7 @@ import pytest
 from tests.development.folders import ENTRY, METADATA, built, plugin_folder, rebuild, write
 from tests.support.server import Server, run_cli, serving, the_line_of
 from tests.support.site import ADA, BEN, NOBODY, Site, bearer, contents
-from tests.support.urls import MANIFEST, own, pin_of, public, version_for
+from tests.support.urls import MANIFEST, integrity_of, own, pin_of, public, version_for
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,8 @@ def test_a_user_who_does_not_have_the_plugin_gets_it(site: Site, tmp_path: Path)
         plugin = server.get(f"{MANIFEST}/designer", bearer(ADA)).json["Mine"]
         assert (plugin["scope"], plugin["database_id"]) == ("mine", f"{ADA}_Mine")
         assert [module["name"] for module in plugin["modules"]] == ["Panel"]
-        assert server.get(public(plugin["database_id"], plugin["bundlelocation"])).status == 200
+        sent = server.get(public(plugin["database_id"], plugin["bundlelocation"]))
+        assert (sent.status, integrity_of(sent.body)) == (200, plugin["integrity"])
         assert entry(server, BEN) == "not_installed"
         assert "Mine" not in server.get(MANIFEST, bearer(BEN)).json
         assert server.get(public("Mine")).code == "unknown_plugin"

@@ -7,6 +7,7 @@ import pytest
 from gateway.development import snapshots as module
 from gateway.development.plugin_folder import PluginFolder
 from gateway.development.snapshots import DevelopedRelease, Snapshots
+from gateway.disk.published_record import RECORD_NAME
 from gateway.names import Slug, Version
 from tests.development.folders import METADATA, built, plugin_folder, write
 from tests.support.site import contents
@@ -46,7 +47,7 @@ def test_a_build_is_a_version_with_what_it_needs_and_no_sources(builder: Builder
     assert release is not None
     assert (release.version, release.entry) == ("1.2.0-dev.1", "dist/remoteEntry.js")
     files = builder.files("1.2.0-dev.1")
-    assert sorted(files) == ["dist/1.js", "dist/remoteEntry.js", "plugin.json"]
+    assert sorted(files) == [RECORD_NAME, "dist/1.js", "dist/remoteEntry.js", "plugin.json"]
     assert files["dist/remoteEntry.js"] == b"window.mine = '1';"
 
 

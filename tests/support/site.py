@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 
 from gateway.disk.builds import look_at
-from gateway.disk.published_record import write_record
+from gateway.disk.published_record import RECORD_NAME, make_record
 
 SECRET = "a-secret-of-the-application-that-is-long-enough"
 USERS_CHANGE = {"GATEWAY__ACCESS__CHANGES": "users"}
@@ -126,7 +126,7 @@ class Site:
         folder = self.version_folder(slug, version)
         state = look_at(folder, None)
         assert state is not None
-        write_record(folder, state)
+        (folder / RECORD_NAME).write_bytes(make_record(folder, state))
 
     def version_folder(self, slug: str, version: str) -> Path:
         return self.plugins / "shared" / slug / f"v{version}"
