@@ -3,7 +3,7 @@
 import re
 from itertools import islice
 
-from gateway.bundles.literals import evaluated_texts, object_keys
+from gateway.bundles.literals import evaluated_texts, object_keys, object_text
 
 # Each is in every container of its bundler.
 _WEBPACK = "does not exist in container"
@@ -69,6 +69,16 @@ def imported_entry(text: str) -> str | None:
 
 def exposed_modules(text: str) -> frozenset[str] | None:
     """The keys of `exposes`, such as `./Board`."""
+    exposed = exposed_object(text)
+    keys = None if exposed is None else object_keys(exposed, 0)
+    return frozenset(keys) if keys else None
+
+
+def exposed_object(text: str) -> str | None:
+    """The object literal of `exposes`: what loads a module, by its key.
+
+    None if it is not certain which object literal of the text it is.
+    """
     if not (_is_container(text) or is_module(text)):
         return None
     if (found := _exposed_in(text)) is not None:
@@ -79,13 +89,13 @@ def exposed_modules(text: str) -> frozenset[str] | None:
     return None
 
 
-def _exposed_in(text: str) -> frozenset[str] | None:
-    """None if it is not certain which object literal of the text it is."""
+def _exposed_in(text: str) -> str | None:
     starts = [match.start() for match in islice(_FIRST_EXPOSED.finditer(text), 2)]
-    keys = object_keys(text, starts[0]) if len(starts) == 1 else None
+    exposed = object_text(text, starts[0]) if len(starts) == 1 else None
+    keys = None if exposed is None else object_keys(exposed, 0)
     if not keys or not all(key.startswith(".") for key in keys):
         return None
-    return frozenset(keys)
+    return exposed
 
 
 def _is_container(text: str) -> bool:

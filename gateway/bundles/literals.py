@@ -39,6 +39,16 @@ def object_keys(text: str, start: int) -> list[str] | None:
     return None
 
 
+def object_text(text: str, start: int) -> str | None:
+    """The object literal that begins with the brace at `start`; None if it does not end."""
+    depth = 0
+    for match in _PIECE.finditer(text, start, start + _MAX_LITERAL_CHARACTERS):
+        depth += (match[0] in ("{", "[", "(")) - (match[0] in ("}", "]", ")"))
+        if depth == 0:
+            return text[start : match.end()]
+    return None
+
+
 def evaluated_texts(text: str) -> Iterator[str]:
     """The sources that a development build of webpack passes to `eval`."""
     for match in _EVAL.finditer(text):

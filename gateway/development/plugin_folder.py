@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gateway.disk.metadata import METADATA_FILES, Metadata, read_metadata
+from gateway.disk.metadata import METADATA_FILES, Metadata, entry_file, read_metadata
 from gateway.errors import PublishingError
-from gateway.lifecycle.publishing import entry_file, stated_slug
+from gateway.lifecycle.publishing import stated_slug
 from gateway.lifecycle.unpacking import MAX_FILES, is_left_out
 from gateway.names import Slug, parse_slug, portable_problem
 

@@ -64,6 +64,12 @@ def read_metadata(folder: Path, *, npm_words: bool = True) -> Metadata:
     return merged
 
 
+def entry_file(metadata: Metadata) -> str | None:
+    """The file that pages load first, according to the metadata; None: it is on another host."""
+    entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
+    return None if "://" in entry else entry.removeprefix("/")
+
+
 def parse_metadata(name: str, content: bytes, *, npm_words: bool = True) -> Metadata:
     """What the file says about the plugin; `problems` says whether its values are right.
 

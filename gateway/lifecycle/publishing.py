@@ -13,7 +13,7 @@ from typing import Any
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.files import make_durable, write_atomically
-from gateway.disk.metadata import DEFAULT_ENTRY, Metadata, read_metadata
+from gateway.disk.metadata import Metadata, entry_file, read_metadata
 from gateway.disk.published_record import RECORD_NAME, make_record, read_record
 from gateway.disk.retention import Retention
 from gateway.disk.storage import PluginStorage
@@ -127,12 +127,6 @@ def stated_names(
 def stated_slug(metadata: Mapping[str, Any]) -> object:
     """What the metadata says of the slug; it may be anything."""
     return metadata.get("slug") or metadata.get("plugin_slug") or metadata.get("name")
-
-
-def entry_file(metadata: Metadata) -> str | None:
-    """The file that pages load first, according to the metadata; None: it is on another host."""
-    entry = str(metadata.get("bundle_location") or DEFAULT_ENTRY)
-    return None if "://" in entry else entry.removeprefix("/")
 
 
 def require_entry(source: Path, folder: Path, metadata: Metadata) -> None:

@@ -7,9 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.disk.metadata import MAX_METADATA_BYTES, METADATA_FILES, Metadata, parse_metadata
+from gateway.disk.metadata import (
+    MAX_METADATA_BYTES,
+    METADATA_FILES,
+    Metadata,
+    entry_file,
+    parse_metadata,
+)
 from gateway.errors import PublishingError
-from gateway.lifecycle.publishing import entry_file
 from gateway.lifecycle.unpacking import Member, listed, problems, read_start
 
 _TEXT_SUFFIXES = (".js", ".mjs", ".css", ".html")

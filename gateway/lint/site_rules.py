@@ -5,10 +5,9 @@ from pathlib import Path
 
 from gateway.bundles.shared_modules import required_singletons
 from gateway.bundles.version_ranges import exclude_each_other
-from gateway.disk.metadata import read_metadata
+from gateway.disk.metadata import entry_file, read_metadata
 from gateway.disk.shared_folder import SharedFolder
 from gateway.errors import GatewayError, PublishingError
-from gateway.lifecycle.publishing import entry_file
 from gateway.lifecycle.unpacking import listed as listed_members
 from gateway.lint.contents import MAX_FILE_BYTES, MAX_TEXT_BYTES, Contents
 from gateway.lint.findings import Code, Finding, listed

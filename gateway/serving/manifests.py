@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
+from urllib.parse import quote
 
 from gateway.database.connections import Row
 from gateway.database.details import (
@@ -308,11 +309,18 @@ def _place(plugin: PluginDetails) -> Place | None:
 
 
 def _pinned(place: Place, entry: PinnedEntry | None) -> bytes:
-    """JSON texts of the location and, if it is known, of the integrity of what is there."""
+    """JSON texts of the location and, if its integrity is known, of that and of `preload`."""
     _, version, location = place
     if entry is None:
         return to_json(location)
-    pinned = to_json(f"{Pin(version, entry.build)}/{location}")
+    pin = Pin(version, entry.build)
+    pinned = to_json(f"{pin}/{location}")
     if entry.integrity is None:
         return pinned
-    return b'%b,"integrity":%b' % (pinned, to_json(entry.integrity))
+    preload = [{"href": f"{pin}/{location}", "integrity": entry.integrity}]
+    preload += [
+        {"href": f"{pin}/{quote(path)}", "integrity": integrity}
+        for path, integrity in entry.preload
+    ]
+    parts = (pinned, to_json(entry.integrity), to_json(preload))
+    return b'%b,"integrity":%b,"preload":%b' % parts

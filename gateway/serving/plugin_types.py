@@ -97,6 +97,15 @@ class PluginWithModules(Plugin):
 
 
 @json_object
+class PreloadedScript(TypedDict):
+    """A script that a page loads at once, for `<link rel="preload" as="script">`."""
+
+    href: str
+    """Relative, as `bundlelocation`."""
+    integrity: str
+
+
+@json_object
 class ManifestPlugin(PluginFields):
     """One plugin in a manifest: `id` is its slug, and `bundlelocation` begins with a pin, unless it
     is null, an absolute URL, or of a version without a folder.
@@ -108,6 +117,10 @@ class ManifestPlugin(PluginFields):
     integrity: NotRequired[str]
     """For `script.integrity`: `sha384-` and base64. Absent unless `bundlelocation` has the pin of
     what `gateway publish` published.
+    """
+    preload: NotRequired[list[PreloadedScript]]
+    """The entry first, then the chunks that its modules need at once, as far as they are certain;
+    at most 20. Absent where `integrity` is.
     """
     installation_metadata: JsonObject
     """What the user's `installed_plugins.json` says; `{}` if there is no such file."""

@@ -24,7 +24,7 @@ from gateway.caching.ttl_cache import TTLCache
 from gateway.disk.builds import FolderState, look_at_version
 from gateway.disk.encoder import Encoder
 from gateway.disk.files import Fingerprint, read_regular
-from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, read_metadata
+from gateway.disk.metadata import MAX_METADATA_BYTES, Metadata, entry_file, read_metadata
 from gateway.disk.published_record import (
     NO_RECORD,
     Integrity,
@@ -36,6 +36,7 @@ from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import Build, Slug, Version
+from gateway.serving.preloading import scripts_beside
 from gateway.tracing import span
 
 logger = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ class PinnedEntry(NamedTuple):
     build: Build
     integrity: str | None
     """None if it is not known."""
+    preload: tuple[tuple[str, str], ...] = ()
+    """Path and integrity of the scripts that a page loads with it at once."""
 
 
 class SharedVersion:
@@ -75,7 +78,7 @@ class SharedVersion:
         integrity: Integrity,
         encoder: Encoder | None,
     ) -> None:
-        """`record`: of the record that `integrity` was read from."""
+        """`record`: of the record that `integrity` was read from. Blocking. Raises: OSError."""
         self.slug = slug
         self.version = version
         self.state = state
@@ -85,6 +88,14 @@ class SharedVersion:
         """The number of uses since it was loaded."""
         self._folder = folder
         self._encoder = encoder
+        self._beside = self._scripts_beside()
+
+    def _scripts_beside(self) -> Mapping[str, tuple[str, ...]]:
+        """Scripts that pages load with the entry, by the entry's path."""
+        if self.integrity.problem or self.metadata is None:
+            return {}
+        entry = entry_file(self.metadata)
+        return {} if entry is None else {entry: scripts_beside(self._folder, self.state, entry)}
 
     @cached_property
     def metadata(self) -> Metadata | None:
@@ -97,7 +108,10 @@ class SharedVersion:
     def entry(self, location: str) -> PinnedEntry:
         """`location`: below the folder, as a URL has it."""
         path = unquote(_END_OF_PATH.split(location, maxsplit=1)[0])
-        return PinnedEntry(self.state.build, self.integrity.by_path.get(path))
+        integrity = self.integrity.by_path.get(path)
+        beside = self._beside.get(path, ())
+        preload = tuple((name, self.integrity.by_path[name]) for name in beside)
+        return PinnedEntry(self.state.build, integrity, preload)
 
     def encoded(self) -> Mapping[str, tuple[str, ...]]:
         """The content-codings that are on disk, by file. Blocking."""

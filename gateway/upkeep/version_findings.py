@@ -6,11 +6,10 @@ from typing import Any
 
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.files import is_real_folder
-from gateway.disk.metadata import read_metadata
+from gateway.disk.metadata import entry_file, read_metadata
 from gateway.disk.published_record import read_record
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError
-from gateway.lifecycle.publishing import entry_file
 from gateway.names import parse_or_none, parse_slug, parse_version
 from gateway.upkeep.findings import Code, Finding, new_finding
 

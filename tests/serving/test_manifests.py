@@ -339,6 +339,7 @@ def test_the_integrity_of_what_is_pinned_stands_right_after_the_location() -> No
     keys = list(entry)
     assert entry["integrity"] == INTEGRITY
     assert keys.index("integrity") == keys.index("bundlelocation") + 1
+    assert entry["preload"] == [{"href": entry["bundlelocation"], "integrity": INTEGRITY}]
     part_of(manifest).pin(None, 9.0, 2)
     assert "integrity" not in shown(manifest)["Review"]
 
@@ -360,6 +361,14 @@ def test_plugins_without_integrity_can_be_left_out(known: set[int], with_modules
     assert shown(listed) == {slugs[number]: whole[slugs[number]] for number in sorted(known)}
     assert listed.fingerprint == manifest.fingerprint
     assert (listed is manifest) is (len(known) == 3)
+
+
+def test_what_is_preloaded_is_named_as_urls_are() -> None:
+    manifest = assembled(plugin_row())
+    part_of(manifest).pin(PinnedEntry(BUILD, INTEGRITY, (("dist/a b%.js", "sha384-x"),)), 5.0, 1)
+    assert shown(manifest)["Review"]["preload"][1:] == [
+        {"href": f"@1.0.0~{BUILD}/dist/a%20b%25.js", "integrity": "sha384-x"}
+    ]
 
 
 def test_a_text_is_written_when_the_entry_changes_and_not_at_each_look() -> None:
