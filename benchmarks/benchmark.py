@@ -58,6 +58,7 @@ SITE_DIR = click.Option(
 _REASONS = {
     "wrk": "no other load generator outruns the servers",
     "nginx": "it is what is measured",
+    "chromium": "it is what loads the pages",
     "npm": "what is measured comes from its registry",
 }
 

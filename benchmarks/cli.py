@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from benchmarks.benchmark import OUTPUT, SITE_DIR, WIDTH, promise_table, quick_option
+from benchmarks.browser.command import browser
 from benchmarks.comparison import REPORT_FILE, compare, read_report
 from benchmarks.freshness.command import freshness
 from benchmarks.lookup.command import lookup
@@ -40,6 +41,7 @@ BENCHMARKS: tuple[click.Command, ...] = (
     resources,
     migration,
     upgrade,
+    browser,
 )
 _NAMES = [str(command.name) for command in BENCHMARKS]
 _REPORT_NAME = "report"

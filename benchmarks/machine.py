@@ -19,6 +19,7 @@ import psutil
 
 _PROGRAM_VERSION = {
     "caddy": ("caddy", "version"),
+    "chromium": ("chromium", "--version"),
     "nginx": ("nginx", "-v"),
     "npm": ("npm", "--version"),
     "wrk": ("wrk", "-v"),

@@ -48,8 +48,23 @@ def kept_folder() -> Path:
 def npm(folder: Path, *arguments: str) -> None:
     """Runs npm in the folder. Raises: CannotMeasure, with its last words."""
     try:
-        ended = subprocess.run(  # noqa: S603 (arguments of our own)
-            ["npm", *arguments],  # noqa: S607
+        _run(folder, "npm", *arguments)
+    except CannotMeasure as error:
+        raise CannotMeasure(
+            "The first run needs npm and its registry; what it fetches is kept in"
+            f" {kept_folder()}. {error}"
+        ) from None
+
+
+def run_node(folder: Path, script: Path, *arguments: object) -> None:
+    """Runs a script in the folder. Raises: CannotMeasure, with its last words."""
+    _run(folder, "node", str(script), *map(str, arguments))
+
+
+def _run(folder: Path, *command: str) -> None:
+    try:
+        ended = subprocess.run(  # noqa: S603 (commands of our own)
+            command,
             cwd=folder,
             env={**os.environ, **_QUIET},
             capture_output=True,
@@ -57,11 +72,8 @@ def npm(folder: Path, *arguments: str) -> None:
             timeout=_DEADLINE_S,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        raise CannotMeasure(f"npm {' '.join(arguments)}: no end after {_DEADLINE_S:g} s") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise CannotMeasure(f"{' '.join(command)}: {error}") from None
     if ended.returncode:
         said = " ".join((ended.stderr or ended.stdout).split())[-400:]
-        raise CannotMeasure(
-            f"npm {' '.join(arguments)} failed. The first run needs the npm registry; what it"
-            f" fetches is kept in {folder}. npm says: {said}"
-        )
+        raise CannotMeasure(f"{' '.join(command)} failed: {said}")

@@ -90,6 +90,12 @@ _TABLE = (
     _at_most(
         "upgrade_bytes", 0.15, "", "bytes of a patch upgrade, of those in br, median of packages"
     ),
+    _at_most("browser_second", 0, "", "browser: requests for files, second visit, pinned URLs"),
+    _at_most("browser_upgrade_bytes", 0.15, "", "browser: files after a patch, of their br size"),
+    _at_most(
+        "browser_first", 0.5, "", "browser: first visit behind nginx, against the application"
+    ),
+    _at_most("browser_upgrade", 0.25, "", "browser: after a patch, nginx against the application"),
     _at_most("outage", 0, "", "failed requests while the database is gone for 60 s, users warm"),
     # Beyond the design. A leak of one thread or task with every thousandth request rises by four
     # times as much as its bound allows; a busy moment near the end of a flat line by less.

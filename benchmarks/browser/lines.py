@@ -100,11 +100,16 @@ class Line:
         while chunk := await reader.read(_CHUNK_BYTES):
             left_at = direction.send(len(chunk), self._loop.time())
             arrives_at = left_at + delay_s
-            self._loop.call_at(arrives_at, writer.write, chunk)
+            self._loop.call_at(arrives_at, _write, writer, chunk)
             await asyncio.sleep(left_at - _AHEAD_S - self._loop.time())
         await asyncio.sleep(max(arrives_at, self._loop.time() + delay_s) - self._loop.time())
         writer.close()
         await writer.wait_closed()
+
+
+def _write(writer: asyncio.StreamWriter, chunk: bytes) -> None:
+    if not writer.transport.is_closing():
+        writer.write(chunk)
 
 
 class Lines:

@@ -32,6 +32,7 @@ PROGRAMS = {
     **{name: ["wrk"] for name in ("pages", "storm", "serve")},
     "upstream": ["wrk", "nginx"],
     "upgrade": ["npm"],
+    "browser": ["chromium", "npm", "nginx", "caddy"],
 }
 # Promises that a quick run measures; those about rivals of `pages` take a whole run.
 JUDGED = {
@@ -49,6 +50,7 @@ JUDGED = {
     "resources": {"shared_memory", "shared_disk"},
     "migration": set(),
     "upgrade": {"upgrade_bytes"},
+    "browser": {"browser_second", "browser_upgrade_bytes"},
 }
 
 # Counts, and shares of a core: an idle server may use less than one tick of 10 ms in two seconds.
