@@ -4,9 +4,9 @@ The files are those that authors of npm packages publish for browsers, at two ve
 """
 
 import gzip
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import brotli
@@ -17,13 +17,13 @@ from benchmarks.figures import spread_of
 from benchmarks.npm import Package
 from benchmarks.promises import PROMISES
 from benchmarks.record import Figure, Record, Table
+from gateway.disk.cache_folder import CacheFolder
+from gateway.disk.differences import Differences
 
 PROMISE = "upgrade_bytes"
 DIFFERENCE = "dcz"
 CODINGS = ("identity", "gzip", "br", "zstd", DIFFERENCE)
-# RFC 9842 §5: a skippable frame of zstd with the digest of the dictionary.
-_DCZ_MAGIC = bytes.fromhex("5e2a4d1820000000")
-_LARGEST_WINDOW_LOG = 23  # RFC 9659 §3: 8 MiB
+_KEPT_BYTES = 2**30
 _COLORS = {"gzip": "C7", "br": "C0", "zstd": "C2", DIFFERENCE: "C3"}
 
 
@@ -44,15 +44,17 @@ class Pair:
         """Whether only the third number of the version differs."""
         return self.old.split(".")[:2] == self.new.split(".")[:2]
 
-    def sizes(self) -> dict[str, int]:
+    def sizes(self, differences: Differences) -> dict[str, int]:
         """Bytes of the new file by coding, in the order of CODINGS. Raises: CannotMeasure."""
         old, new = (Package(self.name, each).read(self.path) for each in (self.old, self.new))
+        digests = [sha256(content).digest() for content in (new, old)]
+        difference = differences.make_now(new, digests[0], old, digests[1])
         coded = (
             new,
             gzip.compress(new, compresslevel=9, mtime=0),
             brotli.compress(new, quality=11),
             zstandard.ZstdCompressor(19).compress(new),
-            difference(new, old),
+            new if difference is None else difference,
         )
         return dict(zip(CODINGS, map(len, coded), strict=True))
 
@@ -89,24 +91,12 @@ def upgrade(run: Run) -> None:
     run.describe(pairs=len(pairs))
     run.show("encoding", total=len(pairs))
     sizes = {}
+    differences = Differences(CacheFolder(run.folder), _KEPT_BYTES)
     for pair in pairs:
         run.show_step(f"encoding {pair}")
-        sizes[pair] = pair.sizes()
+        sizes[pair] = pair.sizes(differences)
         run.advance()
     _note(run.record, sizes)
-
-
-def difference(content: bytes, dictionary: bytes) -> bytes:
-    """`content` in dcz (RFC 9842 §5)."""
-    window_log = min(_LARGEST_WINDOW_LOG, (len(content) + len(dictionary)).bit_length())
-    compressor = zstandard.ZstdCompressor(
-        dict_data=zstandard.ZstdCompressionDict(dictionary, zstandard.DICT_TYPE_RAWCONTENT),
-        compression_params=zstandard.ZstdCompressionParameters.from_level(
-            19, window_log=window_log, write_checksum=True
-        ),
-    )
-    digest = hashlib.sha256(dictionary).digest()
-    return _DCZ_MAGIC + digest + compressor.compress(content)
 
 
 def _note(record: Record, sizes: Mapping[Pair, Mapping[str, int]]) -> None:
