@@ -34,6 +34,8 @@ FOLLOWERS = {
     ("embedding.md", "python"): Follower("tests/embedding/test_page.py"),
     ("embedding.md", "sh"): Follower("tests/embedding/test_first_steps.py", 3),
     ("embedding.md", "text"): Follower("tests/embedding/test_first_steps.py", 1),
+    ("front-end.md", "js"): Follower("tests/embedding/test_front_end_page.py", 1),
+    ("front-end.md", "html"): Follower("tests/embedding/test_front_end_page.py", 1),
     ("architecture.md", "python"): Follower("tests/test_architecture.py", 1),
     ("logs.md", "json"): Follower("tests/processes/test_logs.py", 1),
 }
