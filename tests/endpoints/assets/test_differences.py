@@ -18,7 +18,7 @@ from tests.support.dictionaries import (
     named,
 )
 from tests.support.mounted import URL_PREFIX, serving_mounted
-from tests.support.server import Answer, Server, server_of, serving
+from tests.support.server import Answer, Server, run_cli, server_of, serving
 from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import ENTRY, SIGNED_ENVIRONMENT, WAYS, own, pin_of, public
 from tests.support.waiting import eventually
@@ -355,3 +355,23 @@ def test_a_mounted_gateway_sends_differences_too(site: Site) -> None:
     with serving_mounted("with_running", site.environment) as server:
         answer = difference(server, URL_PREFIX + own("Review"), {**bearer(ADA), **asking(OLD)})
         assert decoded(answer.body, OLD) == NEW
+
+
+def test_after_publishing_the_first_request_gets_the_difference(empty_site: Site) -> None:
+    """It was made ahead, and a browser upgrades once."""
+    for version, content in (("1.0.0", OLD), ("1.0.1", NEW)):
+        folder = empty_site.folder / version
+        (folder / "dist").mkdir(parents=True)
+        (folder / ENTRY).write_bytes(content)
+        (folder / "package.json").write_text("{}")
+        names = ("--slug", "Review", "--version", version)
+        result = run_cli(empty_site.environment, "publish", str(folder), *names)
+        assert result.returncode == 0, result.stderr
+        if version == "1.0.0":
+            empty_site.give(ADA, "Review", version)
+    empty_site.execute("UPDATE plugin SET version = '1.0.1'")
+    with serving(empty_site.environment) as server:
+        url = own("Review", f"{pin_of(server, ADA, 'Review')}/{ENTRY}")
+        first = server.get(url, {**bearer(ADA), **asking(OLD)})
+        assert is_difference(first)
+        assert decoded(first.body, OLD) == NEW
