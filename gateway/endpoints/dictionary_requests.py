@@ -1,4 +1,4 @@
-"""Which requests may be answered with a difference from a dictionary (RFC 9842 §8 and §9).
+"""Which requests may be answered with a difference from a dictionary (RFC 9842 §8, §9.3).
 
 The length of a difference says how much of the file is in the dictionary. So nobody may see it who
 may not see the content: no one who listens on the line, and no page that embeds the file but may
@@ -50,7 +50,7 @@ class DictionaryRequests:
         return digest
 
     def _is_readable(self, headers: Headers) -> bool:
-        """Whether the page that asks may read the answer (§9.3.3). A field that was repeated says
+        """Whether the page that asks may read the answer (§9.3.2). A field that was repeated says
         nothing: its values are joined by a comma.
         """
         if any(b"," in headers.get(name, b"") for name in _FETCH_FIELDS):
