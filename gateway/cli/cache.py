@@ -17,7 +17,9 @@ from gateway.freshness.announcing import announce_now
 from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings
 
-_VERSION_COLUMNS = ("slug", "version", "build", "files", "bytes", "encoded_files", "uses")
+_VERSION_COLUMNS = (
+    "slug", "version", "build", "files", "bytes", "encoded_files", "differences", "uses",
+)  # fmt: skip
 
 
 @click.group(epilog=example("gateway cache show"))

@@ -10,7 +10,9 @@ is decoded and compared: a damaged or forged one is never served, but made anew.
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterator, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 
 import zstandard
@@ -30,6 +32,7 @@ MAX_BYTES = 8 * 2**20
 """No larger file has a difference, or is a dictionary: clients accept a window of 8 MiB (RFC 9659
 §3), and the dictionary can be reached only while the content fits into the window."""
 _MAGIC = b"\x5e\x2a\x4d\x18\x20\x00\x00\x00"
+_HEADER_BYTES = 40
 _RAW = zstandard.DICT_TYPE_RAWCONTENT
 # Up to level 2 zstd finds little of a dictionary: it keeps too few of its positions.
 _TRIAL_LEVEL = 3
@@ -82,6 +85,14 @@ class Differences:
         except OSError as error:  # a full or read-only disk: the difference is served anyway
             logger.warning("cannot keep %s: %s", path, error)
         return difference if is_worth_it else None
+
+    def counts(self) -> Counter[str]:
+        """How many differences are kept, by the digest of the file in hex. Raises: OSError."""
+        counts: Counter[str] = Counter()
+        for path in self._folder.names():
+            with suppress(FileNotFoundError):
+                counts[path.name.partition(".")[0]] += path.stat().st_size > _HEADER_BYTES
+        return counts
 
     def forget(self, digests: Collection[bytes]) -> None:
         """Removes the differences of these contents, and those with these dictionaries.

@@ -1,6 +1,7 @@
 """`/-/cache`: the caches of the worker that answers, and purges, which all workers obey."""
 
 import os
+from collections import Counter
 from typing import Literal
 
 import anyio.to_thread
@@ -83,6 +84,8 @@ class VersionInUse(TypedDict):
     files: int
     bytes: int
     encoded_files: int
+    differences: int
+    """Kept codings of its files with files of other versions."""
     uses: int
     """Since it was loaded."""
 
@@ -133,7 +136,8 @@ class Caches:
 
 
 def _cache_state(core: Core) -> CacheState:
-    """What the caches of this worker hold. Blocking: looks for encoded variants."""
+    """What the caches of this worker hold. Blocking: looks for encoded variants and differences."""
+    counts = core.differences.counts()
     return {
         "worker": os.getpid(),
         "caches": {
@@ -142,11 +146,12 @@ def _cache_state(core: Core) -> CacheState:
         },
         "asset_bytes": core.assets.memory_bytes,
         "changes_heard": core.invalidation.applied,
-        "versions": [_version(shared) for shared in core.shared_versions],
+        "versions": [_version(shared, counts) for shared in core.shared_versions],
     }
 
 
-def _version(shared: SharedVersion) -> VersionInUse:
+def _version(shared: SharedVersion, counts: Counter[str]) -> VersionInUse:
+    """`counts`: of the differences, by the file's digest in hex."""
     return {
         "slug": shared.slug,
         "version": shared.version,
@@ -155,5 +160,6 @@ def _version(shared: SharedVersion) -> VersionInUse:
         "files": len(shared.state.sizes),
         "bytes": sum(shared.state.sizes.values()),
         "encoded_files": len(shared.encoded()),
+        "differences": sum(counts[it.hex()] for it in {*shared.state.digests.values()}),
         "uses": shared.uses,
     }

@@ -241,6 +241,15 @@ def test_a_use_is_noted(kept: Kept) -> None:
     assert kept.path().stat().st_mtime > 1000
 
 
+def test_the_kept_ones_are_counted_by_file(kept: Kept) -> None:
+    assert not kept.differences.counts()
+    other, unlike = OLD + b"other\n", os.urandom(5000)
+    for content, dictionary in ((NEW, OLD), (NEW, other), (OLD, OLD), (unlike, OLD)):
+        kept.make(content, dictionary)
+    counts = kept.differences.counts()
+    assert [counts[digest_of(it).hex()] for it in (NEW, OLD, unlike)] == [2, 1, 0]
+
+
 def test_what_is_forgotten_is_gone_as_content_and_as_dictionary(kept: Kept) -> None:
     third = NEW + b"third\n"
     pairs = [(NEW, OLD), (third, NEW), (third, OLD), (OLD, OLD)]

@@ -280,7 +280,9 @@ def test_the_command_shows_a_running_worker(server: Server, site: Site) -> None:
     assert shown.exit_code == 0
     assert "installations  " in shown.output
     assert "Review" in shown.output
-    assert json.loads(run(where, "cache", "show", "--json").output)["caches"]
+    state = json.loads(run(where, "cache", "show", "--json").output)
+    assert state["caches"]
+    assert all(version["differences"] == 0 for version in state["versions"])
 
 
 @pytest.mark.parametrize(
