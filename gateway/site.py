@@ -15,7 +15,7 @@ from urllib.parse import quote
 import anyio.to_thread
 
 from gateway.changes import Change
-from gateway.disk.audit_log import Author, Record
+from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import Announce, announcing
 from gateway.identity.signed import sign_path
@@ -83,10 +83,9 @@ class Site:
         )
         published = await anyio.to_thread.run_sync(run)
         if published.has_new_record:
-            name, release = published.slug, published.version
-            record = Record(_author(by), "publish", plugin=name, after=release)
+            record = published.audited(_author(by))
             await anyio.to_thread.run_sync(self.storage.audit.append, record)
-            self._announce(Change(slug=name, version=release))
+            self._announce(published.change)
         held = await held_versions(self._settings, published.slug)
         await anyio.to_thread.run_sync(compare, self._settings, self.storage, published, held)
         return published

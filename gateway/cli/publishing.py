@@ -10,11 +10,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gateway.changes import Change
 from gateway.cli.examples import example
 from gateway.cli.parameters import SLUG, VERSION, pass_settings
 from gateway.cli.reporting import plural
-from gateway.disk.audit_log import Author, Record
+from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
 from gateway.freshness.announcing import announce_now
 from gateway.lifecycle.comparing import compare, held_versions
@@ -53,10 +52,8 @@ def publish(settings: Settings, source: Path, slug: Slug | None, version: Versio
         )
     names = f"{published.slug} {published.version}"
     if published.has_new_record:
-        storage.audit.append(
-            Record(Author.of_command(), "publish", plugin=published.slug, after=published.version)
-        )
-        anyio.run(announce_now, settings, Change(slug=published.slug, version=published.version))
+        storage.audit.append(published.audited(Author.of_command()))
+        anyio.run(announce_now, settings, published.change)
     if published.is_new:
         click.echo(f"published {names}, build {published.build}, {published.files} files")
     else:

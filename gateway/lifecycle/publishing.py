@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gateway.changes import Change
+from gateway.disk.audit_log import Author, Record
 from gateway.disk.builds import FolderState, look_at
 from gateway.disk.encoder import Encoder, is_worth_encoding
 from gateway.disk.files import make_durable, write_atomically
@@ -45,6 +47,14 @@ class Published:
     """False: the version was published before, with the same content."""
     has_new_record: bool
     """Whether the record of its content was written now."""
+
+    def audited(self, by: Author) -> Record:
+        return Record(by, "publish", plugin=self.slug, after=self.version)
+
+    @property
+    def change(self) -> Change:
+        """What to announce."""
+        return Change(slug=self.slug, version=self.version)
 
 
 def publish(
