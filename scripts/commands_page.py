@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import load_command, main
+from gateway.cli import GROUPS, load_command, main
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "commands.md"
 MARK = "<!-- What follows is made by python -m scripts.commands_page. -->\n"
@@ -28,13 +28,15 @@ def renewed(page: str) -> str:
 
 def _sections() -> Iterator[str]:
     top = click.Context(main, info_name="gateway")
-    for name in main.commands:
-        yield from _section(load_command(name), name, top)
+    for title, commands in GROUPS.items():
+        yield f"## {title}"
+        for name, *_ in commands:
+            yield from _section(load_command(name), name, top)
 
 
 def _section(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
     context = click.Context(command, info_name=name, parent=parent)
-    yield f"## {context.command_path}"
+    yield f"### {context.command_path}"
     yield f"    {context.get_usage().removeprefix('Usage: ')}"
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         yield _paragraph(paragraph)

@@ -17,8 +17,7 @@ from click.exceptions import NoArgsIsHelpError
 from gateway import __version__
 from gateway.errors import GatewayError
 
-# Name, module, first sentence of the help; groups and commands in the order of their use.
-_GROUPS = {
+GROUPS = {
     "First steps": (
         ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
         ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
@@ -55,7 +54,8 @@ _GROUPS = {
         ("completion", "completion", "Prints a script by which a shell completes commands."),
     ),
 }  # fmt: skip
-_MODULES = {name: module for group in _GROUPS.values() for name, module, _ in group}
+"""Title → name, module and first sentence of the help; all in the order of use."""
+_MODULES = {name: module for group in GROUPS.values() for name, module, _ in group}
 
 
 class _BadInput(click.ClickException):
@@ -79,7 +79,7 @@ class _Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, _MODULES))
-        for title, commands in _GROUPS.items():
+        for title, commands in GROUPS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:<{width}}", text) for name, _, text in commands])
 
@@ -138,6 +138,6 @@ def main(ctx: click.Context, config_file: Path | None) -> None:
     ctx.obj = config_file
 
 
-for _commands in _GROUPS.values():
+for _commands in GROUPS.values():
     for _name, _, _summary in _commands:
         main.add_command(click.Command(_name, help=_summary))

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"```(\w*)$")
+_HEADING = re.compile("##+ ")
 _INDENT = "    "
 _PROGRAM = re.compile(
     r"(?:adduser|cd|curl|docker|echo|eval|export|gateway|git|make|npm|npx|pip|promtool|python3?"
@@ -22,7 +23,7 @@ class Block:
     page: str
     """Its path in the checkout."""
     section: str
-    """The heading above, of the second level."""
+    """The heading above; that of the page is none."""
     line: int
     """Where its code begins; the first line of the page is 1."""
     kind: str
@@ -74,7 +75,7 @@ def read_blocks(page: str, text: str) -> Iterator[Block]:
             yield Block(page, section, start + 1, _kind_of(text), text, above, is_next)
             is_next = True
         elif line.strip():
-            section = line.removeprefix("## ") if line.startswith("## ") else section
+            section = line.lstrip("# ") if _HEADING.match(line) else section
             above, is_next = line.strip(), False
         number = end + 1
 
