@@ -37,6 +37,7 @@ FOLLOWERS = {
     ("front-end.md", "js"): Follower("tests/embedding/test_front_end_page.py", 1),
     ("front-end.md", "html"): Follower("tests/embedding/test_front_end_page.py", 1),
     ("architecture.md", "python"): Follower("tests/test_architecture.py", 1),
+    ("dictionaries.md", "sh"): Follower("tests/documentation/test_dictionaries_page.py", 2),
     ("logs.md", "json"): Follower("tests/processes/test_logs.py", 1),
 }
 """By the name of a page and the kind of its blocks: the test that runs or compares them."""
