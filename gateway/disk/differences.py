@@ -77,8 +77,10 @@ class Differences:
         except _ERRORS as error:
             logger.warning("damaged, is made anew: %s (%s)", path.name, error)
         header = _MAGIC + dictionary_digest
-        level = level_for(content, thorough=19, quick=12)
-        difference = header + _compress(content, dictionary, level)
+        frame = _compress_and_read(content, dictionary)
+        if frame is None:
+            return None
+        difference = header + frame
         is_worth_it = len(difference) < self._usual_bytes(digest, content) * MAX_SHARE
         try:
             self._folder.write(path, difference if is_worth_it else header)
@@ -140,6 +142,17 @@ class Differences:
 def trial_bytes(content: bytes, dictionary: bytes) -> int:
     """About the size of the difference, in a twentieth of the time."""
     return len(_compress(content, dictionary, _TRIAL_LEVEL))
+
+
+def _compress_and_read(content: bytes, dictionary: bytes) -> bytes | None:
+    """None: the frame does not decode to the content. A browser would show a broken page."""
+    frame = _compress(content, dictionary, level_for(content, thorough=19, quick=12))
+    try:
+        _require(frame, content, dictionary)
+    except (ValueError, zstandard.ZstdError) as error:
+        logger.error("a difference of %d bytes is not used: %s", len(content), error)
+        return None
+    return frame
 
 
 def _compress(content: bytes, dictionary: bytes, level: int) -> bytes:

@@ -16,6 +16,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.disk import differences
 from gateway.disk.builds import FolderState
 from gateway.disk.cache_folder import CacheFolder
 from gateway.disk.differences import MAX_BYTES, Differences, dictionary_files
@@ -86,6 +87,18 @@ def test_another_decoder_reads_it(kept: Kept) -> None:
     assert decoded(difference, OLD) == NEW
     assert len(difference) < 200
     assert kept.path().read_bytes() == difference == kept.load()
+
+
+@pytest.mark.parametrize("damage", [lambda frame: frame[:-1], lambda _frame: b"", bytes.swapcase])
+def test_what_does_not_decode_is_neither_used_nor_kept(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, damage: Callable[[bytes], bytes]
+) -> None:
+    compress = differences._compress
+    monkeypatch.setattr(differences, "_compress", lambda *given: damage(compress(*given)))
+    assert kept.make() is None
+    assert not kept.path().exists()
+    monkeypatch.undo()
+    assert kept.make() is not None
 
 
 def test_a_file_that_did_not_change_costs_its_header(kept: Kept) -> None:
