@@ -19,8 +19,8 @@ from gateway.names import AssetPath
 # over 1,000 entries measured 1,412 bytes, and 588 for each encoded variant.
 _ENTRY_BYTES = 1412
 _VARIANT_BYTES = 588
-# Browsers hold one or two old versions of a file; each difference is a few percent of the file.
-_MAX_DIFFERENCES = 8
+MAX_DIFFERENCES = 8
+"""Browsers hold one or two old versions of a file; each difference is a few percent of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Representation:
             coded = _coded(self.identity, DCZ, content, tag=tag)
             difference = replace(coded, dictionary=dictionary)
         others = [(name, kept) for name, kept in self.differences.items() if name != dictionary]
-        last = [*others, (dictionary, difference)][-_MAX_DIFFERENCES:]
+        last = [*others, (dictionary, difference)][-MAX_DIFFERENCES:]
         return replace(self, differences=dict(last))
 
 

@@ -33,7 +33,7 @@ from gateway.disk.differences import (
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable, sentence_of
 from gateway.http.dictionaries import stem
-from gateway.http.representation import Representation, Variant
+from gateway.http.representation import MAX_DIFFERENCES, Representation, Variant
 from gateway.metrics.sources import SourceCounts
 from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
@@ -131,7 +131,7 @@ class DifferenceFinder:
         latest = self._assets.latest(key, representation.digest)
         if latest is not None and dictionary in latest.differences:
             return latest.differences[dictionary]
-        if latest is None or len(self._making) >= _MAX_WAITING:
+        if latest is None or self._is_full(key, latest) or len(self._making) >= _MAX_WAITING:
             return None
         pair = _Pair(key, latest.digest, dictionary, place)
         raise PendingCall(partial(self._wait_for_look, pair))
@@ -184,10 +184,23 @@ class DifferenceFinder:
         try:
             loaded = await self._in_thread(self._load, pair)
         finally:  # also after an error: whoever waits would have it look again
-            self._keep(pair, loaded)
-        if loaded is None and pair not in self._making:
+            latest = self._assets.latest(pair.key, pair.digest)
+            is_taken = latest is not None and not self._is_full(pair.key, latest)
+            if is_taken:
+                self._keep(pair, loaded)
+        if is_taken and loaded is None and pair not in self._making:
             task = self._making[pair] = asyncio.create_task(self._make(pair, current()))
             task.add_done_callback(lambda _task: self._making.pop(pair, None))
+
+    def _is_full(self, key: AssetKey, latest: Representation) -> bool:
+        """Whether the file has as many differences as may be made for it.
+
+        One name has fewer versions. But if a name is nothing but a hash, all such files have one
+        stem, and a client could have each of them compared with each.
+        """
+        entry, own_stem = self.cache.peek(key.slug), _stem(key.path)
+        places = entry.value.places if entry else {}
+        return sum((digest, own_stem) in places for digest in latest.differences) >= MAX_DIFFERENCES
 
     async def _make(self, pair: _Pair, asker: Span | None) -> None:
         """`asker`: the span of the look. It has ended meanwhile."""

@@ -12,7 +12,7 @@ from gateway.caching.basis import AT_HAND, Basis, Pending
 from gateway.disk.differences import Differences
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
-from gateway.http.representation import Representation, Variant
+from gateway.http.representation import MAX_DIFFERENCES, Representation, Variant
 from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.differences import _MAX_WAITING, DifferenceFinder
@@ -267,6 +267,48 @@ def test_no_more_than_some_differences_wait_to_be_made(
         run(published, scenario)
     finally:
         may_go_on.set()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_of_files_with_one_stem_not_each_is_compared_with_each(
+    published: Site, made: list[bytes], at_once: bool
+) -> None:
+    """As of those whose names are nothing but a hash."""
+    contents = [OLD + b"%d" % number for number in range(30)]
+    names = {f"dist/{number:08d}.js": content for number, content in enumerate(contents)}
+    published.publish("Review", "1.0.0", names)
+    published.publish("Review", "1.0.1", {"dist/99999999.js": NEW})
+    key = KEY._replace(path=AssetPath("dist/99999999.js"))
+
+    async def scenario(parts: Parts) -> None:
+        if at_once:
+            await asyncio.gather(*(parts.find(content, key) for content in contents))
+        else:
+            for content in contents:
+                await parts.find(content, key)
+        await until(lambda: parts.is_idle)
+        found = [await parts.find(content, key) for content in contents]
+        assert len([one for one in found if one is not None]) == MAX_DIFFERENCES
+        assert parts.is_idle
+
+    run(published, scenario)
+    assert len(made) == MAX_DIFFERENCES
+
+
+def test_a_dictionary_that_is_gone_makes_room_for_another(published: Site) -> None:
+    contents = versions(published, MAX_DIFFERENCES - 2)
+
+    async def scenario(parts: Parts) -> None:
+        for content in (OLD, *contents):
+            await parts.until_found(content)
+        for number in range(3):
+            (published.version_folder("Review", f"0.1.{number}") / ENTRY).unlink()
+            content = OLD + b"// %d" % number
+            published.publish("Review", f"0.9.{number}", {ENTRY: content})
+            parts.finder.purge_files(REVIEW)
+            await parts.until_found(content)
+
+    run(published, scenario)
 
 
 def test_a_difference_that_is_not_worth_it_is_not_made_again(
