@@ -125,9 +125,7 @@ class DifferenceFinder:
         place = None if files is None else files.places.get((dictionary, _stem(key.path)))
         if place is None:
             return None
-        if dictionary in representation.differences:
-            return representation.differences[dictionary]
-        # A request that waited has the representation of before.
+        # Not `representation`: a request that waited has that of before.
         latest = self._assets.latest(key, representation.digest)
         if latest is not None and dictionary in latest.differences:
             return latest.differences[dictionary]
