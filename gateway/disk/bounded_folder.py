@@ -34,13 +34,16 @@ class BoundedFolder:
         self._unseen_bytes = max_bytes  # the first write looks at what others left
 
     def write(self, path: Path, content: bytes) -> None:
-        """Replaces the file, durably. Raises: OSError."""
+        """Replaces the file, durably. Raises: OSError.
+
+        Of several who write the same file at the same moment, the last one does.
+        """
         if _on_disk(len(content)) > self._max_bytes * _KEPT_SHARE:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Another process that writes the same file at this moment fails to keep it.
         remove_temporary(path)
-        write_atomically(path, content)
+        with contextlib.suppress(FileNotFoundError):  # another one removed it in the same way
+            write_atomically(path, content)
         self._unseen_bytes += _on_disk(len(content))
         if self._unseen_bytes > self._max_bytes * _UNSEEN_SHARE:
             self._prune()

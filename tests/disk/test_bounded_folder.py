@@ -1,6 +1,7 @@
 """A folder that several processes fill: bounded, and never worse than empty."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,30 @@ def test_what_a_killed_writer_left_goes_too(tmp_path: Path) -> None:
 def test_what_does_not_fit_is_not_written(tmp_path: Path, most: int, size: int) -> None:
     folder = BoundedFolder(tmp_path, most)
     assert not write(folder, 1, size).exists()
+
+
+def test_workers_that_write_the_same_files_do_not_fail(tmp_path: Path) -> None:
+    """On an upgrade that all workers serve, they make the same differences."""
+    failures: list[Exception] = []
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        folder = BoundedFolder(tmp_path, 2**30)
+        start.wait()
+        for number in range(60):
+            try:
+                write(folder, number)
+            except OSError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    names = {path.name for path in BoundedFolder(tmp_path, 2**30).names()}
+    assert names == {str(number) for number in range(60)}
 
 
 def test_a_folder_that_is_deleted_is_made_again(tmp_path: Path) -> None:
