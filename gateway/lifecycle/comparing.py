@@ -7,12 +7,13 @@ want of time or room, is made when a browser asks for it.
 import logging
 import time
 from collections.abc import Collection
+from itertools import takewhile
 
 from gateway.database.connections import connect
 from gateway.database.tables import Tables
 from gateway.disk.builds import look_at
 from gateway.disk.differences import Differences
-from gateway.disk.pairs import Pairs
+from gateway.disk.pairs import Pair, Pairs
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.lifecycle.publishing import Published
@@ -38,25 +39,23 @@ def compare(
 
     `held`: None, if it is not known which versions users have. A disk that fails is a warning.
     """
-    max_bytes = settings.cache.differences.max_bytes
-    if not max_bytes or not settings.http.dictionaries:
+    if not settings.cache.differences.max_bytes or not settings.http.dictionaries:
         return
-    pairs = Pairs(
-        storage,
-        Differences(storage.cache, max_bytes),
-        published.slug,
-        settings.cache.assets.max_file_bytes,
-    )
+    differences = Differences(storage.cache, settings.cache.differences.max_bytes)
+    max_file_bytes = settings.cache.assets.max_file_bytes
+    pairs = Pairs(storage, differences, published.slug, max_file_bytes)
+    end = time.monotonic() + _MOST_S
+
+    def is_in_time(_pair: Pair) -> bool:
+        return time.monotonic() < end
+
     try:
         state = look_at(published.folder, None)
         if state is None:
             return
-        found = list(pairs.of(published.version, state, held))
-        end = time.monotonic() + _MOST_S
-        for pair in with_progress("comparing", found, progress):
-            if time.monotonic() > end:
-                logger.info("the other differences are made when browsers ask for them")
-                return
+        # Where many files have one stem, finding the pairs is most of the work.
+        found = list(takewhile(is_in_time, pairs.of(published.version, state, held)))
+        for pair in takewhile(is_in_time, with_progress("comparing", found, progress)):
             pairs.make(pair)
     except OSError as error:
         name = f"{published.slug} {published.version}"
@@ -65,13 +64,12 @@ def compare(
 
 async def held_versions(settings: Settings, slug: Slug) -> set[str] | None:
     """The versions of a plugin that rows name; None if the database cannot be asked."""
-    tables = Tables(connect(settings))
+    statement = "SELECT DISTINCT version FROM plugin WHERE plugin_slug = $1"
     try:
+        tables = Tables(connect(settings))
         await tables.open()
         try:
-            rows = await tables.fetch(
-                "SELECT DISTINCT version FROM plugin WHERE plugin_slug = $1", slug
-            )
+            rows = await tables.fetch(statement, slug)
         finally:
             await tables.close()
     except (ConfigurationError, SourceUnavailable) as error:

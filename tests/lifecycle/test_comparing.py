@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,14 @@ def test_without_a_database_the_newest_versions_count(site: Site) -> None:
 def test_a_database_without_the_table_is_not_asked(site: Site) -> None:
     site.execute("DROP TABLE plugin")
     assert asyncio.run(held_versions(settings_of(site), Slug("Review"))) is None
+
+
+def test_without_the_driver_of_postgresql_nothing_is_asked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    settings = settings_of(site, GATEWAY__DATABASE__URL="postgresql://gateway@127.0.0.1:1/none")
+    assert asyncio.run(held_versions(settings, Slug("Review"))) is None
 
 
 def test_held_versions_are_those_of_the_slug(either_site: Site) -> None:
