@@ -354,6 +354,15 @@ class Settings(_Section):
         return _SCHEMES[urlsplit(self.database.url).scheme.partition("+")[0]]
 
     @property
+    def database_name(self) -> str:
+        """Which database it is, for people: without user and password."""
+        if self.database_dialect == "sqlite":
+            return f"SQLite, {self.sqlite_file}"
+        url = urlsplit(self.database.url)
+        port = f":{url.port}" if url.port else ""
+        return f"PostgreSQL, {url.hostname or 'local'}{port}{url.path}"
+
+    @property
     def sqlite_file(self) -> Path:
         """The database file; only meaningful for the dialect sqlite."""
         text = self.database.url.partition("://")[2].partition("?")[0]

@@ -1,7 +1,6 @@
 """What the log says first: where the gateway listens, and how its main switches stand."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from gateway import __version__
 from gateway.settings import Settings
@@ -14,7 +13,7 @@ def first_lines(settings: Settings) -> Iterator[str]:
     workers = settings.server.workers
     yield _line("version", f"{__version__}, {workers} worker{'s' if workers != 1 else ''}")
     yield _line("plugins", str(settings.plugins_dir))
-    yield _line("database", _database(settings))
+    yield _line("database", settings.database_name)
     yield _line("changes", f"{settings.access.changes} (access.changes)")
     yield _line("metrics", _metrics(settings))
     yield _line("access log", f"{_access_log(settings)} (observability.access_log)")
@@ -32,15 +31,6 @@ def changed_lines(old: Settings, new: Settings) -> list[str]:
 
 def _line(name: str, value: str) -> str:
     return f"{name + ':':<{_WIDTH}} {value}"
-
-
-def _database(settings: Settings) -> str:
-    """Without user and password."""
-    if settings.database_dialect == "sqlite":
-        return f"SQLite, {settings.sqlite_file}"
-    url = urlsplit(settings.database.url)
-    port = f":{url.port}" if url.port else ""
-    return f"PostgreSQL, {url.hostname or 'local'}{port}{url.path}"
 
 
 def _metrics(settings: Settings) -> str:

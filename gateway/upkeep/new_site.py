@@ -41,7 +41,7 @@ async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[s
     has_new_tables = await make_tables(settings)
     if is_new and has_new_tables:  # no application has these tables, so nobody else can change them
         write_atomically(config_file, config_of_own_tables(), PRIVATE)
-    lines.append(f"{'made' if has_new_tables else 'kept'}   {settings.database.url}")
+    lines.append(f"{'made' if has_new_tables else 'kept'}   {settings.database_name}")
     return lines
 
 
