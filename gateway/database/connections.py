@@ -25,7 +25,8 @@ from anyio.to_thread import run_sync
 from databases import Database
 from databases.core import Connection
 
-from gateway.errors import ConfigurationError, SourceBusy, SourceUnavailable, sentence_of
+from gateway.errors import ConfigurationError, SourceBusy, SourceUnavailable
+from gateway.sentences import sentence_of
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -18,14 +18,9 @@ from gateway.disk.metadata import (
     read_metadata,
 )
 from gateway.disk.storage import PluginStorage
-from gateway.errors import (
-    PublishingError,
-    SourceUnavailable,
-    UnusableVersion,
-    VersionNotPublished,
-    sentence_of,
-)
+from gateway.errors import PublishingError, SourceUnavailable, UnusableVersion, VersionNotPublished
 from gateway.names import Slug, UserId, Version, newest_version
+from gateway.sentences import sentence_of
 
 Columns = dict[str, Any]
 """A row, or a part of one, by column name."""

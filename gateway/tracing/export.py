@@ -20,7 +20,8 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from gateway.errors import ConfigurationError, sentence_of
+from gateway.errors import ConfigurationError
+from gateway.sentences import sentence_of
 
 logger = logging.getLogger(__name__)
 
