@@ -9,8 +9,10 @@ from pathlib import Path
 import anyio
 
 from gateway.database.transactions import execute_in_transaction
+from gateway.disk.builds import look_at
 from gateway.disk.files import write_atomically
 from gateway.disk.metadata import read_metadata
+from gateway.disk.published_record import RECORD_NAME, make_record
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError
 from gateway.lifecycle.releases import database_id, insert_statement, module_rows, plugin_row
@@ -103,11 +105,20 @@ def make_demo_site(folder: Path) -> Path:
         raise ConfigurationError(f"{folder}: expected an empty folder, or a demo's site")
     for name in ("shared", "users"):
         shutil.copytree(demo_plugins() / name, folder / "plugins" / name)
+    _record_versions(PluginStorage(folder / "plugins"))
     names = ("jwt_secret", "signed_secret", "admin_token")
     config = _CONFIG.format(**{name: secrets.token_urlsafe(32) for name in names})
     write_atomically(config_file, config.encode(), PRIVATE)
     anyio.run(_fill_database, load_settings(config_file, environ={}))
     return config_file
+
+
+def _record_versions(storage: PluginStorage) -> None:
+    """As if the versions had been published here: the page asks for their integrity."""
+    for slug, version in storage.shared.versions():
+        folder = storage.construct_shared_path(slug, version)
+        if (state := look_at(folder, None)) is not None:
+            (folder / RECORD_NAME).write_bytes(make_record(folder, state))
 
 
 async def _fill_database(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 // Loads webpack Module Federation remotes the way the application's front end does (remotePluginService.ts).
 import { whyRefused } from "./gateway.js";
+import { expectPublished, integrityOf } from "./integrity.js";
 
 const { React, ReactDOM } = window;
 
@@ -12,7 +13,8 @@ const shareScope = { react: offer(React), "react-dom": offer(ReactDOM) };
 // [{module, Component}] for every module of the plugin. If one module fails, the plugin fails.
 export async function loadComponents(plugin) {
   if (!plugin.entry) throw new Error("The manifest gives no bundlelocation for this plugin.");
-  await loadScript(plugin.entry);
+  // The chunks are asked for when the entry has run, so both must be there by then.
+  await Promise.all([expectPublished(plugin, plugin.address, plugin.entry), loadScript(plugin.entry)]);
   const container = window[plugin.scope];
   if (!container) {
     throw new Error(`The script ran and left no window.${plugin.scope}: the scope and the container’s name must be the same.`);
@@ -37,7 +39,7 @@ function loadScript(url) {
     script.src = url;
     script.onload = resolve;
     script.onerror = () => reject(Object.assign(new Error("The script did not load."), { request: url }));
-    document.head.append(script);
+    document.head.appendChild(script);
   });
 }
 
@@ -46,10 +48,21 @@ function loadScript(url) {
 export async function explain(error) {
   if (!error.request) return error;
   try {
-    return (await whyRefused(error.request)) ?? error;
+    return (await whyRefused(error.request)) ?? (await whyNotRun(error.request)) ?? error;
   } catch {
     return error; // no connection, so no better reason
   }
+}
+
+// A browser that refuses bytes says so in its console alone. fetch compares them too.
+async function whyNotRun(url) {
+  const integrity = integrityOf(url);
+  if (!integrity) return null;
+  const request = () => fetch(url, { integrity, cache: "no-store", credentials: "omit" });
+  const isPublished = await request().then(() => true, () => false);
+  if (isPublished) return null;
+  const sentence = "The file is not the one that was published, so the browser did not run it.";
+  return Object.assign(new Error(sentence), { code: "integrity_mismatch", request: url });
 }
 
 // Renders into `mount`. `onReady` is called when the component is on the page, `onError` when it throws while
