@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from gateway.http.encodings import parse_accept_encoding
-from gateway.names import AssetPath
+from gateway.names import AssetPath, Slug
 
 DCZ = "dcz"
 """The content coding (§5): a header with the dictionary's digest, then one zstd frame."""
@@ -65,7 +65,7 @@ def stem(path: AssetPath) -> str:
     return _starred(path, lambda text: text)
 
 
-def match_pattern(path: AssetPath) -> str | None:
+def match_pattern(slug: Slug, path: AssetPath) -> str | None:
     """The URLs for which a file is a dictionary, relative to the file's own pinned URL.
 
     They are those of the same stem in the same plugin, pinned and unpinned. The pattern is one of
@@ -76,12 +76,14 @@ def match_pattern(path: AssetPath) -> str | None:
     if _PLAIN.fullmatch(path) is None:
         return None
     to_plugin = "../" * (path.count("/") + 1)  # the folders of the path, and the pin
-    return f"{to_plugin}{{@*/}}?{_starred(path, lambda text: _READ.sub(_escaped, text))}"
+    # A browser resolves `slug/..` to nothing. But Chromium keeps one dictionary of a host for each
+    # text of a pattern, whatever the text is relative to, and plugins have files of the same name.
+    return f"{to_plugin}{slug}/../{{@*/}}?{_starred(path, lambda text: _READ.sub(_escaped, text))}"
 
 
-def use_as_dictionary(path: AssetPath) -> bytes | None:
+def use_as_dictionary(slug: Slug, path: AssetPath) -> bytes | None:
     """The value of `Use-As-Dictionary` (§2.1) for the pinned URL of a file; None: it is none."""
-    pattern = match_pattern(path)
+    pattern = match_pattern(slug, path)
     if pattern is None:
         return None
     quoted = pattern.replace("\\", "\\\\")  # a string of RFC 9651 §3.3.3; no `"` is plain

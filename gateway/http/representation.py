@@ -13,7 +13,7 @@ from gateway.http.dictionaries import DCZ, VARY, use_as_dictionary
 from gateway.http.encodings import IDENTITY, choose_for
 from gateway.http.heads import Head, HeaderFields
 from gateway.http.media_types import MediaType, media_type
-from gateway.names import AssetPath
+from gateway.names import AssetPath, Slug
 
 # What an entry costs beside its content: objects, fields, its place in the store. tracemalloc
 # over 1,000 entries measured 1,412 bytes, and 588 for each encoded variant.
@@ -118,6 +118,7 @@ class Representation:
 
 
 def build_representation(
+    slug: Slug,
     asset_path: AssetPath,
     *,
     content: bytes | None,
@@ -132,7 +133,7 @@ def build_representation(
     """
     kind = media_type(asset_path)
     etag = ETag(digest.hex()[:32])
-    dictionary = use_as_dictionary(asset_path) if may_be_dictionary else None
+    dictionary = use_as_dictionary(slug, asset_path) if may_be_dictionary else None
     vary = VARY if dictionary else b"Accept-Encoding"
     has_variants = kind.compressible and content is not None
     identity = Variant(

@@ -176,6 +176,7 @@ class AssetStore:
         else:
             digest = hashlib.file_digest(opened.file, "sha256").digest()
         representation = build_representation(
+            key.slug,
             key.path,
             content=content,
             digest=digest,

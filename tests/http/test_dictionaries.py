@@ -14,8 +14,9 @@ from gateway.http.dictionaries import (
     stem,
     use_as_dictionary,
 )
-from gateway.names import AssetPath
+from gateway.names import AssetPath, Slug
 
+SLUG = Slug("One")
 DIGEST = bytes(range(32))
 TEXT = base64.b64encode(DIGEST)
 
@@ -117,12 +118,12 @@ def test_files_with_one_stem_are_versions_of_one_file(path: str, expected: str) 
 @pytest.mark.parametrize(
     ("path", "pattern"),
     [
-        ("remoteEntry.js", "../{@*/}?remoteEntry.js"),
-        ("dist/remoteEntry.js", "../../{@*/}?dist/remoteEntry.js"),
-        ("dist/a/b.123.4f2a9c1b.js", "../../../{@*/}?dist/a/b.123.*.js"),
-        ("dist/vendors~main.js", "../../{@*/}?dist/vendors~main.js"),
-        ("dist/@scope+name.js", r"../../{@*/}?dist/@scope\+name.js"),
-        ("dist/(group)/a:b*.js", r"../../../{@*/}?dist/\(group\)/a\:b\*.js"),
+        ("remoteEntry.js", "../One/../{@*/}?remoteEntry.js"),
+        ("dist/remoteEntry.js", "../../One/../{@*/}?dist/remoteEntry.js"),
+        ("dist/a/b.123.4f2a9c1b.js", "../../../One/../{@*/}?dist/a/b.123.*.js"),
+        ("dist/vendors~main.js", "../../One/../{@*/}?dist/vendors~main.js"),
+        ("dist/@scope+name.js", r"../../One/../{@*/}?dist/@scope\+name.js"),
+        ("dist/(group)/a:b*.js", r"../../../One/../{@*/}?dist/\(group\)/a\:b\*.js"),
         # A browser would percent-encode these, or a pattern reads them in a way of its own.
         ("dist/a b.js", None),
         ("dist/é.js", None),
@@ -137,12 +138,20 @@ def test_files_with_one_stem_are_versions_of_one_file(path: str, expected: str) 
     ],
 )
 def test_a_dictionary_is_for_one_file_of_its_plugin(path: str, pattern: str | None) -> None:
-    assert match_pattern(AssetPath(path)) == pattern
+    assert match_pattern(SLUG, AssetPath(path)) == pattern
+
+
+def test_plugins_with_files_of_one_name_have_different_patterns() -> None:
+    path = AssetPath("dist/remoteEntry.js")
+    assert match_pattern(SLUG, path) != match_pattern(Slug("Two"), path)
 
 
 def test_the_field_is_a_string_of_structured_fields() -> None:
-    assert use_as_dictionary(AssetPath("dist/a+b.js")) == rb'match="../../{@*/}?dist/a\\+b.js"'
-    assert use_as_dictionary(AssetPath("dist/a b.js")) is None
+    assert (
+        use_as_dictionary(SLUG, AssetPath("dist/a+b.js"))
+        == rb'match="../../One/../{@*/}?dist/a\\+b.js"'
+    )
+    assert use_as_dictionary(SLUG, AssetPath("dist/a b.js")) is None
 
 
 _TOKEN = re.compile(r"\\(.)|(\{@\*/\}\?)|(\*)|(.)", re.DOTALL)
@@ -158,9 +167,9 @@ def _as_regex(pattern: str) -> str:
 
 def _matches(path: AssetPath, url: str) -> bool:
     """`url`: below `/plugins/`."""
-    pattern = match_pattern(path)
+    pattern = match_pattern(SLUG, path)
     assert pattern is not None
-    ups = "../" * (path.count("/") + 1)
+    ups = "../" * (path.count("/") + 1) + "One/../"
     assert pattern.startswith(ups)
     below = _as_regex(pattern.removeprefix(ups))
     return re.fullmatch(f"One/{below}", url) is not None

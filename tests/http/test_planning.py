@@ -15,7 +15,7 @@ from gateway.http.representation import (
     build_representation,
     json_variant,
 )
-from gateway.names import AssetPath
+from gateway.names import AssetPath, Slug
 
 CONTENT = bytes(range(256)) * 8
 MODIFIED_S = 1_700_000_000
@@ -32,6 +32,7 @@ def representation(
     content: bytes = CONTENT, path: str = "dist/a.js", *, may_be_dictionary: bool = False
 ) -> Representation:
     return build_representation(
+        Slug("One"),
         AssetPath(path),
         content=content,
         digest=hashlib.sha256(content).digest(),
@@ -177,7 +178,7 @@ def test_every_variant_of_a_dictionary_varies_by_what_chooses_a_difference(codin
 def test_a_whole_pinned_answer_is_a_dictionary_and_no_other(coding: str) -> None:
     variant = _VARIANTS[coding]
     assert variant is not None
-    expected = b'match="../../{@*/}?dist/a.js"'
+    expected = b'match="../../One/../{@*/}?dist/a.js"'
     for method in ("GET", "HEAD"):
         assert field(plan(method, variant, {}, PINNED), b"use-as-dictionary") == expected
     assert field(plan("GET", variant, {}), b"use-as-dictionary") is None

@@ -3,7 +3,7 @@
 import hashlib
 
 from gateway.http.representation import Representation, build_representation
-from gateway.names import AssetPath
+from gateway.names import AssetPath, Slug
 
 CONTENT = b"/* a script */" * 100
 OLD = hashlib.sha256(b"old").digest()
@@ -11,6 +11,7 @@ OLD = hashlib.sha256(b"old").digest()
 
 def representation() -> Representation:
     return build_representation(
+        Slug("One"),
         AssetPath("dist/a.js"),
         content=CONTENT,
         digest=hashlib.sha256(CONTENT).digest(),

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 _WORDS = random.Random(1).randbytes(60_000).hex()
 OLD = f"const words = '{_WORDS}'; document.title = 'one ' + words.length;".encode()
 NEW = OLD.replace(b"one", b"two") + b"document.title += ' new';"
+OTHER_OLD, OTHER_NEW = (content + b"/* of another plugin */" for content in (OLD, NEW))
 WIDTH = len(_WORDS)
 URL = "/api/v1/public/plugins/{plugin}/{pin}/{entry}"
 
@@ -40,6 +41,9 @@ class Upgrade(NamedTuple):
     server: Server
     old: str
     new: str
+    other_old: str
+    other_new: str
+    """Those of another plugin, whose files have the same names."""
     page: str
     """The origin of a page that loads the script that its query names."""
 
@@ -61,7 +65,10 @@ def upgrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrade]:
     site = Site(tmp_path_factory.mktemp("upgrade"))
     site.publish("Review", "1.0.0", {ENTRY: OLD})
     site.publish("Review", "1.0.1", {ENTRY: NEW})
+    site.publish("Eyes", "1.0.0", {ENTRY: OTHER_OLD})
+    site.publish("Eyes", "1.0.1", {ENTRY: OTHER_NEW})
     site.give(ADA, "Review", "1.0.0")
+    site.give(ADA, "Eyes", "1.0.0")
     with serving_pages(_page) as origin:
         settings = {
             "GATEWAY__HTTP__CORS_ORIGINS": origin,
@@ -69,15 +76,25 @@ def upgrade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgrade]:
             "GATEWAY__CACHE__VERSIONS__TTL": "0",
         }
         with serving({**site.environment, **settings}) as server:
-            old = public(f"{ADA}_Review", f"{pin_of(server, ADA, 'Review')}/{ENTRY}")
+            old = [_script(server, slug, "1.0.0") for slug in ("Review", "Eyes")]
             site.execute("UPDATE plugin SET version = '1.0.1'")
-            pin = eventually(lambda: pin_of(server, ADA, "Review"), lambda it: "1.0.1" in it)
-            new = public(f"{ADA}_Review", f"{pin}/{ENTRY}")
-            eventually(
-                lambda: server.get(new, asking(OLD)).headers.get("content-encoding"),
-                lambda coding: coding == "dcz",
-            )
-            yield Upgrade(server, old, new, origin)
+            new = [_script(server, slug, "1.0.1") for slug in ("Review", "Eyes")]
+            for url, content in zip(new, (OLD, OTHER_OLD), strict=True):
+                _wait_for_the_difference(server, url, content)
+            yield Upgrade(server, old[0], new[0], old[1], new[1], origin)
+
+
+def _script(server: Server, slug: str, version: str) -> str:
+    """The pinned URL of Ada's, as soon as she has that version."""
+    pin = eventually(lambda: pin_of(server, ADA, slug), lambda it: version in it)
+    return public(f"{ADA}_{slug}", f"{pin}/{ENTRY}")
+
+
+def _wait_for_the_difference(server: Server, url: str, dictionary: bytes) -> None:
+    eventually(
+        lambda: server.get(url, asking(dictionary)).headers.get("content-encoding"),
+        lambda coding: coding == "dcz",
+    )
 
 
 def load(context: BrowserContext, upgrade: Upgrade, path: str) -> Loaded:
@@ -137,3 +154,16 @@ def test_an_upgrade_costs_its_difference_and_the_second_visit_nothing(
     again = load(context, upgrade, upgrade.new)
     assert again.title == second.title
     assert requests() == before
+
+
+def test_plugins_with_files_of_one_name_have_a_dictionary_each(
+    browser: Browser, upgrade: Upgrade
+) -> None:
+    def codings() -> list[str | None]:
+        context = browser.new_context()
+        for path in (upgrade.old, upgrade.other_old):
+            load(context, upgrade, path)
+        new = (upgrade.new, upgrade.other_new)
+        return [load(context, upgrade, path).content_encoding for path in new]
+
+    eventually(codings, lambda it: it == ["dcz", "dcz"])

@@ -109,11 +109,12 @@ def test_the_body_names_the_dictionary_and_any_client_can_read_it(server: Server
 def test_a_pinned_file_is_a_dictionary_for_its_plugin_and_has_no_id(
     server: Server, url: str
 ) -> None:
-    expected = 'match="../../{@*/}?dist/remoteEntry.js"'
+    expected = 'match="../../Review/../{@*/}?dist/remoteEntry.js"'
     assert ask(server, url).headers["use-as-dictionary"] == expected
     assert ask(server, url, available_dictionary="").headers["use-as-dictionary"] == expected
     hashed = url.replace("remoteEntry.js", "a.87654321.js")
-    assert ask(server, hashed).headers["use-as-dictionary"] == 'match="../../{@*/}?dist/a.*.js"'
+    expected = 'match="../../Review/../{@*/}?dist/a.*.js"'
+    assert ask(server, hashed).headers["use-as-dictionary"] == expected
 
 
 def test_a_file_with_another_hash_in_its_name_is_the_dictionary(server: Server, url: str) -> None:
