@@ -95,6 +95,8 @@ class Upstream:
     origins: tuple[str, ...]
     public: Lifetimes
     private: Lifetimes
+    dictionaries: bool
+    """Whether browsers may use a version of a file as the dictionary of others."""
     application: str = ""
     """`host:port` of the application that answers the rest of the host; empty: there is none."""
 
@@ -120,11 +122,6 @@ class Upstream:
     @property
     def pinned(self) -> str:
         return PluginStorage(Path(self.plugins)).cache.pinned_trees.as_posix()
-
-    @property
-    def ending(self) -> str:
-        """A pattern for the end of a path."""
-        return rf"\.(?:{'|'.join(self.suffixes)})"
 
     @property
     def api_pattern(self) -> str:
@@ -171,6 +168,7 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
         origins=tuple(http.cors_origins),
         public=public,
         private=private,
+        dictionaries=http.dictionaries and not dev,
         application=application,
     )
 

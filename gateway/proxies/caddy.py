@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Entrance, Text, Upstream
+from gateway.proxies.caddy_dictionaries import (
+    dictionary_maps,
+    dictionary_snippet,
+    sent_difference,
+)
 from gateway.proxies.caddy_origin import answerer, others
+from gateway.proxies.dictionaries import MAX_FOLDERS, file_types
 
 _SITE = Text("""\
 # Caddy in front of the plugin gateway, mode "%{mode}". `gateway proxy-config caddy` printed it
@@ -93,19 +99,22 @@ _HANDLER = Text("""\
 %{unless}        vars_regexp %{name} {http.request.orig_uri} "^%{pattern}(?:\\?.*)?$"
     }
     handle @%{name} {
-%{question}        @%{name}_kept file {
+%{question}%{difference}        @%{name}_kept file {
             root "%{pinned}"
             try_files /%{file}
         }
         handle @%{name}_kept {
             root * "%{pinned}"
             rewrite * /%{file}
-            import plugin_file {http.regexp.%{name}.2} "%{cache_control}"
-        }
+%{sent}        }
         handle {
             import gateway
         }
     }
+""")
+
+_SENDING = Text("""\
+%{dictionary}            import plugin_file {http.regexp.%{name}.suffix} "%{cache_control}"
 """)
 
 _PINNED_REMARK = """
@@ -152,15 +161,19 @@ _SENT = Text("""\
         Content-Type {plugin_type}
         Cache-Control {args.1}
         X-Content-Type-Options nosniff
-        +Vary Accept-Encoding
         # The file's time is derived from its content, for the ETag.
         -Last-Modified
     }
-%{policies}%{cors}    file_server {
+%{varying}%{policies}%{cors}    file_server {
         precompressed zstd br gzip
     }
 }
 
+""")
+
+_VARYING = Text("""\
+    @varying path %{suffixes}
+    header @varying +Vary "%{fields}"
 """)
 
 # Documents of these types can contain scripts. With the policy a browser runs no script.
@@ -199,12 +212,14 @@ _ACCEL = Text("""\
 """)
 
 # No segment begins with a dot, and none has an escape: Caddy matches the path as it was sent.
-_SEGMENTS = r"(?:/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*)*/[A-Za-z0-9_-][A-Za-z0-9_.+~-]*"
+_SEGMENT = "/[A-Za-z0-9_-][A-Za-z0-9_.~-]*"
+_SEGMENTS = f"(?:{_SEGMENT}){{0,{MAX_FOLDERS}}}{_SEGMENT}"
 
 
 def configuration(upstream: Upstream, entrance: Entrance) -> str:
     tls, host = entrance.tls, (entrance.listen or "").rpartition(":")[0]
     removed = [name for name in NEVER_FROM_CLIENTS if name != "Upgrade" or not upstream.application]
+    has_dictionaries = upstream.dictionaries and upstream.mode != "proxy"
     identify = _IDENTIFY.substitute(identity_header=upstream.identity_header)
     accel = _ACCEL.substitute(plugins=upstream.plugins, accel_prefix=upstream.accel_prefix)
     return _SITE.substitute(
@@ -218,7 +233,7 @@ def configuration(upstream: Upstream, entrance: Entrance) -> str:
         others=others(upstream) if upstream.application else _GATEWAY_ALONE,
         metrics=_metrics(entrance.scrapers),
         identify=identify if upstream.proxy_identifies else "",
-        files=_files(upstream),
+        files=(dictionary_maps(upstream) if has_dictionaries else "") + _files(upstream),
         sent=_sent(upstream),
         upstream=_address(upstream),
         accel=accel if upstream.mode == "accel" else "",
@@ -242,18 +257,13 @@ def _files(upstream: Upstream) -> str:
     """Handlers for the files that Caddy sends: with a pin, or with a permission of the gateway."""
     if upstream.mode == "proxy":
         return ""
-    path = rf"{_SEGMENTS}\.({'|'.join(upstream.suffixes)})"
+    path = rf"(?P<path>{_SEGMENTS}\.(?P<suffix>{'|'.join(upstream.suffixes)}))"
     pinned = ""
     if upstream.has_public:
-        pattern = rf"{upstream.public_pinned_pattern}({upstream.tree_pattern}{path})"
-        pinned = _PINNED_REMARK + _HANDLER.substitute(
-            name="pinned",
-            pattern=pattern,
-            unless="",
-            question="",
-            pinned=upstream.pinned,
-            file="{http.regexp.pinned.1}",
-            cache_control=upstream.public.pinned,
+        pattern = rf"{upstream.public_pinned_pattern}(?P<tree>{upstream.tree_pattern}){path}"
+        tree = "{http.regexp.pinned.tree}"
+        pinned = _PINNED_REMARK + _handler(
+            upstream, "pinned", pattern, tree, upstream.public.pinned, is_pinned=True
         )
     if upstream.mode == "accel":
         return pinned
@@ -277,19 +287,52 @@ def _guarded_files(
     )
     return "".join(
         "\n"
-        + _HANDLER.substitute(
-            name=name,
-            pattern=f"{prefix}{plugin}({path})",
+        + _handler(
+            upstream,
+            name,
+            f"{prefix}{plugin}{path}",
+            "{http.request.header.X-Plugin-Tree}",
+            cache_control,
+            is_pinned=is_pinned,
             unless=_NOT_FILES.substitute(api=upstream.api) if name == "own" else "",
             question=question,
-            pinned=upstream.pinned,
-            file=f"{{http.request.header.X-Plugin-Tree}}{{http.regexp.{name}.1}}",
-            cache_control=cache_control,
         )
-        for name, plugin, cache_control in (
-            (f"{route}_pinned", PLUGIN + r"/@[A-Za-z0-9_.+~-]+", lifetimes.pinned),
-            (route, PLUGIN, lifetimes.unpinned),
+        for name, plugin, cache_control, is_pinned in (
+            (f"{route}_pinned", PLUGIN + r"/@[A-Za-z0-9_.+~-]+", lifetimes.pinned, True),
+            (route, PLUGIN, lifetimes.unpinned, False),
         )
+    )
+
+
+def _handler(
+    upstream: Upstream,
+    name: str,
+    pattern: str,
+    tree: str,
+    cache_control: str,
+    *,
+    is_pinned: bool,
+    unless: str = "",
+    question: str = "",
+) -> str:
+    """Sends the files of the URLs that the pattern describes. `tree`: that of a request."""
+    file, has_dictionaries = f"{tree}{{http.regexp.{name}.path}}", upstream.dictionaries
+    sent = _SENDING.substitute(
+        dictionary=f"            import plugin_dictionary {{http.regexp.{name}.path}}\n"
+        if is_pinned and has_dictionaries
+        else "",
+        name=name,
+        cache_control=cache_control,
+    )
+    return _HANDLER.substitute(
+        name=name,
+        pattern=pattern,
+        unless=unless,
+        question=question,
+        difference=sent_difference(name, upstream.pinned, file, sent) if has_dictionaries else "",
+        pinned=upstream.pinned,
+        file=file,
+        sent=sent,
     )
 
 
@@ -313,4 +356,16 @@ def _sent(upstream: Upstream) -> str:
         _POLICY.substitute(suffix=suffix, policy=policy)
         for suffix, policy in upstream.policies.items()
     )
-    return _SENT.substitute(types=types, policies=policies, cors=cors if upstream.origins else "")
+    kinds = [kind for kind in file_types(upstream) if kind.vary]
+    varying = [suffix for kind in kinds for suffix in kind.suffixes]
+    sent = _SENT.substitute(
+        types=types,
+        varying=_VARYING.substitute(
+            suffixes=" ".join(f"*.{suffix}" for suffix in varying), fields=kinds[0].vary
+        )
+        if kinds
+        else "",
+        policies=policies,
+        cors=cors if upstream.origins else "",
+    )
+    return sent + (dictionary_snippet(varying) if varying and upstream.dictionaries else "")

@@ -13,6 +13,8 @@ from typing import NamedTuple
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
 from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Entrance, Text, Upstream
+from gateway.proxies.dictionaries import FileTypes, file_types
+from gateway.proxies.nginx_dictionaries import dictionary_fields, dictionary_maps, path_pattern
 from gateway.proxies.nginx_origin import (
     application_first,
     application_location,
@@ -152,20 +154,16 @@ add_header Access-Control-Allow-Credentials $plugin_credentials;
 add_header Access-Control-Expose-Headers $plugin_exposed;
 """
 
-_POLICY_MAP = Text("""
-# Documents of these types can contain scripts. With this policy a browser runs no script.
-map $uri $plugin_policy {
-    default "";
-%{policies}
-}
-""")
-
 _SENT_FIELDS = Text("""\
 add_header Cache-Control %{cache_control};
 add_header X-Content-Type-Options nosniff;
-add_header Content-Security-Policy $plugin_policy;
 add_header Last-Modified "";        # the file's time is derived from its content, for the ETag
-%{cors}""")
+%{policy}%{vary}%{cors}%{dictionaries}""")
+
+# Documents of such types can contain scripts. With this policy a browser runs no script.
+_POLICY_FIELD = Text("""\
+add_header Content-Security-Policy "%{policy}";
+""")
 
 _TREES = Text("""
     # nginx sends files only from plugins/cache/pinned. There the gateway keeps copies of the files
@@ -174,7 +172,6 @@ _TREES = Text("""
     open_file_cache_valid 2s;
     open_file_cache_errors on;
     gzip_static on;
-    gzip_vary on;
     gzip_proxied any;
     log_not_found off;
     %{brotli}
@@ -194,7 +191,9 @@ _FILES = Text("""\
 %{first}            if ($request_uri != $plugin_rare$uri$is_args$args) {
                 return 421;
             }
-%{question}            alias "%{pinned}/%{file}";
+%{question}            alias "%{file}";
+            gzip off;                   # otherwise nginx could encode a variant once more
+            gzip_vary off;              # Vary has all
             error_page %{statuses} = @gateway;
 %{fields}        }
 """)
@@ -276,6 +275,7 @@ _ACCEL_FOLDER = Text("""\
         internal;
         alias "%{plugins}/%{name}/";
         disable_symlinks on "from=%{plugins}/%{name}";
+        gzip off;                       # otherwise nginx could encode a variant once more
         gzip_static off;
         open_file_cache off;            # installers overwrite these files in place
         etag off;
@@ -283,7 +283,6 @@ _ACCEL_FOLDER = Text("""\
         add_header Content-Encoding $upstream_http_content_encoding;
         add_header X-Content-Type-Options $upstream_http_x_content_type_options;
         add_header Content-Security-Policy $upstream_http_content_security_policy;
-        add_header Use-As-Dictionary $upstream_http_use_as_dictionary;
         add_header X-Request-ID $upstream_http_x_request_id;
 %{fields}    }
 """)
@@ -376,11 +375,6 @@ def _maps(upstream: Upstream) -> str:
     if upstream.mode == "proxy":
         return maps
     maps += _RARE_MAP
-    maps += _POLICY_MAP.substitute(
-        policies="\n".join(
-            f'    "~\\.{end}$" "{policy}";' for end, policy in upstream.policies.items()
-        )
-    )
     if upstream.mode == "authorize":
         routes = [f'    "~^{upstream.api_pattern}/{name}/" 1;\n' for name in upstream.open_routes]
         maps += _CREDENTIAL_MAP.substitute(routes="".join(routes))
@@ -393,7 +387,8 @@ def _maps(upstream: Upstream) -> str:
             origins="\n".join(f'    "{origin}" "{origin}";' for origin in upstream.origins),
             exposed=EXPOSED.decode(),
         )
-    return maps
+    sends_files = upstream.mode == "authorize" or upstream.has_public
+    return maps + (dictionary_maps(upstream) if upstream.dictionaries and sends_files else "")
 
 
 def _pin_map(name: str, lifetimes: Lifetimes) -> str:
@@ -414,15 +409,17 @@ def _locations(upstream: Upstream, *, brotli: bool) -> str:
 
 def _public_location(upstream: Upstream) -> str:
     """Paths with a pin need no permission."""
-    file = f"{upstream.tree_pattern}/.+{upstream.ending}"
-    files = _PINNED_REMARK + _FILES.substitute(
-        first=_first(upstream, 12),
-        pattern=f"{upstream.public_pinned_pattern}(?<plugin_file>{file})",
-        question="",
-        pinned=upstream.pinned,
-        file="$plugin_file",
-        statuses="403 404 421",
-        fields=_fields(upstream, f'"{upstream.public.pinned}"'),
+    files = _PINNED_REMARK + "\n".join(
+        _FILES.substitute(
+            first=_first(upstream, 12),
+            pattern=f"{upstream.public_pinned_pattern}"
+            f"(?<plugin_file>{upstream.tree_pattern}{path_pattern(types)})",
+            question="",
+            file=_sent_file(upstream, "$plugin_file"),
+            statuses="403 404 421",
+            fields=_fields(upstream, types, f'"{upstream.public.pinned}"', always_pinned=True),
+        )
+        for types in file_types(upstream)
     )
     if upstream.mode == "authorize":
         pattern = f"{upstream.api_pattern}/public/plugins/{PLUGIN}(?!/@)"
@@ -454,6 +451,10 @@ def _accel_locations(upstream: Upstream) -> str:
     # nginx 1.22 reads the first of several Vary; the last one of the gateway is Origin.
     vary = '"$upstream_http_vary, Origin"' if upstream.origins else "$upstream_http_vary"
     fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if upstream.origins else "")
+    folders = ["shared", "cache/encoded"]
+    if upstream.dictionaries:
+        fields += "add_header Use-As-Dictionary $upstream_http_use_as_dictionary;\n"
+        folders.append("cache/differences")
     return _ACCEL.substitute(
         folders="".join(
             _ACCEL_FOLDER.substitute(
@@ -462,24 +463,39 @@ def _accel_locations(upstream: Upstream) -> str:
                 name=name,
                 fields=textwrap.indent(fields, " " * 8),
             )
-            for name in ("shared", "cache/encoded")
+            for name in folders
         )
     )
 
 
 def _guarded_files(upstream: Upstream, pattern: str, cache_control: str) -> str:
-    return _FILES.substitute(
-        first=_first(upstream, 12),
-        pattern=f"(?<plugin_question>{pattern})(?<plugin_file>/.+{upstream.ending})",
-        question=_QUESTION,
-        pinned=upstream.pinned,
-        file="$plugin_tree$plugin_file",
-        statuses="401 403 404 421 500",
-        fields=_fields(upstream, cache_control),
+    return "\n".join(
+        _FILES.substitute(
+            first=_first(upstream, 12),
+            pattern=f"(?<plugin_question>{pattern})(?<plugin_file>{path_pattern(types)})",
+            question=_QUESTION,
+            file=_sent_file(upstream, "$plugin_tree$plugin_file"),
+            statuses="401 403 404 421 500",
+            fields=_fields(upstream, types, cache_control, always_pinned=False),
+        )
+        for types in file_types(upstream)
     )
 
 
-def _fields(upstream: Upstream, cache_control: str) -> str:
-    cors = _CORS_FIELDS + "add_header Vary Origin;\n" if upstream.origins else ""
-    sent = _SENT_FIELDS.substitute(cache_control=cache_control, cors=cors)
+def _sent_file(upstream: Upstream, path: str) -> str:
+    difference = "$plugin_difference" if upstream.dictionaries else ""
+    return f"{upstream.pinned}/{path}{difference}"
+
+
+def _fields(
+    upstream: Upstream, types: FileTypes, cache_control: str, *, always_pinned: bool
+) -> str:
+    vary = ", ".join(filter(None, [types.vary, "Origin" if upstream.origins else ""]))
+    sent = _SENT_FIELDS.substitute(
+        cache_control=cache_control,
+        policy=_POLICY_FIELD.substitute(policy=types.policy) if types.policy else "",
+        vary=f'add_header Vary "{vary}";\n' if vary else "",
+        cors=_CORS_FIELDS if upstream.origins else "",
+        dictionaries=dictionary_fields(types, always_pinned=always_pinned),
+    )
     return textwrap.indent(sent, " " * 12)
