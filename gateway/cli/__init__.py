@@ -19,7 +19,7 @@ from gateway.errors import GatewayError
 
 GROUPS = {
     "First steps": (
-        ("demo", "demo", "Serves a site with two plugins, three users, and a page."),
+        ("demo", "demo", "Serves two plugins to three users, on a page to upgrade them."),
         ("init", "init", "Makes config.toml, plugins/ and the database in DIR."),
         ("publish", "publishing", "Publishes a folder, .zip or .tar.gz for all users."),
         ("install", "installing", "Gives a published plugin to a user."),

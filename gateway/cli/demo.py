@@ -30,7 +30,7 @@ from gateway.settings import load_settings
     help="Make the site here and keep it; otherwise it is temporary.",
 )
 def demo(host: str, port: int, folder: Path | None) -> None:
-    """Serves two plugins to three users, and a page on which to upgrade them."""
+    """Serves two plugins to three users, on a page to upgrade them."""
     multiprocessing.current_process().name = "demo"  # as the log calls this process
     console = Console()
     exit_at_signals()
