@@ -142,6 +142,8 @@ class AssetStore:
         except NotServed as error:
             # The error itself would keep its traceback alive.
             return type(error)(reason=error.reason)
+        if representation is cached:  # variants may have been added while its file was looked at
+            representation = self.latest(key, cached.digest) or cached
         self._encode_soon(key, representation)
         return representation
 

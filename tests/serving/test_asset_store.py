@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ from gateway.names import AssetKey, AssetPath, Slug, Version
 from gateway.serving.asset_store import AssetStore
 from gateway.settings import AssetCacheSettings
 from tests.support.site import Site
-from tests.support.waiting import until_answer
+from tests.support.waiting import until, until_answer
 
 Scenario = Callable[[AssetStore], Awaitable[None]]
 
@@ -198,6 +200,32 @@ def test_variants_never_outlive_the_bytes_they_were_made_from(empty_site: Site) 
         assert b"new" in (changed.identity.content or b"")
 
     run(empty_site, scenario, encode=True)
+
+
+def test_variants_that_are_added_while_the_file_is_looked_at_stay(
+    published: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_looking, may_go_on = threading.Event(), threading.Event()
+    open_asset = SharedFolder.open_asset
+
+    def held(self: SharedFolder, *names: Any) -> OpenedAsset:
+        is_looking.set()
+        may_go_on.wait(20)
+        return open_asset(self, *names)
+
+    async def scenario(store: AssetStore) -> None:
+        before = await get(store)
+        monkeypatch.setattr(SharedFolder, "open_asset", held)
+        look = asyncio.create_task(get(store))
+        await until(is_looking.is_set)
+        store.update(key(), before.digest, lambda it: it.with_difference(b"d" * 32, b"difference"))
+        may_go_on.set()
+        assert set((await look).differences) == {b"d" * 32}
+
+    try:
+        run(published, scenario)
+    finally:
+        may_go_on.set()
 
 
 def test_a_missing_file_is_remembered_without_the_frames_of_its_error(published: Site) -> None:
