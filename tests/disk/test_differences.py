@@ -4,7 +4,6 @@ import hashlib
 import logging
 import os
 import random
-import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +22,11 @@ from gateway.disk.differences import MAX_BYTES, Differences, dictionary_files
 from gateway.disk.encoder import Encoder
 from gateway.disk.storage import PluginStorage
 from gateway.names import Slug, Version
-from tests.conftest import require_program
+from tests.support.dictionaries import decoded, digest_of
 
 MAGIC = bytes.fromhex("5e2a4d1820000000")
 OLD = b"".join(b"function f%d(){return g(%d)}\n" % (n, n * n) for n in range(900))
 NEW = OLD.replace(b"f400(", b"renamed(") + b"export default f1;\n"
-
-
-def digest_of(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
 
 
 class Kept:
@@ -68,18 +63,6 @@ def frame_of(difference: bytes, dictionary: bytes) -> bytes:
     assert difference[:8] == MAGIC
     assert difference[8:40] == digest_of(dictionary)
     return difference[40:]
-
-
-def decoded(difference: bytes, dictionary: bytes) -> bytes:
-    """By the program `zstd`, which knows nothing of us."""
-    program = require_program("zstd")
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(dictionary)
-        file.flush()
-        run = [program, "--decompress", "--stdout", "-D", file.name]
-        return subprocess.run(
-            run, input=frame_of(difference, dictionary), stdout=subprocess.PIPE, check=True
-        ).stdout
 
 
 def test_another_decoder_reads_it(kept: Kept) -> None:

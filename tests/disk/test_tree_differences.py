@@ -26,7 +26,7 @@ from gateway.errors import NotServed
 from gateway.names import AssetKey, AssetPath, Pin, Slug, Version, parse_target
 from gateway.proxies import upstream_of
 from gateway.settings import DEFAULT_SUFFIXES, load_settings
-from tests.disk.test_differences import decoded, digest_of
+from tests.support.dictionaries import decoded, digest_of
 from tests.support.killing import count_steps, kill_at, spread
 from tests.support.site import Site
 

@@ -16,7 +16,10 @@ from gateway.names import Slug
 from gateway.settings import Settings, load_settings
 from gateway.site import open_site
 from tests.support.commands import run
-from tests.support.site import ADA, BEN, Site
+from tests.support.dictionaries import asking, decoded
+from tests.support.server import serving
+from tests.support.site import ADA, BEN, Site, bearer
+from tests.support.urls import ENTRY, own, pin_of
 
 LINES = b"".join(b"export const value%d = %d;\n" % (n, n * n) for n in range(200))
 
@@ -67,6 +70,17 @@ def test_the_command_compares_with_the_versions_that_users_have(site: Site) -> N
     assert result.exit_code == 0
     assert "published Review 2.0.0" in result.stdout
     assert compared(site) == {"1.0.0", "1.1.0"}
+
+
+@pytest.mark.slow
+def test_the_first_browser_that_comes_gets_the_difference(site: Site) -> None:
+    run(site.environment, "publish", str(source_of(site, "2.0.0")))
+    site.execute("UPDATE plugin SET version = '2.0.0' WHERE user_id = ?", ADA)
+    with serving(site.environment) as server:
+        url = own("Review", f"{pin_of(server, ADA, 'Review')}/{ENTRY}")
+        answer = server.get(url, {**bearer(ADA), **asking(content_of("1.0.0"))})
+    assert answer.headers["content-encoding"] == "dcz"
+    assert decoded(answer.body, content_of("1.0.0")) == content_of("2.0.0")
 
 
 def test_an_application_that_publishes_compares_too(site: Site) -> None:
