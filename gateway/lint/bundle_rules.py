@@ -11,6 +11,7 @@ from gateway.bundles.building import (
     local_urls,
 )
 from gateway.bundles.container import imported_entry
+from gateway.bundles.mf_manifest import MF_MANIFEST, scripts_of_modules
 from gateway.lint.contents import MAX_FILE_BYTES, MAX_TEXT_BYTES, Contents, folder_of
 from gateway.lint.findings import Code, Finding, listed
 from gateway.names import AssetPath, suffix
@@ -37,6 +38,7 @@ def bundle_findings(contents: Contents, allowed_suffixes: Collection[str]) -> It
     if folder_of(contents.entry or ""):  # at the top, sources would count as the bundle's files
         yield from _unhashed(contents, scripts)
         yield from _unreferenced(contents)
+    yield from _mf_manifest_findings(contents)
     if contents.partly_read:
         megabytes = f"{MAX_FILE_BYTES >> 20} MiB of a file and {MAX_TEXT_BYTES >> 20} MiB in all"
         text = f"not all of it was looked at: at most {megabytes} are read"
@@ -59,6 +61,23 @@ def _building_findings(scripts: Mapping[str, str]) -> Iterator[Finding]:
             ' from beside it; set base to "./" in the configuration of Vite'
         )
         yield Finding(Code.FIXED_PUBLIC_PATH, text, [name])
+
+
+def _mf_manifest_findings(contents: Contents) -> Iterator[Finding]:
+    """The gateway takes from it what pages preload (serving/preloading.py)."""
+    folder = folder_of(contents.entry or "")
+    text = contents.texts.get(folder + MF_MANIFEST)
+    if text is None:
+        return
+    scripts = scripts_of_modules(text.encode())
+    if scripts is None:
+        problem = "it is no manifest of Module Federation"
+    elif missing := [name for name in scripts if folder + name not in contents.sizes]:
+        problem = f"it names {listed(missing)}, which is not there"
+    else:
+        return
+    sentence = f"{problem}, so pages preload less than they could; build the plugin again"
+    yield Finding(Code.UNUSABLE_MF_MANIFEST, sentence, [folder + MF_MANIFEST])
 
 
 def _matching(scripts: Mapping[str, str], predicate: Callable[[str], bool]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.bundles.mf_manifest import MF_MANIFEST
 from gateway.disk.metadata import (
     MAX_METADATA_BYTES,
     METADATA_FILES,
@@ -36,7 +37,9 @@ class Contents:
     unreadable: Sequence[str]
     """Why a file with metadata cannot be read; begins with the file's name."""
     texts: Mapping[str, str]
-    """The entry, and the scripts, styles and pages in its folder and below, by path."""
+    """The entry, the scripts, styles and pages in its folder and below, and `mf-manifest.json`
+    beside it, by path.
+    """
     partly_read: Sequence[str]
     """Texts that are longer than what was read of them."""
 
@@ -106,7 +109,8 @@ def _texts(source: Path, members: list[Member], entry: str) -> Iterator[tuple[st
     for member in members:
         max_bytes = MAX_FILE_BYTES
         if member.name != entry:  # the entry has room of its own
-            if not member.name.startswith(folder) or not member.name.endswith(_TEXT_SUFFIXES):
+            is_text = member.name.endswith(_TEXT_SUFFIXES) or member.name == folder + MF_MANIFEST
+            if not (is_text and member.name.startswith(folder)):
                 continue
             room_bytes -= min(member.size, MAX_FILE_BYTES)
             max_bytes = MAX_FILE_BYTES if room_bytes >= 0 else 0

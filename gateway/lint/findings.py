@@ -33,6 +33,7 @@ class Code(StrEnum):
     LOCAL_URL = "local_url"
     UNHASHED_CHUNKS = "unhashed_chunks"
     UNREFERENCED_FILES = "unreferenced_files"
+    UNUSABLE_MF_MANIFEST = "unusable_mf_manifest"
     LIFECYCLE_MANAGER = "lifecycle_manager"
     PARTLY_READ = "partly_read"
 
@@ -62,6 +63,7 @@ SEVERITIES: Mapping[Code, Severity] = {
     Code.LOCAL_URL: _NOTE,
     Code.UNHASHED_CHUNKS: _NOTE,
     Code.UNREFERENCED_FILES: _NOTE,
+    Code.UNUSABLE_MF_MANIFEST: _NOTE,
     Code.LIFECYCLE_MANAGER: _NOTE,
     Code.PARTLY_READ: _NOTE,
 }

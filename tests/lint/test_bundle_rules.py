@@ -6,7 +6,7 @@ import pytest
 
 from gateway.lint import contents
 from gateway.lint.findings import Code
-from tests.bundles.support import build
+from tests.bundles.support import BUILDS, build
 from tests.lint.support import ENTRY, Files, findings, make_plugin, sentences
 
 
@@ -71,6 +71,31 @@ def test_a_file_that_may_be_loaded_is_not_called_unreferenced(
 ) -> None:
     files = {"dist/345.js": 'import("./logo.svg")', name: text}
     assert Code.UNREFERENCED_FILES not in codes(make_plugin(tmp_path, files=files))
+
+
+MF_MANIFEST = (BUILDS / "mf-manifest.json").read_text()
+SCRIPTS = ("__federation_expose_Card.js", "__federation_expose_List.js", "13.js")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (MF_MANIFEST, None),
+        ("{", "it is no manifest of Module Federation"),
+        (MF_MANIFEST.replace("13.js", "14.js"), "it names 14.js, which is not there"),
+    ],
+)
+def test_an_mf_manifest_that_preloads_nothing_is_noted(
+    tmp_path: Path, text: str, problem: str | None
+) -> None:
+    files = {f"dist/{name}": "" for name in SCRIPTS} | {"dist/mf-manifest.json": text}
+    found = [
+        it.sentence
+        for it in findings(make_plugin(tmp_path, files=files))
+        if it.code is Code.UNUSABLE_MF_MANIFEST
+    ]
+    expected = f"dist/mf-manifest.json: {problem}, so pages preload less than they could;"
+    assert found == ([f"{expected} build the plugin again"] if problem else [])
 
 
 def test_what_an_earlier_build_left_is_noted(tmp_path: Path) -> None:
