@@ -21,6 +21,8 @@ from benchmarks.serve.contestants import nginx_command
 GATEWAY, NGINX, CADDY, APPLICATION = "gateway", "nginx", "caddy", "application"
 PINNED = (GATEWAY, NGINX, CADDY)
 """Those whose manifests have pinned URLs."""
+# Differences are for secure contexts only, and the gateway sees plain HTTP from its proxy.
+_BEHIND_TLS = {"GATEWAY__HTTP__HTTPS": "true"}
 ABOUT = {
     GATEWAY: "the gateway, mounted in the host's application; HTTP/1.1 on localhost",
     NGINX: "nginx with TLS and HTTP/2 before gateway and application, as proxy-config prints it",
@@ -85,7 +87,7 @@ def start_contestants(
         Contestant(GATEWAY, mounted.port, mounted.port, has_tls=False),
         Contestant(APPLICATION, application.port, application.port, has_tls=False),
     ]
-    gateway = servers.start(site.serve_command)
+    gateway = servers.start(partial(site.serve_command, settings=_BEHIND_TLS))
     for name, command in ((NGINX, _nginx_command), (CADDY, _caddy_command)):
         if not shutil.which(name):
             absent.append(f"{name} is not installed")
