@@ -4,7 +4,6 @@ What differs from the page stands in two tables: names that mean something else 
 that this machine has in another form.
 """
 
-import json
 import os
 import re
 import shutil
@@ -21,29 +20,21 @@ from typing import Any
 import psutil
 
 from tests.conftest import require_program
-from tests.documentation.blocks import ROOT, all_blocks
+from tests.documentation.site_of_pages import ORIGIN, SLUG, USERS, configure, give_a_past, make_site
 from tests.support.braindrive import serving_braindrive
 from tests.support.certificates import self_signed
-from tests.support.commands import run
 from tests.support.nginx import free_port
 from tests.support.proxies import proxy_before
 from tests.support.server import Server, serving
 from tests.support.site import SECRET, Site, bearer, contents, token
 from tests.support.terminal import terminal
-from tests.support.urls import MANIFEST, SIGNED_SECRET, pin_of
+from tests.support.urls import MANIFEST, pin_of
 from tests.support.waiting import eventually
 
-USERS = ("ada", "7f3a")
-"""Whom the pages name. `ID` is the first."""
-_OLD_USER = "old"
-"""Whose file had the old format."""
-_SLUG = "NetworkReview"
-_ORIGIN = "https://app.example"
-_PROXY = f"--proxy {_ORIGIN}"
-_ADMIN_TOKEN = "a-random-token-of-administrators"
+_PROXY = f"--proxy {ORIGIN}"
 _PORTS = ("8000", "8010", "9000")
 """What pages serve at; the first one is that of the configuration."""
-_DEADLINE_S = 60
+_DEADLINE_S = 120
 _SERVER = re.compile(r"\bgateway (?:serve|demo|dev)\b|\buvicorn ")
 # Returns when the server serves, as a second terminal would be opened then.
 _SERVE = """
@@ -80,7 +71,11 @@ class Reader:
         self._server = server
         self._names = names
         self._open_proxy = cache(open_proxy)
-        self._environment = terminal(site.folder) | {"TOKEN": token(USERS[1])}
+        self._environment = {
+            **terminal(site.folder),
+            "TMPDIR": str(site.folder),
+            "TOKEN": token(USERS[1]),
+        }
         for name, script in _SHIMS.items():
             program = site.folder / "bin" / name
             programs = {"python": sys.executable, "curl": shutil.which("curl")}
@@ -117,8 +112,8 @@ class Reader:
         return text
 
     def _type(self, text: str, environment: Mapping[str, str], groups: list[int]) -> str:
-        for program in ("curl", "promtool"):
-            if program in text.split():
+        for program in ("curl", "openssl", "promtool", "zstd"):
+            if re.search(rf"\b{program} ", text):
                 require_program(program)
         process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", text],
@@ -152,8 +147,13 @@ def _end(groups: Sequence[int]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGTERM)
             left.append(group)
-    if left:
-        eventually(lambda: any(_is_of(it, left) for it in psutil.process_iter()), not_)
+    try:
+        if left:
+            eventually(lambda: any(_is_of(it, left) for it in psutil.process_iter()), not_)
+    finally:
+        for group in left:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
 
 def _is_of(process: psutil.Process, groups: Sequence[int]) -> bool:
@@ -166,13 +166,13 @@ def _is_of(process: psutil.Process, groups: Sequence[int]) -> bool:
 @contextmanager
 def reading(folder: Path) -> Iterator[Reader]:
     """A reader in the folder of a site that is served, beside an application that serves it."""
-    site = _make_site(folder)
+    site = make_site(folder)
     port = free_port()
-    environment = {"GATEWAY_CONFIG": str(_configure(site, port))}
-    _give_a_past(environment)
+    environment = {"GATEWAY_CONFIG": str(configure(site, port))}
+    give_a_past(environment)
     with ExitStack() as stack:
         application = stack.enter_context(serving_braindrive(site))
-        application.origins = {_ORIGIN}
+        application.origins = {ORIGIN}
         server = stack.enter_context(serving(environment, "--port", str(port)))
 
         def open_proxy() -> str:
@@ -196,74 +196,12 @@ def _names(site: Site, server: Server, application: str) -> Mapping[str, str]:
         "https://app.example.org": url,
         "http://127.0.0.1:8000": url,
         "http://127.0.0.1:8005": application,
-        "@1.0.0~4f2a9c1b73d05e86": pin_of(server, USERS[1], _SLUG),
+        "@1.0.0~4f2a9c1b73d05e86": pin_of(server, USERS[1], SLUG),
         "plugins/backups/migrate-20260102T030405.000000Z.jsonl": str(site.backups()[0]),
         "/srv/braindrive/backend": str(site.folder),
         "JWT__SECRET=…": f"JWT__SECRET={SECRET}",
         "--tls CERT KEY": f"--tls {certificate} {key}",
         "--user ID": f"--user {USERS[0]}",
-        "--plugin SLUG": f"--plugin {_SLUG}",
+        "--plugin SLUG": f"--plugin {SLUG}",
         **{folder: f"{site.folder}{folder}" for folder in folders},
     }
-
-
-def _make_site(folder: Path) -> Site:
-    """With two versions of a real plugin, what a bundler made of a third, and files of docs/."""
-    site = Site(folder)
-    shared = ROOT / "plugins" / "shared" / _SLUG
-    shutil.copytree(shared, site.plugins / "shared" / _SLUG)
-    site.publish("Review", "1.0.0")
-    for user in USERS:
-        site.give(user, _SLUG, "1.0.0")
-        site.give(user, "Review", "1.0.0")
-    site.write_installations(_OLD_USER, {"Review": {"version": "1.0.0", "enabled": True}})
-    site.add_row(_OLD_USER, "Review", "1.0.0")
-    _make_builds(folder, shared / "v1.0.1")
-    for path in (ROOT / "docs").rglob("monitoring/*.yml"):
-        shutil.copy(path, folder)
-    for name, program in _programs():
-        (folder / name).write_text(program)
-    (folder / "token.txt").write_text(token(USERS[0]))
-    return site
-
-
-def _give_a_past(environment: Mapping[str, str]) -> None:
-    """The first user has been upgraded, and a file of the old format was made minimal."""
-    for command in (("update", _SLUG, "--user", USERS[0], "--version", "1.0.1"),
-                    ("migrate", "--apply")):  # fmt: skip
-        result = run(environment, *command)
-        assert result.exit_code == 0, result.output
-
-
-def _programs() -> Iterator[tuple[str, str]]:
-    """Name and text of each program that a page says to save: its first line is its name."""
-    for block in all_blocks():
-        if block.kind == "python" and (name := re.match(r"# (\w+\.py)\n", block.text)):
-            yield name[1], block.text
-
-
-def _make_builds(folder: Path, version: Path) -> None:
-    """`build/NetworkReview`, and an archive of it that does not say which version it is."""
-    build = folder / "build" / _SLUG
-    shutil.copytree(version, build)
-    for name in ("plugin.json", "package.json"):
-        content = json.loads((build / name).read_text())
-        del content["version"]
-        (build / name).write_text(json.dumps(content))
-    shutil.make_archive(str(folder / _SLUG), "zip", build)
-    content["version"] = "1.1.0"
-    (build / "package.json").write_text(json.dumps(content))
-
-
-def _configure(site: Site, port: int) -> Path:
-    config_file = site.folder / "config.toml"
-    config_file.write_text(
-        f'database.url = "sqlite:///{site.database.name}"\n'
-        f"server.port = {port}\n"
-        'access.changes = "users"\n'
-        f'http.cors_origins = ["{_ORIGIN}"]\n'
-        f'admin.token = "{_ADMIN_TOKEN}"\n'
-        f'identity.jwt.secret = "{SECRET}"\n'
-        f'identity.signed.secret = "{SIGNED_SECRET}"\n'
-    )
-    return config_file
