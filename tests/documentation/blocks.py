@@ -44,6 +44,13 @@ class Block:
         return self.page.rpartition("/")[2]
 
     @property
+    def is_typed(self) -> bool:
+        """Whether a line of a `text` is a command, which a fence of another kind would hold."""
+        return self.kind == "text" and any(
+            _PROGRAM.match(line.removeprefix("$ ")) for line in self.text.splitlines()
+        )
+
+    @property
     def commands(self) -> Sequence[str]:
         """The lines, with continued ones joined, without those that are only a comment."""
         lines = re.sub(r"\\\n *", "", self.text).splitlines()

@@ -83,7 +83,11 @@ def blocks_for(test: str, kind: str) -> list[Block]:
 
 
 def without_a_test(blocks: Iterable[Block]) -> list[Block]:
-    return [it for it in blocks if follower_of(it) is None and it.kind not in NEED_NO_TEST]
+    return [
+        block
+        for block in blocks
+        if follower_of(block) is None and (block.kind not in NEED_NO_TEST or block.is_typed)
+    ]
 
 
 def _listed(blocks: Sequence[Block]) -> Iterator[str]:

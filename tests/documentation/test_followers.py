@@ -66,6 +66,11 @@ a = 1
 fn main() {}
 ```
 
+```text
+$ gateway list
+user
+```
+
     gateway publish [OPTIONS] SOURCE
 """
 
@@ -79,10 +84,11 @@ def test_each_kind_of_block_is_known() -> None:
         (19, "unnamed", True),
         (23, "toml", True),
         (27, "rust", True),
-        (30, "synopsis", True),
+        (31, "text", True),
+        (35, "synopsis", True),
     ]
     assert blocks[0].above == "# A page"
-    assert [block.line for block in without_a_test(blocks)] == [8, 19, 27]
+    assert [block.line for block in without_a_test(blocks)] == [8, 19, 27, 31]
 
 
 def test_commands_are_those_of_a_shell() -> None:
