@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import SLUG, USER, Name, pass_settings
+from gateway.cli.parameters import SLUG, USER, Name, pass_site
 from gateway.cli.reporting import Columns
 from gateway.disk.audit_query import AuditQuery, parse_since
 from gateway.disk.storage import PluginStorage
@@ -30,7 +30,7 @@ _COLUMNS = ("time", "by", "via", "action", "user", "plugin", "from", "to", "resu
     " or for as long as 30m, 2h, 7d.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@pass_settings
+@pass_site
 def audit(
     settings: Settings,
     user: UserId | None,

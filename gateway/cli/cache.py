@@ -9,7 +9,7 @@ import click
 
 from gateway.changes import Change
 from gateway.cli.examples import example
-from gateway.cli.parameters import SLUG, USER, VERSION, pass_settings
+from gateway.cli.parameters import SLUG, USER, VERSION, pass_site
 from gateway.cli.reporting import Columns
 from gateway.cli.running import running_gateways
 from gateway.errors import ConfigurationError, GatewayError
@@ -29,7 +29,7 @@ def cache() -> None:
 
 @cache.command(epilog=example("gateway cache show --json"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-@pass_settings
+@pass_site
 def show(settings: Settings, as_json: bool) -> None:
     """Shows the caches of one worker of this host's gateway. Needs admin.token."""
     state = _ask(settings)
@@ -46,7 +46,7 @@ def show(settings: Settings, as_json: bool) -> None:
 @click.option(
     "--hard", is_flag=True, help="Also drop the old answers that are used while a source fails."
 )
-@pass_settings
+@pass_site
 def purge(
     settings: Settings,
     user: UserId | None,

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import Name, pass_settings, user_option
+from gateway.cli.parameters import Name, pass_site, user_option
 from gateway.cli.reporting import echo_json
 from gateway.cli.running import running_gateways
 from gateway.errors import ConfigurationError
@@ -77,7 +77,7 @@ _MAX_TOKEN_CHARACTERS = 16_384
     " by default the first of http.cors_origins.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@pass_settings
+@pass_site
 def check(
     settings: Settings,
     application: Server | None,

@@ -7,7 +7,7 @@ import anyio
 import click
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import SLUG, pass_settings, user_option
+from gateway.cli.parameters import SLUG, pass_site, user_option
 from gateway.errors import ConfigurationError, SourceUnavailable
 from gateway.identity.jwt import issue_token
 from gateway.identity.signed import sign_path
@@ -30,7 +30,7 @@ from gateway.upkeep.opening import opened_database
     type=click.IntRange(1),
     help="Lifetime of the token, in seconds.",
 )
-@pass_settings
+@pass_site
 def token(settings: Settings, user: UserId, ttl: int) -> None:
     """Prints a bearer token for a user."""
     click.echo(issue_token(settings, user, ttl, time.time()))
@@ -48,7 +48,7 @@ def token(settings: Settings, user: UserId, ttl: int) -> None:
     type=click.IntRange(1),
     help="Lifetime of the URL, in seconds; by default identity.signed.max_ttl.",
 )
-@pass_settings
+@pass_site
 def sign(settings: Settings, user: UserId, slug: Slug, ttl: int | None) -> None:
     """Prints the beginning of a signed URL.
 

@@ -14,7 +14,7 @@ import click
 from gateway.application import Gateway
 from gateway.cli.dev_terminal import Terminal
 from gateway.cli.examples import example
-from gateway.cli.parameters import SLUG
+from gateway.cli.parameters import SLUG, has_variables, is_site_described
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import find_demo_user, make_demo_site
 from gateway.development.dev_server import DevServer
@@ -27,7 +27,7 @@ from gateway.names import Slug, UserId, parse_user_id
 from gateway.processes.foreground import ForegroundServer, exit_at_signals
 from gateway.processes.listener import Listener
 from gateway.processes.server import server_config
-from gateway.settings import ENVIRONMENT_PREFIX, Settings, find_config_file, load_settings
+from gateway.settings import Settings, find_config_file, load_settings
 from gateway.upkeep.checks import require_servable
 from gateway.upkeep.developing import find_developer
 
@@ -93,8 +93,7 @@ class _Site(NamedTuple):
 
 def _own_site(config_file: Path | None, user: str | None, overrides: _Overrides) -> _Site | None:
     """The site that `serve` would serve; None: nothing describes one."""
-    is_described = any(name.startswith(ENVIRONMENT_PREFIX) for name in os.environ)
-    if config_file is None and not is_described and find_config_file(os.environ) is None:
+    if not is_site_described(config_file):
         return None
     try:
         user_id = None if user is None else parse_user_id(user)
@@ -104,7 +103,7 @@ def _own_site(config_file: Path | None, user: str | None, overrides: _Overrides)
     try:
         require_servable(settings)
     except ConfigurationError as error:
-        if config_file is not None or is_described:
+        if config_file is not None or has_variables():
             raise
         found = find_config_file(os.environ)
         raise ConfigurationError(

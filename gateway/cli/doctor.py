@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import pass_patient_settings
+from gateway.cli.parameters import pass_patient_site
 from gateway.cli.reporting import echo_json, plural, report_all
 from gateway.disk.audit_log import Author, Record
 from gateway.errors import ConfigurationError
@@ -30,7 +30,7 @@ _MOST_SHOWN = 10
 @click.command(epilog=example("gateway doctor --fix"))
 @click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@pass_patient_settings
+@pass_patient_site
 def doctor(settings: Settings, fix: bool, as_json: bool) -> None:
     """Compares database, JSON files and shared/ with each other.
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from gateway.application import Gateway
 from gateway.cli.examples import example
-from gateway.cli.parameters import pass_settings, user_option
+from gateway.cli.parameters import pass_site, user_option
 from gateway.cli.reporting import echo_json
 from gateway.core import Core
 from gateway.identity.chain import NO_CREDENTIALS
@@ -33,7 +33,7 @@ _MARKS = {True: "[green]●[/green]", False: "[red]●[/red]"}
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.argument("plugin", metavar="SLUG", required=False)
 @click.argument("path", required=False)
-@pass_settings
+@pass_site
 def explain(
     settings: Settings,
     user: UserId | None,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.filesize import decimal
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import pass_patient_settings
+from gateway.cli.parameters import pass_patient_site
 from gateway.cli.reporting import echo_json
 from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
@@ -24,7 +24,7 @@ from gateway.upkeep.opening import opened_database
 @click.command(epilog=example("gateway gc --apply"))
 @click.option("--apply", is_flag=True, help="Remove the collectable versions.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@pass_patient_settings
+@pass_patient_site
 def gc(settings: Settings, apply: bool, as_json: bool) -> None:
     """Lists versions that no user has; --apply removes them.
 

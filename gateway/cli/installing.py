@@ -8,7 +8,7 @@ import anyio
 import click
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import SLUG, SOURCE_URL, VERSION, pass_settings, user_option
+from gateway.cli.parameters import SLUG, SOURCE_URL, VERSION, pass_site, user_option
 from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
 from gateway.errors import ConfigurationError, SourceUnavailable
@@ -40,7 +40,7 @@ def _version(help_text: str) -> Callable[[Any], Any]:
     metavar="URL",
     help="Where the plugin came from, http or https; written into the user's JSON file.",
 )
-@pass_settings
+@pass_site
 def install(
     settings: Settings, slug: Slug, user: UserId, version: Version | None, source_url: str | None
 ) -> None:
@@ -71,7 +71,7 @@ def _echo_newer(settings: Settings, outcome: Outcome) -> None:
 @_slug
 @_user
 @_version("The version; by default the newest published one.")
-@pass_settings
+@pass_site
 def update(settings: Settings, slug: Slug, user: UserId, version: Version | None) -> None:
     """Moves a user to another version of a plugin.
 
@@ -85,7 +85,7 @@ def update(settings: Settings, slug: Slug, user: UserId, version: Version | None
 @_slug
 @_user
 @_version("The version; by default the one that the user had before.")
-@pass_settings
+@pass_site
 def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | None) -> None:
     """Moves a user back to an earlier version of a plugin."""
     outcome = _run(settings, lambda lifecycle, by: lifecycle.rollback(user, slug, version, by=by))
@@ -98,7 +98,7 @@ def rollback(settings: Settings, slug: Slug, user: UserId, version: Version | No
 @click.command(epilog=example("gateway uninstall NetworkReview --user ada"))
 @_slug
 @_user
-@pass_settings
+@pass_site
 def uninstall(settings: Settings, slug: Slug, user: UserId) -> None:
     """Takes a plugin from a user, with their configuration of it."""
     outcome = _run(settings, lambda lifecycle, by: lifecycle.uninstall(user, slug, by=by))
@@ -114,7 +114,7 @@ def _enabling(name: str, *, enabled: bool) -> click.Command:
     )
     @_slug
     @_user
-    @pass_settings
+    @pass_site
     def command(settings: Settings, slug: Slug, user: UserId) -> None:
         outcome = _run(
             settings,

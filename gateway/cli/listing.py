@@ -8,7 +8,7 @@ import anyio
 import click
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import pass_settings, user_option
+from gateway.cli.parameters import pass_site, user_option
 from gateway.cli.reporting import Columns, echo_json
 from gateway.core import Core
 from gateway.database.records import PluginRecord
@@ -40,7 +40,7 @@ class _Holding:
 @click.command("list", epilog=example("gateway list --user ada"))
 @user_option(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@pass_settings
+@pass_site
 def list_(settings: Settings, user: UserId | None, as_json: bool) -> None:
     """Lists which user has which plugin.
 

@@ -13,7 +13,7 @@ import click
 
 from gateway.changes import Change
 from gateway.cli.examples import example
-from gateway.cli.parameters import pass_patient_settings, user_option
+from gateway.cli.parameters import pass_patient_site, user_option
 from gateway.cli.reporting import echo_json, plural, progress, report_all
 from gateway.disk.audit_log import Author, Record
 from gateway.disk.storage import PluginStorage
@@ -66,7 +66,7 @@ _REFUSED = {*REFUSALS, RestoreState.CHANGED_SINCE, RestoreState.FAILED}
 )
 @user_option(required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@pass_patient_settings
+@pass_patient_site
 def migrate(
     settings: Settings,
     apply: bool,

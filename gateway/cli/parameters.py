@@ -1,5 +1,6 @@
 """What commands take: the settings, and names that are parsed or refused with one line."""
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
@@ -18,7 +19,7 @@ from gateway.names import (
     parse_source_url,
     parse_user_id,
 )
-from gateway.settings import Settings, load_settings
+from gateway.settings import ENVIRONMENT_PREFIX, Settings, find_config_file, load_settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,24 +27,57 @@ R = TypeVar("R")
 _PATIENCE: Mapping[str, Mapping[str, Any]] = {"database": {"query_timeout": 60.0}}
 
 
+def is_site_described(config_file: Path | None) -> bool:
+    """Whether a file or a variable says anything. Defaults alone would mean ./plugins."""
+    has_file = config_file is not None or find_config_file(os.environ) is not None
+    return has_file or has_variables()
+
+
+def has_variables() -> bool:
+    """Whether the environment sets anything, such as `GATEWAY__STORAGE__ROOT`."""
+    return any(name.startswith(ENVIRONMENT_PREFIX) for name in os.environ)
+
+
+def load_site(config_file: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """Raises: ConfigurationError, also if nothing describes a site: in the wrong folder, a command
+    would make a second one there."""
+    if not is_site_described(config_file):
+        raise ConfigurationError(
+            f"no site here: no config.toml in {Path.cwd()}; go to the site's folder, name the file"
+            " with --config or GATEWAY_CONFIG, or make a site with gateway init"
+        )
+    return load_settings(config_file, overrides=overrides)
+
+
+def pass_site(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Passes the site's settings to the command as its first argument."""
+    return _passing(command, load_site, {})
+
+
+def pass_patient_site(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """The site's settings, with a long query timeout: the command asks about many users at once,
+    and no page waits for it."""
+    return _passing(command, load_site, _PATIENCE)
+
+
 def pass_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """Loads the settings and passes them to the command as its first argument."""
-    return _passing(command, {})
+    """The settings, for a command that also works where no site is: by the defaults."""
+    return _passing(command, _load_any, {})
 
 
-def pass_patient_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
-    """The settings, with a long query timeout: the command asks about many users at once, and
-    no page waits for it."""
-    return _passing(command, _PATIENCE)
+def _load_any(config_file: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> Settings:
+    return load_settings(config_file, overrides=overrides)
 
 
 def _passing(
-    command: Callable[Concatenate[Settings, P], R], overrides: Mapping[str, Mapping[str, Any]]
+    command: Callable[Concatenate[Settings, P], R],
+    load: Callable[[Path | None, Mapping[str, Mapping[str, Any]]], Settings],
+    overrides: Mapping[str, Mapping[str, Any]],
 ) -> Callable[P, R]:
     @wraps(command)
     def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
         config_file: Path | None = click.get_current_context().obj
-        return command(load_settings(config_file, overrides=overrides), *args, **kwargs)
+        return command(load(config_file, overrides), *args, **kwargs)
 
     return with_settings
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import SLUG, VERSION, pass_settings
+from gateway.cli.parameters import SLUG, VERSION, pass_site
 from gateway.cli.reporting import plural
 from gateway.disk.audit_log import Author
 from gateway.disk.storage import PluginStorage
@@ -32,7 +32,7 @@ _MOST_WARNINGS = 3
 @click.option(
     "--version", type=VERSION, help="The version, if plugin.json and package.json have none."
 )
-@pass_settings
+@pass_site
 def publish(settings: Settings, source: Path, slug: Slug | None, version: Version | None) -> None:
     """Publishes a folder, .zip or .tar.gz for all users.
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import address_options, server_overrides
+from gateway.cli.parameters import address_options, load_site, server_overrides
 from gateway.processes.service_unit import Service, service_unit
-from gateway.settings import ENVIRONMENT_PREFIX, find_config_file, load_settings
+from gateway.settings import ENVIRONMENT_PREFIX, find_config_file
 
 
 @click.command(
@@ -46,7 +46,7 @@ def service_unit_(
     It serves with these settings. It may write what serving writes, and no more: that depends on
     access.changes.
     """
-    settings = load_settings(config_file, overrides=server_overrides(options))
+    settings = load_site(config_file, server_overrides(options))
     config_file = config_file or find_config_file(os.environ)
     service = Service(
         user=user,

@@ -8,12 +8,12 @@ import anyio
 import click
 
 from gateway.cli.examples import example
-from gateway.cli.parameters import address_options, server_overrides
+from gateway.cli.parameters import address_options, load_site, server_overrides
 from gateway.processes.listener import Listener
 from gateway.processes.logs import log_config
 from gateway.processes.supervisor import Supervisor
 from gateway.processes.worker import DID_NOT_START
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
 from gateway.upkeep.checks import require_servable
 from gateway.upkeep.opening import opened_database
 
@@ -29,7 +29,7 @@ def serve(config_file: Path | None, /, dev: bool | None, **options: Any) -> None
         overrides["dev"] = {"enabled": dev}
 
     def read_settings() -> Settings:
-        settings = load_settings(config_file, overrides=overrides)
+        settings = load_site(config_file, overrides)
         require_servable(settings)
         return settings
 

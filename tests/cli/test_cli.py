@@ -33,7 +33,7 @@ from gateway.cli import load_command, main
 from gateway.settings import load_settings
 from tests.conftest import require_program
 from tests.support.background import in_background
-from tests.support.commands import line_of, run, words
+from tests.support.commands import line_of, refuse_to_serve, run, words
 from tests.support.nginx import free_port
 from tests.support.privileges import open_folder, without_privileges
 from tests.support.server import (
@@ -221,16 +221,17 @@ def test_the_version_is_the_packages() -> None:
     ],
     ids=" ".join,
 )
-def test_bad_input_is_exit_code_2(arguments: tuple[str, ...]) -> None:
-    line = line_of(run({}, *arguments))
+def test_bad_input_is_exit_code_2(site: Site, arguments: tuple[str, ...]) -> None:
+    line = line_of(run(site.environment, *arguments))
     assert re.search(r" \(gateway( [a-z-]+)* --help\)$", line), line
 
 
-def test_a_mistyped_command_or_option_is_answered_with_what_was_meant() -> None:
+def test_a_mistyped_command_or_option_is_answered_with_what_was_meant(site: Site) -> None:
     assert "--prot" in line_of(run({}, "serve", "--prot", "1"))
     assert "'--port'" in line_of(run({}, "serve", "--prot", "1"))
     assert "nginx, caddy" in line_of(run({}, "proxy-config"))
-    assert "(gateway cache purge --help)" in line_of(run({}, "cache", "purge", "--version", "1"))
+    purge = line_of(run(site.environment, "cache", "purge", "--version", "1"))
+    assert "(gateway cache purge --help)" in purge
 
 
 @pytest.mark.slow
@@ -263,6 +264,25 @@ def test_the_configuration_is_named_or_found(
     assert_refused(run({"GATEWAY_CONFIG": str(wrong)}, "list"), "nothing")
     assert ADA in run({"GATEWAY_CONFIG": str(wrong)}, "--config", str(config_file), "list").output
     assert_refused(run({"GATEWAY_CONFIG": str(elsewhere / "no.toml")}, "list"), "no.toml")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("publish", "Hello"), ("install", "Hello", "--user", ADA), ("list",), ("serve",), ("check",)],
+    ids=" ".join,
+)
+def test_a_command_in_the_wrong_folder_says_so_and_makes_no_site_there(
+    elsewhere: Path, arguments: tuple[str, ...]
+) -> None:
+    (elsewhere / "Hello" / "dist").mkdir(parents=True)
+    (elsewhere / "Hello" / "plugin.json").write_text('{"slug": "Hello", "version": "1.0.0"}')
+    (elsewhere / "Hello" / "dist" / "remoteEntry.js").write_text("window.Hello = {};")
+    line = refuse_to_serve({}, *arguments)
+    assert f"no site here: no config.toml in {elsewhere}" in line
+    assert "--config" in line
+    assert "gateway init" in line
+    assert [it.name for it in elsewhere.iterdir()] == ["Hello"]
+    assert run({}, "lint", "Hello").exit_code == 0, "lint needs no site"
 
 
 # init
