@@ -4,6 +4,7 @@ It is opened once, before the first worker, and outlives all of them: while a wo
 connections wait in the socket's queue.
 """
 
+import errno
 import os
 import socket
 import stat
@@ -64,9 +65,10 @@ def _tcp_socket(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigurationError(
-            f"server.port: cannot listen on {host}:{port}: {error.strerror}"
-        ) from None
+        why = str(error.strerror)
+        if error.errno == errno.EADDRINUSE:
+            why += "; stop the program that listens there, or choose another port (--port)"
+        raise ConfigurationError(f"server.port: cannot listen on {host}:{port}: {why}") from None
     return listener
 
 

@@ -785,6 +785,7 @@ def test_check_tries_to_listen(tmp_path: Path, kind: str) -> None:
         result = check(site, settings)
         assert result.exit_code == 1
         assert "error address server." in words(result)
+        assert ("choose another port (--port)" in words(result)) is (kind == "tcp")
     assert "is free" in words(check(site, settings))
     assert not path.exists()
 
