@@ -97,6 +97,8 @@ class Upstream:
     private: Lifetimes
     dictionaries: bool
     """Whether browsers may use a version of a file as the dictionary of others."""
+    https_alone: bool
+    """Whether browsers reach the proxy by HTTPS alone, even if another proxy speaks it for us."""
     application: str = ""
     """`host:port` of the application that answers the rest of the host; empty: there is none."""
 
@@ -169,6 +171,7 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
         public=public,
         private=private,
         dictionaries=http.dictionaries and not dev,
+        https_alone=http.https,
         application=application,
     )
 

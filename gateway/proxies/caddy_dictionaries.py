@@ -27,7 +27,7 @@ _MAPS = Text("""
     map "{scheme} {host}" {plugin_secure} {
         "~^https " secure
         "~(?i)^http %{local}$" secure
-        default no
+        default %{otherwise}
     }
     map "{header.Sec-Fetch-Site}|{header.Origin}" {plugin_readable} {
         "~^(?:same-origin)?[|]" readable
@@ -100,6 +100,7 @@ def dictionary_maps(upstream: Upstream) -> str:
     """Makes the matcher `@difference`: the client can read one, and may."""
     return _MAPS.substitute(
         local=LOCAL_HOST,
+        otherwise="secure" if upstream.https_alone else "no",
         origins="".join(
             f'        "~^[^|]*[|]{re.escape(origin)}$" readable\n' for origin in upstream.origins
         ),

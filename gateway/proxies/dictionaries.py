@@ -42,7 +42,7 @@ class FileTypes(NamedTuple):
 
 
 def file_types(upstream: Upstream) -> list[FileTypes]:
-    """All types of files that the proxy may send by itself, the most usual ones first."""
+    """All types of files that the proxy may send by itself."""
     groups: dict[tuple[bool, str], list[str]] = {}
     for suffix in upstream.suffixes:
         kind = upstream.media_types[suffix]

@@ -451,10 +451,8 @@ def _accel_locations(upstream: Upstream) -> str:
     # nginx 1.22 reads the first of several Vary; the last one of the gateway is Origin.
     vary = '"$upstream_http_vary, Origin"' if upstream.origins else "$upstream_http_vary"
     fields = f"add_header Vary {vary};\n" + (_CORS_FIELDS if upstream.origins else "")
-    folders = ["shared", "cache/encoded"]
     if upstream.dictionaries:
         fields += "add_header Use-As-Dictionary $upstream_http_use_as_dictionary;\n"
-        folders.append("cache/differences")
     return _ACCEL.substitute(
         folders="".join(
             _ACCEL_FOLDER.substitute(
@@ -463,7 +461,7 @@ def _accel_locations(upstream: Upstream) -> str:
                 name=name,
                 fields=textwrap.indent(fields, " " * 8),
             )
-            for name in folders
+            for name in ("shared", "cache/encoded")
         )
     )
 

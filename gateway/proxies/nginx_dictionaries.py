@@ -26,14 +26,9 @@ _MAPS = Text("""
 map $http_available_dictionary $plugin_difference {
     default "";
     "" "";
-    "~^:(?<plugin_dictionary>%{dictionary}):$" $plugin_if_secure;
+    "~^:(?<plugin_dictionary>%{dictionary}):$" $plugin_if_%{first};
 }
-map "$scheme $host" $plugin_if_secure {
-    default "";
-    "~^https " $plugin_if_readable;
-    "~*^http %{local}$" $plugin_if_readable;
-}
-map $http_sec_fetch_site $plugin_if_readable {
+%{secure}map $http_sec_fetch_site $plugin_if_readable {
     default %{otherwise};
     "" $plugin_if_named;
     "~^same-origin$" $plugin_if_named;
@@ -56,6 +51,14 @@ map $plugin_hash $plugin_star {
     "" "";
 }
 %{guarded}""")
+
+_SECURE = Text("""\
+map "$scheme $host" $plugin_if_secure {
+    default "";
+    "~^https " $plugin_if_readable;
+    "~*^http %{local}$" $plugin_if_readable;
+}
+""")
 
 # The pages of http.cors_origins may read what they ask for in mode cors, naming themselves.
 _LISTED = """\
@@ -86,7 +89,8 @@ def dictionary_maps(upstream: Upstream) -> str:
     """The maps that the locations of files need."""
     return _MAPS.substitute(
         dictionary=DICTIONARY,
-        local=LOCAL_HOST,
+        first="readable" if upstream.https_alone else "secure",
+        secure="" if upstream.https_alone else _SECURE.substitute(local=LOCAL_HOST),
         otherwise="$plugin_if_listed" if upstream.origins else '""',
         listed=_LISTED if upstream.origins else "",
         weighted=WEIGHTED,
