@@ -35,23 +35,19 @@ _PROXY = f"--proxy {ORIGIN}"
 _PORTS = ("8000", "8010", "9000")
 """What pages serve at; the first one is that of the configuration."""
 _DEADLINE_S = 120
-_SERVER = re.compile(r"\bgateway (?:serve|demo|dev)\b|\buvicorn ")
-# Returns when the server serves, as a second terminal would be opened then.
-_SERVE = """
-    log=$(mktemp)
-    {python} -m $program "$@" >"$log" 2>&1 &
-    until grep -q "running on\\|runs at" "$log"; do
-        kill -0 $! || {{ cat "$log"; exit 1; }}
-        sleep 0.1
-    done
-    cat "$log"
-"""
+_SERVER = re.compile(r"\bgateway (?:serve|demo|dev)\b")
 _SHIMS = {
+    # Returns when the server serves, as a second terminal would be opened then.
     "gateway": """
-        case "$1" in serve | demo | dev) program=gateway ;; *) exec {python} -m gateway "$@" ;; esac
-    """
-    + _SERVE,
-    "uvicorn": "program=uvicorn" + _SERVE,
+        case "$1" in serve | demo | dev) ;; *) exec {python} -m gateway "$@" ;; esac
+        log=$(mktemp)
+        {python} -m gateway "$@" >"$log" 2>&1 &
+        until grep -q "running on\\|runs at" "$log"; do
+            kill -0 $! || {{ cat "$log"; exit 1; }}
+            sleep 0.1
+        done
+        cat "$log"
+    """,
     "curl": 'exec {curl} --silent --show-error --fail-with-body "$@"',
     "python": 'exec {python} "$@"',
     "docker": """
@@ -112,7 +108,7 @@ class Reader:
         return text
 
     def _type(self, text: str, environment: Mapping[str, str], groups: list[int]) -> str:
-        for program in ("curl", "openssl", "promtool", "zstd"):
+        for program in ("curl", "promtool"):
             if re.search(rf"\b{program} ", text):
                 require_program(program)
         process = subprocess.Popen(

@@ -1,12 +1,11 @@
 """A site that the pages could be about: what they name is there."""
 
 import json
-import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from tests.documentation.blocks import ROOT, all_blocks
+from tests.documentation.blocks import ROOT
 from tests.support.commands import run
 from tests.support.site import SECRET, Site, token
 from tests.support.urls import SIGNED_SECRET
@@ -33,11 +32,8 @@ def make_site(folder: Path) -> Site:
     site.write_installations(_OLD_USER, {"Review": {"version": "1.0.0", "enabled": True}})
     site.add_row(_OLD_USER, "Review", "1.0.0")
     _make_builds(folder, shared / "v1.0.1")
-    shutil.copy(shared / "v1.0.0" / "dist" / "remoteEntry.js", folder / "old.js")
     for path in (ROOT / "docs").rglob("monitoring/*.yml"):
         shutil.copy(path, folder)
-    for name, program in _programs():
-        (folder / name).write_text(program)
     (folder / "token.txt").write_text(token(USERS[0]))
     return site
 
@@ -48,13 +44,6 @@ def give_a_past(environment: Mapping[str, str]) -> None:
                     ("migrate", "--apply")):  # fmt: skip
         result = run(environment, *command)
         assert result.exit_code == 0, result.output
-
-
-def _programs() -> Iterator[tuple[str, str]]:
-    """Name and text of each program that a page says to save: its first line is its name."""
-    for block in all_blocks():
-        if block.kind == "python" and (name := re.match(r"# (\w+\.py)\n", block.text)):
-            yield name[1], block.text
 
 
 def _make_builds(folder: Path, version: Path) -> None:
