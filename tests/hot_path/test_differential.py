@@ -9,21 +9,33 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.listeners import CREDENTIALS, ENTRY_URL, Running, three_listeners
+from tests.support.dictionaries import NEW, OLD, named
+from tests.support.listeners import (
+    CREDENTIALS,
+    ENTRY_URL,
+    Running,
+    three_listeners,
+    user_request,
+)
 from tests.support.site import ADA, BEN, Site
 from tests.support.sockets import LAST
 from tests.support.urls import MANIFEST, own, public
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
 ORIGIN = "https://app.example"
 CREDENTIAL = f"Authorization: {CREDENTIALS[ADA]}"
+UPGRADED = own("Review", "dist/upgraded.js")
+"""A file of which another version is a dictionary."""
 TARGETS = [
     ENTRY_URL, f"{ENTRY_URL}?v=1.0.0", public(f"{ADA}_Review"), MANIFEST, own("Review", "none.js"),
     own("Review", "dist/1.js"), own("Other"), "/-/live", "/nowhere", f"http://y{ENTRY_URL}",
     f"{ENTRY_URL}#fragment", "*", ENTRY_URL.replace("/dist", "/../dist"), f"{ENTRY_URL}%00",
     ENTRY_URL.replace("/dist", "%2fdist"), f"/{ENTRY_URL}", "", own("Review", ""),
+    UPGRADED, UPGRADED,
 ]  # fmt: skip
+HOLDING, DCZ = f"Available-Dictionary: {named(NEW)}", "Accept-Encoding: br, dcz"
 FIELDS = [
     CREDENTIAL, f"Authorization: {CREDENTIALS[BEN]}", "Authorization: Bearer x", "Authorization:",
     CREDENTIAL.replace("Bearer ", "bearer   "), "Connection: close", "Connection: keep-alive",
@@ -33,8 +45,11 @@ FIELDS = [
     "If-Match: *", 'If-Match: "x"', "If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT",
     "Accept-Encoding: gzip", "Accept-Encoding: br;q=0, *", "Accept-Encoding: identity",
     f"Origin: {ORIGIN}", "Origin: https://other.example", "Cookie: a=b", f"X-User-Id: {BEN}",
-    "A" * 70_000 + ": b", "bad name: x", "no colon",
+    HOLDING, HOLDING, f"Available-Dictionary: {named(b'unknown')}", "Available-Dictionary: x",
+    DCZ, DCZ, "Accept-Encoding: dcz;q=0", "Sec-Fetch-Site: same-origin",
+    "Sec-Fetch-Site: cross-site", "A" * 70_000 + ": b", "bad name: x", "no colon",
 ]  # fmt: skip
+CODED = b"\r\ncontent-encoding: dcz\r\n"
 BODIES = [b"", b"", b"body", b"4\r\nbody\r\n0\r\n\r\n", b"0\r\nX-User-Id: x\r\n\r\n"]
 
 
@@ -52,7 +67,13 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @pytest.fixture(scope="module")
 def running(site: Site) -> Iterator[Running]:
-    with three_listeners(site, GATEWAY__HTTP__CORS_ORIGINS=ORIGIN) as both:
+    site.publish("Review", "1.0.0", {"dist/upgraded.js": OLD})
+    site.publish("Review", "1.0.1", {"dist/upgraded.js": NEW})
+    with three_listeners(
+        site, GATEWAY__HTTP__CORS_ORIGINS=ORIGIN, GATEWAY__HTTP__HTTPS="true"
+    ) as both:
+        asked = user_request(UPGRADED, HOLDING, DCZ)
+        eventually(lambda: both.ask("ours", asked, LAST), lambda it: CODED in it)
         yield both
 
 
@@ -75,3 +96,12 @@ def test_answers_at_once_are_among_what_is_compared(running: Running) -> None:
     assert running.at_once() == before + 1
     assert at_once == running.ask("long", plain + LAST)
     assert running.at_once() == before + 1
+
+
+def test_a_difference_is_among_what_is_answered_at_once(running: Running) -> None:
+    asked = user_request(UPGRADED, HOLDING, DCZ)
+    before = running.at_once()
+    at_once = running.ask("ours", asked, LAST)
+    assert CODED in at_once
+    assert running.at_once() == before + 1
+    assert at_once == running.ask("long", asked, LAST)
