@@ -47,9 +47,9 @@ try {
   const loaded = new Promise((resolve, reject) => {
     Object.assign(script, { onload: resolve, onerror: () => reject(new Error("entry")) });
   });
-  const known = expectPublished(plugin, base, entry);
+  expectPublished(plugin, base, entry);
   document.head.appendChild(script);
-  await Promise.all([known, loaded]);
+  await loaded;
   window.result = (await window.Mine.get("./Main"))();
 } catch (error) {
   window.result = `failed: ${error.message}`;
@@ -161,6 +161,25 @@ def test_a_changed_byte_of_another_origin_is_not_run(
         assert any("'integrity' attribute" in error for error in errors)
         if failure == "entry":
             assert page.evaluate("window.Mine === undefined")
+
+
+def test_a_script_of_a_plugin_that_nobody_published_is_not_asked_for(
+    context: BrowserContext, site: Site
+) -> None:
+    with host_page(context, site) as (page, errors):
+        assert result(page) == "it runs"
+        outcome = page.evaluate(
+            """() => new Promise((resolve) => {
+                const script = document.createElement("script");
+                const [entry] = document.querySelectorAll("link[as=script]");
+                script.src = new URL("unknown.js", entry.href).href;
+                Object.assign(script, { onload: () => resolve("loaded") });
+                script.onerror = () => resolve(`refused, inserted: ${script.isConnected}`);
+                document.head.appendChild(script);
+            })"""
+        )
+        assert outcome == "refused, inserted: false"
+        assert errors == []
 
 
 def test_a_host_that_is_not_listed_loads_nothing(context: BrowserContext, site: Site) -> None:
