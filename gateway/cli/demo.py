@@ -2,6 +2,7 @@
 
 import contextlib
 import multiprocessing
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from gateway.application import Gateway
 from gateway.cli.examples import example
+from gateway.cli.program import shortest_program
 from gateway.demo.application import create_demo_app
 from gateway.demo.demo_site import USERS, make_demo_site
 from gateway.processes.foreground import ForegroundServer, exit_at_signals
@@ -40,6 +42,7 @@ def demo(host: str, port: int, folder: Path | None) -> None:
         config_file = make_demo_site(folder)
         settings = load_settings(config_file, overrides={"server": {"host": host, "port": port}})
         listener = Listener(settings)
+        command = f"{shortest_program()} --config {shlex.quote(str(config_file))}"
 
         def announce() -> None:
             console.print(
@@ -48,8 +51,8 @@ def demo(host: str, port: int, folder: Path | None) -> None:
                 "  On the page: publish the next version, upgrade Grace to it, and see that\n"
                 "  Ada's page stays as it is. Then roll back.\n"
                 "  In another terminal:\n"
-                f"    gateway --config {config_file} list\n"
-                f"    gateway --config {config_file} update NetworkReview --user {USERS[0].id}\n",
+                f"    {command} list\n"
+                f"    {command} update NetworkReview --user {USERS[0].id}\n",
                 highlight=False,
                 soft_wrap=True,
             )

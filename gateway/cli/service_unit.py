@@ -2,7 +2,6 @@
 
 import os
 import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from gateway.cli.examples import example
 from gateway.cli.parameters import address_options, load_site, server_overrides
+from gateway.cli.program import program
 from gateway.processes.service_unit import Service, service_unit
 from gateway.settings import ENVIRONMENT_PREFIX, find_config_file
 
@@ -61,14 +61,12 @@ def service_unit_(
 
 
 def _command(config_file: Path | None, options: Mapping[str, Any]) -> Sequence[str]:
-    script = Path(sysconfig.get_path("scripts")) / "gateway"
-    program = [str(script)] if script.is_file() else [sys.executable, "-m", "gateway"]
     config = ["--config", str(config_file.absolute())] if config_file else []
     given = {name: value for name, value in options.items() if value is not None}
     if "uds" in given:
         given["uds"] = Path(given["uds"]).absolute()
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    return [*program, *config, "serve", *words]
+    return [*program(), *config, "serve", *words]
 
 
 def _needed(config_file: Path | None) -> list[Path]:

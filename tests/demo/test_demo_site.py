@@ -3,8 +3,10 @@
 import base64
 import json
 import re
+import shlex
 import signal
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,8 +124,11 @@ def test_a_site_that_is_there_is_kept(tmp_path: Path) -> None:
 def test_the_commands_that_the_demo_prints_can_be_pasted(tmp_path: Path) -> None:
     with serving({}, "--dir", str(tmp_path / "site"), command="demo") as server:
         eventually(lambda: "".join(server.output), lambda text: "--user" in text)
-        printed = [line.split() for line in server.output if line.startswith("    gateway ")]
-        listed, updated = (run_cli({}, *words[1:]) for words in printed)
+        printed = [line for line in server.output if " --config " in line]
+        listed, updated = (
+            subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
+            for line in printed
+        )
         assert (listed.returncode, updated.returncode) == (0, 0)
         assert all(version in listed.stdout for version in ("1.0.0", "1.0.1"))
         ada = server.get("/demo/facts.json").json["users"]["user-1"]
