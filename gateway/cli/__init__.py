@@ -55,6 +55,13 @@ GROUPS = {
     ),
 }  # fmt: skip
 """Title → name, module and first sentence of the help; all in the order of use."""
+_OTHER_WORDS = {
+    "add": "install", "create": "init", "delete": "uninstall", "downgrade": "rollback",
+    "remove": "uninstall", "run": "serve", "start": "serve", "status": "check", "up": "serve",
+    "upgrade": "update", "users": "list", "why": "explain",
+}  # fmt: skip
+"""What people type for a command, and its name."""
+
 _MODULES = {name: module for group in GROUPS.values() for name, module, _ in group}
 
 
@@ -86,6 +93,8 @@ class _Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (meant := _OTHER_WORDS.get(args[0])) is not None:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean '{meant}'?")
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
             command = load_command(name)

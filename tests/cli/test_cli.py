@@ -230,6 +230,9 @@ def test_a_mistyped_command_or_option_is_answered_with_what_was_meant(site: Site
     assert "--prot" in line_of(run({}, "serve", "--prot", "1"))
     assert "'--port'" in line_of(run({}, "serve", "--prot", "1"))
     assert "nginx, caddy" in line_of(run({}, "proxy-config"))
+    assert "Did you mean 'uninstall'?" in line_of(run({}, "remove", "Review"))
+    assert "Did you mean 'serve'?" in line_of(run({}, "start"))
+    assert "Did you mean 'list'?" in line_of(run({}, "lst"))
     purge = line_of(run(site.environment, "cache", "purge", "--version", "1"))
     assert "(gateway cache purge --help)" in purge
 
