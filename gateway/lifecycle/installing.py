@@ -122,7 +122,7 @@ class _Change:
     def require_holding(self) -> Holding:
         """Raises: UnknownPlugin, NotInstalled."""
         if self.holding is None:
-            raise UnknownPlugin(owned=True, reason=f"no row of {self.user} for {self.slug}")
+            raise _no_row(self.user, self.slug)
         if not self.entry.grants:
             raise NotInstalled(
                 owned=True, reason=f"{self.slug} is not in the JSON of {self.user}: install it"
@@ -250,7 +250,8 @@ class Lifecycle:
             previous = change.entry.previous_versions(holding.version)
             if version is None and not previous:
                 raise NoEarlierVersion(
-                    reason=f"no version of {change.slug} is known that {user} had before; --version"
+                    reason=f"no version of {change.slug} is known that {user} had before;"
+                    " name one with --version"
                 )
             return await self._move_to(change, holding, version or previous[-1], previous)
 
@@ -261,7 +262,7 @@ class Lifecycle:
         async with self._change(order, needs_json=False) as change:
             holding = change.holding
             if holding is None:
-                raise UnknownPlugin(owned=True, reason=f"no row of {user} for {plugin}")
+                raise _no_row(user, plugin)
             changed = is_true(holding.plugin["enabled"]) is not enabled
             if changed:
                 await change_enabled(change.transaction, holding, enabled=enabled, now=change.now)
@@ -409,6 +410,13 @@ class Lifecycle:
 
     async def _in_thread(self, function: Callable[..., R], *arguments: Any) -> R:
         return await run_sync(function, *arguments, limiter=self._threads)
+
+
+def _no_row(user: UserId, plugin: str) -> UnknownPlugin:
+    return UnknownPlugin(
+        owned=True,
+        reason=f"no row of {user} for {plugin}; gateway install gives the plugin to them",
+    )
 
 
 def _slug(user: UserId, holding: Holding | None, plugin: str) -> Slug:

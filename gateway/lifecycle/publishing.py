@@ -115,14 +115,13 @@ def stated_names(
         raise PublishingError(
             f"{source}: its metadata says version {stated_version}, asked for is {version}"
         )
+    where = "plugin.json or package.json" if metadata else "no plugin's folder, no plugin.json"
     for name, given, stated in (
         ("slug", slug, stated_slug(metadata)),
         ("version", version, stated_version),
     ):
         if given is None and stated is None:
-            raise PublishingError(
-                f"{source}: plugin.json or package.json: no {name}; --{name} can say it"
-            )
+            raise PublishingError(f"{source}: {where}: no {name}; --{name} can say it")
     try:
         return (
             slug if slug is not None else parse_slug(stated_slug(metadata)),
@@ -165,7 +164,7 @@ def _require_same(source: Path, target: Path, state: FolderState) -> None:
         raise PublishingError(
             f"{slug} {version} is published already with other content:"
             f" build {build} there, build {state.build} in {source};"
-            " a published version never changes, publish a new one"
+            " a published version never changes: raise version in plugin.json"
         )
 
 

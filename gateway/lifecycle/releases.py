@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from gateway.disk.metadata import (
 )
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, UnusableVersion, VersionNotPublished
-from gateway.names import Slug, UserId, Version, newest_version
+from gateway.names import Slug, UserId, Version, newest_version, parse_or_none, parse_slug
 from gateway.sentences import sentence_of
 
 Columns = dict[str, Any]
@@ -57,13 +58,21 @@ def read_release(
         if version is None:
             raise VersionNotPublished(
                 "No version of this plugin is published",
-                reason=f"no version of {slug} is published",
+                reason=f"no version of {slug} is published{_similar(storage, slug)}",
             )
         return Release(version, _read_metadata(storage, slug, version, is_new=is_new))
     except PublishingError as error:
         raise UnusableVersion(reason=f"{slug} {version}: {error}") from None
     except OSError as error:
         raise SourceUnavailable(reason=f"{slug}: cannot be read: {sentence_of(error)}") from error
+
+
+def _similar(storage: PluginStorage, slug: Slug) -> str:
+    """The published slug that is probably meant, also if only upper and lower case differ."""
+    names = (parse_or_none(parse_slug, name) for name in storage.shared.names())
+    others = {name.lower(): name for name in names if name is not None and name != slug}
+    close = get_close_matches(slug.lower(), others, n=1)
+    return f" (did you mean {others[close[0]]}?)" if close else ""
 
 
 def _read_metadata(

@@ -89,10 +89,13 @@ def test_an_entry_without_a_row_is_uninstalled_without_a_version(site: Site) -> 
     ("arguments", "named"),
     [
         (("update", "Review"), "no row of"),
+        (("update", "Review"), "gateway install gives"),
         (("rollback", "Review"), "no row of"),
         (("enable", "Review"), "no row of"),
         (("uninstall", "Review"), "neither row nor JSON entry"),
         (("install", "Nothing"), "no version of Nothing is published"),
+        (("install", "review"), "no version of review is published (did you mean Review?)"),
+        (("install", "Reviev"), "no version of Reviev is published (did you mean Review?)"),
         (("install", "Review", "--version", "9.9.9"), "Review 9.9.9 is not published"),
     ],
 )
