@@ -130,6 +130,7 @@ def test_another_page_of_the_same_user_keeps_its_version(page: Page, demo: Serve
     first, second = (page.frame_locator("iframe").nth(side) for side in (0, 1))
     for side in (first, second):
         expect_running(side, REVIEW, "1.0.0")
+    expect(page.get_by_text("and see that the other page stays as it is")).to_be_visible()
     page.get_by_role("button", name="Upgrade to 1.0.1").first.click()
     expect_running(first, REVIEW, "1.0.1")
     expect_running(second, REVIEW, "1.0.0")
@@ -216,6 +217,9 @@ def test_publishing_is_drawn_as_a_new_folder_that_nobody_has(bench: Page, folder
     line = bench.get_by_test_id("shared").locator('[data-version="1.0.2"]')
     expect(line).to_contain_text("nobody")
     expect(line).to_contain_text("16 files")
+    press(bench, ADA, "Upgrade to 1.0.2")
+    expect(line).to_contain_text("Ada")
+    expect(bench.get_by_test_id("shared")).not_to_contain_text("Nobody has it yet")
 
 
 def test_a_refusal_is_said_where_the_button_is(context: BrowserContext, demo: Server) -> None:

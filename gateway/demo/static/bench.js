@@ -21,8 +21,9 @@ export class Bench {
     const asking = this.chosen.at(-1);
     look(this.site, this.facts, asking, COMPARED).then((observed) => this.hasChanged || this.flow.show(observed), console.error);
     const [first, last] = [this.chosen[0].name, asking.name];
+    const other = first === last ? "the other page" : `${first}’s page`;
     const above = h("p", { class: "muted" },
-      `Try it: publish the next version, upgrade ${last} to it, and see that ${first}’s page stays as it is. Then roll back.`);
+      `Try it: publish the next version, upgrade ${last} to it, and see that ${other} stays as it is. Then roll back.`);
     return { above, between: this.folder, below: this.flow };
   }
 
@@ -37,7 +38,7 @@ export class Bench {
   publish() {
     return this.change(this.folder, async () => {
       const observed = await publish(this.site, this.facts, this.chosen.at(-1));
-      return { observed, sentence: `${observed.change.content.version} is published. Nobody has it yet.` };
+      return { observed, sentence: `${observed.change.content.version} is published.` };
     });
   }
 
