@@ -43,6 +43,8 @@ _NOT_IN_QUOTES = re.compile(r'["\\$`{}\x00-\x1f]')
 _NOT_IN_PATHS = re.compile(r"[\s;#]")
 PLUGIN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 """A pattern for a slug or a database id."""
+PIN = "@[A-Za-z0-9_][A-Za-z0-9_.+-]*~[0-9a-f]{16}"
+"""A pattern for `@{version}~{build}`."""
 
 
 class Text(Template):
@@ -139,7 +141,7 @@ class Upstream:
     @property
     def tree_pattern(self) -> str:
         """A pattern for `{slug}/@{version}~{build}`."""
-        return rf"{PLUGIN}/@[A-Za-z0-9_][A-Za-z0-9_.+-]*~[0-9a-f]{{16}}"
+        return f"{PLUGIN}/{PIN}"
 
 
 def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstream:

@@ -318,7 +318,7 @@ def _handler(
     """Sends the files of the URLs that the pattern describes. `tree`: that of a request."""
     file, has_dictionaries = f"{tree}{{http.regexp.{name}.path}}", upstream.dictionaries
     sent = _SENDING.substitute(
-        dictionary=f"            import plugin_dictionary {{http.regexp.{name}.path}}\n"
+        dictionary=f"            import plugin_dictionary {{http.regexp.{name}.path}} {tree}\n"
         if is_pinned and has_dictionaries
         else "",
         name=name,

@@ -70,7 +70,10 @@ _USED = Text("""\
 # A pinned file is a dictionary for the same file of other versions: Use-As-Dictionary has a pattern
 # of their URLs, relative to its own. A hash in the name of the file is a star in the pattern.
 (plugin_dictionary) {
-    map {args.0} {plugin_upwards} {
+    map {args.1} {plugin_slug} {
+        "~^([^/]+)/" "${1}"
+    }
+    map {args.0} {plugin_up} {
 %{folders}
     }
     map {args.0} {plugin_stem} {
@@ -83,7 +86,7 @@ _USED = Text("""\
         not header If-None-Match *
         not header If-Modified-Since *
     }
-    header @dictionary Use-As-Dictionary `match="{plugin_upwards}\\{@*/}?{plugin_stem}"`
+    header @dictionary Use-As-Dictionary `match="{plugin_up}{plugin_slug}/../\\{@*/}?{plugin_stem}"`
 }
 
 """)
@@ -123,7 +126,7 @@ def sent_difference(name: str, pinned: str, file: str, sent: str) -> str:
 
 
 def dictionary_snippet(suffixes: Sequence[str]) -> str:
-    """A snippet whose argument is the path of a file in its tree."""
+    """A snippet whose arguments are the path of a file in its tree, and the tree."""
     return _USED.substitute(
         folders="\n".join(
             f'        "~^(?:/[^/]+){{{number}}}$" "{"../" * number}"'

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gateway.http.cache_policy import Lifetimes
 from gateway.http.cors import EXPOSED
-from gateway.proxies import NEVER_FROM_CLIENTS, PLUGIN, Entrance, Text, Upstream
+from gateway.proxies import NEVER_FROM_CLIENTS, PIN, PLUGIN, Entrance, Text, Upstream
 from gateway.proxies.dictionaries import FileTypes, file_types
 from gateway.proxies.nginx_dictionaries import dictionary_fields, dictionary_maps, path_pattern
 from gateway.proxies.nginx_origin import (
@@ -413,7 +413,7 @@ def _public_location(upstream: Upstream) -> str:
         _FILES.substitute(
             first=_first(upstream, 12),
             pattern=f"{upstream.public_pinned_pattern}"
-            f"(?<plugin_file>{upstream.tree_pattern}{path_pattern(types)})",
+            f"(?<plugin_file>(?<plugin_slug>{PLUGIN})/{PIN}{path_pattern(types)})",
             question="",
             file=_sent_file(upstream, "$plugin_file"),
             statuses="403 404 421",

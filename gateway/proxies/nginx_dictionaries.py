@@ -69,15 +69,20 @@ map $plugin_origin $plugin_if_listed {
 """
 
 _STEM = "$plugin_before_hash$plugin_star$plugin_after_hash"
-_PATTERN = rf"match=\"$plugin_upwards{{@*/}}?$plugin_folder{_STEM}\""
+# With the slug, as in http/dictionaries.py, which says why.
+_PATTERN = rf"match=\"$plugin_upwards%{{slug}}/../{{@*/}}?$plugin_folder{_STEM}\""
 
 # An answer that must be asked for again is no dictionary.
-_GUARDED_MAP = f"""\
-map $plugin_pin $plugin_pattern {{
-    default "{_PATTERN}";
+_GUARDED_MAPS = Text("""\
+map $plugin_tree $plugin_tree_slug {
+    default "";
+    "~^(?<plugin_slug>[^/]+)/" $plugin_slug;
+}
+map $plugin_pin $plugin_pattern {
+    default "%{pattern}";
     "" "";
-}}
-"""
+}
+""")
 
 _FIELDS = Text("""\
 add_header Content-Encoding $plugin_coding;
@@ -100,14 +105,21 @@ def dictionary_maps(upstream: Upstream) -> str:
             f'    "~^(?:[^/]+/){{{number}}}$" "{"../" * (number + 1)}";'
             for number in range(1, MAX_FOLDERS + 1)
         ),
-        guarded=_GUARDED_MAP if upstream.mode == "authorize" else "",
+        guarded=_GUARDED_MAPS.substitute(pattern=_pattern("$plugin_tree_slug"))
+        if upstream.mode == "authorize"
+        else "",
     )
 
 
 def dictionary_fields(types: FileTypes, *, always_pinned: bool) -> str:
     if not types.dictionaries:
         return ""
-    return _FIELDS.substitute(pattern=f'"{_PATTERN}"' if always_pinned else "$plugin_pattern")
+    pattern = f'"{_pattern("$plugin_slug")}"' if always_pinned else "$plugin_pattern"
+    return _FIELDS.substitute(pattern=pattern)
+
+
+def _pattern(slug: str) -> str:
+    return Text(_PATTERN).substitute(slug=slug)
 
 
 def path_pattern(types: FileTypes) -> str:

@@ -18,7 +18,7 @@ import pytest
 import zstandard
 
 from gateway.http.dictionaries import stem, use_as_dictionary
-from gateway.names import AssetPath
+from gateway.names import AssetPath, Slug
 from tests.conftest import require_program
 from tests.support.certificates import self_signed
 from tests.support.nginx import free_port, nginx_with
@@ -416,8 +416,10 @@ def test_a_pinned_file_names_itself_a_dictionary_as_the_gateway_does(
     for name in names:
         answer = ask(server, pinned.format(name), browser({"Available-Dictionary": None}))
         assert answer.status == 200, name
-        expected = use_as_dictionary(AssetPath(name)) if not name.endswith(".png") else None
-        assert answer.headers.get("use-as-dictionary") == (expected and expected.decode()), name
+        expected = use_as_dictionary(Slug("Files"), AssetPath(name)) or b""
+        if name.endswith(".png"):
+            expected = b""
+        assert answer.headers.get("use-as-dictionary", "") == expected.decode(), name
         sent_by_proxy += is_from_proxy(answer)
     assert sent_by_proxy > len(names) * 0.7
 
@@ -425,7 +427,7 @@ def test_a_pinned_file_names_itself_a_dictionary_as_the_gateway_does(
 def test_of_several_hashes_in_a_name_the_first_is_a_star(server: Server, pinned: str) -> None:
     answer = ask(server, pinned.format(TWICE), browser({"Available-Dictionary": None}))
     assert is_from_proxy(answer)
-    pattern = 'match="../../{@*/}?dist/a.*.b.73d05e86.js"'
+    pattern = 'match="../../Files/../{@*/}?dist/a.*.b.73d05e86.js"'
     assert answer.headers["use-as-dictionary"] == pattern
 
 
