@@ -156,7 +156,8 @@ class _Measuring:
     def _share_of_br(self, loaded: Loaded, version: Version) -> float:
         """Bytes of the answers with files, of those of the files in br."""
         paths = [PurePosixPath(urlsplit(url).path) for url in loaded.file_urls]
-        in_br = sum(self._br[_plugin_of(path), version, path.name] for path in paths)
+        # The lists of hashes of a pin are in the answers, and are no files.
+        in_br = sum(self._br.get((_plugin_of(path), version, path.name), 0) for path in paths)
         return loaded.file_bytes / in_br if in_br else 0.0
 
 

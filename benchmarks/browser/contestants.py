@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,12 +19,14 @@ from benchmarks.processes import HOST, Command, Running, ServerFailed, Servers, 
 from benchmarks.serve.contestants import nginx_command
 
 GATEWAY, NGINX, CADDY, APPLICATION = "gateway", "nginx", "caddy", "application"
+NOT_PRELOADED = "nginx, no preload"
 PINNED = (GATEWAY, NGINX, CADDY)
 """Those whose manifests have pinned URLs."""
 # Differences are for secure contexts only, and the gateway sees plain HTTP from its proxy.
 _BEHIND_TLS = {"GATEWAY__HTTP__HTTPS": "true"}
 ABOUT = {
     GATEWAY: "the gateway, mounted in the host's application; HTTP/1.1 on localhost",
+    NOT_PRELOADED: "the same nginx; the page does not preload what the manifest says",
     NGINX: "nginx with TLS and HTTP/2 before gateway and application, as proxy-config prints it",
     CADDY: "Caddy with TLS and HTTP/2, as proxy-config prints it",
     APPLICATION: "files as the application sends them: HTTP/1.1, no encodings, no Cache-Control",
@@ -38,10 +40,11 @@ class Contestant:
     manifest_port: int
     """Where the manifest can be asked for without TLS."""
     has_tls: bool
+    query: str = ""
 
     def page(self, port: int, token: str) -> str:
         """The URL of the host page, by way of a port."""
-        return f"{'https' if self.has_tls else 'http'}://localhost:{port}/#{token}"
+        return f"{'https' if self.has_tls else 'http'}://localhost:{port}/{self.query}#{token}"
 
 
 class Certificate:
@@ -98,7 +101,10 @@ def start_contestants(
         except ServerFailed as error:
             absent.append(f"{name}: did not start: {error}")
             continue
-        started.append(Contestant(name, proxy.port, gateway.port, has_tls=True))
+        contestant = Contestant(name, proxy.port, gateway.port, has_tls=True)
+        started.append(contestant)
+        if name == NGINX:
+            started.append(replace(contestant, name=NOT_PRELOADED, query="?preload=no"))
     return started
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
 
 from benchmarks.machine import CannotMeasure
 
@@ -68,11 +68,14 @@ def load(context: BrowserContext, url: str, texts: Sequence[str]) -> Loaded:
     for name in ("responseReceived", "requestServedFromCache", "loadingFinished"):
         session.on(f"Network.{name}", getattr(traffic, name))
     session.send("Network.enable")
-    page.goto(url, wait_until="commit")
-    page.wait_for_function("window.outcome", timeout=_DEADLINE_MS, polling=_POLL_MS)
+    try:
+        page.goto(url, wait_until="commit")
+        page.wait_for_function("window.outcome", timeout=_DEADLINE_MS, polling=_POLL_MS)
+    except Error as error:
+        raise CannotMeasure(error.message.partition("\n")[0]) from None
     outcome = str(page.evaluate("window.outcome"))
     if missing := [text for text in texts if text not in outcome]:
-        raise CannotMeasure(f"{url}: the page lacks {missing[0]!r}; it has {outcome[:200]!r}")
+        raise CannotMeasure(f"the page lacks {missing[0]!r}; it has {outcome[:200]!r}")
     running_ms = page.evaluate("performance.getEntriesByName('running')[0].startTime")
     page.close()
     return traffic.loaded(float(running_ms))
