@@ -42,11 +42,20 @@ def load_site(config_file: Path | None, overrides: Mapping[str, Mapping[str, Any
     """Raises: ConfigurationError, also if nothing describes a site: in the wrong folder, a command
     would make a second one there."""
     if not is_site_described(config_file):
-        raise ConfigurationError(
-            f"no site here: no config.toml in {Path.cwd()}; go to the site's folder, name the file"
-            " with --config or GATEWAY_CONFIG, or make a site with gateway init"
-        )
-    return load_settings(config_file, overrides=overrides)
+        raise _no_site(f"no config.toml in {Path.cwd()}")
+    settings = load_settings(config_file, overrides=overrides)
+    if settings.database_dialect == "sqlite" and not settings.sqlite_file.exists():
+        nothing_set = Settings().based_at(Path.cwd())
+        if config_file is None and load_settings() == nothing_set:
+            raise _no_site(f"config.toml in {Path.cwd()} sets nothing, and there is no database")
+    return settings
+
+
+def _no_site(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"no site here: {why}; go to the site's folder, name its file with --config or"
+        " GATEWAY_CONFIG, or make a site: gateway init --with-secret FOLDER"
+    )
 
 
 def pass_site(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:

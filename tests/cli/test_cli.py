@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import load_command, main
 from gateway.settings import load_settings
+from gateway.upkeep.new_site import default_config
 from tests.conftest import require_program
 from tests.support.background import in_background
 from tests.support.commands import line_of, refuse_to_serve, run, words
@@ -274,17 +275,22 @@ def test_the_configuration_is_named_or_found(
     [("publish", "Hello"), ("install", "Hello", "--user", ADA), ("list",), ("serve",), ("check",)],
     ids=" ".join,
 )
+@pytest.mark.parametrize("folder", ["any", "checkout"])
 def test_a_command_in_the_wrong_folder_says_so_and_makes_no_site_there(
-    elsewhere: Path, arguments: tuple[str, ...]
+    elsewhere: Path, folder: str, arguments: tuple[str, ...]
 ) -> None:
     (elsewhere / "Hello" / "dist").mkdir(parents=True)
     (elsewhere / "Hello" / "plugin.json").write_text('{"slug": "Hello", "version": "1.0.0"}')
     (elsewhere / "Hello" / "dist" / "remoteEntry.js").write_text("window.Hello = {};")
+    if folder == "checkout":
+        (elsewhere / "config.toml").write_bytes(default_config())
+    before = contents(elsewhere)
     line = refuse_to_serve({}, *arguments)
-    assert f"no site here: no config.toml in {elsewhere}" in line
+    assert "no site here: " in line
+    assert f"config.toml in {elsewhere}" in line
     assert "--config" in line
     assert "gateway init" in line
-    assert [it.name for it in elsewhere.iterdir()] == ["Hello"]
+    assert contents(elsewhere) == before
     assert run({}, "lint", "Hello").exit_code == 0, "lint needs no site"
 
 
