@@ -13,10 +13,13 @@ of many values, which `fetch_among` translates for SQLite.
 import asyncio
 import json
 import logging
+import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
+from errno import EACCES
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from urllib.parse import quote
@@ -164,8 +167,7 @@ class SqliteConnection(DatabaseConnection):
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        if not self._file.is_file():
-            raise ConfigurationError(f"database.url: no database file {self._file}")
+        _require_readable(self._file)
         await self._database.connect()
         if self._opens_late:
             return
@@ -267,6 +269,30 @@ class SqliteConnection(DatabaseConnection):
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.__aexit__()
+
+
+def _require_readable(file: Path) -> None:
+    """Asks before aiosqlite starts a thread: when its connect fails, the thread may answer a loop
+    that is closed already, with a traceback in the middle of what a command prints. The file is
+    not opened for it: closing it would drop the locks that other connections hold.
+
+    Raises: ConfigurationError.
+    """
+    try:
+        is_file = stat.S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_file = False
+    except OSError as error:
+        raise ConfigurationError(
+            f"database.url: {file} cannot be read: {error.strerror} in a folder above it"
+        ) from None
+    if not is_file:
+        raise ConfigurationError(
+            f"database.url: no database file {file}"
+            " (gateway init makes one; an absolute path needs four slashes)"
+        )
+    if not os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise ConfigurationError(f"database.url: {file} cannot be read: {os.strerror(EACCES)}")
 
 
 def _roll_back(file: Path, timeout_s: float) -> None:

@@ -16,6 +16,7 @@ from gateway.names import Slug, UserId, Version
 from gateway.settings import Settings
 from gateway.tracing.starting import require_usable
 from gateway.upkeep.check_results import CheckResult
+from gateway.upkeep.opening import require_root
 from gateway.upkeep.trials import try_writing
 
 # RFC 7518 §3.2: an HMAC key shorter than its hash output weakens it. The admin token can be
@@ -43,10 +44,7 @@ def require_servable(settings: Settings) -> Core:
     core = Core(settings)
     if settings.observability.traces:
         require_usable()
-    if not settings.plugins_dir.is_dir():
-        raise ConfigurationError(
-            f"storage.root: no folder {settings.plugins_dir} (gateway init makes one)"
-        )
+    require_root(settings.plugins_dir)
     return core
 
 
@@ -106,7 +104,8 @@ async def _check_sources(core: Core, results: list[CheckResult]) -> None:
         results += await _missing_index(survey)
     if not storage.shared.path.is_dir():
         text = f"no folder {storage.shared.path}"
-        results.append(CheckResult.error("storage", text, "gateway init"))
+        hint = "storage.root is the folder that has shared/; on a new site gateway init makes it"
+        results.append(CheckResult.error("storage", text, hint))
         return
     published = sum(1 for _ in storage.shared.versions())
     text = f"{published} published versions in {storage.shared.path}"

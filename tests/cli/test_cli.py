@@ -778,6 +778,19 @@ def test_check_says_what_cannot_be_read(open_site: Site) -> None:
         assert "error storage cannot be read: " in words(result)
 
 
+def test_commands_name_the_site_that_their_user_cannot_read(open_site: Site) -> None:
+    site = open_site
+    with mode_of(site.database, 0):
+        result = check(site)
+        assert f"database.url: {site.database} cannot be read: Permission denied" in words(result)
+        assert result.exit_code == 1
+    with mode_of(site.folder, 0):
+        closed = "cannot be read: Permission denied in a folder above it"
+        assert f"error configuration storage.root: {site.plugins} {closed}" in words(check(site))
+        assert f"storage.root: {site.plugins} {closed}" in words(run(site.environment, "doctor"))
+        assert f"database.url: {site.database} {closed}" in words(run(site.environment, "list"))
+
+
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
 def test_check_tries_to_listen(tmp_path: Path, kind: str) -> None:
     site = populated(tmp_path / "site")
