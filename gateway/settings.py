@@ -86,8 +86,8 @@ def _origins(values: list[str]) -> list[str]:
             or value != f"{parts.scheme}://{parts.netloc}".lower()
         ):
             raise ValueError(
-                f"expected origins such as 'https://app.example', got {value!r}"
-                " (credentials rule out '*')"
+                "expected origins such as 'https://app.example', without a path or a slash at the"
+                f" end, got {value!r} (credentials rule out '*')"
             )
     return values
 

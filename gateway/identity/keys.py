@@ -55,8 +55,8 @@ def signing_key(settings: Settings) -> tuple[Any, str]:
         elif section.key_file and (key := _private_key(_read_pem(settings))) is not None:
             return key, algorithm
     raise ConfigurationError(
-        "identity.jwt: no key that can sign: set identity.jwt.secret,"
-        " or a private key as identity.jwt.key_file"
+        "identity.jwt: no key that can sign: set identity.jwt.secret"
+        " (gateway init --with-secret makes one), or a private key as identity.jwt.key_file"
     )
 
 

@@ -899,6 +899,12 @@ def test_a_token_lives_as_long_as_asked(site: Site) -> None:
         assert abs(claims["exp"] - time.time() - ttl_s) < 10
 
 
+def test_without_a_key_for_tokens_the_refusal_says_what_makes_one(tmp_path: Path) -> None:
+    run({}, "init", str(tmp_path))
+    line = line_of(run({}, "--config", str(tmp_path / "config.toml"), "token", "--user", BEN))
+    assert "gateway init --with-secret makes one" in line
+
+
 def test_a_token_carries_the_audience_and_issuer_that_are_wanted(site: Site) -> None:
     settings = {
         "GATEWAY__IDENTITY__JWT__AUDIENCE": "us",
