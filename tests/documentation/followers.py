@@ -33,7 +33,7 @@ FOLLOWERS = {
     ("troubleshooting.md", "sh"): Follower("tests/test_troubleshooting.py"),
     ("troubleshooting.md", "text"): Follower("tests/test_troubleshooting.py"),
     ("embedding.md", "python"): Follower("tests/embedding/test_page.py"),
-    ("embedding.md", "sh"): Follower("tests/embedding/test_first_steps.py", 3),
+    ("embedding.md", "sh"): Follower("tests/embedding/test_first_steps.py", 4),
     ("embedding.md", "text"): Follower("tests/embedding/test_first_steps.py", 1),
     ("front-end.md", "js"): Follower("tests/embedding/test_front_end_page.py", 1),
     ("front-end.md", "html"): Follower("tests/embedding/test_front_end_page.py", 1),
