@@ -27,6 +27,7 @@ class Visit:
 
 _QUANTITIES: Mapping[str, tuple[str, Callable[[Visit], float]]] = {
     "until plugins run": ("ms", lambda visit: visit.loaded.running_ms),
+    "from the manifest until the files are there": ("ms", lambda visit: visit.loaded.files_ms),
     "over the line": ("kB", lambda visit: visit.line_bytes / 1000),
     "requests": ("", lambda visit: visit.loaded.requests),
     "requests for files": ("", lambda visit: visit.loaded.file_requests),
@@ -99,7 +100,7 @@ def _table(results: Results, speed: Speed) -> Table:
         for name in VISITS
         for contestant in results.contestants
     ]
-    columns = ("", "ms", "kB", "requests", "of files", "of br", "files sent as")
+    columns = ("", "ms", "files, ms", "kB", "requests", "of files", "of br", "files sent as")
     return Table(f"Until all plugins run: {speed}, medians", columns, rows)
 
 

@@ -24,6 +24,13 @@ _ARGUMENTS = (
 )
 _DEADLINE_MS = 120_000.0
 _POLL_MS = 50.0
+_TIMES = """() => {
+    const at = (name) => performance.getEntriesByName(name)[0].startTime;
+    const isFile = ({ name }) => name.includes("/public/plugins/");
+    const files = performance.getEntriesByType("resource").filter(isFile);
+    const last = Math.max(...files.map(({ responseEnd }) => responseEnd));
+    return [at("running"), last - at("manifest")];
+}"""
 _PLUGIN_PATHS = ("/api/v1/public/plugins/", "/api/v1/plugins/")
 _MANIFEST = "/manifest"
 
@@ -34,6 +41,8 @@ class Loaded:
 
     running_ms: float
     """From the navigation until all plugins run."""
+    files_ms: float
+    """From the manifest until the last file of a plugin is there."""
     requests: int
     """All that went over the line."""
     file_requests: int
@@ -76,9 +85,9 @@ def load(context: BrowserContext, url: str, texts: Sequence[str]) -> Loaded:
     outcome = str(page.evaluate("window.outcome"))
     if missing := [text for text in texts if text not in outcome]:
         raise CannotMeasure(f"the page lacks {missing[0]!r}; it has {outcome[:200]!r}")
-    running_ms = page.evaluate("performance.getEntriesByName('running')[0].startTime")
+    running_ms, files_ms = page.evaluate(_TIMES)
     page.close()
-    return traffic.loaded(float(running_ms))
+    return traffic.loaded(float(running_ms), float(files_ms))
 
 
 class _Traffic:
@@ -98,7 +107,7 @@ class _Traffic:
     def loadingFinished(self, event: dict[str, Any]) -> None:  # noqa: N802
         self._bytes[event["requestId"]] = event["encodedDataLength"]
 
-    def loaded(self, running_ms: float) -> Loaded:
+    def loaded(self, running_ms: float, files_ms: float) -> Loaded:
         over_line = {
             name: response
             for name, response in self._responses.items()
@@ -115,6 +124,7 @@ class _Traffic:
         }
         return Loaded(
             running_ms,
+            files_ms,
             len(over_line),
             len(files),
             sum(self._bytes[name] for name in files),
