@@ -95,7 +95,9 @@ def compare_beside(
     """One result about each answer. Ends with the first server that does not answer."""
     if questions.file is None:
         text = "no file is compared: no plugin is found that the public route serves"
-        yield CheckResult.warning(APPLICATION, text, "--url names a file")
+        yield CheckResult.warning(
+            APPLICATION, text, "gateway list shows who has what; --url names a file"
+        )
     try:
         ours = questions.put_to(gateway, has_updates=False)
     except NoAnswer as error:

@@ -161,6 +161,9 @@ def compare_manifests(gateway: Answer, application: Answer) -> CheckResult:
     if ours is None or theirs is None:
         who = "gateway" if ours is None else "application"
         return CheckResult.error(APPLICATION, f"the manifest of the {who} is no object of plugins")
+    if ours == theirs == {}:
+        text = "both manifests have no plugins: nothing is compared"
+        return CheckResult.warning(APPLICATION, text, "gateway list shows which users have some")
     if ours == theirs:
         text = f"both manifests have the same plugins at the same versions: {_listed(ours)}"
         return CheckResult.note(APPLICATION, text)

@@ -28,8 +28,9 @@ _CHANGE_NO_ROW = "UPDATE plugin SET enabled = enabled WHERE 0"
 _IS_READ_ONLY = "SELECT current_setting('transaction_read_only') = 'on' AS is_read_only"
 
 _WITHOUT_CACHE = (
-    "users are served; but changes that other processes announce show when cache lifetimes end,"
-    " and encoded files are made again at each start"
+    "make the folder, and give it to the user who will serve; until then users are served, but"
+    " changes that other processes announce show when cache lifetimes end, and encoded files are"
+    " made again at each start"
 )
 
 

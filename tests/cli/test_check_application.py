@@ -77,6 +77,12 @@ def test_the_chosen_file_is_one_that_the_gateway_serves(
     assert without.exit_code == 0
 
 
+def test_a_user_without_plugins_compares_nothing(site: Site, application: BrainDrive) -> None:
+    said = words(check(site, application.url, "--user", "nobody"))
+    assert "warning application both manifests have no plugins: nothing is compared" in said
+    assert "gateway list shows who has what" in said
+
+
 def test_a_file_can_be_named(site: Site, application: BrainDrive) -> None:
     (site.version_folder("Review", "1.0.0") / "dist" / "x.js.map").write_text("{}")
     path = public(f"{ADA}_Review", "dist/x.js.map")

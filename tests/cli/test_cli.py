@@ -698,6 +698,7 @@ def test_check_tries_to_write_what_serve_writes(tmp_path: Path) -> None:
     result = check(site)
     assert result.exit_code == 0  # it serves
     assert f"warning storage {site.plugins / 'cache'} cannot be written" in words(result)
+    assert "make the folder, and give it to the user who will serve" in words(result)
     assert check(site, USERS_CHANGE).exit_code == 1  # but nobody can change what they have
 
 

@@ -136,7 +136,7 @@ def manifest(**versions: str) -> Answer:
     ("gateway", "application", "severity", "said"),
     [
         (manifest(Review="1.0.0"), manifest(Review="1.0.0"), NOTE, "Review 1.0.0"),
-        (manifest(), manifest(), NOTE, "none"),
+        (manifest(), manifest(), WARNING, "gateway list"),
         (manifest(), manifest(Review="1.0.0"), WARNING, "installed_plugins.json"),
         (manifest(Review="1.0.0"), manifest(), ERROR, "database.url"),
         (manifest(Review="1.0.0"), manifest(Review="1.0.1"), ERROR, "database.url"),
