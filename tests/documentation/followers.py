@@ -54,7 +54,9 @@ NOT_RUN = {
     r"cd deploy$|echo \"(DB_PASSWORD|JWT_SECRET)=|curl -i http://localhost:8080/": (
         "goes with Docker's commands"
     ),
-    r"(adduser|systemctl) ": "changes the machine; tests/test_braindrive_page.py has stand-ins",
+    r"(adduser|systemctl|install|runuser|touch|chmod|/usr/bin/python3|/opt/gateway/bin/pip) ": (
+        "changes the machine; tests/test_braindrive_page.py has stand-ins"
+    ),
     r"pip install ": "needs the network; tests/test_packages.py installs the wheel without it",
     r"npx ": "needs the network",
     r"make ": "runs these tests; tests/test_docs.py knows its targets",
