@@ -188,3 +188,10 @@ def test_a_host_that_is_not_listed_loads_nothing(context: BrowserContext, site: 
         assert result(page) == "failed: Failed to fetch"
         assert any("CORS policy" in error for error in errors)
         assert page.evaluate("window.Mine === undefined")
+
+
+def test_the_host_of_this_test_loads_a_plugin_as_the_page_says() -> None:
+    _module, use = re.findall(r"(?ms)^```js\n(.*?)^```$", DOCUMENTED)
+    for line in use.splitlines()[1:3]:  # what differs: the base, and how the script is inserted
+        assert line in HOST
+    assert use.index("expectPublished(") < use.index("loadScript(") < use.index(".init(")

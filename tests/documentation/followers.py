@@ -27,7 +27,7 @@ FOLLOWERS = {
     ("braindrive.md", "text"): Follower("tests/test_braindrive_page.py"),
     ("plugins.md", "sh"): Follower("tests/development/test_plugins_page.py"),
     ("plugins.md", "text"): Follower("tests/development/test_plugins_page.py"),
-    ("plugins.md", "js"): Follower("tests/demo/test_host_of_another_origin.py", 1),
+    ("plugins.md", "js"): Follower("tests/demo/test_host_of_another_origin.py", 2),
     ("tutorial.md", "sh"): Follower("tests/test_tutorial.py"),
     ("tutorial.md", "text"): Follower("tests/test_tutorial.py"),
     ("troubleshooting.md", "sh"): Follower("tests/test_troubleshooting.py"),
