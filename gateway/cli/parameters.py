@@ -44,10 +44,9 @@ def load_site(config_file: Path | None, overrides: Mapping[str, Mapping[str, Any
     if not is_site_described(config_file):
         raise _no_site(f"no config.toml in {Path.cwd()}")
     settings = load_settings(config_file, overrides=overrides)
-    if settings.database_dialect == "sqlite" and not settings.sqlite_file.exists():
-        nothing_set = Settings().based_at(Path.cwd())
-        if config_file is None and load_settings() == nothing_set:
-            raise _no_site(f"config.toml in {Path.cwd()} sets nothing, and there is no database")
+    nothing_set = Settings().based_at(Path.cwd())
+    if config_file is None and load_settings() == nothing_set and not settings.sqlite_file.exists():
+        raise _no_site(f"config.toml in {Path.cwd()} sets nothing, and there is no database")
     return settings
 
 
