@@ -70,5 +70,5 @@ def test_the_log_of_a_session_is_the_one_in_the_docs(site: Site) -> None:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(STOP_DEADLINE_S)
         eventually(lambda: "".join(server.output), lambda said: "has ended\n" in said[-30:])
-    (shown,) = re.findall(r"```\n(.*? starts\n.*?)```", PAGE, re.DOTALL)
+    (shown,) = re.findall(r"```text\n(.*? starts\n.*?)```", PAGE, re.DOTALL)
     assert normal("".join(server.output)) == normal(shown)

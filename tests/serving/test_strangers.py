@@ -8,7 +8,7 @@ import pytest
 
 from gateway import Gateway
 from gateway.caching.breaker import THRESHOLD
-from gateway.errors import SourceUnavailable
+from gateway.errors import SourceBusy, SourceUnavailable
 from tests.support.asgi import Client, status, with_gateway
 from tests.support.commands import run
 from tests.support.site import ADA, BEN, NOBODY, Site, populated
@@ -126,7 +126,7 @@ def test_questions_of_strangers_that_take_too_long_delay_no_user(
             assert status(await client.request(ENTRY_URL, user)) == 200
         assert not any(task.done() for task in slow)
         ended = await asyncio.gather(*slow, return_exceptions=True)
-        assert {type(error) for error in ended} == {SourceUnavailable}
+        assert {type(error) for error in ended} == {SourceBusy}
         # Their circuit is open now, and that of users is not.
         with pytest.raises(SourceUnavailable, match="a moment ago"):
             await database.strangers.fetch("SELECT 1")
