@@ -25,7 +25,7 @@ from gateway.serving.resolver import PinnedVersion, Resolution, Resolver
 
 Found = TypeVar("Found", Resolution, PinnedVersion)
 
-_ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?)|by-slug/[^/]*|[^/]*")
+_ENDPOINT = re.compile(rb"[^/]*/(?:info|status|modules(?:/[^/]*)?|@[^/]*/)|by-slug/[^/]*|[^/]*")
 
 
 class AssetRoute(ABC):
@@ -120,7 +120,7 @@ class OwnAssets(AssetRoute):
     def takes(self, below: bytes) -> bool:
         """False also for the JSON endpoints whose paths begin in the same way (plugins.py), and for
         escaped paths, which the router decodes first."""
-        return b"%" not in below and _ENDPOINT.fullmatch(below) is None and super().takes(below)
+        return b"%" not in below and _ENDPOINT.fullmatch(below) is None
 
     def resolve(self, basis: AtHand, scope: Scope, headers: Headers, below: bytes) -> Resolution:
         user = self.identity.identify(basis, scope, headers)
