@@ -13,7 +13,7 @@ from typing import Any
 
 from gateway.current_request import CurrentRequest
 from gateway.errors import RequestError
-from gateway.http.request_reader import Request
+from gateway.http.request import Request
 from gateway.metrics.texts import CUT
 
 logger = logging.getLogger("gateway.access")

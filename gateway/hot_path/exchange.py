@@ -21,8 +21,8 @@ from gateway.hot_path.front import WHOLE_ANSWER, Answer
 from gateway.hot_path.writing import CLOSE, TransportWriter
 from gateway.http.answers import internal_error
 from gateway.http.heads import STATUS_LINES, Field, field_lines
+from gateway.http.request import Request
 from gateway.http.request_id import id_field, new_request_id
-from gateway.http.request_reader import Request
 
 logger = logging.getLogger(__name__)
 

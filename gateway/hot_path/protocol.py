@@ -44,8 +44,10 @@ from gateway.hot_path.front import BUG, Answer, AnswersHot, Front
 from gateway.hot_path.room import Room
 from gateway.hot_path.writing import ServerFields, TransportWriter
 from gateway.http.answers import error_answer
+from gateway.http.plain_heads import PlainHeads
+from gateway.http.request import Request
 from gateway.http.request_id import id_field, new_request_id
-from gateway.http.request_reader import Phase, Request, RequestReader
+from gateway.http.request_reader import MAX_FIELDS, Phase, RequestReader
 from gateway.settings import ServerSettings
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -73,6 +75,7 @@ class _Common:
     access_log: AccessLog | None
     room: Room = field(default_factory=Room)
     server_fields: ServerFields = field(default_factory=ServerFields)
+    plain_heads: PlainHeads = field(default_factory=partial(PlainHeads, MAX_FIELDS))
 
 
 class Connection(asyncio.Protocol):
@@ -94,7 +97,7 @@ class Connection(asyncio.Protocol):
         self._loop = _loop or asyncio.get_running_loop()
         self._access_log = common.access_log
         self._application = _application_of(config)
-        self._reader = RequestReader(common.settings.max_head_bytes)
+        self._reader = RequestReader(common.settings.max_head_bytes, common.plain_heads)
         self._deadline = Deadline(self._loop, self._deadline_passed)
         self._exchange: Exchange | None = None
         self._phase: Phase | None = Phase.NOTHING
@@ -253,7 +256,7 @@ class Connection(asyncio.Protocol):
         Returns what was sent. `logged`: see `Front.answer_hot`.
         """
         headers = request.headers
-        if request.method != b"GET" or request.has_body or len(headers) != len(request.fields):
+        if request.method != b"GET" or request.has_body or request.repeated is not None:
             return None
         scope = self._scope
         scope["raw_path"], scope["query_string"] = request.raw_path, request.query_string

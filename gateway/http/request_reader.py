@@ -1,6 +1,7 @@
 """Bytes in, requests out: HTTP/1.1 according to RFC 9112, without a socket or a clock.
 
 httptools (llhttp, strict) parses. This module decides what the parser gets, and what to accept.
+What `PlainHeads` can read does not go through the parser.
 
 Rule 1. The parser gets one message at a time. A head ends with an empty line. A chunked body ends
 with an empty line too, after its trailers; a body with a length ends by count. So the bytes are cut
@@ -13,9 +14,7 @@ The reader holds at most one unfinished message of bounded size, and the bytes t
 """
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import unquote
 
 import httptools
 
@@ -26,41 +25,15 @@ from gateway.errors import (
     RequestError,
     TransferCodingUnknown,
 )
-
-Fields = list[tuple[bytes, bytes]]
+from gateway.http.plain_heads import PlainHeads
+from gateway.http.request import HOST, Fields, Request
 
 MAX_BODY_BYTES = 16 * 1024
 """No endpoint of the gateway takes a larger body."""
-# Apache allows 100 fields, HAProxy 101; browsers send some 20.
-_MAX_FIELDS = 100
+MAX_FIELDS = 100
+"""Apache allows 100 fields, HAProxy 101; browsers send some 20."""
 _EMPTY_LINE = b"\r\n\r\n"
-# RFC 9112 §3.2 and RFC 3986 §3.2.2: a name, an IPv4 address or an IP literal, and a port.
-_HOST = re.compile(rb"(?:[\w.~%!$&'()*+,;=-]*|\[[0-9A-Fa-fv:.]+\])(?::[0-9]*)?", re.ASCII)
 _ABSOLUTE_TARGET = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]+)(/[^?]*)?(\?.*)?")
-
-
-@dataclass(slots=True)
-class Request:
-    """A whole request."""
-
-    method: bytes
-    raw_path: bytes
-    query_string: bytes
-    version: str
-    """`1.0` or `1.1`; a later 1.x is read as 1.1 (RFC 9110 §2.5)."""
-    fields: Fields
-    """Names in lower case, in the order in which they came, without trailers."""
-    headers: dict[bytes, bytes]
-    """`fields` by name; the last value of a repeated field."""
-    keeps_alive: bool
-    """Whether the client may send another request on this connection."""
-    has_body: bool
-    body: bytes = b""
-
-    @property
-    def path(self) -> str:
-        """Decoded, as ASGI's `path`."""
-        return unquote(self.raw_path.decode("ascii"))
 
 
 class Phase(Enum):
@@ -78,8 +51,10 @@ class RequestReader:
     alive, it must not be called again.
     """
 
-    def __init__(self, max_head_bytes: int) -> None:
+    def __init__(self, max_head_bytes: int, plain_heads: PlainHeads | None = None) -> None:
+        """`plain_heads` reads what it can; None: the parser reads everything."""
         self._max_head_bytes = max_head_bytes
+        self._plain_heads = plain_heads
         self._fields: Fields = []
         """Fields of the message that is being read, trailers too."""
         # A closure: the parser calls it for each field, and a method would cost half as much again.
@@ -146,8 +121,11 @@ class RequestReader:
 
         Raises: BadRequest, HeadTooLarge, ContentTooLarge, TransferCodingUnknown.
         """
-        if self._start == len(self._data) and self._request is None:
-            return None  # no byte of it has arrived
+        if self._request is None:
+            if self._start == len(self._data):
+                return None  # no byte of it has arrived
+            if self._plain_heads is not None and (request := self._read_plain()) is not None:
+                return request
         while not self._is_complete:
             stop = self._end_of_part()
             if stop is None:
@@ -161,6 +139,17 @@ class RequestReader:
         if request is not None and self._body:
             request.body = bytes(self._body)
         self._forget()
+        return request
+
+    def _read_plain(self) -> Request | None:
+        """What has arrived, if it is one plain head and nothing else."""
+        data = self._data
+        if self._start or len(data) > self._max_head_bytes or self._plain_heads is None:
+            return None
+        request = self._plain_heads.read(data)
+        if request is not None:
+            self._start = len(data)
+            self._has_skipped_line = False
         return request
 
     def _end_of_part(self) -> int | None:
@@ -199,7 +188,7 @@ class RequestReader:
 
     def _read_head(self, head: bytes) -> None:
         """Raises: BadRequest, HeadTooLarge, ContentTooLarge, TransferCodingUnknown."""
-        if head.count(b"\n") > _MAX_FIELDS + 2:
+        if head.count(b"\n") > MAX_FIELDS + 2:
             raise HeadTooLarge
         self._parse(head)
         request = self._request
@@ -232,12 +221,10 @@ class RequestReader:
             if request.version == "1.1":
                 raise BadRequest("The field Host is missing")
             return
-        if len(request.headers) != len(request.fields) and (
-            sum(name == b"host" for name, _ in request.fields) > 1
-        ):
+        if sum(name == b"host" for name, _ in request.repeated or ()) > 1:
             raise BadRequest("The field Host stands twice")
         if host != self._known_host:
-            if not _HOST.fullmatch(host):
+            if not HOST.fullmatch(host):
                 raise BadRequest("The field Host is malformed")
             self._known_host = host
 
@@ -288,9 +275,9 @@ class RequestReader:
             method,
             raw_path,
             query_string,
-            version,
-            fields,
             headers,
+            fields if len(headers) != len(fields) else None,
+            version,
             keeps_alive=version == "1.1" and parser.should_keep_alive() and not self._upgrades,
             has_body=headers.get(b"content-length", b"0").strip(b"0") != b""
             or b"transfer-encoding" in headers,
@@ -324,7 +311,7 @@ def _split_target(target: bytes, method: bytes) -> tuple[bytes, bytes, bytes | N
         if target == b"*" and method == b"OPTIONS":
             return b"*", b"", None
         match = _ABSOLUTE_TARGET.fullmatch(target)
-        if match is None or method == b"CONNECT" or not _HOST.fullmatch(match[1]):
+        if match is None or method == b"CONNECT" or not HOST.fullmatch(match[1]):
             raise BadRequest("The request target is malformed")
         authority = match[1]
         target = (match[2] or b"/") + (match[3] or b"")

@@ -11,7 +11,8 @@ from gateway.hot_path.exchange import Exchange
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
 from gateway.hot_path.writing import TransportWriter
 from gateway.http.heads import Field, Head
-from gateway.http.request_reader import Request, RequestReader
+from gateway.http.request import Request
+from gateway.http.request_reader import RequestReader
 
 LINE = b"HTTP/1.1 200 OK\r\n"
 LENGTH_2 = (b"content-length", b"2")

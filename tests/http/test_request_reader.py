@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError
-from gateway.http.request_reader import MAX_BODY_BYTES, Phase, Request, RequestReader
+from gateway.http.plain_heads import PlainHeads
+from gateway.http.request import Request
+from gateway.http.request_reader import MAX_BODY_BYTES, MAX_FIELDS, Phase, RequestReader
 
 HEAD_BYTES = 4096
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n"
@@ -20,8 +22,18 @@ Read = tuple[list[Request], RequestError | None]
 
 
 def read(*pieces: bytes) -> Read:
-    """The requests of one connection, and the refusal that ended it."""
-    reader = RequestReader(HEAD_BYTES)
+    """The requests of one connection, and the refusal that ended it.
+
+    The parser alone says the same as it does with `PlainHeads` before it.
+    """
+    requests, refusal = read_by(RequestReader(HEAD_BYTES, PlainHeads(MAX_FIELDS)), *pieces)
+    parsed, parsers_refusal = read_by(RequestReader(HEAD_BYTES), *pieces)
+    assert requests == parsed
+    assert type(refusal) is type(parsers_refusal)
+    return requests, refusal
+
+
+def read_by(reader: RequestReader, *pieces: bytes) -> Read:
     requests: list[Request] = []
     try:
         for piece in pieces:
