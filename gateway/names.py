@@ -8,7 +8,7 @@ the errors that it raises.
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, NewType, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -245,15 +245,14 @@ def parse_pin(segment: str) -> Pin:
         raise AssetNotFound(reason=str(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a request path names, before resolution."""
+class Target(NamedTuple):
+    """What a request path names, before resolution. A tuple, since many are made."""
 
     plugin: str
     """A slug or a database id, as in the request. Compared with names, never put into a path."""
     pin: Pin | None
     asset_path: AssetPath
-    suffix: str = field(default="", compare=False)
+    suffix: str
     """What `suffix` returns for the asset path."""
 
 
@@ -273,43 +272,56 @@ def parse_pinned_folder(raw: bytes) -> tuple[str, Pin]:
 
     Raises: AssetNotFound.
     """
-    plugin, rest = _plugin_and_rest(raw)
-    segment, slash, after = rest.partition("/")
+    plugin, _, rest = raw.partition(b"/")
+    segment, slash, after = rest.partition(b"/")
     if not slash or after:
         raise AssetNotFound(reason="the path does not end with a pin and a slash")
-    return plugin, parse_pin(segment)
+    return _plugin(plugin), parse_pin(_decoded(segment))
 
 
 def _target(raw: bytes) -> Target:
-    plugin, rest = _plugin_and_rest(raw)
+    plugin, _, rest = raw.partition(b"/")
+    parse_file = _remembered_file if len(rest) <= _LONGEST_REMEMBERED_BYTES else _file
+    return Target(_plugin(plugin), *parse_file(rest))
+
+
+def _file(raw: bytes) -> tuple[Pin | None, AssetPath, str]:
+    """The pin, the path of the file and its suffix, from what follows the plugin in a target."""
+    text = _decoded(raw)
     pin = None
-    if rest.startswith("@"):
-        segment, _, rest = rest.partition("/")
+    if text.startswith("@"):
+        segment, _, text = text.partition("/")
         pin = parse_pin(segment)
-    asset_path = parse_asset_path(rest)
-    return Target(plugin, pin, asset_path, suffix(asset_path))
+    asset_path = parse_asset_path(text)
+    return pin, asset_path, suffix(asset_path)
 
 
-def _plugin_and_rest(raw: bytes) -> tuple[str, str]:
+def _plugin(raw: bytes) -> str:
+    """Raises: AssetNotFound."""
+    text = _decoded(raw)
+    try:
+        parse_plugin(text)
+    except ValueError as error:
+        raise AssetNotFound(reason=str(error)) from None
+    if text[0] == ".":
+        raise AssetNotFound(reason=f"not a plugin: {text!r}")
+    return text
+
+
+def _decoded(raw: bytes) -> str:
     """Raises: AssetNotFound."""
     lowered = raw.lower()
     if b"%2f" in lowered or b"%5c" in lowered:
         raise AssetNotFound(reason="the path has an encoded separator")
     try:
-        text = unquote_to_bytes(raw).decode("utf-8")
+        return unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
         raise AssetNotFound(reason="the path is not UTF-8") from None
-    plugin, _, rest = text.partition("/")
-    try:
-        parse_plugin(plugin)
-    except ValueError as error:
-        raise AssetNotFound(reason=str(error)) from None
-    if plugin[0] == ".":
-        raise AssetNotFound(reason=f"not a plugin: {plugin!r}")
-    return plugin, rest
 
 
 _remembered_target = lru_cache(_REMEMBERED_TARGETS)(_target)
+# A database id in a target names one user; what follows it is the same for all of them.
+_remembered_file = lru_cache(_REMEMBERED_TARGETS)(_file)
 
 
 def suffix(asset_path: AssetPath) -> str:

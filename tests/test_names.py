@@ -364,13 +364,14 @@ def test_a_segment_that_is_no_pin_is_refused_as_absent(segment: str) -> None:
 
 @given(st.text(_WORD + "-.", min_size=1).filter(lambda text: text[0] != "."), asset_texts)
 def test_an_unpinned_path_parses_to_its_parts(plugin: str, asset: str) -> None:
-    assert parse_target(in_url(f"{plugin}/{asset}")) == Target(plugin, None, AssetPath(asset))
+    expected = Target(plugin, None, AssetPath(asset), suffix(AssetPath(asset)))
+    assert parse_target(in_url(f"{plugin}/{asset}")) == expected
 
 
 @given(pins, asset_texts)
 def test_a_pinned_path_parses_to_its_parts(pin: Pin, asset: str) -> None:
     target = parse_target(in_url(f"Review/{pin}/{asset}"))
-    assert target == Target("Review", pin, AssetPath(asset))
+    assert target == Target("Review", pin, AssetPath(asset), suffix(AssetPath(asset)))
 
 
 @given(
