@@ -12,8 +12,8 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from gateway.caching.entries import Entry
 from gateway.caching.ttl_cache import CacheStatus, TTLCache
-from gateway.current_request import CurrentRequest, note_user
 from gateway.errors import SourceUnavailable
+from gateway.tracing.current_request import CurrentRequest, note_user
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -29,7 +29,7 @@ from databases import Database
 from databases.core import Connection
 
 from gateway.errors import ConfigurationError, SourceBusy, SourceUnavailable
-from gateway.sentences import sentence_of
+from gateway.errors.sentences import sentence_of
 from gateway.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
+from gateway.errors.sentences import sentence_of
 from gateway.http.answers import send_answer
 from gateway.http.planning import Plan, plan_answer
 from gateway.http.representation import Representation
 from gateway.names import AssetKey
-from gateway.sentences import sentence_of
 
 # Starlette's 64 KiB spends more on thread hops (about 80 µs each) than on the bytes.
 CHUNK_BYTES = 256 * 1024

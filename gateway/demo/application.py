@@ -19,7 +19,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.application import Gateway
-from gateway.current_request import CurrentRequest
 from gateway.demo.demo_routes import DemoRoutes
 from gateway.demo.demo_site import USERS
 from gateway.endpoints.console_page import PALETTE
@@ -28,6 +27,7 @@ from gateway.hot_path.front import Answer, Front
 from gateway.http.answers import internal_error, on_request_error
 from gateway.http.heads import Headers
 from gateway.identity.jwt import issue_token
+from gateway.tracing.current_request import CurrentRequest
 
 _STATIC = Path(__file__).parent / "static"
 _TOKEN_LIFE_S = 12 * 3600

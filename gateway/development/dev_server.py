@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from gateway.errors import ConfigurationError, DevServerFailed
-from gateway.sentences import sentence_of
+from gateway.errors.sentences import sentence_of
 
 _PASSED_TO = (b"accept", b"if-none-match", b"if-modified-since", b"range", b"sec-fetch-dest")
 _PASSED_BACK = ("content-type", "content-range", "etag", "last-modified", "location", "sourcemap")

@@ -19,11 +19,11 @@ from gateway.disk.metadata import MAX_METADATA_BYTES, METADATA_FILES, Metadata, 
 from gateway.disk.published_record import RECORD_NAME, make_record
 from gateway.disk.shared_folder import SharedFolder
 from gateway.errors import PublishingError
+from gateway.errors.sentences import sentence_of
 from gateway.lifecycle.publishing import require_entry
 from gateway.lifecycle.releases import row_metadata
 from gateway.lifecycle.unpacking import unpack
 from gateway.names import Build, Slug, Version, parse_new_version
-from gateway.sentences import sentence_of
 
 _MOST_COPIES = 20
 _MOST_BYTES = 512 * 2**20

@@ -28,8 +28,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from gateway.current_request import current_id
 from gateway.disk.files import ITSELF, make_durable
+from gateway.tracing.current_request import current_id
 
 logger = logging.getLogger(__name__)
 

@@ -50,8 +50,8 @@ from typing import Protocol
 import anyio
 
 from gateway.changes import Change
+from gateway.errors.sentences import sentence_of
 from gateway.metrics.changes import AllChanges, HeardChanges
-from gateway.sentences import sentence_of
 
 logger = logging.getLogger(__name__)
 

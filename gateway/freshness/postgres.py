@@ -37,9 +37,9 @@ from typing import Any
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import postgres_errors
 from gateway.database.triggers import trigger_state
+from gateway.errors.sentences import sentence_of
 from gateway.freshness import Ready, Tell
 from gateway.names import parse_user_id
-from gateway.sentences import sentence_of
 from gateway.serving.lookups import Lookups
 from gateway.settings import Settings
 

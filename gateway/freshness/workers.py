@@ -6,10 +6,10 @@ import logging
 import anyio.to_thread
 
 from gateway.changes import ANYTHING
+from gateway.errors.sentences import sentence_of
 from gateway.freshness import Ready, Tell, next_turn
 from gateway.freshness.change_log import ChangeLog
 from gateway.metrics.changes import AllChanges, HeardChanges
-from gateway.sentences import sentence_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.current_request import CurrentRequest
 from gateway.errors import RequestError
 from gateway.http.request import Request
 from gateway.metrics.texts import CUT
+from gateway.tracing.current_request import CurrentRequest
 
 logger = logging.getLogger("gateway.access")
 

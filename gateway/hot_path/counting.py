@@ -6,11 +6,11 @@ from time import perf_counter
 from starlette.routing import Route
 from starlette.types import Message, Scope, Send
 
-from gateway.current_request import CURRENT
 from gateway.http.heads import Field
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
 from gateway.overview.recent import RecentRequests
+from gateway.tracing.current_request import CURRENT
 
 
 class RouteClasses:

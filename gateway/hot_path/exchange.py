@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.current_request import CURRENT, CurrentRequest
 from gateway.hot_path.access_log import CLIENT_GONE, AccessLog
 from gateway.hot_path.front import WHOLE_ANSWER, Answer
 from gateway.hot_path.writing import CLOSE, TransportWriter
@@ -23,6 +22,7 @@ from gateway.http.answers import internal_error
 from gateway.http.heads import STATUS_LINES, Field, field_lines
 from gateway.http.request import Request
 from gateway.http.request_id import id_field, new_request_id
+from gateway.tracing.current_request import CURRENT, CurrentRequest
 
 logger = logging.getLogger(__name__)
 

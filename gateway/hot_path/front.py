@@ -11,7 +11,6 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, LoggedAtHand, Pending
-from gateway.current_request import CURRENT, CurrentRequest
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
@@ -22,6 +21,7 @@ from gateway.http.request_id import REQUEST_ID, TRACEPARENT, RequestIds, id_fiel
 from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
 from gateway.overview.recent import RecentRequests
+from gateway.tracing.current_request import CURRENT, CurrentRequest
 
 logger = logging.getLogger(__name__)
 

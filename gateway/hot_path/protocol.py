@@ -35,7 +35,6 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr
 from uvicorn.server import ServerState
 
-from gateway.current_request import CurrentRequest
 from gateway.errors import RequestError, RequestTimeout, TooManyConnections
 from gateway.hot_path.access_log import AccessLog
 from gateway.hot_path.deadlines import Deadline, StallWatch
@@ -49,6 +48,7 @@ from gateway.http.request import Request
 from gateway.http.request_id import id_field, new_request_id
 from gateway.http.request_reader import MAX_FIELDS, Phase, RequestReader
 from gateway.settings import ServerSettings
+from gateway.tracing.current_request import CurrentRequest
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # After this many requests of one connection, other connections get their turn.

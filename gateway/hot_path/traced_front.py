@@ -8,12 +8,12 @@ from urllib.parse import quote
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.current_request import CURRENT
 from gateway.hot_path.front import WHOLE_ANSWER, Front
 from gateway.http.heads import joined_headers
 from gateway.identity.peers import TrustedPeers
 from gateway.metrics.texts import mask_credentials
 from gateway.tracing import RequestSpan, RequestTracer
+from gateway.tracing.current_request import CURRENT
 
 # Probes and scrapes come all day, and a console's stream of events lasts for hours.
 _UNTRACED = "/-/"

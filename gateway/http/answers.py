@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.current_request import note_refusal
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.http.cache_policy import NO_STORE
 from gateway.http.heads import HeaderFields
+from gateway.tracing.current_request import note_refusal
 
 logger = logging.getLogger(__name__)
 

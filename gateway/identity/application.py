@@ -22,11 +22,11 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from gateway.caching.basis import AtHand, PendingCall
-from gateway.current_request import current_id
 from gateway.errors import ApplicationRefusal, NotAuthenticated, RequestError
 from gateway.http.heads import Headers
 from gateway.identity import IdentitySource
 from gateway.names import UserId, parse_user_id
+from gateway.tracing.current_request import current_id
 
 logger = logging.getLogger(__name__)
 

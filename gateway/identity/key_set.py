@@ -17,7 +17,7 @@ from gateway.caching.entries import Capacity, Times
 from gateway.caching.outages import Outages
 from gateway.caching.ttl_cache import TTLCache
 from gateway.errors import InvalidToken, SourceUnavailable
-from gateway.sentences import sentence_of
+from gateway.errors.sentences import sentence_of
 
 _LIFETIME_S = 300.0
 # While their server is down, keys that were fetched are used for so long.

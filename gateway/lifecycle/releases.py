@@ -20,8 +20,8 @@ from gateway.disk.metadata import (
 )
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, UnusableVersion, VersionNotPublished
+from gateway.errors.sentences import sentence_of
 from gateway.names import Slug, UserId, Version, newest_version, parse_or_none, parse_slug
-from gateway.sentences import sentence_of
 
 Columns = dict[str, Any]
 """A row, or a part of one, by column name."""

@@ -16,13 +16,13 @@ from typing import Any
 
 import orjson
 
-from gateway.current_request import current_id
+from gateway.errors.sentences import sentence_of
 from gateway.hot_path.access_log import AnswerLine
 from gateway.metrics.texts import mask_credentials
 from gateway.names import printable
-from gateway.sentences import sentence_of
 from gateway.settings import ObservabilitySettings
 from gateway.tracing import current
+from gateway.tracing.current_request import current_id
 
 WORKER_NAME = "gateway worker"
 """Of each worker's process."""

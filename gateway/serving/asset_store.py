@@ -23,10 +23,10 @@ from gateway.disk.files import fingerprint
 from gateway.disk.shared_folder import OpenedAsset
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable
+from gateway.errors.sentences import sentence_of
 from gateway.http.representation import Representation, build_representation
 from gateway.metrics.sources import SourceCounts
 from gateway.names import AssetKey, Slug, Version
-from gateway.sentences import sentence_of
 from gateway.settings import AssetCacheSettings
 from gateway.tracing import Span, current, span, span_below
 

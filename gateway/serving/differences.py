@@ -32,11 +32,11 @@ from gateway.disk.differences import (
 )
 from gateway.disk.storage import PluginStorage
 from gateway.errors import NotServed, SourceUnavailable
+from gateway.errors.sentences import sentence_of
 from gateway.http.dictionaries import stem
 from gateway.http.representation import MAX_DIFFERENCES, Representation, Variant
 from gateway.metrics.sources import SourceCounts
 from gateway.names import AssetKey, AssetPath, Slug, Version
-from gateway.sentences import sentence_of
 from gateway.serving.asset_store import AssetStore
 from gateway.tracing import Span, current, span, span_below
 

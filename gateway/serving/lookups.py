@@ -29,9 +29,9 @@ from gateway.database.plugin_database import PluginDatabase
 from gateway.database.records import PluginRecord, UserRecords
 from gateway.disk.storage import PluginStorage
 from gateway.errors import SourceUnavailable
+from gateway.errors.sentences import sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import UserId, Version, parse_user_id
-from gateway.sentences import sentence_of
 from gateway.serving.file_reader import Installations, UserFileReader
 from gateway.serving.lookup_cache import build_lookup_cache
 from gateway.serving.user_files import UserFiles

@@ -34,9 +34,9 @@ from gateway.disk.published_record import (
 from gateway.disk.retention import IN_USE_S, Retention
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable
+from gateway.errors.sentences import sentence_of
 from gateway.metrics.sources import SourceCounts
 from gateway.names import Build, Slug, Version
-from gateway.sentences import sentence_of
 from gateway.serving.preloading import scripts_beside
 from gateway.tracing import span
 

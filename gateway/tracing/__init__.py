@@ -14,6 +14,8 @@ If nothing is traced, each of these costs 0.2 µs, and OpenTelemetry is not even
     spans.py      makes spans, with OpenTelemetry's API
     export.py     sends them, with its SDK
     starting.py   imports these two, if the settings ask for traces
+
+current_request.py is for log lines, and is known whether or not anything is traced.
 """
 
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from gateway.errors import ConfigurationError
-from gateway.sentences import sentence_of
+from gateway.errors.sentences import sentence_of
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from gateway.current_request import CURRENT, CurrentRequest
 from gateway.hot_path import access_log
 from gateway.hot_path.access_log import CLIENT_GONE, AccessLog, AnswerLine
 from gateway.hot_path.exchange import Exchange
 from gateway.processes.logs import JsonFormatter
+from gateway.tracing.current_request import CURRENT, CurrentRequest
 from tests.hot_path.test_exchange import LENGTH_2, SCOPE, WHOLE, Client, body, request, start
 from tests.hot_path.test_request_ids import hot_count, warm
 from tests.support.listeners import ENTRY_URL, Running, three_listeners, user_request

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.current_request import CURRENT, CurrentRequest
 from gateway.hot_path import access_log
 from gateway.hot_path.access_log import AccessLog, AnswerLine
 from gateway.http.request_reader import RequestReader
 from gateway.processes.logs import WORKER_NAME, JsonFormatter, TextFormatter
+from gateway.tracing.current_request import CURRENT, CurrentRequest
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer, populated
 from tests.support.urls import API, SIGNED_ENVIRONMENT, capability, own, public, signed
