@@ -57,6 +57,12 @@ def require(found: T | None, name: str) -> T:
     return found
 
 
+def folder_of_all_workers(factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run, which the processes of pytest-xdist share."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return populated(tmp_path_factory.mktemp("site"))

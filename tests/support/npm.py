@@ -4,10 +4,13 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+
+from filelock import FileLock
 
 from gateway.names import Slug
 from gateway.upkeep.new_plugin import make_plugin
@@ -73,24 +76,40 @@ class Plugin:
             self.folder / "node_modules",
             folder / "node_modules",
             symlinks=True,
+            ignore=shutil.ignore_patterns(".vite*"),  # which other tests write meanwhile
             copy_function=os.link,
         )
         shutil.copy(self.folder / "package-lock.json", folder)
 
 
-def installed_plugins(parent: Path, names: Mapping[str, str]) -> Mapping[str, Plugin] | None:
+def installed_plugins(folder: Path, names: Mapping[str, str]) -> Mapping[str, Plugin] | None:
     """A new plugin for each bundler, by bundler; None if npm finds no registry.
 
-    `names`: of the plugins, by bundler.
+    `names`: of the plugins, by bundler. Processes that ask for the same folder share what the
+    first of them installs there.
     """
-    folders = {bundler: make_plugin(parent, Slug(name), bundler) for bundler, name in names.items()}
+    plugins = {bundler: Plugin(folder / name, bundler) for bundler, name in names.items()}
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+                made = Path(unfinished) / folder.name
+                if not _install_new(made, names):
+                    return None
+                made.rename(folder)
+    return plugins
+
+
+def _install_new(parent: Path, names: Mapping[str, str]) -> bool:
+    """Returns False if npm finds no registry."""
+    parent.mkdir()
+    folders = [make_plugin(parent, Slug(name), bundler) for bundler, name in names.items()]
     with ThreadPoolExecutor() as threads:
-        outcomes = list(threads.map(lambda folder: _npm(folder, "install"), folders.values()))
+        outcomes = list(threads.map(lambda folder: _npm(folder, "install"), folders))
     for outcome in outcomes:
         if outcome.returncode and NO_REGISTRY.search(outcome.stderr):
-            return None
+            return False
         assert outcome.returncode == 0, outcome.stderr
-    return {bundler: Plugin(folder, bundler) for bundler, folder in folders.items()}
+    return True
 
 
 def _npm(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
