@@ -1,6 +1,7 @@
-"""A browser, and pages in it that may report no error."""
+"""Demos, a browser, and pages in it that may report no error."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -12,7 +13,21 @@ from tests.support.server import Server, serving
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Server]:
+    """A demo for all tests of a file that change nothing in it."""
     with serving({}, command="demo") as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of the site of `own_demo`."""
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def own_demo(folder: Path) -> Iterator[Server]:
+    """A demo whose users and plugins one test changes."""
+    with serving({}, "--dir", str(folder), command="demo") as running:
         yield running
 
 

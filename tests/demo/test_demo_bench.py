@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,21 +23,15 @@ PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "site"
-
-
-@pytest.fixture
-def demo(folder: Path) -> Iterator[Server]:
-    """A demo of its own: its users change."""
-    with serving({}, "--dir", str(folder), command="demo") as running:
-        yield running
-
-
-@pytest.fixture
 def bench(page: Page, demo: Server) -> Page:
     """The page, when both users' pages run and the first request is drawn."""
     return opened_bench(page, demo)
+
+
+@pytest.fixture
+def own_bench(page: Page, own_demo: Server) -> Page:
+    """The same page, of a demo that the test may change."""
+    return opened_bench(page, own_demo)
 
 
 def opened_bench(page: Page, demo: Server, *, is_still: bool = True) -> Page:
@@ -85,19 +78,19 @@ def expect_kept(page: Page | FrameLocator, version: str, files: int) -> None:
     )
 
 
-def test_an_upgrade_of_one_user_leaves_the_other_users_page_as_it_is(bench: Page) -> None:
-    publish(bench, "1.0.2")
-    press(bench, GRACE, "Upgrade to 1.0.2")
-    expect_running(window(bench, GRACE), REVIEW, "1.0.2")
-    expect_running(window(bench, ADA), REVIEW, "1.0.0")
-    expect_kept(window(bench, ADA), "1.0.0", files=4)
-    expect(bench.get_by_role("heading", level=2).first).to_have_text(
+def test_an_upgrade_of_one_user_leaves_the_other_users_page_as_it_is(own_bench: Page) -> None:
+    publish(own_bench, "1.0.2")
+    press(own_bench, GRACE, "Upgrade to 1.0.2")
+    expect_running(window(own_bench, GRACE), REVIEW, "1.0.2")
+    expect_running(window(own_bench, ADA), REVIEW, "1.0.0")
+    expect_kept(window(own_bench, ADA), "1.0.0", files=4)
+    expect(own_bench.get_by_role("heading", level=2).first).to_have_text(
         "Network Review: 1.0.0 for Ada, 1.0.2 for Grace"
     )
 
 
 def test_an_open_page_still_loads_chunks_of_the_version_that_its_user_has_left(
-    context: BrowserContext, bench: Page, demo: Server
+    context: BrowserContext, own_bench: Page, own_demo: Server
 ) -> None:
     """The page is open in a tab of its own, and a chunk of it comes after the upgrade."""
     tab = context.new_page()
@@ -108,12 +101,12 @@ def test_an_open_page_still_loads_chunks_of_the_version_that_its_user_has_left(
         held.append(route)
 
     tab.route("**/dist/Timeline.js", hold)
-    tab.goto(f"http://127.0.0.1:{demo.port}/?user={GRACE.key}")
+    tab.goto(f"http://127.0.0.1:{own_demo.port}/?user={GRACE.key}")
     expect(card(tab, REVIEW)).to_have_attribute("data-state", "running")
     # Events come while a question waits.
     eventually(lambda: (tab.title(), len(held)), lambda found: found[1] == 1)
-    press(bench, GRACE, "Roll back to 1.0.0")
-    expect_running(window(bench, GRACE), REVIEW, "1.0.0")
+    press(own_bench, GRACE, "Roll back to 1.0.0")
+    expect_running(window(own_bench, GRACE), REVIEW, "1.0.0")
 
     with tab.expect_response("**/dist/Timeline.js") as late:
         held[0].continue_()
@@ -125,8 +118,8 @@ def test_an_open_page_still_loads_chunks_of_the_version_that_its_user_has_left(
     assert errors == []
 
 
-def test_another_page_of_the_same_user_keeps_its_version(page: Page, demo: Server) -> None:
-    page.goto(f"http://127.0.0.1:{demo.port}/?compare={ADA.key},{ADA.key}")
+def test_another_page_of_the_same_user_keeps_its_version(page: Page, own_demo: Server) -> None:
+    page.goto(f"http://127.0.0.1:{own_demo.port}/?compare={ADA.key},{ADA.key}")
     first, second = (page.frame_locator("iframe").nth(side) for side in (0, 1))
     for side in (first, second):
         expect_running(side, REVIEW, "1.0.0")
@@ -141,31 +134,31 @@ def test_another_page_of_the_same_user_keeps_its_version(page: Page, demo: Serve
     expect_running(second, REVIEW, "1.0.1")
 
 
-def test_what_was_rolled_back_can_be_upgraded_again(bench: Page, demo: Server) -> None:
-    press(bench, ADA, "Upgrade to 1.0.1")
-    expect_running(window(bench, ADA), REVIEW, "1.0.1")
-    expect(bench.get_by_role("heading", level=2).first).to_have_text(
+def test_what_was_rolled_back_can_be_upgraded_again(own_bench: Page, own_demo: Server) -> None:
+    press(own_bench, ADA, "Upgrade to 1.0.1")
+    expect_running(window(own_bench, ADA), REVIEW, "1.0.1")
+    expect(own_bench.get_by_role("heading", level=2).first).to_have_text(
         "Network Review: 1.0.1 for Ada and Grace"
     )
-    press(bench, ADA, "Roll back to 1.0.0")
-    expect_running(window(bench, ADA), REVIEW, "1.0.0")
-    controls = bench.get_by_test_id(f"panel-{ADA.key}").get_by_test_id(f"controls-{REVIEW}")
+    press(own_bench, ADA, "Roll back to 1.0.0")
+    expect_running(window(own_bench, ADA), REVIEW, "1.0.0")
+    controls = own_bench.get_by_test_id(f"panel-{ADA.key}").get_by_test_id(f"controls-{REVIEW}")
     expect(controls.get_by_role("button", name="Upgrade to 1.0.1")).to_be_enabled()
     expect(controls.get_by_role("button", name="Roll back")).to_be_focused()
-    expect_kept(window(bench, GRACE), "1.0.1", files=5)
+    expect_kept(window(own_bench, GRACE), "1.0.1", files=5)
 
 
-def test_a_plugin_is_installed_and_uninstalled(context: BrowserContext, demo: Server) -> None:
-    bench = opened_bench(context.new_page(), demo)  # whose console reports the 404
-    press(bench, GRACE, "Install", "NetworkEyes")
-    expect_running(window(bench, GRACE), "NetworkEyes", "1.0.0")
-    press(bench, ADA, "Uninstall", "NetworkEyes")
-    expect(card(window(bench, ADA), "NetworkEyes")).to_have_count(0)
-    expect(step(bench, "bytes")).to_contain_text("404, not_installed")
+def test_a_plugin_is_installed_and_uninstalled(context: BrowserContext, own_demo: Server) -> None:
+    own_bench = opened_bench(context.new_page(), own_demo)  # whose console reports the 404
+    press(own_bench, GRACE, "Install", "NetworkEyes")
+    expect_running(window(own_bench, GRACE), "NetworkEyes", "1.0.0")
+    press(own_bench, ADA, "Uninstall", "NetworkEyes")
+    expect(card(window(own_bench, ADA), "NetworkEyes")).to_have_count(0)
+    expect(step(own_bench, "bytes")).to_contain_text("404, not_installed")
 
 
 def test_the_drawing_shows_what_the_rows_the_files_and_the_gateway_say(
-    bench: Page, demo: Server, folder: Path
+    own_bench: Page, own_demo: Server, folder: Path
 ) -> None:
     asked: list[dict[str, str]] = []
     path = f"/api/v1/plugins/{REVIEW}/dist/remoteEntry.js"
@@ -174,31 +167,31 @@ def test_the_drawing_shows_what_the_rows_the_files_and_the_gateway_say(
         if urlsplit(answer.url).path == path:
             asked.append(answer.headers)
 
-    bench.on("response", keep)
-    press(bench, ADA, "Upgrade to 1.0.1")
+    own_bench.on("response", keep)
+    press(own_bench, ADA, "Upgrade to 1.0.1")
     first, again = asked
 
-    expect(bench.locator(".said")).to_contain_text(f"PUT /api/v1/plugins/{REVIEW}/update: 200")
-    expect(step(bench, "who")).to_contain_text(ADA.id[:8])
+    expect(own_bench.locator(".said")).to_contain_text(f"PUT /api/v1/plugins/{REVIEW}/update: 200")
+    expect(step(own_bench, "who")).to_contain_text(ADA.id[:8])
     for name, before, after in (
         ("json", f'"{REVIEW}": {{…}}', f'"{REVIEW}": {{… "previous_versions": ["1.0.0"]}}'),
         ("row", "version: 1.0.0", "version: 1.0.1"),
         ("path", *(f"shared/{REVIEW}/v1.0.{n}/dist/remoteEntry.js" for n in (0, 1))),
     ):
-        expect(step(bench, name).locator("del")).to_have_text(before)
-        expect(step(bench, name).locator("ins")).to_have_text(after)
+        expect(step(own_bench, name).locator("del")).to_have_text(before)
+        expect(step(own_bench, name).locator("ins")).to_have_text(after)
     file = folder / "plugins" / "users" / f"user_{ADA.id}" / "installed_plugins.json"
     entry = json.loads(file.read_bytes())[REVIEW]
     assert entry["installation_metadata"]["previous_versions"] == ["1.0.0"]
 
-    expect(step(bench, "bytes").locator(".value")).to_have_text(first["etag"])
+    expect(step(own_bench, "bytes").locator(".value")).to_have_text(first["etag"])
     for name, cache in (("json", "installations"), ("row", "versions"), ("bytes", "assets")):
         for number, headers in ((1, first), (2, again)):
-            line = step(bench, name).locator(f'[data-request="{number}"]')
+            line = step(own_bench, name).locator(f'[data-request="{number}"]')
             expect(line).to_contain_text("hit" if is_hit(headers, cache) else "loaded")
     assert not is_hit(first, "versions")  # the change was heard
     total = float(re.search(r"total;dur=([0-9.]+)", again["server-timing"])[1])  # type: ignore[index]
-    line = step(bench, "bytes").locator('[data-request="2"]')
+    line = step(own_bench, "bytes").locator('[data-request="2"]')
     expect(line).to_contain_text(f"304, 0\u00a0B, {total:.1f}\u00a0ms")
 
 
@@ -209,17 +202,17 @@ def is_hit(headers: dict[str, str], cache: str) -> bool:
     return "; hit" in member
 
 
-def test_publishing_is_drawn_as_a_new_folder_that_nobody_has(bench: Page, folder: Path) -> None:
-    publish(bench, "1.0.2")
-    expect(step(bench, "row").locator("del")).to_have_count(0)
-    expect(step(bench, "row")).to_contain_text("version: 1.0.1")
-    expect(step(bench, "path")).to_contain_text("new: v1.0.2, 16 files, build ")
-    line = bench.get_by_test_id("shared").locator('[data-version="1.0.2"]')
+def test_publishing_is_drawn_as_a_new_folder_that_nobody_has(own_bench: Page, folder: Path) -> None:
+    publish(own_bench, "1.0.2")
+    expect(step(own_bench, "row").locator("del")).to_have_count(0)
+    expect(step(own_bench, "row")).to_contain_text("version: 1.0.1")
+    expect(step(own_bench, "path")).to_contain_text("new: v1.0.2, 16 files, build ")
+    line = own_bench.get_by_test_id("shared").locator('[data-version="1.0.2"]')
     expect(line).to_contain_text("nobody")
     expect(line).to_contain_text("16 files")
-    press(bench, ADA, "Upgrade to 1.0.2")
+    press(own_bench, ADA, "Upgrade to 1.0.2")
     expect(line).to_contain_text("Ada")
-    expect(bench.get_by_test_id("shared")).not_to_contain_text("Nobody has it yet")
+    expect(own_bench.get_by_test_id("shared")).not_to_contain_text("Nobody has it yet")
 
 
 def test_a_refusal_is_said_where_the_button_is(context: BrowserContext, demo: Server) -> None:
@@ -282,8 +275,8 @@ def test_the_page_asks_no_other_host(bench: Page, demo: Server) -> None:
     assert {urlsplit(url).netloc for url in loaded} == {f"127.0.0.1:{demo.port}"}
 
 
-def test_the_boxes_light_up_in_the_order_of_the_decision(page: Page, demo: Server) -> None:
-    opened_bench(page, demo, is_still=False)
+def test_the_boxes_light_up_in_the_order_of_the_decision(page: Page, own_demo: Server) -> None:
+    opened_bench(page, own_demo, is_still=False)
     page.evaluate(
         """() => new MutationObserver(all => all.forEach(({ target }) =>
             (window.litSteps ??= []).push(target.dataset.step)))

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,6 @@ pytestmark = pytest.mark.slow
 ADA, GRACE, _ = USERS
 ROOT = Path(__file__).parents[2]
 REVIEW = "/api/v1/plugins/NetworkReview"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "site"
-
-
-@pytest.fixture
-def demo(folder: Path) -> Iterator[Server]:
-    with serving({}, "--dir", str(folder), command="demo") as running:
-        yield running
 
 
 def publish(demo: Server, headers: dict[str, str] | None = None) -> Answer:
@@ -54,12 +42,12 @@ def change(demo: Server, key: str, method: str, action: str, body: Any) -> Answe
 
 
 def test_the_next_version_is_the_last_one_with_another_number_and_colour(
-    demo: Server, folder: Path
+    own_demo: Server, folder: Path
 ) -> None:
     before = contents(demo_plugins(), "shared", "users")
-    answer = publish(demo)
+    answer = publish(own_demo)
     assert (answer.status, answer.json["version"]) == (201, "1.0.2")
-    assert versions(demo) == ["1.0.2", "1.0.1", "1.0.0"]
+    assert versions(own_demo) == ["1.0.2", "1.0.1", "1.0.0"]
     shared = folder / "plugins" / "shared" / "NetworkReview"
     last, made = contents(shared / "v1.0.1"), contents(shared / "v1.0.2")
     assert {*made} == {*last}
@@ -73,25 +61,25 @@ def test_the_next_version_is_the_last_one_with_another_number_and_colour(
     assert contents(demo_plugins(), "shared", "users") == before
 
 
-def test_nobody_has_a_version_because_it_was_published(demo: Server) -> None:
-    before = facts(demo)["users"]
-    publish(demo)
-    assert facts(demo)["users"] == before
-    assert change(demo, GRACE.key, "PUT", "update", {}).json["data"]["version"] == "1.0.2"
-    assert facts(demo)["users"][ADA.key] == before[ADA.key]
+def test_nobody_has_a_version_because_it_was_published(own_demo: Server) -> None:
+    before = facts(own_demo)["users"]
+    publish(own_demo)
+    assert facts(own_demo)["users"] == before
+    assert change(own_demo, GRACE.key, "PUT", "update", {}).json["data"]["version"] == "1.0.2"
+    assert facts(own_demo)["users"][ADA.key] == before[ADA.key]
 
 
-def test_two_clicks_at_once_publish_two_versions(demo: Server) -> None:
+def test_two_clicks_at_once_publish_two_versions(own_demo: Server) -> None:
     with ThreadPoolExecutor(2) as threads:
-        answers = [*threads.map(lambda _: publish(demo), range(2))]
+        answers = [*threads.map(lambda _: publish(own_demo), range(2))]
     assert {answer.json["version"] for answer in answers} == {"1.0.2", "1.0.3"}
 
 
-def test_no_number_of_clicks_fills_the_disk(demo: Server) -> None:
-    answers = [publish(demo) for _ in range(MAX_VERSIONS)]
+def test_no_number_of_clicks_fills_the_disk(own_demo: Server) -> None:
+    answers = [publish(own_demo) for _ in range(MAX_VERSIONS)]
     assert [answer.status for answer in answers] == [201] * (MAX_VERSIONS - 2) + [409] * 2
     assert answers[-1].code == "not_published"
-    assert len(versions(demo)) == MAX_VERSIONS
+    assert len(versions(own_demo)) == MAX_VERSIONS
 
 
 @pytest.mark.parametrize(
@@ -111,10 +99,10 @@ def test_a_foreign_page_can_publish_nothing(
     assert versions(demo) == ["1.0.1", "1.0.0"]
 
 
-def test_facts_are_those_of_the_rows_and_of_the_users_files(demo: Server, folder: Path) -> None:
+def test_facts_are_those_of_the_rows_and_of_the_users_files(own_demo: Server, folder: Path) -> None:
     """They are there at once: no cache stands in between."""
-    change(demo, GRACE.key, "PUT", "update", {"version": "1.0.0"})
-    grace = facts(demo)["users"][GRACE.key]
+    change(own_demo, GRACE.key, "PUT", "update", {"version": "1.0.0"})
+    grace = facts(own_demo)["users"][GRACE.key]
     row = grace["rows"]["NetworkReview"]
     assert (row["version"], row["folder"]) == ("1.0.0", "shared/NetworkReview/v1.0.0")
     written = json.loads((folder / "plugins" / grace["file"]).read_bytes())
