@@ -13,12 +13,13 @@ import orjson
 from playwright.sync_api import Browser, BrowserContext
 
 from benchmarks.benchmark import Plan, Run, benchmark
+from benchmarks.browser.chromium import chromium, trusting
 from benchmarks.browser.contestants import Certificate, Contestant, start_contestants
 from benchmarks.browser.lines import Line, Lines, Speed, shaped_lines
 from benchmarks.browser.plugins import NEW, OLD, PLUGINS, QUICK_PLUGINS, build_all
 from benchmarks.browser.results import Results, Visit, note
 from benchmarks.browser.site import BrowserSite
-from benchmarks.browser.visits import UPGRADE, VISITS, Loaded, chromium, load
+from benchmarks.browser.visits import UPGRADE, VISITS, Loaded, load
 from benchmarks.client import ask, browser_headers
 from benchmarks.machine import CannotMeasure
 from benchmarks.processes import Servers
@@ -63,7 +64,8 @@ def browser(run: Run, rounds: int | None) -> None:
         contestants = start_contestants(servers, site, certificate, absent)
         for line in absent:
             run.record.remark(f"skipped: {line}")
-        measuring = _Measuring(run, site, stack.enter_context(chromium(program, certificate.pin)))
+        started = stack.enter_context(chromium(program, *trusting(certificate.pin)))
+        measuring = _Measuring(run, site, started)
         lines = stack.enter_context(shaped_lines())
         measuring.measure_all(contestants, _open_all(lines, contestants, speeds), rounds)
     note(run.record, measuring.results, speeds, SLOW, doubt="a quick run" if run.quick else "")

@@ -1,27 +1,16 @@
 """What Chromium does, and what is counted of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, Error, sync_playwright
+from playwright.sync_api import BrowserContext, Error
 
 from benchmarks.machine import CannotMeasure
 
 FIRST, SECOND, UPGRADE = "first visit", "second visit", "after an upgrade"
 VISITS = (FIRST, SECOND, UPGRADE)
-_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP localhost 127.0.0.1",
-)
 _DEADLINE_MS = 120_000.0
 _POLL_MS = 50.0
 _TIMES = """() => {
@@ -51,19 +40,6 @@ class Loaded:
     file_urls: Sequence[str]
     codings: Counter[str]
     """Answers with files of plugins, by content coding."""
-
-
-@contextmanager
-def chromium(program: str, pin: str) -> Iterator[Browser]:
-    """pin: of the one certificate that is trusted without an authority.
-
-    `--ignore-certificate-errors` would trust all, but the cache and dictionaries would be off.
-    """
-    arguments = [*_ARGUMENTS, f"--ignore-certificate-errors-spki-list={pin}"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser
-        browser.close()
 
 
 def load(context: BrowserContext, url: str, texts: Sequence[str]) -> Loaded:
