@@ -203,7 +203,7 @@ class Visitors:
 def test_no_counter_falls_while_workers_are_killed_and_replaced(site: Site) -> None:
     with serving(workers_of(site, 3)) as server:
         with Visitors(server, 2) as visitors:
-            last, kills = _disturb(server, times=200, chance=random.Random(15))
+            last, kills = _disturb(server, times=80, chance=random.Random(15))
         found = eventually(
             lambda: _scrape_somehow(server),
             lambda found: (

@@ -129,7 +129,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site.publish("Files", "0.9.0", {ENTRY: OLD})
     site.publish("Files", "1.0.0", {**files, TWICE: OLD, ENTRY: NEW})
     site.give(ADA, "Files", "1.0.0")
+    # A gateway that starts adds the differences that trees lack; after that, every ten seconds.
+    with serving({**site.environment, "GATEWAY__DELIVERY__MODE": DELIVERY["accel"]}) as gateway:
+        eventually(tree_of(site, pin_of(gateway, ADA, "Files")).is_dir, bool)
     return site
+
+
+def tree_of(site: Site, pin: str) -> Path:
+    return site.plugins / "cache/pinned/Files" / pin
 
 
 class Running:
@@ -159,7 +166,7 @@ class Running:
 def tree_in(site: Site, gateway: Server) -> Path:
     """The tree of the plugin's build, once the gateway has added a difference to it."""
     pin = pin_of(gateway, ADA, "Files")
-    tree = site.plugins / "cache/pinned/Files" / pin
+    tree = tree_of(site, pin)
     kept = tree / f"{ENTRY}.dcz" / DICTIONARY
     url = public("Files", f"{pin}/{ENTRY}")
     eventually(lambda: (gateway.get(url), kept.is_file())[1], bool, 30)

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
@@ -502,9 +503,12 @@ def test_pinned_files_are_sent_while_the_gateway_is_away(
         for plugin in ("Files", f"{ADA}_Files", f"{BEN}_Files"):
             answer = front.get(public(plugin, f"{pin}/{ENTRY}"))
             assert (answer.status, answer.body) == (200, SCRIPT)
-        # 503: Caddy has noticed that the gateway is away.
-        assert front.get(public("Files", f"{pin}/dist/nothing.js")).status in (502, 503)
-        assert front.get(own("Files", f"{pin}/{ENTRY}"), bearer(ADA)).status in (502, 503)
+        # Caddy goes on trying for five seconds. 503: it has noticed that the gateway is away.
+        missing: tuple[str, dict[str, str]] = (public("Files", f"{pin}/dist/nothing.js"), {})
+        private = (own("Files", f"{pin}/{ENTRY}"), bearer(ADA))
+        with ThreadPoolExecutor() as threads:
+            answers = threads.map(lambda asked: front.get(*asked), (missing, private))
+        assert {answer.status for answer in answers} <= {502, 503}
 
 
 def test_a_build_that_was_replaced_in_place_is_410_and_never_other_bytes(

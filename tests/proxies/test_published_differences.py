@@ -36,13 +36,17 @@ def test_the_proxy_sends_what_publishing_made(
     publish(site, "1.0.1", NEW)
     site.execute("UPDATE plugin SET version = '1.0.1'")
     environment = {**site.environment, "GATEWAY__DELIVERY__MODE": DELIVERY[mode]}
+    trees = PluginStorage(site.plugins).cache.pinned_trees
+    with serving(environment) as gateway:
+        pin = pin_of(gateway, ADA, "Review")
+        tree = trees / "Review" / pin
+        eventually(tree.is_dir, bool)
+    # A gateway that starts adds the differences that trees lack; after that, every ten seconds.
     with (
         serving(environment) as gateway,
         proxy_before(gateway, environment, program, proxy, mode, tmp_path / "proxy") as front,
     ):
-        pin = pin_of(gateway, ADA, "Review")
-        trees = PluginStorage(site.plugins).cache.pinned_trees
-        kept = difference_path(trees / "Review" / pin / ENTRY, digest_of(OLD))
+        kept = difference_path(tree / ENTRY, digest_of(OLD))
         eventually(kept.is_file, bool, deadline_s=60)
         url = public("Review", f"{pin}/{ENTRY}")
         fields = {**asking(OLD), "Sec-Fetch-Site": "same-origin", "Host": "localhost"}
