@@ -1,7 +1,7 @@
 """What a developer reads while `gateway dev` runs: where to look, and a line for each build."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import click
@@ -11,7 +11,7 @@ from gateway.development.plugin_folder import PluginFolder
 from gateway.errors import PublishingError
 from gateway.lint.findings import Code
 from gateway.lint.linting import LintReport
-from gateway.names import Version, printable
+from gateway.names import Slug, Version, printable
 from gateway.upkeep.findings import Severity
 
 # What is meant to be so while somebody develops, and what compares with what is published.
@@ -27,6 +27,7 @@ class Terminal:
         """What `gateway lint` says of a build. Blocking."""
         self._plugin = plugin
         self._folder = folder
+        self._stated_slug = _stated_slug(folder)
         self._address = address
         self._page = page
         self._is_announced = False
@@ -71,10 +72,27 @@ class Terminal:
                 return
             told = (it for it in findings if it.severity is not Severity.NOTE)
             warnings = [printable(it.sentence) for it in told if it.code not in _UNTOLD]
+            warnings += self._renaming()
             for warning in warnings:
                 if warning not in self._known:
                     click.echo(f"warning: {warning}")
             self._known = frozenset(warnings)
+
+    def _renaming(self) -> Iterator[str]:
+        """The slug is in URLs and rows: it is read once."""
+        now = _stated_slug(self._folder)
+        if now not in (None, self._stated_slug, self._plugin.slug):
+            yield (
+                f"plugin.json: the plugin is called {now} now, and is still served as"
+                f" {self._plugin.slug}: start gateway dev again"
+            )
+
+
+def _stated_slug(folder: PluginFolder) -> Slug | None:
+    try:
+        return folder.slug()
+    except (PublishingError, OSError):
+        return None
 
 
 def _line(plugin: DevelopedPlugin, build: SeenBuild, told: int) -> str:

@@ -65,6 +65,25 @@ def test_the_terminal_says_what_is_waited_for_and_each_build(site: Site, tmp_pat
         assert sum("it has no modules" in line for line in server.output) == 1, "said once"
 
 
+def test_a_new_slug_is_said_and_the_plugin_is_served_as_before(site: Site, tmp_path: Path) -> None:
+    folder = write(plugin_folder(tmp_path / "mine", "1"), {"plugin.json": REVIEW})
+    with developing(site, folder) as server:
+        for text in ("2", "3"):
+            write(folder, {"plugin.json": {**REVIEW, "slug": "Renamed"}, **built(text)})
+            eventually(lambda: entry(server, ADA, "Review"), built(text)[ENTRY].__eq__)
+        says(server, "warning: plugin.json: the plugin is called Renamed now, and is still served")
+        write(folder, {"plugin.json": {**REVIEW, "modules": []}, **built("4")})
+        says(server, "build 4 of Review")
+        assert sum("is called Renamed" in line for line in server.output) == 1, "said once"
+
+
+def test_a_slug_that_the_command_names_may_be_another(site: Site, tmp_path: Path) -> None:
+    folder = write(plugin_folder(tmp_path / "mine", "1"), {"plugin.json": REVIEW})
+    with developing(site, folder, "--slug", "Other") as server:
+        says(server, "warning: plugin.json: it has no modules")
+        assert not any("is called" in line for line in server.output)
+
+
 def says(server: Server, text: str) -> None:
     eventually(lambda: any(text in line for line in server.output), bool)
 
