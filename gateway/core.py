@@ -150,7 +150,9 @@ class Core:
         self.manifests = ManifestCache(self.lookups, self.database, self.shared_versions, settings)
         self.catalogue = Catalogue(self.lookups.user_files, self.database, self.shared_versions)
         self.resolver = Resolver(self.lookups, self.shared_versions, settings.http.allowed_suffixes)
-        self.explainer = Explainer(self.resolver, storage, self.assets, settings.access)
+        self.explainer = Explainer(
+            self.resolver, storage, self.assets, self.database, settings.access
+        )
 
     def _make_tree_differences(self) -> TreeDifferences | None:
         """None if trees get no differences from earlier versions."""

@@ -16,7 +16,7 @@ from gateway.freshness.announcing import announcing
 from gateway.lifecycle.installing import Lifecycle, Outcome
 from gateway.names import Slug, UserId, Version, newest_version
 from gateway.settings import Settings
-from gateway.upkeep.new_site import has_other_tables
+from gateway.upkeep.new_site import is_of_application
 
 Command = Callable[[Lifecycle, Author], Awaitable[Outcome]]
 
@@ -136,7 +136,7 @@ def _run(settings: Settings, command: Command) -> Outcome:
         async with announcing(settings) as announce:
             outcome = await command(Lifecycle(settings, storage, announce), Author.of_command())
         with suppress(ConfigurationError, SourceUnavailable):  # the change is committed
-            if outcome.changed and await has_other_tables(settings):
+            if outcome.changed and await is_of_application(settings):
                 click.echo(_OF_AN_APPLICATION, err=True)
         return outcome
 

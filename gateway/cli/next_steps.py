@@ -11,7 +11,7 @@ from gateway.errors import ConfigurationError
 from gateway.identity.keys import signing_key, verifying_keys
 from gateway.proxies import address_of
 from gateway.settings import CONFIG_VARIABLE, Settings
-from gateway.upkeep.new_site import CONFIG_NAME, has_other_tables
+from gateway.upkeep.new_site import CONFIG_NAME, is_of_application
 
 _USER = "ada"
 _SLUG = "NetworkReview"
@@ -24,7 +24,7 @@ async def next_steps(settings: Settings, config_file: Path) -> list[str]:
     """
     lines = [*_missing_key(settings), "Next:", ""]
     is_empty = not any(True for _ in PluginStorage(settings.plugins_dir).shared.versions())
-    with_example = is_empty and not await has_other_tables(settings)
+    with_example = is_empty and not await is_of_application(settings)
     lines += (f"    {step}" for step in _commands(settings, config_file, with_example=with_example))
     return lines
 

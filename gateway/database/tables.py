@@ -21,6 +21,10 @@ REQUIRED_COLUMNS = {
     "module": frozenset({"id", "plugin_id", "name"}),
 }
 
+_TABLE_NAMES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'",
+    "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+}
 # As PostgreSQL reads texts as booleans.
 _TRUE_TEXTS = frozenset({"1", "t", "true", "y", "yes", "on"})
 
@@ -35,6 +39,19 @@ def is_true(value: object) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in _TRUE_TEXTS
     return isinstance(value, Number) and bool(value)
+
+
+async def table_names(connection: DatabaseConnection) -> frozenset[str]:
+    """Of all tables that the database has. Raises: SourceUnavailable."""
+    return frozenset(row[0] for row in await connection.fetch(_TABLE_NAMES[connection.dialect]))
+
+
+async def has_other_tables(connection: DatabaseConnection) -> bool:
+    """Whether the database is an application's: it has tables beside ours.
+
+    Raises: SourceUnavailable.
+    """
+    return not await table_names(connection) <= REQUIRED_COLUMNS.keys()
 
 
 class GuardedConnection:

@@ -32,6 +32,17 @@ _ADVICE: Mapping[str, str] = {
     " publish it again",
     "source_unavailable": "Look at the database and the disk: gateway check",
 }
+_BY_APPLICATION = "; an application owns this database, and should make this change itself"
+CHANGES = frozenset(
+    {
+        "not_installed",
+        "unknown_plugin",
+        "plugin_disabled",
+        "version_not_published",
+        "ambiguous_version",
+    }
+)
+"""The codes whose advice is to change what users have."""
 CODES = frozenset(_ADVICE)
 """The codes for which there is advice: those with which a file can be refused."""
 
@@ -43,10 +54,12 @@ def advice_on(
     plugin: str | None,
     row: str | None,
     would_be_allowed: bool,
+    is_of_application: bool,
 ) -> str:
     """`plugin`: as the request names it. `row`: slug and version of the row that was found.
 
     `would_be_allowed`: the user has no JSON file, and a setting would serve them without one.
+    `is_of_application`: the rows belong to an application; only asked for codes in CHANGES.
     """
     slug, _, version = (row or "").partition(" ")
     if not slug and plugin is not None:
@@ -54,6 +67,8 @@ def advice_on(
     template = _ADVICE.get(error.code, "Look up the error code in docs/reference/errors.md")
     if error.code == "not_installed" and would_be_allowed:
         template = _ALLOW_MISSING
+    if is_of_application:
+        template += _BY_APPLICATION
     return template.format(
         user=user or "ID",
         plugin=parse_or_none(parse_slug, slug) or "SLUG",

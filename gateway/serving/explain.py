@@ -7,12 +7,20 @@ from urllib.parse import quote
 from anyio.to_thread import run_sync
 
 from gateway.caching.traced_basis import TracedBasis
+from gateway.database.plugin_database import PluginDatabase
+from gateway.database.tables import has_other_tables
 from gateway.disk.storage import PluginStorage
-from gateway.errors import NotServed, RequestError, StorageError, UnknownPlugin
+from gateway.errors import (
+    NotServed,
+    RequestError,
+    SourceUnavailable,
+    StorageError,
+    UnknownPlugin,
+)
 from gateway.http.json_types import TypedDict, json_object
 from gateway.http.representation import Representation
 from gateway.names import AssetKey, UserId, parse_target
-from gateway.serving.advice import advice_on
+from gateway.serving.advice import CHANGES, advice_on
 from gateway.serving.asset_store import AssetStore
 from gateway.serving.resolver import Resolver
 from gateway.settings import AccessSettings
@@ -101,9 +109,11 @@ class Explainer:
         resolver: Resolver,
         storage: PluginStorage,
         assets: AssetStore,
+        database: PluginDatabase,
         access: AccessSettings,
     ) -> None:
         self._resolver = resolver
+        self._database = database
         self._storage = storage
         self._assets = assets
         self._missing_is_denied = access.missing_installations == "deny"
@@ -130,12 +140,14 @@ class Explainer:
             explanation.answer = f"{error.status} {error.code}: {error.reason}"
             row = (explanation.outcome("row") or "").partition(",")[0]
             owner = explanation.user or explanation.outcome("owner")
+            cause = _cause(error)
             explanation.advice = advice_on(
-                _cause(error),
+                cause,
                 user=owner,
                 plugin=explanation.plugin,
                 row=row if row != "none" else None,
                 would_be_allowed=await run_sync(self._has_no_file, owner),
+                is_of_application=cause.code in CHANGES and await self._is_of_application(),
             )
 
     def note_file(
@@ -161,6 +173,12 @@ class Explainer:
         try:
             return self._storage.users.read_content(UserId(user)) is None
         except StorageError:
+            return False
+
+    async def _is_of_application(self) -> bool:
+        try:
+            return await has_other_tables(self._database.tables.connection)
+        except SourceUnavailable:
             return False
 
 

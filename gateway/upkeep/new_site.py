@@ -1,12 +1,14 @@
 """Makes a site: configuration, folders, an empty database. Never changes what exists."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
-from gateway.database.connections import connect
+from gateway.database.connections import DatabaseConnection, connect
 from gateway.database.schema import CREATE_TABLES
+from gateway.database.tables import REQUIRED_COLUMNS, has_other_tables, table_names
 from gateway.database.transactions import execute_in_transaction
 from gateway.database.triggers import trigger_statements
 from gateway.disk.files import write_atomically
@@ -17,7 +19,7 @@ CONFIG_NAME = "config.toml"
 PRIVATE = 0o600
 """The mode of files with secrets or users' data: only the owner can read them."""
 
-_OWN_TABLES = {"plugin", "module"}
+T = TypeVar("T")
 
 
 async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[str]:
@@ -52,10 +54,10 @@ async def make_tables(settings: Settings) -> bool:
         to an application, and we must not change it.
     """
     if settings.database_dialect == "sqlite" and _make_private(settings.sqlite_file):
-        tables: set[str] = set()
+        tables = frozenset[str]()
     else:
-        tables = await _tables(settings)
-    if tables >= _OWN_TABLES:
+        tables = await _asked(settings, table_names)
+    if tables >= REQUIRED_COLUMNS.keys():
         return False
     if tables:
         raise ConfigurationError(
@@ -92,26 +94,18 @@ async def install_triggers(settings: Settings) -> None:
     await execute_in_transaction(settings, trigger_statements(settings.freshness.postgres_channel))
 
 
-async def has_other_tables(settings: Settings) -> bool:
-    """Whether the database is an application's: it has tables beside ours.
-
-    Raises: ConfigurationError, SourceUnavailable.
-    """
-    return bool(await _tables(settings) - _OWN_TABLES)
+async def is_of_application(settings: Settings) -> bool:
+    """Whether an application owns the database. Raises: ConfigurationError, SourceUnavailable."""
+    return await _asked(settings, has_other_tables)
 
 
-async def _tables(settings: Settings) -> set[str]:
+async def _asked(settings: Settings, question: Callable[[DatabaseConnection], Awaitable[T]]) -> T:
     connection = connect(settings)
     await connection.open()
     try:
-        rows = await connection.fetch(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'"
-            if settings.database_dialect == "sqlite"
-            else "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
-        )
+        return await question(connection)
     finally:
         await connection.close()
-    return {row[0] for row in rows}
 
 
 def default_config() -> bytes:

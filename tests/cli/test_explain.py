@@ -32,6 +32,7 @@ from tests.support.urls import (
 DORA = "e" * 32
 """Whose plugins are all refused."""
 ENVIRONMENT = {**SIGNED_ENVIRONMENT, "GATEWAY__ACCESS__PUBLIC": "true"}
+OF_APPLICATION = "; an application owns this database, and should make this change itself"
 WITHOUT_A_ROUTE = "not_found"
 
 
@@ -258,6 +259,20 @@ def test_advice_that_is_followed_helps(empty_site: Site) -> None:
         assert explained(site, "--url", own(slug), "--user", user).exit_code == 0
 
 
+def test_changes_are_left_to_the_application_that_owns_the_database(either_site: Site) -> None:
+    site = either_site
+    site.give(CLEO, "Off", "1.0.0", enabled=0)
+
+    def said(plugin: str, user: str, path: str = ENTRY) -> str:
+        return advice(site, "--user", user, plugin, path)
+
+    for plugin, user in (("Off", CLEO), ("Review", NOBODY)):
+        assert said(plugin, user).endswith(OF_APPLICATION)
+    assert "application" not in said("Review", ADA, "dist/none.js"), "no change of a user helps"
+    site.execute("DROP TABLE users")
+    assert said("Off", CLEO) == f"Run: gateway enable Off --user {CLEO}"
+
+
 def test_advice_names_the_setting_only_if_it_would_help(site: Site) -> None:
     url = ("--url", own("Review"), "--user")
     deny = {"GATEWAY__ACCESS__MISSING_INSTALLATIONS": "deny"}
@@ -293,7 +308,7 @@ def test_advice_holds_no_text_that_a_shell_or_a_terminal_understands(
     site: Site, plugin: str
 ) -> None:
     said = advice(site, "--url", own(plugin), "--user", ADA)
-    assert said == f"Run: gateway install SLUG --user {ADA}"
+    assert said == f"Run: gateway install SLUG --user {ADA}{OF_APPLICATION}"
     for name in (plugin, "%1b[31m", "%0d%0a"):
         shown = explained(site, "--url", own(name), "--user", ADA).output
         assert all(character.isprintable() or character == "\n" for character in shown)
@@ -305,7 +320,7 @@ def test_json_has_the_steps_and_the_advice(site: Site) -> None:
         told = json.loads(result.stdout)
         assert (told["served"], result.exit_code) == (False, 1)
         assert told["answer"].startswith("404 plugin_disabled: ")
-        assert told["advice"] == f"Run: gateway enable Off --user {DORA}"
+        assert told["advice"] == f"Run: gateway enable Off --user {DORA}{OF_APPLICATION}"
         assert [step["name"] for step in told["steps"]][-2:] == ["installed", "row"]
         assert "versions" in told["caches"]
     served = json.loads(explained(site, "--url", ENTRY_URL, "--user", ADA, "--json").stdout)
