@@ -22,14 +22,16 @@ class Change:
     """True: what is cached is dropped. False: lookups are asked for again at their next use; the
     cached value stands in while their source fails."""
     read_since: float | None = None
-    """Not None: there was a commit, and the table `plugin` is as it was before. But it may have
-    been different for a while since this moment (seconds of the monotonic clock). So lookups are
-    right, except for values that were read since then and were not confirmed. Manifests may be
-    wrong: they hold columns that were not compared."""
+    """Not None: there was a commit, and the database is as it was before, as far as lookups and
+    manifests hold it. But it may have been different for a while since this moment (seconds of the
+    monotonic clock). So they are right, except for values that were read since then and were not
+    confirmed."""
+    of_manifests: bool = False
+    """With `read_since`: columns that only manifests hold may have changed."""
 
     def encode(self) -> bytes:
-        """Compact JSON, for another process. `read_since` is left out, as the other process has
-        another clock: to it, anything may have changed."""
+        """Compact JSON, for another process. `read_since` and `of_manifests` are left out, as
+        the other process has another clock: to it, anything may have changed."""
         return orjson.dumps([self.user, self.slug, self.version, self.hard])
 
     @classmethod

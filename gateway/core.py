@@ -248,6 +248,7 @@ class Core:
                     settings.freshness.sqlite_poll,
                     settings.database.query_timeout,
                     self.lookups,
+                    self.manifests,
                 )
             )
         if self._nodes is not None:

@@ -147,11 +147,13 @@ async def measure_commits(folder: Path, population: Population, commits: int) ->
     settings = site.settings()
     changes: asyncio.Queue[Change] = asyncio.Queue()
     measured = Commits()
+    core = create_app(settings).core
     source = SqliteSource(
         settings.sqlite_file,
         settings.freshness.sqlite_poll,
         settings.database.query_timeout,
-        create_app(settings).core.lookups,
+        core.lookups,
+        core.manifests,
     )
     with closing(sqlite3.connect(site.database, isolation_level=None, timeout=30)) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")

@@ -7,7 +7,15 @@ by one, or many at once: then the keys that are missed while one load runs share
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Container,
+    Coroutine,
+    Hashable,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from itertools import takewhile
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -104,16 +112,9 @@ class Landings(Generic[K, V]):
         landings = takewhile(lambda landing: landing[0] >= moment, reversed(self._landings))
         return {key for _, key in landings}
 
-    def confirm(self, values: Mapping[K, V]) -> None:
-        """The source holds these values: an entry that agrees counts as landed long ago."""
-        agreeing = {
-            key
-            for key, value in values.items()
-            if (entry := self._entries.get(key)) is not None and entry.value == value
-        }
-        if agreeing:
-            others = (landing for landing in self._landings if landing[1] not in agreeing)
-            self._landings = deque(others)
+    def confirm(self, keys: Container[K]) -> None:
+        """The source holds the values of these keys: they count as landed long ago."""
+        self._landings = deque(landing for landing in self._landings if landing[1] not in keys)
 
 
 class Flights(ABC, Generic[K, V]):

@@ -145,8 +145,17 @@ class SqliteConnection(DatabaseConnection):
 
     dialect = "sqlite"
 
-    def __init__(self, file: Path, query_timeout_s: float, *, opens_late: bool = False) -> None:
-        """`opens_late`: the first query opens the file, not `open`."""
+    def __init__(
+        self,
+        file: Path,
+        query_timeout_s: float,
+        *,
+        opens_late: bool = False,
+        expects_any_text: bool = False,
+    ) -> None:
+        """`opens_late`: the first query opens the file, not `open`. `expects_any_text`: a text that
+        is not UTF-8 must not end a transaction.
+        """
         self._file = file
         self._opens_late = opens_late
         self._query_timeout_s = query_timeout_s
@@ -161,7 +170,7 @@ class SqliteConnection(DatabaseConnection):
         self._opened_file: FileIdentity | None = None
         # A text that is not UTF-8 must not fail the whole query. Until the first such text the
         # driver decodes by itself, which saves a fifth of the time of a query.
-        self._text_factory: Callable[[bytes], str] = str
+        self._text_factory: Callable[[bytes], str] = _replacing if expects_any_text else str
         # One statement at a time: a caller that stops waiting must leave none in the queue of
         # aiosqlite's thread.
         self._turn = asyncio.Lock()
@@ -221,7 +230,7 @@ class SqliteConnection(DatabaseConnection):
         except sqlite3.Error as error:
             code: int | None = getattr(error, "sqlite_errorcode", None)
             if code is None and self._text_factory is str:  # raised by the driver, not by SQLite
-                self._text_factory = lambda content: content.decode("utf-8", "replace")
+                self._text_factory = _replacing
             elif code == sqlite3.SQLITE_READONLY_ROLLBACK:
                 await run_sync(_roll_back, self._file, self._query_timeout_s)
             else:
@@ -293,6 +302,10 @@ def _require_readable(file: Path) -> None:
         )
     if not os.access(file, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise ConfigurationError(f"database.url: {file} cannot be read: {os.strerror(EACCES)}")
+
+
+def _replacing(content: bytes) -> str:
+    return content.decode("utf-8", "replace")
 
 
 def _roll_back(file: Path, timeout_s: float) -> None:

@@ -45,8 +45,9 @@ class Invalidation:
         change, older values stand in while a source fails."""
         self.applied += 1
         if change.read_since is not None:
-            self._manifests.cache.expire_all()
             self._lookups.expire_read_since(change.read_since)
+            if change.of_manifests:
+                self._manifests.cache.expire_all()
             return
         if change.user is not None:
             self._manifests.forget_user(change.user, hard=change.hard)

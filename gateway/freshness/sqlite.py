@@ -3,10 +3,14 @@
 `PRAGMA data_version` on a connection that stays open changes when another connection commits, in
 both journal modes. It counts for the whole file, and the application writes to other tables at any
 time, such as an audit row for each failed login. So when the counter moves, the source looks at the
-table `plugin`. If the table differs from the last look, it tells of ANYTHING. If not, the table may
-still have changed and changed back in between: manifests expire, and what lookups read since the
-last look is compared with the table. A file that replaces the old one moves no counter; its inode
-is compared.
+tables (sqlite_tables.py), and compares digests with those of the last look:
+
+- Columns that lookups hold differ, or are too many to look at: the source tells of ANYTHING.
+- Only columns differ that manifests hold, or these are too many: manifests expire.
+- Nothing differs: nothing expires, except what was read since the last look and is not in the
+  tables now. They may have changed, and changed back in between.
+
+A file that replaces the old one moves no counter; its inode is compared.
 
 Each look at the counter confirms all cached values of the database, as of the moment before the
 look began; if it found a commit, after the source has told of it. Looks happen in a thread of their
@@ -18,8 +22,10 @@ Why no change is missed. Let a commit write the state B, a load read B, and a co
 - A look that finds the counter unmoved saw no commit before it. Loads that landed before that look
   read before it, too, so their values are true: `since` moves to the moment before the look.
 - The first look after commit A finds the counter moved. If the load landed at or after `since`, its
-  entry is compared with the rows that the same statement read as the table's digest, and expires
+  entry is compared with the rows that were read in the same transaction as the digests, and expires
   unless it agrees. If the load has not landed, its value is not kept.
+- Of a manifest the rows are compared from which it was built. Those of the two tables may be of two
+  states. It agrees if both are as they are now.
 
 Why a confirmed value was right at the moment `at`. Let M be the last look that found the counter
 moved, or else the first look; let an entry be fresh when it is confirmed.
@@ -27,45 +33,30 @@ moved, or else the first look; let an entry be fresh when it is confirmed.
 - If it was read after M, no commit came between its reading and the look that confirms, which read
   the counter after `at`. (If it was read after `at`, it was right even later.)
 - If it was read before M, it had landed when the source told of M's change: a load that had not
-  landed is not kept. As the entry is fresh, that change did not expire it. So the digest equalled
-  that of the look before, and the entry agreed with the table at that moment: it landed at or after
-  `since` and was compared, or before `since` and was right then. No commit came since: M read the
-  digest after the counter, so a commit between the two moves the counter for the next look.
-- The digest covers the columns that lookups hold. Caches that hold more columns expire as a whole.
+  landed is not kept. As the entry is fresh, that change did not expire it. So the digest of what
+  its cache holds equalled that of the look before, and the entry agreed with the tables at that
+  moment: it landed at or after `since` and was compared, or before `since` and was right then. No
+  commit came since: M read the digests after the counter, so a commit between the two moves the
+  counter for the next look.
+- Lookups hold the columns of the one digest, manifests those of the other, and places of modules.
+  The users' files, from which manifests are built too, have a source of their own.
 - The counter means nothing for another file: after each reading of the counter, and before anything
   is confirmed, the source looks at which file has the name.
 """
 
-import hashlib
 import sqlite3
 import threading
-from collections.abc import Callable, Collection
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
 from gateway.changes import ANYTHING, Change
-from gateway.database.connections import Row, SqliteConnection, file_identity, parameters
-from gateway.database.records import RECORD_COLUMNS
+from gateway.database.connections import SqliteConnection, file_identity
 from gateway.freshness import Ready, Tell
-from gateway.names import UserId
+from gateway.freshness.sqlite_tables import Digests, SqliteTables, TablesNow
 from gateway.serving.lookups import Lookups
+from gateway.serving.manifest_cache import ManifestCache
 from gateway.threads import in_own_thread
-
-# One statement reads the digest's text and the rows of some users, so both are of one moment.
-# group_concat runs inside SQLite and outside the loop: 50,000 rows take about 50 ms. quote() keeps
-# values of different types apart.
-_LOOK = (
-    "SELECT NULL, group_concat(quote(id) || quote(plugin_slug) || quote(version)"  # noqa: S608
-    " || quote(enabled) || quote(user_id)), NULL, NULL, NULL FROM plugin UNION ALL"
-    f" SELECT user_id, {RECORD_COLUMNS} FROM plugin WHERE user_id IN "
-)
-# Looking at more rows costs too much, and at a million rows it fails: then any commit may have
-# changed anything. Counting stops at this number, and costs a millisecond.
-_MOST_ROWS = 50_000
-_ROWS = f"SELECT count(*) FROM (SELECT 1 FROM plugin LIMIT {_MOST_ROWS + 1})"  # noqa: S608
-# SQLite takes at least 999 parameters. The rows of further users are not compared.
-_MOST_USERS = 500
 
 
 class _Counter:
@@ -138,19 +129,28 @@ class SqliteSource:
 
     name = "sqlite"
 
-    def __init__(self, file: Path, poll_s: float, query_timeout_s: float, lookups: Lookups) -> None:
+    def __init__(
+        self,
+        file: Path,
+        poll_s: float,
+        query_timeout_s: float,
+        lookups: Lookups,
+        manifests: ManifestCache,
+    ) -> None:
         self._file = file
         self._poll_s = poll_s
         self._query_timeout_s = query_timeout_s
         self._lookups = lookups
+        self._manifests = manifests
 
     async def run(self, tell: Tell, ready: Ready) -> None:
-        connection = SqliteConnection(self._file, self._query_timeout_s)
-        await connection.open()
+        connection = SqliteConnection(self._file, self._query_timeout_s, expects_any_text=True)
+        tables = SqliteTables(connection)
+        await tables.open()
         try:
             counter = await in_own_thread(self._counter)
             try:
-                await self._follow(connection, counter, tell, ready)
+                await self._follow(tables, counter, tell, ready)
             finally:
                 counter.stop()
                 in_own_thread(counter.close)
@@ -158,24 +158,33 @@ class SqliteSource:
             await connection.close()
 
     async def _follow(
-        self, connection: SqliteConnection, counter: _Counter, tell: Tell, ready: Ready
+        self, tables: SqliteTables, counter: _Counter, tell: Tell, ready: Ready
     ) -> None:
         """Tells of commits until another file replaces this one."""
-        digest, _ = await self._look(connection, ())
+        digests = (await tables.look()).digests
         self._lookups.database_answers()
         tell(ANYTHING)  # there may have been commits before this look
         since = self._lookups.clock()
         ready()
         while (looked_at := await in_own_thread(counter.wait_for_commit)) is not None:
-            since, before = max(since, counter.unmoved_at), digest
-            digest, rows = await self._look(connection, self._lookups.users_read_since(since))
-            if digest is None or digest != before:
-                tell(ANYTHING)
-            else:
-                self._lookups.confirm_rows(rows)
-                tell(Change(hard=False, read_since=since))
+            since = max(since, counter.unmoved_at)
+            now = await tables.look(
+                self._lookups.users_read_since(since), self._manifests.users_read_since(since)
+            )
+            tell(self._difference(digests, now, since))
+            digests = now.digests
             self._lookups.confirm_database(looked_at)
             since = self._lookups.clock()
+
+    def _difference(self, before: Digests, now: TablesNow, since: float) -> Change:
+        """What the commits between two looks may have changed."""
+        records, manifests = now.digests
+        if records is None or records != before.records:
+            return ANYTHING
+        self._lookups.confirm_rows(now.record_rows)
+        self._manifests.confirm_rows(now.plugins, now.modules)
+        is_same = manifests is not None and manifests == before.manifests
+        return Change(hard=False, read_since=since, of_manifests=not is_same)
 
     def _counter(self) -> _Counter:
         lookups = self._lookups
@@ -183,21 +192,3 @@ class SqliteSource:
         return _Counter(
             self._file, self._poll_s, timeout_s, lookups.confirm_database, lookups.clock
         )
-
-    async def _look(
-        self, connection: SqliteConnection, users: Collection[UserId]
-    ) -> tuple[bytes | None, dict[UserId, list[Row]]]:
-        """A digest of the columns that lookups hold, and these users' rows at the same moment.
-
-        None and no rows if the table is too large.
-        """
-        if (await connection.fetch(_ROWS))[0][0] > _MOST_ROWS:
-            return None, {}
-        rows: dict[UserId, list[Row]] = {user: [] for user in islice(users, _MOST_USERS)}
-        text = ""
-        for user, *row in await connection.fetch(f"{_LOOK}({parameters(rows)})", *rows):
-            if user is None:
-                text = row[0] or ""
-            else:
-                rows.setdefault(user, []).append(row)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest(), rows

@@ -184,9 +184,13 @@ class Lookups:
 
     def confirm_rows(self, rows: Mapping[UserId, Sequence[Row]]) -> None:
         """The database holds these rows, with the RECORD_COLUMNS: entries that agree are right."""
-        self.records.landings.confirm(
-            {user: self._database.records.of_user(user, own) for user, own in rows.items()}
-        )
+        of_user = self._database.records.of_user
+        agreeing = {
+            user
+            for user, own in rows.items()
+            if (entry := self.records.peek(user)) is not None and entry.value == of_user(user, own)
+        }
+        self.records.landings.confirm(agreeing)
 
     def expire_read_since(self, moment: float) -> None:
         """What was read from the database since `moment` is loaded again, unless confirmed."""

@@ -19,8 +19,12 @@ from gateway.settings import Settings
 
 Key = tuple[UserId, bool]
 """A user, and whether their modules are shown."""
+Rows = tuple[Sequence[Row], Sequence[Sequence[Row]] | None]
+"""A user's rows of `plugin`, and those of `module` by plugin; None: they are not shown."""
 # 16 manifests take 2 ms. Then other requests are answered before the next are built.
 _MOST_BUILT_AT_ONCE = 16
+# Of which rows are kept until the next commit. The rows of a user with five plugins take 8 KiB.
+_MOST_COMPARED = 128
 
 
 class ManifestCache:
@@ -46,6 +50,8 @@ class ManifestCache:
         )
         """As the database says. The pins of locations are added later."""
         lookups.also_confirm(self.cache)
+        self._last_read: dict[Key, tuple[Manifest, Rows]] = {}
+        """The last manifests that were built, and from what."""
 
     def get(self, basis: AtHand, user: UserId, *, with_modules: bool) -> Manifest:
         """The enabled rows that pass the installation rule, by slug, in bytewise order.
@@ -111,7 +117,7 @@ class ManifestCache:
         manifests: dict[Key, Manifest | asyncio.Future[Manifest]] = {}
         for number, key in enumerate(keys, 1):
             user, has_modules = key
-            build = partial(self._build, user, rows[user], modules if has_modules else None)
+            build = partial(self._build, key, rows[user], modules if has_modules else None)
             manifests[key] = _when_read(documents[user], build)
             if number % _MOST_BUILT_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -119,14 +125,47 @@ class ManifestCache:
 
     def _build(
         self,
-        user: UserId,
-        rows: Sequence[Row],
+        key: Key,
+        plugins: Sequence[Row],
         modules: Mapping[str, Sequence[Row]] | None,
         document: UserDocument,
     ) -> Manifest:
+        user, _ = key
         document = self._user_files.reconcile(user, document)
         metadata, fingerprint = document.metadata(), document.file.fingerprint
-        return self._parts.assemble(user, rows, modules, metadata, fingerprint)
+        manifest = self._parts.assemble(user, plugins, modules, metadata, fingerprint)
+        self._last_read.pop(key, None)
+        self._last_read[key] = manifest, _rows(plugins, modules)
+        if len(self._last_read) > _MOST_COMPARED:
+            del self._last_read[next(iter(self._last_read))]
+        return manifest
+
+    def users_read_since(self, moment: float) -> set[UserId]:
+        """Users whose manifest was read at or after `moment`, from rows that are still known."""
+        landed = self.cache.landings.since(moment)
+        return {key[0] for key in self._last_read if key in landed}
+
+    def confirm_rows(self, plugins: Mapping[UserId, Sequence[Row]], modules: Iterable[Row]) -> None:
+        """The database holds these rows, all at one moment: manifests that were built from equal
+        ones are right. Forgets from what manifests were built.
+        """
+        by_plugin = _by_plugin_id(modules)
+        agreeing = set()
+        for key, (manifest, read) in self._last_read.items():
+            user, has_modules = key
+            entry = self.cache.peek(key)
+            if entry is None or entry.value is not manifest or user not in plugins:
+                continue
+            if read == _rows(plugins[user], by_plugin if has_modules else None):
+                agreeing.add(key)
+        self._last_read.clear()
+        self.cache.landings.confirm(agreeing)
+
+
+def _rows(plugins: Sequence[Row], modules: Mapping[str, Sequence[Row]] | None) -> Rows:
+    if modules is None:
+        return plugins, None
+    return plugins, [modules.get(row[0], ()) for row in plugins]
 
 
 def _by_plugin_id(modules: Iterable[Row]) -> dict[str, list[Row]]:

@@ -251,7 +251,11 @@ def test_every_cache_is_among_those_that_are_tested_here(site: Site) -> None:
     [
         (Change(), NOTHING),
         (ANYTHING, {**NOTHING, **{name: WARM[name] for name in FILES}}),
-        (Change(hard=False, read_since=math.inf), {**WARM, "manifests": set()}),
+        (Change(hard=False, read_since=math.inf), WARM),  # nothing was read since
+        (
+            Change(hard=False, read_since=math.inf, of_manifests=True),
+            {**WARM, "manifests": set()},
+        ),
         (
             Change(hard=False, read_since=0.0),
             {

@@ -26,6 +26,7 @@ from gateway.freshness import FreshnessSource, following
 from gateway.freshness.sqlite import SqliteSource, _Counter
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
+from gateway.serving.manifest_cache import ManifestCache
 from gateway.settings import load_settings
 from tests.support.asgi import Client, body, status, with_gateway
 from tests.support.following import follow
@@ -40,6 +41,7 @@ from tests.support.waiting import DEADLINE_S, eventually, until
 
 pytestmark = pytest.mark.slow
 
+DESIGNER = f"{MANIFEST}/designer"
 POLLS_S = 0.01
 LOCKED_S = 1.2
 """Longer than a query may take, and than the first pauses after a failure."""
@@ -51,6 +53,11 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     site.install(CLEO, "Eyes", "Review")
     site.execute(f"PRAGMA journal_mode={request.param}")
     return site
+
+
+@pytest.fixture
+def own_site(tmp_path: Path) -> Site:
+    return populated(tmp_path / "site")
 
 
 server = server_of(AN_HOUR)
@@ -240,10 +247,18 @@ class Looks:
         monkeypatch.setattr(SqliteConnection, "fetch", counted)
         monkeypatch.setattr(_Counter, "_read", counted_read)
 
-    async def two_more(self) -> None:
-        """The second of them began, and its news were told, after this call."""
-        after = self.versions + 2
+    async def told(self) -> None:
+        """Every commit before this call has been told: the first look that ends may have begun
+        before it, the second finds the commit, and the third comes when that was told."""
+        after = self.versions + 3
         await until(lambda: self.versions >= after)
+
+
+def loads_of(gateway: Gateway) -> list[int]:
+    """How often each cache has loaded, of those that hold what the database says."""
+    lookups, manifests = gateway.core.lookups, gateway.core.manifests
+    caches = (lookups.records, lookups.owners, lookups.held_versions, manifests.cache)
+    return [cache.counters.loads for cache in caches]
 
 
 def in_process(
@@ -254,8 +269,8 @@ def in_process(
     looks = Looks(monkeypatch)
 
     async def prepared(gateway: Gateway, client: Client) -> None:
-        await looks.two_more()
-        for path in (ENTRY_URL, ENTRY_URL, MANIFEST, MANIFEST):
+        await looks.told()
+        for path in (ENTRY_URL, MANIFEST, DESIGNER) * 2:
             assert status(await client.request(path)) == 200
         await scenario(gateway, client, looks)
 
@@ -263,25 +278,74 @@ def in_process(
     with_gateway(site, prepared, **settings)
 
 
-def login(site: Site, email: str) -> None:
-    """What the application commits all the time, and we have no part in."""
-    site.execute("UPDATE users SET email = ?", email)
+def login(site: Site) -> None:
+    """What the application commits all the time, and we have no part in.
+
+    Each time another text: otherwise SQLite commits nothing.
+    """
+    site.execute("UPDATE users SET email = hex(randomblob(8))")
 
 
 def test_a_busy_table_that_is_not_ours_makes_nothing_be_waited_for(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
-        loads = {name: cache.counters.loads for name, cache in gateway.core.lookups.caches.items()}
-        before = hot_answers(gateway)[200]
-        for number in range(5):
-            await asyncio.to_thread(login, site, f"a{number}@example.org")
-            await looks.two_more()
-            assert status(await client.request(ENTRY_URL)) == 200
+        loads, before = loads_of(gateway), hot_answers(gateway)[200]
+        for _ in range(5):
+            await asyncio.to_thread(login, site)
+            await looks.told()
+            for url in (ENTRY_URL, MANIFEST, DESIGNER):
+                assert status(await client.request(url)) == 200
         assert looks.contents >= 5  # it did look
-        now = {name: cache.counters.loads for name, cache in gateway.core.lookups.caches.items()}
-        assert now == loads
-        assert hot_answers(gateway)[200] == before + 5
+        assert loads_of(gateway) == loads
+        assert hot_answers(gateway)[200] == before + 15
+
+    in_process(site, monkeypatch, scenario)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE module SET display_name = 'New'",
+        "UPDATE module SET rowid = 1 + (SELECT max(rowid) FROM module) WHERE name = 'Panel'",
+        "UPDATE plugin SET description = description || '.'",
+    ],
+)
+def test_what_only_manifests_show_ends_manifests_and_no_lookup(
+    own_site: Site, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    for name in ("Panel", "Side"):
+        own_site.add_module(f"{ADA}_Review", name, ADA)
+
+    async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
+        await looks.told()  # what was read before is not compared by itself
+        shown, loads = body(await client.request(DESIGNER)), loads_of(gateway)
+        await asyncio.to_thread(own_site.execute, statement)
+        await looks.told()
+        assert body(await client.request(DESIGNER)) != shown
+        await client.request(ENTRY_URL)
+        assert loads_of(gateway) == [*loads[:-1], loads[-1] + 1]
+
+    in_process(own_site, monkeypatch, scenario)
+
+
+@pytest.mark.parametrize("limit", ["_MOST_BYTES", "_MOST_ROWS"])
+def test_where_there_is_too_much_to_look_at_any_commit_ends_manifests(
+    site: Site, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(f"gateway.freshness.sqlite_tables.{limit}", 1)
+
+    async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
+        for _ in range(2):
+            await looks.told()  # what was read since the last look ends as well
+            *lookups, manifests = loads_of(gateway)
+            await asyncio.to_thread(login, site)
+            await looks.told()
+            for url in (MANIFEST, ENTRY_URL):
+                assert status(await client.request(url)) == 200
+            *lookups_now, manifests_now = loads_of(gateway)
+            assert manifests_now == manifests + 1
+            assert (lookups_now == lookups) == (limit == "_MOST_BYTES")
 
     in_process(site, monkeypatch, scenario)
 
@@ -289,15 +353,15 @@ def test_a_busy_table_that_is_not_ours_makes_nothing_be_waited_for(
 def test_where_the_table_is_too_large_to_look_at_any_commit_is_asked_about(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.freshness.sqlite._MOST_ROWS", 1)
+    monkeypatch.setattr("gateway.freshness.sqlite_tables._MOST_ROWS", 1)
 
     async def scenario(gateway: Gateway, client: Client, looks: Looks) -> None:
         loads = gateway.core.lookups.records.counters.loads
         await asyncio.to_thread(commit, site, "1.0.1")
-        await looks.two_more()
+        await looks.told()
         assert b"1.0.1" in body(await client.request(ENTRY_URL))
         await asyncio.to_thread(commit, site, "1.0.0")
-        await looks.two_more()
+        await looks.told()
         assert b"1.0.0" in body(await client.request(ENTRY_URL))
         assert gateway.core.lookups.records.counters.loads == loads + 2
 
@@ -358,15 +422,22 @@ class Gates:
 GatesScenario = Callable[[Gateway, Client, Gates], Awaitable[None]]
 
 
-def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: GatesScenario) -> None:
+answers = pytest.mark.parametrize("url", [ENTRY_URL, MANIFEST, DESIGNER])
+
+
+def taking_back(
+    monkeypatch: pytest.MonkeyPatch, site: Site, url: str, scenario: GatesScenario
+) -> None:
     async def prepared(gateway: Gateway, client: Client) -> None:
         gates = Gates(monkeypatch, gateway)
         await gates.two_looks()
         try:
             await scenario(gateway, client, gates)
             await gates.two_looks()
-            assert b"1.0.0" in body(await client.request(ENTRY_URL))
-            assert b"1.0.0" in body(await client.request(ENTRY_URL))
+            for _ in range(2):
+                answer = body(await client.request(url))
+                assert b"1.0.0" in answer
+                assert b"1.0.1" not in answer
         finally:
             commit(site, "1.0.0")
 
@@ -374,26 +445,28 @@ def taking_back(monkeypatch: pytest.MonkeyPatch, site: Site, scenario: GatesScen
     with_gateway(site, prepared, **settings)
 
 
+@answers
 def test_what_was_read_and_landed_before_it_was_taken_back_is_read_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
         await gates.no_look()
         commit(site, "1.0.1")
-        assert b"1.0.1" in body(await client.request(ENTRY_URL))
+        assert b"1.0.1" in body(await client.request(url))
         commit(site, "1.0.0")
 
-    taking_back(monkeypatch, site, scenario)
+    taking_back(monkeypatch, site, url, scenario)
 
 
+@answers
 def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """Its load is older than the last look at which nothing had changed."""
 
     async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
         gates.queries.may_run.clear()
-        asking = asyncio.create_task(client.request(ENTRY_URL))
+        asking = asyncio.create_task(client.request(url))
         await until(lambda: gates.queries.count)
         await gates.two_looks()
         await gates.no_look()
@@ -402,28 +475,30 @@ def test_what_began_before_a_look_and_was_read_after_it_is_read_again(
         assert b"1.0.1" in body(await asking)
         commit(site, "1.0.0")
 
-    taking_back(monkeypatch, site, scenario)
+    taking_back(monkeypatch, site, url, scenario)
 
 
+@answers
 def test_what_was_read_before_it_was_taken_back_and_landed_after_the_look_is_not_kept(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
         await gates.no_look()
         commit(site, "1.0.1")
         gates.queries.may_return.clear()
-        asking = asyncio.create_task(client.request(ENTRY_URL))
+        asking = asyncio.create_task(client.request(url))
         await gates.queries.until_answered(1)
         commit(site, "1.0.0")
         await gates.two_looks()
         gates.queries.may_return.set()
         assert b"1.0.1" in body(await asking)  # asked while that was the truth
 
-    taking_back(monkeypatch, site, scenario)
+    taking_back(monkeypatch, site, url, scenario)
 
 
+@answers
 def test_what_was_read_while_a_look_found_nothing_is_read_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """The look read the counter before the commit, and hears of it afterwards."""
 
@@ -431,45 +506,61 @@ def test_what_was_read_while_a_look_found_nothing_is_read_again(
         gates.counters_go_on.clear()
         await gates.until("looked")
         commit(site, "1.0.1")
-        assert b"1.0.1" in body(await client.request(ENTRY_URL))
+        assert b"1.0.1" in body(await client.request(url))
         gates.looks_go_on.clear()
         gates.counters_go_on.set()
         await gates.until("looking")
         commit(site, "1.0.0")
 
-    taking_back(monkeypatch, site, scenario)
+    taking_back(monkeypatch, site, url, scenario)
 
 
+@answers
 def test_what_was_read_between_two_looks_and_is_right_is_not_read_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, gates: Gates) -> None:
         await gates.no_look()
-        login(site, "somebody@example.org")
-        assert b"1.0.0" in body(await client.request(ENTRY_URL))
-        loads = gateway.core.lookups.records.counters.loads
+        login(site)
+        assert b"1.0.0" in body(await client.request(url))
+        loads = loads_of(gateway)
         await gates.two_looks()
-        assert b"1.0.0" in body(await client.request(ENTRY_URL))
-        assert gateway.core.lookups.records.counters.loads == loads
+        assert b"1.0.0" in body(await client.request(url))
+        assert loads_of(gateway) == loads
 
-    taking_back(monkeypatch, site, scenario)
+    taking_back(monkeypatch, site, url, scenario)
 
 
+@answers
 def test_what_was_read_before_the_last_look_is_not_read_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     async def scenario(gateway: Gateway, client: Client, gates: Gates) -> None:
-        assert b"1.0.0" in body(await client.request(ENTRY_URL))
+        assert b"1.0.0" in body(await client.request(url))
         await gates.two_looks()
         await gates.no_look()
         commit(site, "1.0.1")
         commit(site, "1.0.0")
         await gates.two_looks()
-        loads = gateway.core.lookups.records.counters.loads
-        assert b"1.0.0" in body(await client.request(ENTRY_URL))
-        assert gateway.core.lookups.records.counters.loads == loads
+        loads = loads_of(gateway)
+        assert b"1.0.0" in body(await client.request(url))
+        assert loads_of(gateway) == loads
 
-    taking_back(monkeypatch, site, scenario)
+    taking_back(monkeypatch, site, url, scenario)
+
+
+def test_a_module_that_is_taken_back_is_read_again(
+    own_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_site.add_module(f"{ADA}_Review", "Panel", ADA)
+
+    async def scenario(_gateway: Gateway, client: Client, gates: Gates) -> None:
+        await gates.no_look()
+        own_site.execute("UPDATE module SET display_name = '1.0.1'")
+        assert b"1.0.1" in body(await client.request(DESIGNER))
+        own_site.execute("UPDATE module SET display_name = 'Panel'")
+
+    taking_back(monkeypatch, own_site, DESIGNER, scenario)
 
 
 def test_a_change_that_is_taken_back_at_once_leaves_nobody_with_it(tmp_path: Path) -> None:
@@ -494,27 +585,8 @@ def commit_for(site: Site, user: str, version: str) -> None:
 
 
 def source_of(site: Site) -> SqliteSource:
-    lookups = create_app(load_settings(environ=site.environment)).core.lookups
-    return SqliteSource(site.database, POLLS_S, 1.0, lookups)
-
-
-@pytest.mark.parametrize("value", ["'true'", "CAST('true' AS BLOB)", "NULL", "0", "1.5"])
-def test_a_value_of_another_type_is_another_table(tmp_path: Path, value: str) -> None:
-    site = populated(tmp_path / "site")
-
-    async def digest() -> bytes | None:
-        connection = SqliteConnection(site.database, 1.0)
-        await connection.open()
-        try:
-            return (await source_of(site)._look(connection, ()))[0]
-        finally:
-            await connection.close()
-
-    digests = {asyncio.run(digest())}
-    for enabled in (value, "''"):
-        site.execute(f"UPDATE plugin SET enabled = {enabled}")
-        digests.add(asyncio.run(digest()))
-    assert len(digests) == 3
+    core = create_app(load_settings(environ=site.environment)).core
+    return SqliteSource(site.database, POLLS_S, 1.0, core.lookups, core.manifests)
 
 
 # The source alone
@@ -567,11 +639,6 @@ class Confirming:
         self.confirmed.append(at)
         if len(self.confirmed) == 3:
             self.counter.stop()
-
-
-@pytest.fixture
-def own_site(tmp_path: Path) -> Site:
-    return populated(tmp_path / "site")
 
 
 def test_each_look_that_finds_nothing_confirms_as_of_the_moment_before_it(own_site: Site) -> None:
@@ -642,7 +709,11 @@ class Watched:
             lambda: self.now_s,
         )
         self.records = self.lookups.records
-        self.source: FreshnessSource = SqliteSource(site.database, POLLS_S, 1.0, self.lookups)
+        shared_versions = create_app(settings).core.shared_versions
+        manifests = ManifestCache(self.lookups, self.database, shared_versions, settings)
+        self.source: FreshnessSource = SqliteSource(
+            site.database, POLLS_S, 1.0, self.lookups, manifests
+        )
         self.told: list[Change] = []
 
     def tell(self, change: Change) -> None:
@@ -679,10 +750,10 @@ def test_nothing_is_asked_while_nothing_changes_and_after_max_age_once(
 
     async def scenario(watched: Watched) -> None:
         await watched.version()
-        for number in range(44):
+        for _ in range(44):
             watched.now_s += 6.0
             if is_busy:
-                await asyncio.to_thread(login, own_site, f"a{number}@example.org")
+                await asyncio.to_thread(login, own_site)
             await watched.looked()
         assert watched.database.queries == 1
         watched.now_s += 36.0  # 300 since the load

@@ -277,7 +277,7 @@ def test_a_file_that_breaks_or_goes_leaves_nothing_installed(
         (Change(), False),
         (Change(hard=False), True),
         (Change(hard=False, read_since=0.0), True),
-        (Change(hard=False, read_since=math.inf), True),  # it read nothing since
+        (Change(hard=False, read_since=math.inf, of_manifests=True), True),
     ],
 )
 def test_a_change_ends_the_manifest_and_a_soft_one_lets_it_stand_in(

@@ -67,15 +67,15 @@ async def test_where_nothing_landed_nothing_is_told() -> None:
 
 
 @in_loop
-async def test_what_is_confirmed_and_agrees_stays() -> None:
+async def test_what_is_confirmed_stays() -> None:
     setup = Setup()
-    for key in ("agrees", "differs", "unasked"):
+    for key in ("agrees", "unasked"):
         await setup.filled("old", key)
-    setup.cache.landings.confirm({"agrees": "old", "differs": "other", "absent": "old"})
+    setup.cache.landings.confirm({"agrees", "absent"})
     setup.source.value = "new"
     setup.cache.expire_landed_since(setup.clock())
-    seen = [await setup.get(key) for key in ("agrees", "differs", "unasked")]
-    assert seen == ["old", "new", "new"]
+    seen = [await setup.get(key) for key in ("agrees", "unasked")]
+    assert seen == ["old", "new"]
     # What was loaded since is not confirmed.
     setup.cache.purge("agrees")
     assert await setup.get("agrees") == "new"
