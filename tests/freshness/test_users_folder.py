@@ -383,6 +383,31 @@ def test_whoever_is_idle_costs_no_look_and_their_next_use_one_and_no_reading(
 
 
 @pytest.mark.usefixtures("settled")
+def test_whoever_was_read_since_the_last_sweep_is_not_looked_at(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns: asyncio.Queue[None] = asyncio.Queue()
+    monkeypatch.setattr("gateway.freshness.users_folder.next_turn", lambda _period_s: turns.get())
+
+    async def scenario(sweep: Sweep) -> None:
+        async def confirmed(user: str) -> None:
+            sweep.now_s += 1
+            turns.put_nowait(None)
+            await until(lambda: sweep.confirmed_at(user) == sweep.now_s)
+
+        await sweep.load(BEN)
+        sweep.now_s += 1
+        await sweep.load(ADA)
+        for looked_at in ([BEN], [BEN, BEN, ADA]):
+            assert sweep.use(BEN)
+            assert sweep.use(ADA)
+            await confirmed(BEN)
+            assert sweep.looked_at == looked_at
+
+    sweeping(site, monkeypatch, scenario)
+
+
+@pytest.mark.usefixtures("settled")
 def test_whoever_is_idle_is_told_of_at_their_next_use_though_their_entry_was_fresh(
     site: Site, ada: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
