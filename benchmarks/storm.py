@@ -1,9 +1,13 @@
 """`python -m benchmarks storm`: all users at once, all once a minute, and no requests."""
 
+import sqlite3
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -11,7 +15,7 @@ from benchmarks.benchmark import Plan, Run, benchmark
 from benchmarks.client import QUERIES, read_counters
 from benchmarks.machine import cpu_seconds
 from benchmarks.open_loop import Arrival, open_loop
-from benchmarks.pages.command import QUICK_SITE, SITE
+from benchmarks.pages.command import FILE_BYTES, QUICK_SITE, SITE
 from benchmarks.pages.servers import gateway_answers, serving
 from benchmarks.pages.visits import GatewayPaths, PageRequest, Urls, Visitors
 from benchmarks.processes import Running, run_in_loop
@@ -27,6 +31,9 @@ _DEFAULT_TTL_S, _DEFAULT_MAX_AGE_S, _MINUTE_S = 10.0, 300.0, 60.0
 # without a query (MAX_AGE).
 _PERIODS = 6
 _FILES_OF_A_VIEW = 2
+# Its tables are small enough to be compared after a commit (freshness/sqlite_tables.py).
+_BUSY_SITE = Population(400, 5, 5, plugins=10, file_bytes=FILE_BYTES)
+_COMMIT_EVERY_S = 0.1
 _PROMISED_USERS = 10_000
 
 
@@ -40,10 +47,12 @@ class Effort:
     viewers: int
     period_s: float
     """In which each of them views a page; lifetimes are as much shorter than by default."""
+    busy_period_s: float
+    """The same of the users of the site whose file another program writes to."""
 
 
-_WHOLE = Effort(_PROMISED_USERS, 3, 20.0, Population(100_000), 20_000, _MINUTE_S)
-_QUICK = Effort(1_000, 1, 2.0, None, 200, 1.0)
+_WHOLE = Effort(_PROMISED_USERS, 3, 20.0, Population(100_000), 20_000, _MINUTE_S, 20.0)
+_QUICK = Effort(1_000, 1, 2.0, None, 200, 1.0, 2.0)
 
 
 @benchmark(
@@ -58,7 +67,7 @@ _QUICK = Effort(1_000, 1, 2.0, None, 200, 1.0)
 def storm(run: Run) -> None:
     """All users at once after a restart; then what users cost who are known, and ask or do not.
 
-    The full run takes about eleven minutes, six of them in real time.
+    The full run takes about thirteen minutes, eight of them in real time.
     """
     effort = _QUICK if run.quick else _WHOLE
     run.describe(users=effort.users, rounds=effort.rounds)
@@ -148,39 +157,41 @@ class _Measuring:
             self._idle("idle_100k", server, users)
 
     def quiet_minutes(self) -> None:
-        """Each user views a page in each period, and nothing changes."""
-        effort, site = self._effort, self._visitors.site
-        scale = effort.period_s / _MINUTE_S
+        """Each user views a page in each period, and nothing changes.
+
+        On a small site too, while another program commits to a table that is not the gateway's.
+        """
+        effort = self._effort
+        per_view = self._queries_per_view(self._visitors, effort.viewers, effort.period_s)
+        users = f"{effort.viewers:,} users"
+        figures = [Figure(f"queries per page view, {users}, nothing changes", "", [per_view])]
+        busy = Visitors(self._run.kept_site(_BUSY_SITE))
+        with _foreign_commits(busy.site.database):
+            per_view = self._queries_per_view(busy, _BUSY_SITE.users, effort.busy_period_s)
+        busy_users = f"{_BUSY_SITE.users:,} users, foreign commits"
+        figures.append(Figure(f"queries per page view, {busy_users}", "", [per_view]))
+        self._record.figures += figures
+        cases = dict(zip((users, busy_users), (each.spread for each in figures), strict=True))
+        self._record.judge("queries_per_view", cases, doubt=self._doubt)
+
+    def _queries_per_view(self, visitors: Visitors, viewers: int, period_s: float) -> float:
+        scale = period_s / _MINUTE_S
         settings = {
             **_lifetimes(_DEFAULT_TTL_S * scale),
             **_lifetimes(_DEFAULT_MAX_AGE_S * scale, "MAX_AGE"),
         }
-        with serving(site, self._core, self._run.folder, settings) as server:
-            gateway_answers(server.port, self._urls, self._visitors.every_file())
-            views = list(self._views(effort.viewers))
-            first = self._view(server, views, 1)
+        urls = Urls(visitors, GatewayPaths(visitors))
+        with serving(visitors.site, self._core, self._run.folder, settings) as server:
+            gateway_answers(server.port, urls, visitors.every_file())
+            views = list(_views(visitors, urls, viewers))
+            first = _view(server, views, period_s, 1)
             before = read_counters(server.port)
-            later = self._view(server, views, _PERIODS - 1)
+            later = _view(server, views, period_s, _PERIODS - 1)
             queries = read_counters(server.port)[QUERIES] - before[QUERIES]
         statuses = first + later
         if statuses.keys() != {200}:
             self._record.failures.append(f"quiet minutes: answers by status: {dict(statuses)}")
-        per_view = queries / effort.viewers / (_PERIODS - 1)
-        name = "queries per page view, each user once a minute, nothing changes"
-        self._judge("queries_per_view", name, "", per_view, effort.viewers)
-
-    def _view(
-        self, server: Running, views: Sequence[Sequence[bytes]], periods: int
-    ) -> Counter[int]:
-        """Answers by status."""
-        arrivals = spread_out(views, self._effort.period_s, periods)
-        answered = run_in_loop(open_loop(server.port, arrivals))
-        return Counter(answer.status for answer in answered)
-
-    def _views(self, viewers: int) -> Iterator[Sequence[bytes]]:
-        for number in range(viewers):
-            page = self._visitors.page(number, is_public=True)[: 1 + _FILES_OF_A_VIEW]
-            yield [self._urls.raw(page_request) for page_request in page]
+        return queries / viewers / (_PERIODS - 1)
 
     def _idle(self, key: str, server: Running, users: int) -> None:
         time.sleep(_SETTLING_S)
@@ -209,6 +220,44 @@ class _Measuring:
 
 def _one_file_each(visitors: Visitors, users: Iterable[int]) -> Iterator[PageRequest]:
     return (PageRequest(number, visitors.files(number)[0]) for number in users)
+
+
+def _views(visitors: Visitors, urls: Urls, viewers: int) -> Iterator[Sequence[bytes]]:
+    for number in range(viewers):
+        page = visitors.page(number, is_public=True)[: 1 + _FILES_OF_A_VIEW]
+        yield [urls.raw(page_request) for page_request in page]
+
+
+def _view(
+    server: Running, views: Sequence[Sequence[bytes]], period_s: float, periods: int
+) -> Counter[int]:
+    """Answers by status."""
+    answered = run_in_loop(open_loop(server.port, spread_out(views, period_s, periods)))
+    return Counter(answer.status for answer in answered)
+
+
+@contextmanager
+def _foreign_commits(database: Path) -> Iterator[None]:
+    """Commits ten times a second, to a table that is made for it and dropped."""
+    ended = threading.Event()
+    connecting = sqlite3.connect(
+        database, isolation_level=None, timeout=30.0, check_same_thread=False
+    )
+    with closing(connecting) as connection:
+
+        def commit() -> None:
+            while not ended.wait(_COMMIT_EVERY_S):
+                connection.execute("INSERT INTO audit_logs DEFAULT VALUES")
+
+        connection.execute("CREATE TABLE IF NOT EXISTS audit_logs (id INTEGER PRIMARY KEY)")
+        thread = threading.Thread(target=commit)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            connection.execute("DROP TABLE audit_logs")
 
 
 def spread_out(
