@@ -1,7 +1,8 @@
 """Keys that are missed together share one load."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -62,6 +63,47 @@ async def test_keys_that_are_missed_together_share_a_load() -> None:
     assert len(setup.source.asked) == 1
     counters = setup.cache.counters
     assert (counters.loads, counters.misses, counters.hits) == (3, 4, 3)
+
+
+@pytest.fixture
+def turn_s(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how long each turn of the loop seems to take."""
+
+    def set_turn_s(turn_s: float) -> None:
+        moments = itertools.count(1000.0, turn_s)
+        monkeypatch.setattr("gateway.caching.flights.perf_counter", lambda: next(moments))
+
+    return set_turn_s
+
+
+@in_loop
+async def test_keys_that_are_missed_while_the_loop_is_busy_share_a_load(
+    turn_s: Callable[[float], None],
+) -> None:
+    turn_s(0.0001)
+    setup = ManySetup()
+    asking = []
+    for key in "abcd":
+        asking += setup.ask(key)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert setup.source.asked == []
+    await asyncio.gather(*asking)
+    assert setup.source.asked == [["a", "b", "c", "d"]]
+
+
+@pytest.mark.parametrize(("busy_s", "turns"), [(0.0001, 25), (0.001, 5), (0.000005, 4)])
+@in_loop
+async def test_a_load_begins_at_once_in_an_idle_loop_and_after_a_while_in_a_busy_one(
+    turn_s: Callable[[float], None], busy_s: float, turns: int
+) -> None:
+    turn_s(busy_s)
+    setup = ManySetup()
+    (asking,) = setup.ask("a")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    assert setup.source.asked == [["a"]]
+    await asking
 
 
 @in_loop
