@@ -1,5 +1,8 @@
 """The keys of `identity.jwt`: the HMAC secret, and the PEM file with a public or private key."""
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -14,14 +17,33 @@ from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 
 
-def verifying_keys(settings: Settings) -> tuple[str | None, Any | None]:
-    """(HMAC secret, public key); None for what no accepted algorithm needs.
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    """A key that fits its algorithm."""
 
-    Raises: ConfigurationError, if an accepted algorithm has no key.
+    algorithm: jwt.algorithms.Algorithm
+    key: Any
+
+    @classmethod
+    def fitting(cls, algorithm_name: str, key: Any) -> "VerifyingKey":
+        """Raises: PyJWTError or TypeError, for a key of another kind: above all, an HMAC secret
+        that is a public key, which everybody has.
+        """
+        algorithm = jwt.get_algorithm_by_name(algorithm_name)
+        return cls(algorithm, algorithm.prepare_key(key))
+
+    def verifies(self, signed: bytes, signature: bytes) -> bool:
+        return self.algorithm.verify(signed, self.key, signature)
+
+
+def verifying_keys(settings: Settings) -> Mapping[str, VerifyingKey]:
+    """By the names of the accepted algorithms: those for which the settings hold a key.
+
+    Raises: ConfigurationError, if an accepted algorithm has no key, and no key set may have one.
     """
     section = settings.identity.jwt
-    symmetric = any(name.startswith("HS") for name in section.algorithms)
-    asymmetric = any(not name.startswith("HS") for name in section.algorithms)
+    symmetric = [name for name in section.algorithms if name.startswith("HS")]
+    asymmetric = [name for name in section.algorithms if not name.startswith("HS")]
     if symmetric and not section.secret:
         raise ConfigurationError(
             "identity.jwt.secret: expected the key of the application's tokens"
@@ -33,13 +55,28 @@ def verifying_keys(settings: Settings) -> tuple[str | None, Any | None]:
             "identity.jwt.key_file: expected a PEM file (or jwks_url)"
             f" for {', '.join(section.algorithms)}"
         )
-    public_key = _public_key(settings) if asymmetric and section.key_file else None
-    if public_key is not None and not any(_fits(public_key, name) for name in section.algorithms):
+    keys = _fitting(symmetric, section.secret)
+    if len(keys) < len(symmetric):
         raise ConfigurationError(
-            f"identity.jwt.key_file: {section.key_file} is no key"
-            f" for {', '.join(section.algorithms)}"
+            "identity.jwt.secret: expected a secret, not a key for RS, ES or EdDSA algorithms"
         )
-    return (section.secret if symmetric else None), public_key
+    if asymmetric and section.key_file:
+        public_keys = _fitting(asymmetric, _public_key(settings))
+        if not public_keys:
+            raise ConfigurationError(
+                f"identity.jwt.key_file: {section.key_file} is no key"
+                f" for {', '.join(section.algorithms)}"
+            )
+        keys |= public_keys
+    return keys
+
+
+def _fitting(algorithm_names: Iterable[str], key: Any) -> dict[str, VerifyingKey]:
+    keys = {}
+    for name in algorithm_names:
+        with suppress(jwt.PyJWTError, TypeError):
+            keys[name] = VerifyingKey.fitting(name, key)
+    return keys
 
 
 def signing_key(settings: Settings) -> tuple[Any, str]:
@@ -58,16 +95,6 @@ def signing_key(settings: Settings) -> tuple[Any, str]:
         "identity.jwt: no key that can sign: set identity.jwt.secret"
         " (gateway init --with-secret makes one), or a private key as identity.jwt.key_file"
     )
-
-
-def _fits(public_key: Any, algorithm: str) -> bool:
-    if algorithm.startswith("HS"):
-        return False
-    try:
-        jwt.get_algorithm_by_name(algorithm).prepare_key(public_key)
-    except (jwt.PyJWTError, TypeError):
-        return False
-    return True
 
 
 def _read_pem(settings: Settings) -> bytes:

@@ -24,6 +24,7 @@ from tests.identity.over_http.tokens import (
     assert_unknown,
     claims_of,
     forged,
+    public_pem,
     signed_by,
 )
 from tests.support.server import Server, serving
@@ -33,12 +34,6 @@ pytestmark = pytest.mark.slow
 
 
 AUDIENCE, ISSUER = "the-gateway", "https://identity.example"
-
-
-def public_pem(algorithm: str) -> bytes:
-    return (
-        KEYS[algorithm].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    )
 
 
 def private_pem(algorithm: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.identity.over_http.tokens import JWT
+from tests.identity.over_http.tokens import JWT, public_pem
 from tests.support.commands import refuse_to_serve
 from tests.support.server import run_cli, the_line_of
 from tests.support.site import SECRET, Site
@@ -12,6 +12,10 @@ pytestmark = pytest.mark.slow
 
 START_REFUSALS: dict[str, tuple[dict[str, str], str]] = {
     "no secret": ({f"{JWT}SECRET": ""}, "identity.jwt.secret"),
+    "a public key for a secret": (
+        {f"{JWT}SECRET": public_pem("RS256").decode()},
+        "identity.jwt.secret",
+    ),
     "no key file": ({f"{JWT}ALGORITHMS": "RS256"}, "identity.jwt.key_file"),
     "a key file that is not there": (
         {f"{JWT}ALGORITHMS": "RS256", f"{JWT}KEY_FILE": "/nonexistent/key.pem"},
