@@ -6,7 +6,8 @@
     SIGINT                  the end at once: running requests get server.drain_timeout seconds
     a second one of these   the end without waiting for running requests
 
-The supervisor is a process of its own, and serves nothing. It wakes ten times a second.
+The supervisor is a process of its own, and serves nothing. It looks around ten times a second while
+something is under way, and otherwise every two seconds.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from types import FrameType
 from gateway.errors import ConfigurationError
 from gateway.metrics.catalogue import START_TIME, WORKER_RESTARTS
 from gateway.metrics.table import OWN, ColumnPool, Table
-from gateway.overview.history import Sampler
+from gateway.overview.history import INTERVAL_S, Sampler
 from gateway.overview.overview import OverviewMemory
 from gateway.processes.board import Board, Order
 from gateway.processes.first_lines import changed_lines, first_lines
@@ -44,6 +45,8 @@ logger = logging.getLogger(__name__)
 # has one thread and no event loop: forking it is safe. Not on macOS, whose libraries start threads.
 _START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 _LOOK_S = 0.1
+# Signals and the end of a worker wake the supervisor; then a sample is due.
+_QUIET_LOOK_S = INTERVAL_S
 # Long enough for a worker that starts on a busy machine.
 _MOST_SILENCE_S = 30.0
 _PAUSE_AFTER_FAILURE_S = 1.0
@@ -118,7 +121,8 @@ class Supervisor:
         self._presence.show()
         with _Signals() as signals:
             while self._workers or self._retire_at is None:
-                ended = signals.wait([worker.process.sentinel for worker in self._workers])
+                look_s = _QUIET_LOOK_S if self._is_quiet() else _LOOK_S
+                ended = signals.wait([worker.process.sentinel for worker in self._workers], look_s)
                 self._remove_ended(ended)
                 for number in signals.take():
                     self._obey(number)
@@ -134,9 +138,18 @@ class Supervisor:
         logger.info("the gateway has ended")
         return self._could_start
 
+    def _is_quiet(self) -> bool:
+        """Whether nothing is under way."""
+        return (
+            self._has_served
+            and self._retire_at is None
+            and self._old_settings is None
+            and len(self._workers) == self._settings.server.workers
+        )
+
     def _kill_overdue(self, now: float) -> None:
         # Cap the elapsed time: after a suspend of the machine, workers must not count as hung.
-        elapsed_s = min(now - self._looked_at, 2 * _LOOK_S)
+        elapsed_s = min(now - self._looked_at, 2 * _QUIET_LOOK_S)
         self._looked_at = now
         for worker in self._workers:
             if worker.is_overdue(now, elapsed_s):
@@ -303,11 +316,11 @@ class _Signals:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._numbers.append(number)
 
-    def wait(self, sentinels: Sequence[int]) -> set[int]:
+    def wait(self, sentinels: Sequence[int], most_s: float) -> set[int]:
         """The sentinels of processes that have ended. Returns at once if there are any, or if a
-        signal came; else after `_LOOK_S`.
+        signal came; else after `most_s`.
         """
-        ready = wait([self._awake, *sentinels], _LOOK_S)
+        ready = wait([self._awake, *sentinels], most_s)
         if self._awake in ready:
             self._awake.recv(4096)
         return {sentinel for sentinel in ready if isinstance(sentinel, int)}
