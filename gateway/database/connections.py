@@ -53,6 +53,10 @@ _INDEXES = {
     " WHERE indrelid = to_regclass($1) AND attname = $2 AND indisvalid AND indpred IS NULL",
 }
 """A row for each index of a table that begins with a column, by dialect."""
+_UUIDS = (
+    "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = $2"
+    " AND atttypid = 'uuid'::regtype"
+)
 # As fast as a list of parameters from 1 to 500 values, and without a limit of their number.
 _AMONG = "IN (SELECT value FROM json_each($1))"
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -80,6 +84,10 @@ class DatabaseConnection(Protocol):
         """Names of the table's columns, with `rowid` or `ctid` if its rows have a place; empty if
         there is no such table."""
         return frozenset(row[0] for row in await self.fetch(COLUMNS[self.dialect], table))
+
+    async def has_uuids(self, table: str, column: str) -> bool:
+        """Whether the column takes nothing but UUIDs, so that asking for another text fails."""
+        return False
 
     async def has_index(self, table: str, column: str) -> bool:
         """Whether an index over all rows begins with the column."""
@@ -367,3 +375,6 @@ class PostgresConnection(DatabaseConnection):
 
     async def fetch_among(self, statement: str, values: Sequence[str]) -> Sequence[Row]:
         return await self.fetch(statement, values)
+
+    async def has_uuids(self, table: str, column: str) -> bool:
+        return bool(await self.fetch(_UUIDS, table, column))

@@ -85,7 +85,7 @@ class PluginDatabase:
         find: Callable[[Any], list[Row] | None] = of_user.get
         for row in await self.tables.fetch_among(
             f"SELECT user_id, {columns} FROM plugin WHERE user_id = ANY($1)",  # noqa: S608
-            users,
+            self.tables.with_possible_rows(users),
         ):
             if (rows := find(row[0])) is None:
                 rows = find(_user_of_column(row[0]))
@@ -145,7 +145,7 @@ class PluginDatabase:
             f"SELECT {columns} FROM module WHERE plugin_id IN"  # noqa: S608
             " (SELECT id FROM plugin WHERE user_id = ANY($1))"
             f"{f' ORDER BY {order}' if order else ''}",
-            users,
+            self.tables.with_possible_rows(users),
         )
 
 

@@ -3,6 +3,7 @@
 The application owns them: a column that its older migrations lack reads as NULL. No HTTP, no disk.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
@@ -14,6 +15,7 @@ from gateway.database.connections import DatabaseConnection, Row
 from gateway.database.patience import patiently
 from gateway.errors import ConfigurationError
 from gateway.metrics.sources import SourceCounts
+from gateway.names import UserId
 from gateway.tracing import query_span
 
 REQUIRED_COLUMNS = {
@@ -25,6 +27,8 @@ _TABLE_NAMES = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*'",
     "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
 }
+# As `parse_user_id` writes a UUID of the database.
+_UUID = re.compile(r"[0-9a-f]{32}")
 # As PostgreSQL reads texts as booleans.
 _TRUE_TEXTS = frozenset({"1", "t", "true", "y", "yes", "on"})
 
@@ -104,6 +108,7 @@ class Tables(GuardedConnection):
     def __init__(self, connection: DatabaseConnection, counts: SourceCounts | None = None) -> None:
         super().__init__(connection, "the database", counts)
         self._columns: dict[str, frozenset[str]] = {}
+        self._users_are_uuids = False
 
     async def open(self) -> None:
         """Raises: ConfigurationError, if the database or a table is not what it should be."""
@@ -121,6 +126,8 @@ class Tables(GuardedConnection):
                         f"database.url: table '{table}' has no column {', '.join(missing)}"
                     )
                 self._columns[table] = columns
+            has_uuids = partial(self.connection.has_uuids, "plugin", "user_id")
+            self._users_are_uuids = await patiently(has_uuids)
         except BaseException:  # cancelled too: an open connection keeps the process alive
             await self.close()
             raise
@@ -128,6 +135,13 @@ class Tables(GuardedConnection):
     def has_column(self, table: str, column: str) -> bool:
         """`column`: also `rowid` or `ctid`, where the rows of the table have a place."""
         return column in self._columns[table]
+
+    def with_possible_rows(self, users: Sequence[UserId]) -> Sequence[UserId]:
+        """Without the users of whom the column can hold no row. One of them would fail the query
+        for all."""
+        if not self._users_are_uuids:
+            return users
+        return [user for user in users if _UUID.fullmatch(user)]
 
     def select_list(self, table: str, row_type: type) -> str:
         """The columns that the fields of a dataclass name; NULL for those that the table lacks."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 
 from gateway import Gateway
@@ -34,6 +35,7 @@ from tests.support.waiting import eventually, for_a_while, until, until_answer
 
 pytestmark = pytest.mark.slow
 
+DESIGNER = f"{MANIFEST}/designer"
 QUERY_TIMEOUT_S = 5.0
 LISTENING = (
     "query ~ '^LISTEN|pg_trigger AS t' AND pid <> pg_backend_pid() AND datname = current_database()"
@@ -329,6 +331,37 @@ def test_the_manifest_hears_of_names_and_modules(site: PostgresSite, server: Ser
         eventually(shown, lambda seen: seen == ("New", ["Panel"]))
     finally:
         execute(site.url, "DELETE FROM module")
+
+
+def test_where_users_are_uuids_another_id_fails_nobody_else(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """They share one query, and the database refuses a text that is no UUID."""
+    site = new_site(postgres, tmp_path)
+    site.add_module(f"{ADA}_Review", "Panel", ADA)
+    site.execute("ALTER TABLE plugin ALTER user_id TYPE uuid USING user_id::uuid")
+    users = [ADA, "somebody", BEN, CLEO.upper(), "f" * 31, f"{ADA[:-1]}-"]
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        asked = [client.request(url, user) for url in (ENTRY_URL, DESIGNER) for user in users]
+        answers = await asyncio.gather(*asked)
+        files, manifests = answers[: len(users)], answers[len(users) :]
+        assert [status(answer) for answer in files] == [200, 404, 200, 404, 404, 404]
+        found = [orjson.loads(body(answer)) for answer in manifests]
+        assert [len(manifest) for manifest in found] == [2, 0, 1, 0, 0, 0]
+        assert [it["name"] for it in found[0]["Review"]["modules"]] == ["Panel"]
+
+    with_gateway(site, scenario)
+
+
+def test_where_users_are_texts_any_id_may_have_rows(postgres: Postgres, tmp_path: Path) -> None:
+    site = new_site(postgres, tmp_path)
+    site.give("somebody", "Review", "1.0.0")
+
+    async def scenario(_gateway: Gateway, client: Client) -> None:
+        assert status(await client.request(ENTRY_URL, "somebody")) == 200
+
+    with_gateway(site, scenario)
 
 
 def test_a_change_of_one_user_asks_for_nobody_elses_rows(site: PostgresSite) -> None:
