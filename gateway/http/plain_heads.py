@@ -42,22 +42,36 @@ class PlainHeads:
         self.known = _FieldLines()
         """Fields by their lines."""
 
-    def read(self, data: bytes) -> Request | None:
-        """The request, if `data` is exactly one plain head; None: the parser must read it."""
+    def read(self, data: bytes, before: Request | None = None) -> Request | None:
+        """The request, if `data` is exactly one plain head; None: the parser must read it.
+
+        `before`: the last request of the connection that was read here. A browser's next request
+        often differs only in its target, and then takes 1 µs.
+        """
         if not data.startswith(b"GET /") or not data.endswith(_EMPTY_LINE):
             return None
-        request_line, *lines = data[:-4].split(_END)
-        if len(lines) > self._most_fields or not request_line.endswith(b" HTTP/1.1"):
-            return None
+        request_line, _, field_lines = data[:-4].partition(_END)
         target = request_line[4:-9]
+        if not request_line.endswith(b" HTTP/1.1") or not _TARGET.fullmatch(target):
+            return None
+        if before is not None and before.field_lines == field_lines:
+            headers = before.headers
+        else:
+            read = self._read_fields(field_lines.split(_END))
+            if read is None:
+                return None
+            headers = read
+        path, _, query = target.partition(b"?")
+        return Request(b"GET", path, query, headers, field_lines=field_lines)
+
+    def _read_fields(self, lines: list[bytes]) -> dict[bytes, bytes] | None:
+        if len(lines) > self._most_fields:
+            return None
         try:
             headers = dict(map(self.known.__getitem__, lines))
         except KeyError:
             return None
-        if len(headers) != len(lines) or b"host" not in headers or not _TARGET.fullmatch(target):
-            return None
-        path, _, query = target.partition(b"?")
-        return Request(b"GET", path, query, headers)
+        return headers if len(headers) == len(lines) and b"host" in headers else None
 
 
 class _FieldLines(dict[bytes, Field]):

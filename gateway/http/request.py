@@ -1,7 +1,7 @@
 """A request as it was read (RFC 9112 §3, §5). Pure."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from gateway.http.heads import Field
@@ -20,7 +20,8 @@ class Request:
     raw_path: bytes
     query_string: bytes
     headers: dict[bytes, bytes]
-    """The fields by name in lower case; the last value of a repeated field."""
+    """The fields by name in lower case; the last value of a repeated field. Not to be changed:
+    requests with the same fields may share it."""
     repeated: Fields | None = None
     """All fields in the order in which they came, if one of them is repeated."""
     version: str = "1.1"
@@ -29,6 +30,8 @@ class Request:
     """Whether the client may send another request on this connection."""
     has_body: bool = False
     body: bytes = b""
+    field_lines: bytes = field(default=b"", repr=False, compare=False)
+    """All fields as they were received, if PlainHeads has read them."""
 
     @property
     def fields(self) -> Fields:

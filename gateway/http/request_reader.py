@@ -55,6 +55,7 @@ class RequestReader:
         """`plain_heads` reads what it can; None: the parser reads everything."""
         self._max_head_bytes = max_head_bytes
         self._plain_heads = plain_heads
+        self._last_plain: Request | None = None
         self._fields: Fields = []
         """Fields of the message that is being read, trailers too."""
         # A closure: the parser calls it for each field, and a method would cost half as much again.
@@ -146,8 +147,9 @@ class RequestReader:
         data = self._data
         if self._start or len(data) > self._max_head_bytes or self._plain_heads is None:
             return None
-        request = self._plain_heads.read(data)
+        request = self._plain_heads.read(data, self._last_plain)
         if request is not None:
+            self._last_plain = request
             self._start = len(data)
             self._has_skipped_line = False
         return request

@@ -126,9 +126,23 @@ REQUEST_LINES = st.sampled_from(
 def test_a_plain_head_says_what_the_parser_says(request_line: bytes, lines: list[bytes]) -> None:
     head = b"".join(line + b"\r\n" for line in (request_line, *lines, b""))
     heads = PlainHeads(MAX_FIELDS)
-    for _ in range(2):  # when its lines are new, and when they are known
-        request = heads.read(head)
+    for before in (None, None, plain(BROWSERS), plain(head)):  # its lines are new once
+        request = heads.read(head, before)
         assert request is None or request == parsed(head)
+
+
+def test_a_request_with_the_fields_of_the_one_before_shares_them() -> None:
+    heads = PlainHeads(MAX_FIELDS)
+    first = heads.read(BROWSERS)
+    other_target = BROWSERS.replace(b"remoteEntry.js?v=1&v=2", b"chunk.js")
+    second = heads.read(other_target, first)
+    assert first is not None
+    assert second is not None
+    assert second == parsed(other_target)
+    assert second.headers is first.headers
+    third = heads.read(BROWSERS.replace(b"a.b.c", b"a.b.d"), second)
+    assert third is not None
+    assert third.headers[b"authorization"] == b"Bearer a.b.d"
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_credential(
