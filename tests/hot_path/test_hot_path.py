@@ -347,9 +347,9 @@ def test_a_hard_purge_of_everything_forgets_tokens(
         (source,) = gateway.core.identity._sources
         verify, calls = source._verify, []  # type: ignore[attr-defined]
 
-        def counted(basis: AtHand, token: bytes) -> object:
+        def counted(basis: AtHand, token: bytes, now: float) -> object:
             calls.append(token)
-            return verify(basis, token)
+            return verify(basis, token, now)
 
         monkeypatch.setattr(source, "_verify", counted)
         for _ in range(2):
