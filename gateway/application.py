@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from urllib.parse import quote
 
 import anyio
@@ -40,7 +41,7 @@ from gateway.endpoints.plugin_schema import PluginSchema
 from gateway.endpoints.plugins import ManifestRoute, PluginRoutes
 from gateway.endpoints.queries import Admission
 from gateway.endpoints.sending import AssetServer
-from gateway.errors import RequestError, TooManyQuestions
+from gateway.errors import ConfigurationError, RequestError, TooManyQuestions
 from gateway.hot_path.counting import RouteClasses
 from gateway.hot_path.front import Front, HotRoute
 from gateway.hot_path.traced_front import RequestTraces, TracedFront
@@ -57,7 +58,7 @@ from gateway.metrics.catalogue import RouteClass
 from gateway.metrics.requests import RequestCounts
 from gateway.overview.overview import Membership
 from gateway.serving.user_listing import UserListing
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings, describe_no_site, load_settings
 from gateway.site import Site
 from gateway.tracing.starting import request_tracer
 
@@ -296,8 +297,13 @@ def create_app(settings: Settings | None = None, *, user: UserFunction | None = 
     `user`: who sends a request, in the place of `identity.chain`: see `UserFunction`. The ids in
     `identity.admin_users` are administrators here too.
 
-    Raises: ConfigurationError.
+    Raises: ConfigurationError, also in a folder that is no site's.
     """
     settings = load_settings() if settings is None else settings
+    if describe_no_site(settings):
+        raise ConfigurationError(
+            f"no site here: neither settings nor a database in {Path.cwd()}; start in the site's"
+            " folder, or name its file: GATEWAY_CONFIG, or create_app(load_settings(FILE))"
+        )
     identity = None if user is None else IdentityChain.of_application(settings, user)
     return Gateway(settings, identity)

@@ -401,6 +401,11 @@ def load_settings(
     return settings.based_at(config_file.parent if config_file else Path.cwd())
 
 
+def describe_no_site(settings: Settings) -> bool:
+    """Whether nothing is set, and the working directory has no database as the defaults name it."""
+    return settings == Settings().based_at(Path.cwd()) and not settings.sqlite_file.exists()
+
+
 def find_config_file(environ: Mapping[str, str]) -> Path | None:
     """The file of `load_settings` if none is named; None: there is none."""
     if named := environ.get(CONFIG_VARIABLE):

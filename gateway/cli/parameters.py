@@ -19,7 +19,13 @@ from gateway.names import (
     parse_source_url,
     parse_user_id,
 )
-from gateway.settings import ENVIRONMENT_PREFIX, Settings, find_config_file, load_settings
+from gateway.settings import (
+    ENVIRONMENT_PREFIX,
+    Settings,
+    describe_no_site,
+    find_config_file,
+    load_settings,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,8 +50,7 @@ def load_site(config_file: Path | None, overrides: Mapping[str, Mapping[str, Any
     if not is_site_described(config_file):
         raise _no_site(f"no config.toml in {Path.cwd()}")
     settings = load_settings(config_file, overrides=overrides)
-    nothing_set = Settings().based_at(Path.cwd())
-    if config_file is None and load_settings() == nothing_set and not settings.sqlite_file.exists():
+    if config_file is None and describe_no_site(load_settings()):
         raise _no_site(f"config.toml in {Path.cwd()} sets nothing, and there is no database")
     return settings
 

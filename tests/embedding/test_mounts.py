@@ -23,7 +23,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from gateway import Gateway, create_app
+from gateway import ConfigurationError, Gateway, create_app, load_settings
 from gateway.identity.application import UserFunction
 from tests.support.asgi import HANGS_AFTER_S, Client, Headers, body, fields, status
 from tests.support.embedding import (
@@ -196,3 +196,16 @@ def test_users_of_the_application_change_what_they_have_but_no_foreign_page_does
 
     sessions = Middleware(SessionMiddleware, secret_key="of a test")
     with_host(site, host, "", session_user, sessions, scenario, **USERS_CHANGE)
+
+
+@pytest.mark.parametrize("user", [session_user, None])
+def test_a_folder_that_is_no_sites_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: UserFunction | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"^no site here: .* in {tmp_path}; .*FILE"):
+        create_app(user=user)
+    with pytest.raises(ConfigurationError, match=r"^no site here: "):
+        create_app(load_settings(), user=user)
+    (tmp_path / "gateway.db").touch()
+    assert create_app(user=session_user).core.settings.sqlite_file.exists()
