@@ -9,7 +9,7 @@ from gateway.cli.examples import example
 from gateway.cli.next_steps import next_steps
 from gateway.settings import load_settings
 from gateway.upkeep.new_secrets import add_secrets
-from gateway.upkeep.new_site import CONFIG_NAME, install_triggers, make_site
+from gateway.upkeep.new_site import CONFIG_NAME, install_triggers, make_site, refuse_checkout
 
 
 @click.command(epilog=example("gateway init site --with-secret"))
@@ -32,6 +32,8 @@ def init(config_file: Path | None, folder: Path, with_secret: bool, triggers: bo
 
     Safe to run again: what exists stays as it is. Says which commands come next.
     """
+    if with_secret:
+        refuse_checkout(config_file or folder / CONFIG_NAME)
     lines = anyio.run(make_site, folder, config_file)
     config_file = config_file or folder / CONFIG_NAME
     if with_secret:

@@ -18,8 +18,20 @@ from gateway.settings import Settings, load_settings
 CONFIG_NAME = "config.toml"
 PRIVATE = 0o600
 """The mode of files with secrets or users' data: only the owner can read them."""
+SHIPPED_CONFIG = Path(__file__).parents[2] / CONFIG_NAME
+"""The default configuration in a checkout; an installed package has it elsewhere."""
 
 T = TypeVar("T")
+
+
+def refuse_checkout(config_file: Path) -> None:
+    """Raises: ConfigurationError, if the file is the project's own, which everybody may read and
+    which is under version control."""
+    if config_file.exists() and SHIPPED_CONFIG.exists() and config_file.samefile(SHIPPED_CONFIG):
+        raise ConfigurationError(
+            f"{config_file.absolute()}: this file of the checkout is no place for a secret; make"
+            " the site in a folder of its own: gateway init --with-secret FOLDER"
+        )
 
 
 async def make_site(folder: Path, config_file: Path | None = None) -> Sequence[str]:
@@ -113,7 +125,7 @@ def default_config() -> bytes:
     packaged = files("gateway") / CONFIG_NAME
     if packaged.is_file():
         return packaged.read_bytes()
-    return (Path(__file__).parents[2] / CONFIG_NAME).read_bytes()  # a checkout
+    return SHIPPED_CONFIG.read_bytes()
 
 
 def config_of_own_tables() -> bytes:

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 import gateway
 from gateway.cli import load_command, main
 from gateway.settings import load_settings
+from gateway.upkeep import new_site
 from gateway.upkeep.new_site import default_config
 from tests.conftest import require_program
 from tests.support.background import in_background
@@ -493,6 +494,21 @@ def test_init_writes_no_secret_where_others_could_read_it(tmp_path: Path) -> Non
     before = config_file.read_bytes()
     assert_refused(run({}, "init", str(tmp_path), "--with-secret"), str(config_file), "chmod 600")
     assert config_file.read_bytes() == before
+
+
+def test_init_writes_no_secret_into_the_checkout_and_makes_no_site_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "config.toml"
+    shipped.write_bytes(default_config())
+    shipped.chmod(0o644)
+    monkeypatch.setattr(new_site, "SHIPPED_CONFIG", shipped)
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    assert_refused(run({}, "init", "--with-secret"), str(shipped), "init --with-secret FOLDER")
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "plugins").exists()
+    assert run({}, "init", "site", "--with-secret").exit_code == 0
 
 
 def test_init_says_that_a_configuration_has_no_place_for_a_secret(tmp_path: Path) -> None:
