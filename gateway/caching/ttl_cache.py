@@ -89,11 +89,13 @@ class TTLCache(Generic[K, V]):
         """Keys that answered since `take_used`; None until its first call."""
 
     def __len__(self) -> int:
+        self._entries.drop_expired()
         return len(self._entries)
 
     @property
     def size(self) -> float:
         """The number of entries, or what `size_of` measures of them."""
+        self._entries.drop_expired()
         return self._entries.currsize
 
     def __iter__(self) -> Iterator[K]:
@@ -116,10 +118,9 @@ class TTLCache(Generic[K, V]):
         moment ago. An entry that is due for a refresh answers, and its refresh begins.
         """
         entries = self._entries
-        try:
-            # Looks at neither time nor order: 0.03 µs. `[]` takes 0.4 µs, and `get` 1.8.
-            entry = Cache.__getitem__(entries, key)
-        except KeyError:
+        # Without the call of `find`, which takes as long as this.
+        entry: Entry[V] | None = Cache.__getitem__(entries, key)
+        if entry is None:
             return None
         now = self._clock()
         if now >= entry.refresh_at or entry.generation != entries.generation:
@@ -130,8 +131,7 @@ class TTLCache(Generic[K, V]):
         if max_age_s is not None and entries.age_s(entry, now) > max_age_s:
             return None
         if now >= entry.ordered_at + self._order_within_s:
-            entry.ordered_at = now
-            entries[key]  # the most recently used now
+            entries.use(key, entry, now)
         if self._used is not None:
             self._used[key] = None
         if entry.negative:
@@ -173,12 +173,12 @@ class TTLCache(Generic[K, V]):
             await asyncio.wait({waiter}, timeout=self._patience_s)
         if not waiter.done():
             self._entries.pause(key)
-            last = self._entries.get(key, entry)
+            last = self._entries.find(key) or entry
             return self._entries.stand_in(last), CacheStatus(reason, is_stale=True)
         try:
             loaded = await waiter
         except Exception:  # whatever the source raised
-            usable = self._entries.get(key)
+            usable = self._entries.find(key)
             if usable is None or not self._entries.may_stand_in(usable, self._clock()):
                 raise
             return self._entries.stand_in(usable), CacheStatus(reason, collapsed, is_stale=True)
@@ -223,7 +223,7 @@ class TTLCache(Generic[K, V]):
 
     def replace(self, key: K, expected: V, value: V) -> None:
         """Puts `value`, with the same moments, in the place of `expected`, if it is still there."""
-        entry = self._entries.get(key)
+        entry = self._entries.find(key)
         if entry is None or entry.value is not expected:
             return
         self._entries.put(key, replace(entry, value=value))
@@ -244,7 +244,7 @@ class TTLCache(Generic[K, V]):
 
     def purge_all(self) -> None:
         self._flights.current.clear()
-        self.counters.purged += len(self._entries)
+        self.counters.purged += len(self)
         self._entries.clear()
         self._on_change()
 

@@ -72,6 +72,56 @@ async def test_an_expired_entry_makes_room_before_a_live_one_is_evicted() -> Non
 
 
 @in_loop
+async def test_as_many_expired_entries_as_a_large_value_needs_make_room_for_it() -> None:
+    setup = Setup(max_size=10, size_of=lambda value: 1 if value is None else len(value))
+    await setup.filled("live", key="a")
+    for key in ("b", "c", "d", "e"):
+        await setup.filled(None, key)
+    setup.clock.advance(NEGATIVE_TTL_S)
+    await setup.filled("x" * 6, key="f")
+    assert setup.cache.peek("a") is not None
+    assert (setup.counters.expired, setup.counters.evicted) == (4, 0)
+
+
+@in_loop
+async def test_a_value_that_is_past_every_use_when_it_comes_is_not_kept() -> None:
+    setup = Setup(ttl_s=0.0, stale_if_error_s=0.0)
+    await setup.filled()
+    assert setup.cache.peek("k") is None
+
+
+@in_loop
+async def test_each_stored_value_drops_some_that_expired() -> None:
+    """So a cache that nobody looks at shrinks, and no store drops all at once."""
+    setup = Setup(max_size=100)
+    for number in range(6):
+        await setup.filled(key=f"old {number}")
+    setup.clock.advance(TTL_S + STALE_S)
+    expired = []
+    for number in range(4):
+        await setup.filled(key=f"new {number}")
+        expired.append(setup.counters.expired)
+    assert expired == [2, 4, 6, 6]
+    assert (len(setup.cache), setup.counters.evicted) == (4, 0)
+
+
+@in_loop
+async def test_values_and_negative_answers_have_one_order_of_use() -> None:
+    setup = Setup(max_size=3)
+    for value, key in (("there", "a"), (None, "b"), ("there", "c")):
+        await setup.filled(value, key)
+        setup.clock.advance(0.1)
+    await setup.get("a")
+    evicted = []
+    for key in ("d", "e", "f"):
+        setup.clock.advance(0.1)
+        await setup.filled("there", key)
+        evicted.append([key for key in "abc" if setup.cache.peek(key) is None])
+    assert evicted == [["b"], ["b", "c"], ["a", "b", "c"]]
+    assert (setup.counters.evicted, setup.counters.expired) == (3, 0)
+
+
+@in_loop
 async def test_sizes_are_bounded_not_counts_where_values_have_a_size() -> None:
     setup = Setup(max_size=10, size_of=len)
     for key, value in (("a", "x" * 4), ("b", "x" * 4), ("c", "x" * 2), ("d", "x" * 5)):
