@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.caching.ttl_cache import TTLCache
+from gateway.caching.turns import Turns
 from gateway.changes import Change
 from gateway.database.connections import connect
 from gateway.database.directory import UserDirectory
@@ -79,6 +80,7 @@ class Core:
         self.metrics = ProcessMetrics.alone() if membership is None else membership.metrics
         self.sources = AllSources(self.metrics)
         self.changes = AllChanges(self.metrics)
+        self.turns = Turns()
         self.is_running = False
         self._follows_changes = False
         self.storage = (
@@ -236,11 +238,13 @@ class Core:
     def freshness_sources(self) -> list[FreshnessSource]:
         """The sources of changes that the settings ask for."""
         settings, heard = self.settings, self.changes.of
-        sources: list[FreshnessSource] = [WorkersSource(self.change_log, heard("workers"))]
+        sources: list[FreshnessSource] = [
+            WorkersSource(self.change_log, heard("workers"), self.turns)
+        ]
         if self.pinned_trees is not None:
             sources.append(PinnedTreesSource(self.pinned_trees, self.tree_differences))
         if settings.freshness.watch_users:
-            sources.append(UsersFolderSource(self.lookups, heard("users_folder")))
+            sources.append(UsersFolderSource(self.lookups, heard("users_folder"), self.turns))
         if settings.database_dialect == "sqlite" and settings.freshness.sqlite_poll:
             sources.append(
                 SqliteSource(
@@ -249,6 +253,7 @@ class Core:
                     settings.database.query_timeout,
                     self.lookups,
                     self.manifests,
+                    self.turns,
                 )
             )
         if self._nodes is not None:

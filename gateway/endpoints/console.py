@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from gateway.caching.turns import next_turn
 from gateway.endpoints.console_page import console_page
 from gateway.endpoints.event_stream import (
     Events,
@@ -16,7 +17,6 @@ from gateway.endpoints.event_stream import (
 )
 from gateway.endpoints.queries import Admission
 from gateway.errors import TooManyStreams
-from gateway.freshness import next_turn
 from gateway.http.cache_policy import NO_STORE
 from gateway.identity.callers import Callers
 from gateway.overview.overview import Overview

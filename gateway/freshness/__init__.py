@@ -41,7 +41,6 @@ fails. A source that fails costs freshness alone: requests are answered, and lif
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -66,7 +65,6 @@ _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 0.5
 # Opening SQLite and one look at 50,000 rows takes 80 ms, connecting to PostgreSQL 20 ms.
 _LONGEST_START_S = 5.0
-_EARLY_SHARE = 0.05
 
 
 class FreshnessSource(Protocol):
@@ -81,21 +79,6 @@ class FreshnessSource(Protocol):
         It calls `ready` once it notices every change from then on. If it may have missed a change
         before, it tells of ANYTHING first.
         """
-
-
-async def next_turn(period_s: float) -> float:
-    """Sleeps until the loop's clock shows a multiple of `period_s`. Returns how many seconds later
-    it woke.
-
-    All sources that wait for this moment wake the process once: waking costs 80 to 100 µs, far more
-    than the work of most sources.
-    """
-    loop = asyncio.get_running_loop()
-    now = loop.time()
-    # A timer may fire a little early. Then the turn that is about to come is this one.
-    turn_at = (math.floor(now / period_s + _EARLY_SHARE) + 1) * period_s
-    await asyncio.sleep(turn_at - now)
-    return max(0.0, loop.time() - turn_at)
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ A file that replaces the old one moves no counter; its inode is compared.
 Each look at the counter confirms all cached values of the database, as of the moment before the
 look began; if it found a commit, after the source has told of it. Looks happen in a thread of their
 own, which wakes the event loop only for a commit: ten looks a second cost 0.1 % of a core; through
-aiosqlite's thread and the loop, 0.4 %.
+aiosqlite's thread and the loop, 0.4 %. While the sources rest, each look has a thread.
 
 Why no change is missed. Let a commit write the state B, a load read B, and a commit A take B back.
 
@@ -50,6 +50,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+from gateway.caching.turns import Turns
 from gateway.changes import ANYTHING, Change
 from gateway.database.connections import SqliteConnection, file_identity
 from gateway.freshness import Ready, Tell
@@ -72,10 +73,12 @@ class _Counter:
         timeout_s: float,
         confirm: Callable[[float], None],
         clock: Callable[[], float],
+        turns: Turns | None = None,
     ) -> None:
         """Raises: sqlite3.Error, OSError."""
         self._file = file
         self._poll_s = poll_s
+        self._turns = Turns() if turns is None else turns
         self._confirm = confirm
         self._clock = clock
         self._in_use = threading.Lock()
@@ -91,24 +94,30 @@ class _Counter:
             check_same_thread=False,
         )
         self._version = self._read()
+        self.is_outdated = False
+        """Whether another file has the name."""
         self.unmoved_at = float("-inf")
         """The moment before the last look that found the counter unmoved."""
 
     def wait_for_commit(self) -> float | None:
-        """Returns the moment before the look that found a commit; None after `stop`, or if there is
-        another file."""
+        """Looks until there is a commit, and returns the moment before the look that found it.
+
+        None after `stop`, if there is another file, and while the sources rest: after one look.
+        """
         with self._in_use:
-            while not self._stopping.acquire(timeout=self._poll_s):
+            while True:
                 looked_at = self._clock()
                 version = self._read()
-                if file_identity(self._file) != self._identity:
-                    break
+                self.is_outdated = file_identity(self._file) != self._identity
+                if self.is_outdated:
+                    return None
                 if version != self._version:
                     self._version = version
                     return looked_at
                 self.unmoved_at = looked_at
                 self._confirm(looked_at)
-        return None
+                if self._turns.is_resting or self._stopping.acquire(timeout=self._poll_s):
+                    return None
 
     def _read(self) -> int:
         # All rows, although there is one: a statement that has not ended holds its lock.
@@ -136,12 +145,14 @@ class SqliteSource:
         query_timeout_s: float,
         lookups: Lookups,
         manifests: ManifestCache,
+        turns: Turns | None = None,
     ) -> None:
         self._file = file
         self._poll_s = poll_s
         self._query_timeout_s = query_timeout_s
         self._lookups = lookups
         self._manifests = manifests
+        self._turns = Turns() if turns is None else turns
 
     async def run(self, tell: Tell, ready: Ready) -> None:
         connection = SqliteConnection(self._file, self._query_timeout_s, expects_any_text=True)
@@ -166,15 +177,20 @@ class SqliteSource:
         tell(ANYTHING)  # there may have been commits before this look
         since = self._lookups.clock()
         ready()
-        while (looked_at := await in_own_thread(counter.wait_for_commit)) is not None:
-            since = max(since, counter.unmoved_at)
-            now = await tables.look(
-                self._lookups.users_read_since(since), self._manifests.users_read_since(since)
-            )
-            tell(self._difference(digests, now, since))
-            digests = now.digests
-            self._lookups.confirm_database(looked_at)
-            since = self._lookups.clock()
+        while True:
+            looked_at = await in_own_thread(counter.wait_for_commit)
+            if counter.is_outdated:
+                return
+            if looked_at is not None:
+                since = max(since, counter.unmoved_at)
+                now = await tables.look(
+                    self._lookups.users_read_since(since), self._manifests.users_read_since(since)
+                )
+                tell(self._difference(digests, now, since))
+                digests = now.digests
+                self._lookups.confirm_database(looked_at)
+                since = self._lookups.clock()
+            await self._turns.next(self._poll_s)
 
     def _difference(self, before: Digests, now: TablesNow, since: float) -> Change:
         """What the commits between two looks may have changed."""
@@ -190,5 +206,10 @@ class SqliteSource:
         lookups = self._lookups
         timeout_s = self._query_timeout_s * 0.8  # as SqliteConnection waits for a lock
         return _Counter(
-            self._file, self._poll_s, timeout_s, lookups.confirm_database, lookups.clock
+            self._file,
+            self._poll_s,
+            timeout_s,
+            lookups.confirm_database,
+            lookups.clock,
+            self._turns,
         )

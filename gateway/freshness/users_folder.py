@@ -19,9 +19,10 @@ import asyncio
 from collections.abc import Sequence
 from itertools import islice
 
+from gateway.caching.turns import Turns
 from gateway.changes import Change
 from gateway.disk.files import Fingerprint
-from gateway.freshness import Ready, Tell, next_turn
+from gateway.freshness import Ready, Tell
 from gateway.metrics.changes import AllChanges, HeardChanges
 from gateway.names import UserId
 from gateway.serving.lookups import Lookups
@@ -37,14 +38,17 @@ _PATIENCE_S = 1.0
 
 
 class UsersFolderSource:
-    """Looks at the files of active users ten times a second."""
+    """Looks at the files of active users ten times a second, unless it rests."""
 
     name = "users folder"
 
-    def __init__(self, lookups: Lookups, heard: HeardChanges | None = None) -> None:
+    def __init__(
+        self, lookups: Lookups, heard: HeardChanges | None = None, turns: Turns | None = None
+    ) -> None:
         """`heard` learns when each file changed, and whether the files can be looked at."""
         self._lookups = lookups
         self._heard = AllChanges.alone().of_source(self.name) if heard is None else heard
+        self._turns = Turns() if turns is None else turns
         self._threads = KeyedThreads[UserId, Fingerprint | None](
             lookups.file_reader.look, _MOST_HANGING + 1, _PATIENCE_S
         )
@@ -58,7 +62,7 @@ class UsersFolderSource:
         ready()  # a look is compared with what was read, whenever that was: nothing is missed
         try:
             while True:
-                await next_turn(_SWEEP_S)
+                await self._turns.next(_SWEEP_S)
                 self._note_used()
                 if self._due:
                     await self._sweep(tell)

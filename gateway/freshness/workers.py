@@ -5,9 +5,10 @@ import logging
 
 import anyio.to_thread
 
+from gateway.caching.turns import Turns
 from gateway.changes import ANYTHING
 from gateway.errors.sentences import sentence_of
-from gateway.freshness import Ready, Tell, next_turn
+from gateway.freshness import Ready, Tell
 from gateway.freshness.change_log import ChangeLog
 from gateway.metrics.changes import AllChanges, HeardChanges
 
@@ -20,7 +21,8 @@ _PAUSE_AFTER_FAILURE_S = 1.0
 
 
 class WorkersSource:
-    """Looks at the log 20 times a second. If nothing is new, a look is one read of 16 bytes.
+    """Looks at the log 20 times a second, unless it rests. If nothing is new, a look is one read of
+    16 bytes.
 
     While the log cannot be opened or read, for example on a read-only disk, it tries again once a
     second, and logs the failure once.
@@ -28,10 +30,13 @@ class WorkersSource:
 
     name = "workers"
 
-    def __init__(self, log: ChangeLog, heard: HeardChanges | None = None) -> None:
+    def __init__(
+        self, log: ChangeLog, heard: HeardChanges | None = None, turns: Turns | None = None
+    ) -> None:
         """`heard` learns when each change was announced, and whether the log can be read."""
         self._log = log
         self._heard = AllChanges.alone().of_source(self.name) if heard is None else heard
+        self._turns = Turns() if turns is None else turns
 
     async def run(self, tell: Tell, ready: Ready) -> None:
         has_failed = False
@@ -44,9 +49,9 @@ class WorkersSource:
                     tell(ANYTHING)
                 ready()
                 for _ in range(_POLLS_BETWEEN_STATS):
-                    for change in self._log.read_new(self._heard.happened):
+                    for change in self._log.read_new(self._note_moment):
                         tell(change)
-                    await next_turn(_POLL_S)
+                    await self._turns.next(_POLL_S)
             except OSError as error:
                 if not has_failed:
                     logger.warning(
@@ -58,3 +63,7 @@ class WorkersSource:
                 ready()  # nobody waits for the disk
                 self._heard.ends(f"the change log cannot be read: {sentence_of(error)}")
                 await asyncio.sleep(_PAUSE_AFTER_FAILURE_S)
+
+    def _note_moment(self, moment: float) -> None:
+        if not self._turns.is_resting:  # else nobody waited for the change
+            self._heard.happened(moment)

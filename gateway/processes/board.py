@@ -1,7 +1,12 @@
 """How a worker and its supervisor talk: in shared memory, so that neither waits for the other."""
 
+import signal
 from enum import IntFlag
 from multiprocessing.context import BaseContext
+
+BELL = signal.SIGCONT
+"""Makes a worker look at its board at once, who looks rarely while nobody asks. The signal itself
+says nothing: anybody may send it, and a worker that has no handler yet ignores it."""
 
 
 class Order(IntFlag):
@@ -31,7 +36,8 @@ class Board:
 
     @property
     def beats(self) -> int:
-        """Moves ten times a second while the worker's event loop turns; 0: not serving yet."""
+        """Moves once a second or more often while the worker's event loop turns; 0: not serving
+        yet."""
         return int(self._beats.value)
 
     def beat(self) -> None:

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import math
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -25,13 +26,14 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from types import FrameType
+from typing import cast
 
 from gateway.errors import ConfigurationError
 from gateway.metrics.catalogue import START_TIME, WORKER_RESTARTS
 from gateway.metrics.table import OWN, ColumnPool, Table
 from gateway.overview.history import INTERVAL_S, Sampler
 from gateway.overview.overview import OverviewMemory
-from gateway.processes.board import Board, Order
+from gateway.processes.board import BELL, Board, Order
 from gateway.processes.first_lines import changed_lines, first_lines
 from gateway.processes.listener import Listener
 from gateway.processes.logs import WORKER_NAME
@@ -76,6 +78,11 @@ class Worker:
     @property
     def is_leaving(self) -> bool:
         return self.kill_at < math.inf
+
+    def give(self, order: Order) -> None:
+        self.board.give(order)
+        if self.process.is_alive():
+            os.kill(cast(int, self.process.pid), BELL)
 
     def is_overdue(self, now: float, elapsed_s: float) -> bool:
         """Whether it has been silent, or has been ending, for longer than a healthy worker.
@@ -238,12 +245,12 @@ class Supervisor:
         self._workers.append(Worker(process, board, column, self._generation))
 
     def _retire(self, worker: Worker, now: float) -> None:
-        worker.board.give(Order.RETIRE)
+        worker.give(Order.RETIRE)
         worker.kill_at = now + max(1.0, self._settings.server.drain_timeout) + _GRACE_S
 
     def _order_all(self, order: Order) -> None:
         for worker in self._workers:
-            worker.board.give(order)
+            worker.give(order)
 
     def _remove_ended(self, sentinels: Container[int]) -> None:
         ended = [worker for worker in self._workers if worker.process.sentinel in sentinels]

@@ -22,17 +22,17 @@ import uvicorn
 
 from gateway import __version__
 from gateway.application import Gateway
+from gateway.caching.turns import Turns
 from gateway.endpoints.event_stream import StreamEnd
 from gateway.endpoints.health import Health
 from gateway.errors import ConfigurationError
-from gateway.freshness import next_turn
 from gateway.hot_path.writing import CLOSE
 from gateway.identity.proof import Prover
 from gateway.metrics.catalogue import CONNECTIONS, LOOP_DELAY
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.table import Column, Table
 from gateway.overview.overview import Membership, OverviewMemory
-from gateway.processes.board import Board, Order
+from gateway.processes.board import BELL, Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
 from gateway.tracing.starting import start_export
@@ -77,7 +77,13 @@ def work(
     _collect_less_often()
     drain_timeout_s = settings.server.drain_timeout
     server = WorkerServer(
-        config, gateway.health, gateway.stream_end, board, metrics, drain_timeout_s
+        config,
+        gateway.health,
+        gateway.stream_end,
+        board,
+        metrics,
+        gateway.core.turns,
+        drain_timeout_s,
     )
     server.run([listener])
     if export is not None:
@@ -94,6 +100,7 @@ class WorkerServer(uvicorn.Server):
         streams: StreamEnd,
         board: Board,
         metrics: ProcessMetrics,
+        turns: Turns,
         drain_timeout_s: float,
     ) -> None:
         super().__init__(config)
@@ -102,6 +109,8 @@ class WorkerServer(uvicorn.Server):
         self._board = board
         self._metrics = metrics
         metrics.copy_with(self._copy_connections)
+        self._turns = turns
+        self._may_end = asyncio.Event()
         self._drain_timeout_s = drain_timeout_s
         self._in_a_hurry = False
         self._attending: asyncio.Task[None] | None = None
@@ -117,16 +126,12 @@ class WorkerServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             logger.info("serves requests")
+        asyncio.get_running_loop().add_signal_handler(BELL, self._turns.wake)
         self._attending = asyncio.create_task(self._attend())
 
     async def main_loop(self) -> None:
-        """uvicorn's loop, on the turns of `next_turn`: an idle process wakes once for this loop,
-        its board and its change sources.
-        """
-        counter = 0
-        while not await self.on_tick(counter):
-            counter += 1
-            await next_turn(_ATTENTION_S)
+        """In the place of uvicorn's, which looks ten times a second."""
+        await self._may_end.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
@@ -148,7 +153,8 @@ class WorkerServer(uvicorn.Server):
         """An idle worker copies once a second: after a sleep, a copy takes 150 µs instead of 20."""
         state = self.server_state
         activity = state.total_requests, len(state.connections)
-        if activity != self._last_activity or self._board.beats % _IDLE_BEATS == 0:
+        is_due = self._turns.is_resting or self._board.beats % _IDLE_BEATS == 0
+        if is_due or activity != self._last_activity:
             self._last_activity = activity
             self._metrics.update()
 
@@ -161,15 +167,16 @@ class WorkerServer(uvicorn.Server):
         while True:
             self._board.beat()
             self._update_metrics()
+            await self.on_tick(0)  # uvicorn's, for the field Date
             orders = self._board.orders
             if supervisor is not None and os.getppid() != supervisor.pid:
                 orders |= Order.RETIRE
             if orders:
                 self._obey(orders)
-            loop_delay.observe(await next_turn(_ATTENTION_S))
+            loop_delay.observe(await self._turns.next(_ATTENTION_S))
 
     def _obey(self, orders: Order) -> None:
-        """Idempotent: called ten times a second with the same orders."""
+        """Idempotent: called at each turn with the same orders."""
         if Order.DRAIN in orders:
             self._health.draining = True
         self._streams.order()
@@ -178,7 +185,8 @@ class WorkerServer(uvicorn.Server):
             self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
             self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         self._in_a_hurry = Order.HURRY in orders
-        self.should_exit = bool(orders & (Order.RETIRE | Order.HURRY))
+        if orders & (Order.RETIRE | Order.HURRY):
+            self._may_end.set()
 
     async def _last_call(self) -> None:
         """Keeps idle connections open for a second, as a request may be on its way on them.

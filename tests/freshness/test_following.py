@@ -3,14 +3,12 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
 
 import pytest
-import uvloop
 
 from gateway import Gateway, create_app, freshness, load_settings
 from gateway.changes import ANYTHING, Change
-from gateway.freshness import FreshnessSource, Ready, Tell, following, next_turn
+from gateway.freshness import FreshnessSource, Ready, Tell, following
 from tests.support.asgi import Client, status, with_gateway
 from tests.support.postgres import Postgres, PostgresSite
 from tests.support.site import Site
@@ -164,26 +162,3 @@ def test_a_gateway_that_runs_expires_nothing_on_account_of_its_start(site: Site)
         assert gateway.core.invalidation.applied == at_the_start == 1
 
     with_gateway(site, scenario)
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_turns_come_once_each_and_together_for_all_who_wait(run: Callable[..., None]) -> None:
-    period_s = 0.05
-    woken: dict[str, list[tuple[float, float]]] = {"a": [], "b": []}
-    """When, and how late: in periods."""
-
-    async def wait(name: str, late_s: float) -> None:
-        await asyncio.sleep(late_s)
-        while len(woken[name]) < 10:
-            delay_s = await next_turn(period_s)
-            woken[name].append((asyncio.get_running_loop().time() / period_s, delay_s / period_s))
-
-    async def main() -> None:
-        await asyncio.gather(wait("a", 0.0), wait("b", period_s / 2))
-
-    run(main())
-    for name, seen in woken.items():
-        turns = {round(moment - late) for moment, late in seen}
-        assert len(turns) == len(seen)  # none came twice
-        # A busy machine is late, but not always: who began between two turns wakes at one.
-        assert any(abs(moment - round(moment)) < 0.2 for moment, _ in seen), name

@@ -772,10 +772,12 @@ def test_where_every_look_finds_a_commit_that_is_not_ours_it_confirms_all_the_sa
     monkeypatch.setattr(_Counter, "_read", lambda _counter: next(versions))
 
     async def scenario(watched: Watched) -> None:
-        await watched.version()
+        while not watched.at_hand():  # what is loaded during a look is not kept
+            await watched.version()
+        queries = watched.database.queries
         watched.now_s += 6.0
         await watched.looked()
-        assert watched.database.queries == 1
+        assert watched.database.queries == queries
 
     watching(own_site, scenario)
 

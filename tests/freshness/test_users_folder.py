@@ -387,7 +387,7 @@ def test_whoever_was_read_since_the_last_sweep_is_not_looked_at(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns: asyncio.Queue[None] = asyncio.Queue()
-    monkeypatch.setattr("gateway.freshness.users_folder.next_turn", lambda _period_s: turns.get())
+    monkeypatch.setattr("gateway.caching.turns.next_turn", lambda _period_s: turns.get())
 
     async def scenario(sweep: Sweep) -> None:
         async def confirmed(user: str) -> None:
