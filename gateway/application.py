@@ -162,6 +162,7 @@ class Gateway:
             RouteClasses.of(groups),
             core.overview.recent,
             RequestIds(self._trusted),
+            core.turns,
         )
         if not core.settings.observability.traces:
             return Front(*arguments)

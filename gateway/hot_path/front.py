@@ -11,6 +11,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.caching.basis import AT_HAND, AtHand, Basis, LoggedAtHand, Pending
+from gateway.caching.turns import Turns
 from gateway.errors import RequestError, SourceUnavailable
 from gateway.hot_path.counting import CountingSend, RouteClasses
 from gateway.http.answers import answer_options, error_answer, internal_error, send_answer
@@ -97,6 +98,7 @@ class Front:
         classes: RouteClasses,
         recent: RecentRequests,
         request_ids: RequestIds,
+        turns: Turns,
     ) -> None:
         """`exact`, `prefixes`: routes by whole paths, and by how paths begin; both as received.
         `classes`: of the routes of `inner`.
@@ -115,6 +117,7 @@ class Front:
             for route in (*exact.values(), *(route for _, route in prefixes))
         }
         self.request_ids = request_ids
+        self._turns = turns
 
     def answer_hot(
         self, scope: Scope, headers: Headers, logged: CurrentRequest | None = None
@@ -126,7 +129,7 @@ class Front:
         trusted peer gave: to make one for each answer would cost more than it is worth.
         """
         started_at = perf_counter()
-        if not is_plain(headers):
+        if self._turns.is_resting or not is_plain(headers):
             return None
         route, below = self._route_of(scope)
         if route is None:
@@ -179,6 +182,10 @@ class Front:
 
     async def answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The cold path, as an ASGI application for requests."""
+        async with self._turns.asking():
+            await self._answer_cold(scope, receive, send)
+
+    async def _answer_cold(self, scope: Scope, receive: Receive, send: Send) -> None:
         counting = CountingSend(scope, send, self.counts, self._classes, self._recent)
         headers = joined_headers(scope)
         request_id = self._named(scope, headers)

@@ -29,7 +29,7 @@ class ServerFields:
     def lines(self, state: ServerState) -> tuple[bytes, bool]:
         """The fields as they are sent; whether they end the connection."""
         fields = state.default_headers
-        if fields is not self._fields:  # uvicorn makes a new list once a second
+        if fields is not self._fields:  # uvicorn makes a new list for each Date
             self._fields = fields
             self._lines = field_lines(fields), CLOSE in fields
         return self._lines
