@@ -14,9 +14,12 @@ from collections.abc import (
     Container,
     Coroutine,
     Hashable,
+    Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
+from contextlib import contextmanager
 from functools import partial
 from itertools import takewhile
 from time import perf_counter
@@ -153,6 +156,37 @@ class Flights(ABC, Generic[K, V]):
             self._begin(flight)
         collapsed, flight.has_caller = flight.has_caller, True
         return flight, collapsed
+
+    @contextmanager
+    def bringing(self, keys: Iterable[K]) -> Iterator[Callable[[K, V], None]]:
+        """Takes the loads of keys that nobody loads now. See `TTLCache.bringing`."""
+        flights = {key: Flight[K, V](key) for key in keys if key not in self.current}
+        self.current.update(flights)
+        self._take_off(*flights.values())
+
+        def bring(key: K, value: V) -> None:
+            flight = flights.pop(key, None)
+            if flight is not None:
+                self._entries.counters.loads += 1
+                self._land(flight, value)
+
+        try:
+            yield bring
+        except BaseException as error:
+            self._give_up(flights.values(), error)
+            raise
+        self._give_up(flights.values(), None)
+
+    def _give_up(self, flights: Iterable[Flight[K, V]], error: BaseException | None) -> None:
+        """Ends loads that bring nothing. Who waits for them gets the error, or a load begins."""
+        for flight in flights:
+            if not flight.waiters:
+                if self.current.get(flight.key) is flight:
+                    del self.current[flight.key]
+            elif error is None:
+                self._begin(flight)
+            else:
+                self._fail(flight, error)
 
     async def close(self) -> None:
         """Ends the loads that still run."""

@@ -21,7 +21,8 @@ For one event loop; not for threads.
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Generic, NamedTuple, TypeVar
 
@@ -201,6 +202,21 @@ class TTLCache(Generic[K, V]):
             return ""
         self._flights.join(key)
         return "miss" if entry is None or not entries.may_stand_in(entry, now) else "stale"
+
+    def bringing(self, keys: Iterable[K]) -> AbstractContextManager[Callable[[K, V], None]]:
+        """For a caller who reads the source of these keys for another purpose, in the block. They
+        hand over values as if loads had begun with the block: those who miss a key meanwhile wait
+        for it, and a key that is purged meanwhile keeps no value.
+
+        A value may be missing: then who waits for the key loads it. If the block raises, they get
+        the error.
+        """
+        entries, now = self._entries, self._clock()
+        return self._flights.bringing(
+            key
+            for key in keys
+            if (entry := entries.find(key)) is None or not entries.is_fresh(entry, now)
+        )
 
     def take_used(self) -> list[K]:
         """Keys that answered since the last call. The first call begins to note them."""

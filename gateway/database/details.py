@@ -1,6 +1,6 @@
 """Whole rows of the two tables, for answers that show a plugin."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -87,7 +87,10 @@ class ModuleDetails:
 
 OWN_PLUGIN_COLUMNS = 7
 OWN_MODULE_COLUMNS = 4
-_ID, _SLUG = 0, OWN_PLUGIN_COLUMNS
+_PLUGIN_COLUMNS = [field.name for field in fields(PluginDetails)]
+_ID, _USER, _SLUG, _VERSION, _ENABLED = map(
+    _PLUGIN_COLUMNS.index, ("id", "user_id", "plugin_slug", "version", "enabled")
+)
 """Places in a row of `plugin`."""
 
 
@@ -106,3 +109,18 @@ def sorted_by_slug(rows: Iterable[Row]) -> list[Row]:
     ]
     usable.sort(key=lambda row: (row[_SLUG] or "", row[_ID]))
     return usable
+
+
+def record_columns(rows: Sequence[Row]) -> list[Row] | None:
+    """The RECORD_COLUMNS of a user's whole rows (records.py).
+
+    None if two rows have the same slug: only the table says which of them is the first.
+    """
+    columns: list[Row] = []
+    slugs = set()
+    for row in rows:
+        slug, row_id = row[_SLUG], row[_ID]
+        slugs.add(slug)
+        odd_id = None if row_id == f"{row[_USER]}_{slug}" else row_id
+        columns.append((slug, row[_VERSION], row[_ENABLED], odd_id))
+    return columns if len(slugs) == len(rows) else None

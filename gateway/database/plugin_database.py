@@ -4,7 +4,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.database.connections import DatabaseConnection, Row
-from gateway.database.details import ModuleDetails, PluginDetails, read_row, sorted_by_slug
+from gateway.database.details import (
+    ModuleDetails,
+    PluginDetails,
+    read_row,
+    record_columns,
+    sorted_by_slug,
+)
 from gateway.database.records import RECORD_COLUMNS, SharedRecords, UserRecords
 from gateway.database.tables import GuardedConnection, Tables, is_true
 from gateway.metrics.sources import SourceCounts
@@ -12,6 +18,8 @@ from gateway.names import UserId, Version, parse_or_none, parse_user_id, parse_v
 
 _ROW_ORDERS = ("rowid", "ctid")
 """The column that gives a row's place in its table, of each dialect."""
+
+BringRecords = Callable[[UserId, UserRecords], None]
 
 
 class PluginDatabase:
@@ -122,10 +130,19 @@ class PluginDatabase:
         rows = (await self.fetch_plugins([user]))[user]
         return [read_row(PluginDetails, row) for row in rows]
 
-    async def fetch_plugins(self, users: Sequence[UserId]) -> dict[UserId, list[Row]]:
-        """`read_plugins` of many users, by user, as rows for `read_row`; one query."""
+    async def fetch_plugins(
+        self, users: Sequence[UserId], bring_records: BringRecords | None = None
+    ) -> dict[UserId, list[Row]]:
+        """`read_plugins` of many users, by user, as rows for `read_row`; one query.
+
+        `bring_records` gets what `read_records` returns for a user, if the rows say it.
+        """
         columns = self.tables.select_list("plugin", PluginDetails)
         of_user = await self.fetch_of_users(columns, users)
+        if bring_records is not None:
+            for user, rows in of_user.items():
+                if (of_records := record_columns(rows)) is not None:
+                    bring_records(user, self.records.of_user(user, of_records))
         return {user: sorted_by_slug(rows) for user, rows in of_user.items()}
 
     async def read_modules(self, user: UserId) -> list[ModuleDetails]:

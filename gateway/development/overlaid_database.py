@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.database.connections import DatabaseConnection, Row
 from gateway.database.details import ModuleDetails, PluginDetails, sorted_by_slug
-from gateway.database.plugin_database import PluginDatabase
+from gateway.database.plugin_database import BringRecords, PluginDatabase
 from gateway.database.records import PluginRecord, UserRecords
 from gateway.development.developed_plugin import DevelopedPlugin
 from gateway.development.snapshots import DevelopedRelease
@@ -52,8 +52,14 @@ class OverlaidDatabase(PluginDatabase):
             return self._plugin.user
         return await super().read_owner(database_id)
 
-    async def fetch_plugins(self, users: Sequence[UserId]) -> dict[UserId, list[Row]]:
-        of_user = await super().fetch_plugins(users)
+    async def fetch_plugins(
+        self, users: Sequence[UserId], bring_records: BringRecords | None = None
+    ) -> dict[UserId, list[Row]]:
+        def bring_of_others(user: UserId, records: UserRecords) -> None:
+            if bring_records is not None and user != self._plugin.user:
+                bring_records(user, records)
+
+        of_user = await super().fetch_plugins(users, bring_of_others)
         release, user = self._plugin.release, self._plugin.user
         if release is not None and user in of_user:
             of_user[user] = self._with_plugin(of_user[user], release)

@@ -38,6 +38,7 @@ class ManifestCache:
         settings: Settings,
     ) -> None:
         self._user_files = lookups.user_files
+        self._records = lookups.records
         self._database = database
         self._shared_versions = shared_versions
         self._parts = Parts(pins=settings.http.pin_manifest)
@@ -106,10 +107,15 @@ class ManifestCache:
                 self.cache.expire((user, with_modules))
 
     async def _load(self, keys: Sequence[Key]) -> Mapping[Key, Manifest | asyncio.Future[Manifest]]:
-        """Runs one query for all plugins and one for all modules, while the files are read."""
+        """Runs one query for all plugins and one for all modules, while the files are read.
+
+        The rows of plugins also fill the cache of records: the files that a page asks for next
+        need no other query.
+        """
         users = list({user: None for user, _ in keys})
         documents = self._user_files.begin_documents(users)
-        rows = await self._database.fetch_plugins(users)
+        with self._records.bringing(users) as bring_records:
+            rows = await self._database.fetch_plugins(users, bring_records)
         with_modules = [user for user, has_modules in keys if has_modules]
         modules = _by_plugin_id(
             await self._database.fetch_modules(with_modules) if with_modules else ()

@@ -13,7 +13,7 @@ from tests.support.asgi import Client, body, status, with_gateway
 from tests.support.settings import QUIET
 from tests.support.site import ADA, BEN, Site
 from tests.support.sources import Queries, WatchedFiles
-from tests.support.urls import ENTRY_URL
+from tests.support.urls import ENTRY_URL, MANIFEST
 
 ADA_ID = UserId(ADA)
 
@@ -126,6 +126,34 @@ def test_a_gateway_that_ends_waits_for_no_load(site: Site, monkeypatch: pytest.M
 
     gated(site, monkeypatch, scenario)
     assert left[0].cancelled()
+
+
+def test_the_files_after_a_manifest_need_no_other_query(either_site: Site) -> None:
+    async def scenario(gateway: Gateway, client: Client) -> None:
+        before = gateway.core.database.queries
+        assert status(await client.request(MANIFEST)) == 200
+        of_manifest = gateway.core.database.queries - before
+        assert status(await client.request(ENTRY_URL)) == 200
+        assert gateway.core.database.queries - before == of_manifest
+        assert gateway.core.lookups.installations.counters.loads == 1
+
+    with_gateway(either_site, scenario, **QUIET)
+
+
+def test_a_commit_while_a_manifest_is_loaded_is_seen_by_the_files_after_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(gateway: Gateway, client: Client, queries: Queries) -> None:
+        queries.may_return.clear()
+        manifest = asyncio.create_task(client.request(MANIFEST))
+        await queries.until_answered(1)
+        site.execute("UPDATE plugin SET enabled = 0 WHERE user_id = ?", ADA)
+        gateway.core.lookups.forget_user(ADA_ID, hard=True)
+        queries.may_return.set()
+        await manifest
+        assert status(await client.request(ENTRY_URL)) == 404
+
+    gated(site, monkeypatch, scenario)
 
 
 USERS = 10_000

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.database.connections import connect
-from gateway.database.details import ModuleDetails, PluginDetails, read_row
+from gateway.database.details import ModuleDetails, PluginDetails, read_row, record_columns
 from gateway.database.plugin_database import PluginDatabase
 from gateway.database.records import UserRecords
 from gateway.database.survey import Survey
@@ -111,6 +111,21 @@ def test_rows_of_many_users_are_one_query_and_each_gets_their_own(
         BEN: {"Review"},
     }
     assert {of_user.user for of_user in records.values()} == set(users)
+
+
+def test_whole_rows_bring_the_same_records_as_a_query_of_their_own(either_site: Site) -> None:
+    either_site.add_row(ADA, "Broken", "../1", enabled=0)
+    either_site.add_row(ADA, "Odd", "1.0.0", id="of another shape")
+    brought: dict[UserId, UserRecords] = {}
+    users = [UserId(ADA), UserId(BEN), UserId(NOBODY)]
+    asked(either_site, lambda database: database.fetch_plugins(users, brought.__setitem__))
+    assert brought == asked(either_site, lambda database: database.read_records(users))
+
+
+def test_rows_of_one_slug_bring_no_record_since_only_the_table_has_their_order() -> None:
+    rows = [("id", "user") + ("",) * 5 + (slug,) + ("",) * 31 for slug in ("A", "A")]
+    assert record_columns(rows) is None
+    assert record_columns(rows[:1]) == [("A", "", "", "id")]
 
 
 @pytest.mark.parametrize("kind", ["UUID", "CHAR(40)"])
