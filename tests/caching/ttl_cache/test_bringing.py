@@ -75,7 +75,8 @@ async def test_what_is_fresh_or_being_loaded_is_not_brought() -> None:
         for key in ("fresh", "stale", "loading"):
             bring(key, "brought")
     setup.source.gate.set()
-    answers = await asyncio.gather(*setup.ask("fresh", "stale"), *loading)
+    assert await asyncio.gather(*loading) == ["second"]
+    answers = await asyncio.gather(*setup.ask("fresh", "stale", "loading"))
     assert answers == ["first", "brought", "second"]
     setup.clock.advance(TTL_S)
     assert await asyncio.gather(*setup.ask("stale")) == ["second"]
