@@ -51,7 +51,7 @@ from gateway.lifecycle.holdings import (
     insert_holding,
     read_holding,
 )
-from gateway.lifecycle.releases import Release, read_release
+from gateway.lifecycle.releases import Release, read_release, require_integrity
 from gateway.lifecycle.turns import Turns
 from gateway.names import Slug, UserId, Version, parse_or_none, parse_slug, parse_version
 from gateway.settings import Settings
@@ -398,6 +398,8 @@ class Lifecycle:
 
         def read_and_note() -> Release:
             release = read_release(self._storage, change.slug, version, is_new=is_new)
+            if self._settings.http.require_integrity:
+                require_integrity(self._storage, change.slug, release.version)
             self._retention.note_reference(change.slug, release.version)
             return release
 

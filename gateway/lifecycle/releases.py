@@ -11,6 +11,7 @@ import orjson
 
 from gateway.database.connections import parameters
 from gateway.database.transactions import Statement
+from gateway.disk.builds import look_at_version
 from gateway.disk.metadata import (
     DEFAULT_ENTRY,
     MODULE_TEXTS,
@@ -18,6 +19,7 @@ from gateway.disk.metadata import (
     Metadata,
     read_metadata,
 )
+from gateway.disk.published_record import read_integrity
 from gateway.disk.storage import PluginStorage
 from gateway.errors import PublishingError, SourceUnavailable, UnusableVersion, VersionNotPublished
 from gateway.errors.sentences import sentence_of
@@ -65,6 +67,25 @@ def read_release(
         raise UnusableVersion(reason=f"{slug} {version}: {error}") from None
     except OSError as error:
         raise SourceUnavailable(reason=f"{slug}: cannot be read: {sentence_of(error)}") from error
+
+
+def require_integrity(storage: PluginStorage, slug: Slug, version: Version) -> None:
+    """Reads all files of the version. Blocking.
+
+    Raises: UnusableVersion, if `http.require_integrity` gives it to nobody; SourceUnavailable.
+    """
+    try:
+        state = look_at_version(storage, slug, version)
+        folder = storage.construct_shared_path(slug, version)
+        problem = None if state is None else read_integrity(folder, state).problem
+    except OSError as error:
+        raise SourceUnavailable(reason=f"{slug}: cannot be read: {sentence_of(error)}") from error
+    if problem:
+        raise UnusableVersion(
+            "Nobody is given this version: what was published of it is not known",
+            reason=f"{slug} {version} is given to nobody (http.require_integrity): {problem};"
+            " gateway publish, of the content that this version should have, helps",
+        )
 
 
 def _similar(storage: PluginStorage, slug: Slug) -> str:

@@ -10,7 +10,7 @@ import pytest
 from gateway.disk.published_record import RECORD_NAME
 from tests.support.commands import run
 from tests.support.server import Server, run_cli, serving
-from tests.support.site import ADA, Site, bearer
+from tests.support.site import ADA, BEN, Site, bearer
 from tests.support.urls import (
     ENTRY,
     MANIFEST,
@@ -179,3 +179,40 @@ def test_what_is_being_developed_is_served_though_nobody_published_it(
                  command="dev") as dev:  # fmt: skip
         seen = eventually(lambda: dev.get(own("Eyes"), bearer(ADA)), lambda it: it.status == 200)
     assert seen.body == b"/* being developed */ window.Eyes = {};"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("update",), ("update", "--version", "1.1.0"), ("rollback", "--version", "1.1.0")],
+    ids=" ".join,
+)
+def test_nobody_is_moved_to_a_version_that_nobody_is_given(
+    site: Site, command: tuple[str, ...]
+) -> None:
+    site.publish("Review", "1.1.0")
+    environment = {**site.environment, **REQUIRED}
+    moved = (command[0], "Review", "--user", ADA, *command[1:])
+    before = site.query("SELECT version FROM plugin ORDER BY id")
+    result = run(environment, *moved)
+    assert result.exit_code == 2
+    assert "Review 1.1.0 is given to nobody (http.require_integrity): it has no" in result.stderr
+    assert "gateway publish" in result.stderr
+    assert site.query("SELECT version FROM plugin ORDER BY id") == before
+    site.record("Review", "1.1.0")
+    assert run(environment, *moved).exit_code == 0
+
+
+def test_nobody_gets_a_plugin_of_which_nobody_knows_what_was_published(site: Site) -> None:
+    install = ("install", "Eyes", "--user", BEN)
+    assert "is given to nobody" in run({**site.environment, **REQUIRED}, *install).stderr
+    assert run(site.environment, *install).exit_code == 0
+
+
+def test_over_http_the_refusal_says_why_without_a_path(site: Site) -> None:
+    site.publish("Review", "1.1.0")
+    changes = {"GATEWAY__ACCESS__CHANGES": "users"}
+    with serving({**site.environment, **REQUIRED, **changes}) as server:
+        answer = server.request("PUT", own("Review", "update"), bearer(ADA))
+        assert (answer.status, answer.code) == (409, "version_unusable")
+        assert answer.json["detail"].startswith("Nobody is given this version")
+        assert str(site.folder) not in answer.body.decode()
