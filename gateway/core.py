@@ -5,6 +5,7 @@ It knows no HTTP. application.py puts HTTP around it; `check`, `list` and `expla
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from gateway.freshness.workers import WorkersSource
 from gateway.identity.chain import IdentityChain, require_loopback
 from gateway.lifecycle.installing import Lifecycle
 from gateway.metrics.caches import CacheNumbers
+from gateway.metrics.catalogue import REQUESTS
 from gateway.metrics.changes import THIS_WORKER, AllChanges
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.sources import AllSources
@@ -80,7 +82,7 @@ class Core:
         self.metrics = ProcessMetrics.alone() if membership is None else membership.metrics
         self.sources = AllSources(self.metrics)
         self.changes = AllChanges(self.metrics)
-        self.turns = Turns()
+        self.turns = Turns(partial(self.metrics.column.total, REQUESTS))
         self.is_running = False
         self._follows_changes = False
         self.storage = (
@@ -101,6 +103,7 @@ class Core:
             self.sources,
             self.changes,
             self.required_folders,
+            self.turns,
             None if membership is None else membership.memory,
         )
         self.metrics.copy_with(CacheNumbers(self.caches).copy)

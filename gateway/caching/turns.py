@@ -1,7 +1,7 @@
 """When those who watch for changes look: on common turns, and rarely while nobody asks.
 
 Caches answer at once what their sources of changes have confirmed a moment ago. While nobody asks,
-nobody can be given an old answer, so the sources rest: `Turns.next` lets them wait for a second.
+nobody can be given an old answer, so the sources rest: `Turns.next` lets them wait for two seconds.
 Whoever asks then must not be answered from the caches at once, as `is_resting` says. They wait in
 `asking`, which wakes all who rest, until each of these has looked: less than a millisecond.
 """
@@ -16,7 +16,9 @@ import anyio
 
 # Nobody has asked for this long: a page that loads asks more often.
 _UNASKED_S = 1.0
-_REST_S = 1.0
+# A wake-up with all looks and the report costs up to 2 ms after a rest: all data has left the CPU's
+# caches. A worker that has not reported for 5 s counts as hung.
+_REST_S = 2.0
 # As long as a change may take to show. A look that takes longer hangs, and `ttl` bounds the rest.
 _PATIENCE_S = 0.25
 _EARLY_SHARE = 0.05
@@ -62,7 +64,7 @@ class Turns:
 
     async def next(self, period_s: float) -> float:
         """As `next_turn`, for a task that has just looked, and that looks again when this returns.
-        While nobody asks that is once a second."""
+        While nobody asks that is every two seconds."""
         task = asyncio.current_task()
         self._asleep.discard(task)
         self._end_if_all_have_looked()

@@ -25,6 +25,11 @@ all of these at any time. Three things bound how long a cached value may be wron
    - No observation, no confirmation. If a source fails, hangs, lags or is paused, nobody has to
      notice: `ttl` counts from the last observation that came back, and ends.
 
+Sources look at turns, and rest while nobody asks (caching/turns.py): if no request was answered for
+a second, and none is being answered, they look every two seconds. The next one takes the cold path,
+which waits until each source that rested has looked, told and confirmed. So a rest makes no answer
+older: its first one rests on observations that were made after it was asked for.
+
 Ways in which a change arrives, one file each (each says why its confirmations are true):
 
     announcing     made by this process: applied at once, and announced to the others

@@ -14,5 +14,6 @@ So no counter ever falls, and the gauges of a worker end with it. A reader sees 
 before that or after it (see `Table`).
 
 What other objects count anyway (caches, the system) is copied into the column ten times a second
-while requests come, once a second otherwise, and before the process answers a scrape (process.py).
+while requests come, every two seconds otherwise, and before the process answers a scrape
+(process.py).
 """

@@ -269,7 +269,7 @@ CHANGE_SOURCE_RUNNING = _add(
 )
 LOOP_DELAY = _add(
     "gateway_event_loop_delay_seconds",
-    "How late the event loop of a worker wakes, ten times a second.",
+    "How late the event loop of a worker wakes, ten times a second while requests come.",
     Kind.HISTOGRAM,
 )
 WORKERS = _add("gateway_workers", "Processes that serve.", Kind.GAUGE)

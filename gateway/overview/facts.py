@@ -8,7 +8,7 @@ from gateway.overview.samples import Minute, Sample, percentile, sum_up
 from gateway.overview.verdicts import Facts, GatewayFacts, SourceFacts
 
 HUNG_AFTER_S = 5.0
-"""A worker that has not reported for this long hangs. It reports about once a second."""
+"""A worker that has not reported for this long hangs. It reports every second or two."""
 MINUTE_S = 60.0
 _RECENT_S = 10.0
 _NAMES = {"database": "the database", "users": "the users' folder", "shared": "the shared folder"}

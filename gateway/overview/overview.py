@@ -10,6 +10,7 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.caching.turns import Turns
 from gateway.metrics.catalogue import START_TIME
 from gateway.metrics.changes import AllChanges
 from gateway.metrics.process import ProcessMetrics
@@ -73,6 +74,7 @@ class Overview:
         sources: AllSources,
         changes: AllChanges,
         folders: Mapping[str, Path],
+        turns: Turns,
         memory: OverviewMemory | None = None,
     ) -> None:
         """`folders`: those without which nobody is served, by the source that they belong to.
@@ -81,6 +83,7 @@ class Overview:
         self._about = about
         self._metrics = metrics
         self._probes = FolderProbes(folders)
+        self._turns = turns
         self.recent = RecentRequests()
         """The cold path tells it of its requests."""
         self._own = OwnReport(metrics, sources, changes, self._probes, self.recent)
@@ -92,7 +95,7 @@ class Overview:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Reports once a second, until the block ends."""
+        """Reports once a second, or every two seconds while nobody asks, until the block ends."""
         task = asyncio.create_task(self._keep_reporting())
         self._is_running = True
         try:
@@ -153,5 +156,4 @@ class Overview:
                 self._look()
             except Exception:  # the edge of a background task: it must not die silently
                 logger.exception("this process cannot say how it is")
-            now = asyncio.get_running_loop().time()
-            await asyncio.sleep(REPORT_S - now % REPORT_S)
+            await self._turns.next(REPORT_S)

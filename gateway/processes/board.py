@@ -36,7 +36,7 @@ class Board:
 
     @property
     def beats(self) -> int:
-        """Moves once a second or more often while the worker's event loop turns; 0: not serving
+        """Moves at least every two seconds while the worker's event loop turns; 0: not serving
         yet."""
         return int(self._beats.value)
 

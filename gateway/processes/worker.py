@@ -150,7 +150,7 @@ class WorkerServer(uvicorn.Server):
         self._metrics.update()
 
     def _update_metrics(self) -> None:
-        """An idle worker copies once a second: after a sleep, a copy takes 150 µs instead of 20."""
+        """An idle worker copies rarely: after a sleep, a copy takes 150 µs instead of 20."""
         state = self.server_state
         activity = state.total_requests, len(state.connections)
         is_due = self._turns.is_resting or self._board.beats % _IDLE_BEATS == 0
