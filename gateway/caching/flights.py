@@ -7,11 +7,9 @@ the loop is busy a load waits for them for up to 2 ms.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import (
     Awaitable,
     Callable,
-    Container,
     Coroutine,
     Hashable,
     Iterable,
@@ -21,11 +19,11 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from functools import partial
-from itertools import takewhile
 from time import perf_counter
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from gateway.caching.entries import Entries, Entry
+from gateway.caching.landings import Landings
 from gateway.tracing import Span, current, span_below
 
 K = TypeVar("K", bound=Hashable)
@@ -43,8 +41,6 @@ _LARGEST_BATCH = 500
 _GATHERING_S = 0.002
 # A turn of the loop takes 5 to 10 µs if nothing is done in it, and 50 and more with an answer.
 _IDLE_TURN_S = 0.00005
-# Fewer loads end between two looks of a change source. Each takes 100 bytes beside its key.
-_MOST_LANDINGS = 2_048
 
 
 class Flight(Generic[K, V]):
@@ -94,38 +90,6 @@ class Flight(Generic[K, V]):
             elif not waiter.done():
                 waiter.set_exception(error)
                 waiter.exception()  # marks it as seen: the caller may have lost patience
-
-
-class Landings(Generic[K, V]):
-    """The last loads of a cache that ended, in their order. They may have read a value that the
-    source held only for a while."""
-
-    def __init__(self, entries: Entries[K, V]) -> None:
-        self._entries = entries
-        self._landings: deque[tuple[float, K]] = deque()
-        """The moment at which each load ended, and its key."""
-        self._complete_after = float("-inf")
-        """Landings at or before this moment may have been forgotten."""
-
-    def note(self, key: K) -> None:
-        if len(self._landings) == _MOST_LANDINGS:
-            self._complete_after, _ = self._landings.popleft()
-        self._landings.append((self._entries.clock(), key))
-
-    def since(self, moment: float) -> set[K]:
-        """Keys whose load ended at or after `moment`; all keys, if that is too long ago to know.
-
-        The end of a load counts, not its start: a load that began before `moment` may have read
-        its source after it.
-        """
-        if self._complete_after >= moment:
-            return set(self._entries)
-        landings = takewhile(lambda landing: landing[0] >= moment, reversed(self._landings))
-        return {key for _, key in landings}
-
-    def confirm(self, keys: Container[K]) -> None:
-        """The source holds the values of these keys: they count as landed long ago."""
-        self._landings = deque(landing for landing in self._landings if landing[1] not in keys)
 
 
 class Flights(ABC, Generic[K, V]):

@@ -13,7 +13,7 @@ What it promises:
 - negative answers: "known to be missing" is a value like any other, kept for `negative_ttl_s`;
 - no resurrection: a load that began before a purge or an expiry of its key is never stored as
   fresh after it;
-- landings (flights.py): values loaded since a moment can be expired, except those that are
+- landings (landings.py): values loaded since a moment can be expired, except those that are
   confirmed. This serves a source whose values may have changed, and changed back.
 
 For one event loop; not for threads.
@@ -29,7 +29,8 @@ from typing import Generic, NamedTuple, TypeVar
 from cachetools import Cache
 
 from gateway.caching.entries import Capacity, Counters, Entries, Entry, Times
-from gateway.caching.flights import BatchFlights, Flights, KeyFlights, Landings, Load, LoadMany
+from gateway.caching.flights import BatchFlights, Flights, KeyFlights, Load, LoadMany
+from gateway.caching.landings import Landings
 from gateway.tracing import wait
 
 K = TypeVar("K", bound=Hashable)

@@ -88,7 +88,7 @@ async def test_what_is_confirmed_stays() -> None:
 async def test_more_than_are_remembered_are_all_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.caching.flights._MOST_LANDINGS", 3)
+    monkeypatch.setattr("gateway.caching.landings._MOST_LANDINGS", 3)
     setup = Setup()
     for number in range(5):
         await setup.filled("old", str(number))
