@@ -101,7 +101,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 
 def test_the_tutorial_can_be_followed_to_its_end(reader: Reader) -> None:
-    upgrade = next(n for n, (_, text) in enumerate(BLOCKS) if text.startswith("sed "))
+    upgrade = next(n for n, (_, text) in enumerate(BLOCKS) if text.startswith("perl "))
     rollback = next(n for n, (_, text) in enumerate(BLOCKS) if "rollback" in text)
     follow(reader, BLOCKS[:upgrade])
     url = reader.said
