@@ -65,7 +65,7 @@ def advice_on(
     if not slug and plugin is not None:
         slug = plugin.removeprefix(f"{user}_")
     template = _ADVICE.get(error.code, "Look up the error code in docs/reference/errors.md")
-    if error.code == "not_installed" and would_be_allowed:
+    if error.code == "not_installed" and would_be_allowed and is_of_application:
         template = _ALLOW_MISSING
     if is_of_application:
         template += _BY_APPLICATION

@@ -271,6 +271,7 @@ def test_changes_are_left_to_the_application_that_owns_the_database(either_site:
     assert "application" not in said("Review", ADA, "dist/none.js"), "no change of a user helps"
     site.execute("DROP TABLE users")
     assert said("Off", CLEO) == f"Run: gateway enable Off --user {CLEO}"
+    assert said("Review", NOBODY) == f"Run: gateway install Review --user {NOBODY}"
 
 
 def test_advice_names_the_setting_only_if_it_would_help(site: Site) -> None:
