@@ -51,6 +51,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 server = server_of(ENVIRONMENT)
+tokenless_server = server_of(USERS_CHANGE)
+"""Without a token of administrators."""
 
 
 @pytest.fixture(autouse=True)
@@ -198,10 +200,12 @@ def test_what_is_not_the_administrators_token_is_refused(
 
 
 @pytest.mark.parametrize("authorization", ["Bearer ", "Bearer", "", "Bearer  "])
-def test_no_token_is_configured_and_none_matches(site: Site, authorization: str) -> None:
-    with serving({**site.environment, **USERS_CHANGE}) as server:
-        path = url("Review", "update", BEN)
-        assert ask(server, "PUT", path, headers={"Authorization": authorization}).status == 401
+def test_no_token_is_configured_and_none_matches(
+    tokenless_server: Server, authorization: str
+) -> None:
+    path = url("Review", "update", BEN)
+    answer = ask(tokenless_server, "PUT", path, headers={"Authorization": authorization})
+    assert answer.status == 401
 
 
 def test_a_repeated_credential_is_refused(server: Server) -> None:
