@@ -3,9 +3,9 @@
 The source sweeps: ten times a second it looks at the files of the users whom the cache answered for
 since the last sweep, and at no others. So idle users cost nothing, and 100,000 folders need neither
 100,000 watches nor a slow start. A file that was read since the last sweep is left out too: a look
-at it costs a new user a tenth more, and says nothing that the next use would not. A look is one
-`stat` (3 µs) in a thread. The file's fingerprint is compared with the one that it had when it was
-read:
+at it costs some 10 µs of a core for each new user, and their next use makes the next sweep look. A
+look is one `stat` (3 µs) in a thread. The file's fingerprint is compared with the one that it had
+when it was read:
 
 - the same: the user's entry is confirmed, as of the moment before the sweep's first look;
 - another: the source tells of a change.
