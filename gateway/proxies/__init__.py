@@ -153,6 +153,9 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
         asset_lifetimes(audience, unpinned_max_age_s=unpinned_s, dev=dev)
         for audience in (Audience.PUBLIC, Audience.PRIVATE)
     )
+    suffixes = tuple(pinnable_suffixes(http.allowed_suffixes))
+    media_types = {name: media_type(AssetPath(f"x.{name}")) for name in http.allowed_suffixes}
+    has_dictionaries = any(media_types[suffix].compressible for suffix in suffixes)
     return Upstream(
         mode=mode,
         address=_writable("server.uds", address_of(settings)),
@@ -162,8 +165,8 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
         accel_prefix=_writable(
             "delivery.accel_prefix", settings.delivery.accel_prefix, quoted=False
         ),
-        suffixes=tuple(pinnable_suffixes(http.allowed_suffixes)),
-        media_types={name: media_type(AssetPath(f"x.{name}")) for name in http.allowed_suffixes},
+        suffixes=suffixes,
+        media_types=media_types,
         has_public=settings.access.public,
         has_signed=bool(identity.signed.secret),
         identity_header=identity.proxy.header,
@@ -172,7 +175,7 @@ def upstream_of(settings: Settings, mode: Mode, application: str = "") -> Upstre
         origins=tuple(http.cors_origins),
         public=public,
         private=private,
-        dictionaries=http.dictionaries and not dev,
+        dictionaries=http.dictionaries and not dev and has_dictionaries,
         https_alone=http.https,
         application=application,
     )

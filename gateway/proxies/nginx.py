@@ -122,16 +122,6 @@ map "" $plugin_user {
 }
 """
 
-# nginx itself would answer these with the fields of a 200, or break off (1.22, If-Match).
-_RARE_MAP = """
-# Requests that only the gateway answers correctly: other methods, ranges, rare conditions.
-map $request_method$http_range$http_if_match$http_if_unmodified_since $plugin_rare {
-    GET "";
-    HEAD "";
-    default "rare ";
-}
-"""
-
 _CORS_MAPS = Text("""
 # The pages of http.cors_origins may read answers.
 map $http_origin $plugin_origin {
@@ -167,7 +157,8 @@ add_header Content-Security-Policy "%{policy}";
 
 _TREES = Text("""
     # nginx sends files only from plugins/cache/pinned. There the gateway keeps copies of the files
-    # that may be served, and their encoded variants.
+    # that may be served, and their encoded variants. Only the gateway answers correctly what has
+    # a path that nginx normalised, a range or a rare condition (421), or another method (405).
     open_file_cache max=20000 inactive=60s;
     open_file_cache_valid 2s;
     open_file_cache_errors on;
@@ -186,11 +177,14 @@ _PREFIX = Text("""%{bare}
 %{files}    }
 """)
 
+# nginx itself would answer ranges and conditions with the fields of a 200, or break off (1.22,
+# If-Match). A condition for each field is cheaper than a map with a joined key.
 _FILES = Text("""\
         location ~ "^%{pattern}$" {
-%{first}            if ($request_uri != $plugin_rare$uri$is_args$args) {
-                return 421;
-            }
+%{first}            if ($request_uri != $uri$is_args$args) { return 421; }
+            if ($http_range != "") { return 421; }
+            if ($http_if_match != "") { return 421; }
+            if ($http_if_unmodified_since != "") { return 421; }
 %{question}            alias "%{file}";
             gzip off;                   # otherwise nginx could encode a variant once more
             gzip_vary off;              # Vary has all
@@ -203,7 +197,9 @@ _PINNED_REMARK = """\
         # If the file is not in a tree, the gateway answers, with 410 if the build was removed.
 """
 
+# For other methods there is nothing to ask.
 _QUESTION = """\
+            if ($request_method !~ ^(?:GET|HEAD)$) { return 405; }
             auth_request /-/permission;
             auth_request_set $plugin_tree $upstream_http_x_plugin_tree;
 """
@@ -374,7 +370,6 @@ def _maps(upstream: Upstream) -> str:
     maps = _USER_MAP if upstream.proxy_identifies else ""
     if upstream.mode == "proxy":
         return maps
-    maps += _RARE_MAP
     if upstream.mode == "authorize":
         routes = [f'    "~^{upstream.api_pattern}/{name}/" 1;\n' for name in upstream.open_routes]
         maps += _CREDENTIAL_MAP.substitute(routes="".join(routes))
@@ -415,8 +410,8 @@ def _public_location(upstream: Upstream) -> str:
             pattern=f"{upstream.public_pinned_pattern}"
             f"(?<plugin_file>(?<plugin_slug>{PLUGIN})/{PIN}{path_pattern(types)})",
             question="",
-            file=_sent_file(upstream, "$plugin_file"),
-            statuses="403 404 421",
+            file=_sent_file(upstream, types, "$plugin_file"),
+            statuses="403 404 405 421",
             fields=_fields(upstream, types, f'"{upstream.public.pinned}"', always_pinned=True),
         )
         for types in file_types(upstream)
@@ -472,16 +467,16 @@ def _guarded_files(upstream: Upstream, pattern: str, cache_control: str) -> str:
             first=_first(upstream, 12),
             pattern=f"(?<plugin_question>{pattern})(?<plugin_file>{path_pattern(types)})",
             question=_QUESTION,
-            file=_sent_file(upstream, "$plugin_tree$plugin_file"),
-            statuses="401 403 404 421 500",
+            file=_sent_file(upstream, types, "$plugin_tree$plugin_file"),
+            statuses="401 403 404 405 421 500",
             fields=_fields(upstream, types, cache_control, always_pinned=False),
         )
         for types in file_types(upstream)
     )
 
 
-def _sent_file(upstream: Upstream, path: str) -> str:
-    difference = "$plugin_difference" if upstream.dictionaries else ""
+def _sent_file(upstream: Upstream, types: FileTypes, path: str) -> str:
+    difference = "$plugin_difference" if types.dictionaries else ""
     return f"{upstream.pinned}/{path}{difference}"
 
 

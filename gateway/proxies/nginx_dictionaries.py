@@ -46,8 +46,8 @@ map $plugin_folder $plugin_upwards {
     dist/ "../../";
 %{folders}
 }
-map $plugin_hash $plugin_star {
-    default "*";
+map $plugin_hash $plugin_rest {
+    default "*$plugin_after_hash";
     "" "";
 }
 %{guarded}""")
@@ -68,9 +68,8 @@ map $plugin_origin $plugin_if_listed {
 }
 """
 
-_STEM = "$plugin_before_hash$plugin_star$plugin_after_hash"
 # With the slug, as in http/dictionaries.py, which says why.
-_PATTERN = rf"match=\"$plugin_upwards%{{slug}}/../{{@*/}}?$plugin_folder{_STEM}\""
+_PATTERN = r"match=\"$plugin_upwards%{slug}/../{@*/}?$plugin_stem$plugin_rest\""
 
 # An answer that must be asked for again is no dictionary.
 _GUARDED_MAPS = Text("""\
@@ -123,15 +122,18 @@ def _pattern(slug: str) -> str:
 
 
 def path_pattern(types: FileTypes) -> str:
-    """A pattern for the path of a file in its tree, with what the maps need of it.
+    """A pattern for the path of a file in its tree, with what the maps need of it."""
+    endings = "|".join(rf"\.{suffix}" for suffix in types.suffixes)
+    folder = f"(?:{PLAIN}++/){{0,{MAX_FOLDERS}}}+"
+    path = _hashed_path(folder) if types.dictionaries else f"{folder}{PLAIN}++"
+    return f"/{path}(?<={endings})"
 
-    nginx's regular expressions are PCRE. No hash begins in the middle of a word, so none is looked
-    for there. Of several hashes in a name, the first one counts.
+
+def _hashed_path(folder: str) -> str:
+    """nginx's regular expressions are PCRE. No hash begins in a word or right behind one, so none
+    is looked for there. Of several hashes in a name, the first one counts.
     """
     shape = f"(?:{'|'.join(HASHES)})"
-    name = (
-        f"(?<plugin_before_hash>(?:(?!{shape})(?:[0-9A-Za-z]++|{PLAIN}))*+)"
-        f"(?:(?<plugin_hash>{shape})(?<plugin_after_hash>{PLAIN}*))?"
-    )
-    endings = "|".join(rf"\.{suffix}" for suffix in types.suffixes)
-    return rf"/(?<plugin_folder>(?:{PLAIN}++/){{0,{MAX_FOLDERS}}}+){name}(?<={endings})"
+    before = f"(?:(?!{shape})(?:[0-9A-Za-z]++{PLAIN}?+|{PLAIN}))*+"
+    hashed = f"(?<plugin_hash>{shape})(?<plugin_after_hash>{PLAIN}*)"
+    return f"(?<plugin_stem>(?<plugin_folder>{folder}){before})(?:{hashed})?"

@@ -561,6 +561,7 @@ SETTINGS = {
         "GATEWAY__SERVER__UDS": "gateway.sock",
         "GATEWAY__HTTP__API_PREFIX": "",
     },
+    "pictures alone": {"GATEWAY__HTTP__ALLOWED_SUFFIXES": "png"},
 }
 
 
