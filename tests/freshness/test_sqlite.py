@@ -37,7 +37,7 @@ from tests.support.settings import AN_HOUR
 from tests.support.site import ADA, BEN, CLEO, Site, bearer, populated
 from tests.support.sources import Queries
 from tests.support.urls import ENTRY_URL, MANIFEST, public, version_for
-from tests.support.waiting import DEADLINE_S, eventually, until
+from tests.support.waiting import DEADLINE_S, eventually, until, until_answer
 
 pytestmark = pytest.mark.slow
 
@@ -772,8 +772,13 @@ def test_where_every_look_finds_a_commit_that_is_not_ours_it_confirms_all_the_sa
     monkeypatch.setattr(_Counter, "_read", lambda _counter: next(versions))
 
     async def scenario(watched: Watched) -> None:
-        while not watched.at_hand():  # what is loaded during a look is not kept
+        async def outlives_a_look() -> bool:  # what is loaded during a look does not
             await watched.version()
+            watched.now_s += 0.1
+            await until(lambda: watched.at_hand(0.0) or not watched.at_hand())
+            return watched.at_hand(0.0)
+
+        await until_answer(outlives_a_look, bool)
         queries = watched.database.queries
         watched.now_s += 6.0
         await watched.looked()

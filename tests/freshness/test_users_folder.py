@@ -310,9 +310,8 @@ class Sweep:
         return self.users.at_hand(UserId(user)) is not None
 
     async def confirmed(self, user: str) -> None:
-        """Uses an entry, and waits for the sweep after it."""
-        assert self.use(user)
-        await until(lambda: self.confirmed_at(user) == self.now_s)
+        """Uses an entry until a sweep has confirmed it. What was just read is in none yet."""
+        await until(lambda: self.use(user) and self.confirmed_at(user) == self.now_s)
 
     def confirmed_at(self, user: str) -> float:
         entry = self.users.peek(UserId(user))
