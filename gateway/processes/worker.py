@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 
@@ -32,6 +32,7 @@ from gateway.metrics.catalogue import CONNECTIONS, LOOP_DELAY
 from gateway.metrics.process import ProcessMetrics
 from gateway.metrics.table import Column, Table
 from gateway.overview.overview import Membership, OverviewMemory
+from gateway.processes.accepting import Accepting
 from gateway.processes.board import BELL, Board, Order
 from gateway.processes.server import server_config
 from gateway.settings import Settings
@@ -123,6 +124,9 @@ class WorkerServer(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        config = self.config
+        self._accepting = Accepting(config.http_protocol_class, sockets or [])
+        config.http_protocol_class = cast(type[asyncio.Protocol], self._accepting.protocol)
         await super().startup(sockets)
         if self.started:
             logger.info("serves requests")
@@ -194,7 +198,7 @@ class WorkerServer(uvicorn.Server):
         HTTP/1.1 lets a server close an idle connection at any time. A client that has just sent a
         request on it then cannot know whether the request was read.
         """
-        await asyncio.sleep(0.0)  # uvicorn learns of accepted connections in the next turn
+        await self._accepting.settled()
         await self._wait_for(self._idle_sockets, LAST_CALL_S)
         await self._wait_for(self._has_unread, LAST_CALL_S, pause_s=0.0)
 
