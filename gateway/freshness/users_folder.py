@@ -2,10 +2,8 @@
 
 The source sweeps: ten times a second it looks at the files of the users whom the cache answered for
 since the last sweep, and at no others. So idle users cost nothing, and 100,000 folders need neither
-100,000 watches nor a slow start. A file that was read since the last sweep is left out too: a look
-at it costs some 10 µs of a core for each new user, and their next use makes the next sweep look. A
-look is one `stat` (3 µs) in a thread. The file's fingerprint is compared with the one that it had
-when it was read:
+100,000 watches nor a slow start. A look is one `stat` (3 µs) in a thread. The file's
+fingerprint is compared with the one that it had when it was read:
 
 - the same: the user's entry is confirmed, as of the moment before the sweep's first look;
 - another: the source tells of a change.
@@ -54,8 +52,6 @@ class UsersFolderSource:
         )
         self._due: dict[UserId, None] = {}
         """Users whose files are to be looked at, in the order in which they were noted."""
-        self._noted_at = float("-inf")
-        """When users were last noted, by the clock of the lookups."""
 
     async def run(self, tell: Tell, ready: Ready) -> None:
         self._note_used()
@@ -70,12 +66,8 @@ class UsersFolderSource:
             self._threads.close()
 
     def _note_used(self) -> None:
-        cache, noted_at = self._lookups.installations, self._lookups.clock()
-        for user in cache.take_used():
-            entry = cache.peek(user)
-            if entry is not None and entry.loaded_at <= self._noted_at:
-                self._due.setdefault(user)
-        self._noted_at = noted_at
+        for user in self._lookups.installations.take_used():
+            self._due.setdefault(user)
 
     async def _sweep(self, tell: Tell) -> None:
         """Looks at the files of users who are due. Tells of changes, and confirms the others."""

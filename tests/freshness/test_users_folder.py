@@ -310,8 +310,9 @@ class Sweep:
         return self.users.at_hand(UserId(user)) is not None
 
     async def confirmed(self, user: str) -> None:
-        """Uses an entry until a sweep has confirmed it. What was just read is in none yet."""
-        await until(lambda: self.use(user) and self.confirmed_at(user) == self.now_s)
+        """Uses an entry, and waits for the sweep after it."""
+        assert self.use(user)
+        await until(lambda: self.confirmed_at(user) == self.now_s)
 
     def confirmed_at(self, user: str) -> float:
         entry = self.users.peek(UserId(user))
@@ -377,31 +378,6 @@ def test_whoever_is_idle_costs_no_look_and_their_next_use_one_and_no_reading(
         assert before is not None
         assert await sweep.load(ADA) is before.value
         assert (sweep.looked_at.count(ADA), sweep.read.count(ADA)) == (1, 1)
-
-    sweeping(site, monkeypatch, scenario)
-
-
-@pytest.mark.usefixtures("settled")
-def test_whoever_was_read_since_the_last_sweep_is_not_looked_at(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turns: asyncio.Queue[None] = asyncio.Queue()
-    monkeypatch.setattr("gateway.caching.turns.next_turn", lambda _period_s: turns.get())
-
-    async def scenario(sweep: Sweep) -> None:
-        async def confirmed(user: str) -> None:
-            sweep.now_s += 1
-            turns.put_nowait(None)
-            await until(lambda: sweep.confirmed_at(user) == sweep.now_s)
-
-        await sweep.load(BEN)
-        sweep.now_s += 1
-        await sweep.load(ADA)
-        for looked_at in ([BEN], [BEN, BEN, ADA]):
-            assert sweep.use(BEN)
-            assert sweep.use(ADA)
-            await confirmed(BEN)
-            assert sweep.looked_at == looked_at
 
     sweeping(site, monkeypatch, scenario)
 
