@@ -26,8 +26,25 @@ _OF_FRAMING = {
     b"transfer-encoding",
     b"upgrade",
 }
-# Nothing that proves who asks is kept longer than it takes to answer.
-_SECRET = {b"authorization", b"cookie", b"proxy-authorization"}
+# What browsers repeat. Lines of other fields are read each time, for 1 µs: they may be credentials
+# of this server or of another, or hold one, as a URL in Referer does.
+_REPEATED = {
+    b"accept",
+    b"accept-encoding",
+    b"accept-language",
+    b"cache-control",
+    b"connection",
+    b"host",
+    b"if-none-match",
+    b"origin",
+    b"pragma",
+    b"priority",
+    b"user-agent",
+    b"via",
+    b"x-forwarded-host",
+    b"x-forwarded-port",
+    b"x-forwarded-proto",
+}
 # 4,096 lines of 200 bytes take 3 MiB. Whoever sends many different lines empties the table: then
 # each line is read once more.
 _MOST_LINES = 4096
@@ -88,7 +105,8 @@ class _FieldLines(dict[bytes, Field]):
             or (name == b"host" and not HOST.fullmatch(value))
         ):
             raise KeyError
-        if len(line) <= _LONGEST_REMEMBERED and name not in _SECRET:
+        is_repeated = name in _REPEATED or name.startswith(b"sec-")
+        if is_repeated and len(line) <= _LONGEST_REMEMBERED:
             if len(self) == _MOST_LINES:
                 self.clear()
             self[line] = name, value
