@@ -68,13 +68,7 @@ class Core:
 
         Raises: ConfigurationError.
         """
-        if settings.dev.enabled:
-            require_loopback(settings, "dev.enabled: development")
-        if settings.http.require_integrity and not settings.http.pin_manifest:
-            raise ConfigurationError(
-                "http.require_integrity: expected http.pin_manifest = true beside it:"
-                " only what has a pin has an integrity"
-            )
+        _require_consistent(settings)
         self.settings = settings
         self._development = development
         self.development = None if development is None else development.plugin
@@ -310,6 +304,17 @@ def _asset_cache(settings: Settings) -> AssetCacheSettings:
     """In development, every request looks at its file."""
     section = settings.cache.assets
     return section.model_copy(update={"revalidate": 0.0}) if settings.dev.enabled else section
+
+
+def _require_consistent(settings: Settings) -> None:
+    """Raises: ConfigurationError, if one setting rules out what another one asks for."""
+    if settings.dev.enabled:
+        require_loopback(settings, "dev.enabled: development")
+    if settings.http.require_integrity and not settings.http.pin_manifest:
+        raise ConfigurationError(
+            "http.require_integrity: expected http.pin_manifest = true beside it:"
+            " only what has a pin has an integrity"
+        )
 
 
 def _pinned_trees(

@@ -136,7 +136,7 @@ class Flights(ABC, Generic[K, V]):
 
         try:
             yield bring
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, the waiters get it
             self._give_up(flights.values(), error)
             raise
         self._give_up(flights.values(), None)
