@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
 from tests.support.braindrive import BrainDrive, serving_braindrive
 from tests.support.certificates import self_signed
-from tests.support.nginx import DEBIAN_HTTP, free_port, wait_until_listening
+from tests.support.nginx import DEBIAN_HTTP, wait_until_listening
 from tests.support.sandbox import as_the_unit, read_unit
 from tests.support.server import clean_environment
 from tests.support.site import SECRET, Site, contents

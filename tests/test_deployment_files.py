@@ -24,11 +24,12 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.processes import free_port
 from gateway.settings import load_settings
 from tests.conftest import require_program
 from tests.support.collector import collecting
 from tests.support.load import Client, under_load
-from tests.support.nginx import free_port, nginx_with
+from tests.support.nginx import nginx_with
 from tests.support.postgres import Postgres
 from tests.support.server import STOP_DEADLINE_S, Server, clean_environment
 from tests.support.site import ADA, SECRET, bearer

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 import gateway
+from benchmarks.processes import free_port
 from tests.conftest import require, require_program
-from tests.support.nginx import free_port
 from tests.support.server import Server, clean_environment, listening
 from tests.support.site import SECRET
 

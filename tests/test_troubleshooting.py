@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
 from tests.support.background import in_background
 from tests.support.commands import run
-from tests.support.nginx import free_port
 from tests.support.site import token
 from tests.support.terminal import terminal
 from tests.support.waiting import eventually

@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 import gateway
+from benchmarks.processes import free_port
 from gateway.cli import load_command, main
 from gateway.settings import load_settings
 from gateway.upkeep import new_site
@@ -36,7 +37,6 @@ from gateway.upkeep.new_site import default_config
 from tests.conftest import require_program
 from tests.support.background import in_background
 from tests.support.commands import line_of, refuse_to_serve, run, words
-from tests.support.nginx import free_port
 from tests.support.privileges import open_folder, without_privileges
 from tests.support.server import (
     START_DEADLINE_S,

@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing, contextmanager
 import anyio
 import pytest
 
+from benchmarks.processes import free_port
 from gateway.database.connections import connect
 from gateway.database.tables import Tables
 from gateway.errors import ConfigurationError
 from gateway.settings import load_settings
 from tests.support.background import in_background
-from tests.support.nginx import free_port
 from tests.support.server import START_DEADLINE_S
 from tests.support.site import Site
 from tests.support.terminal import terminal

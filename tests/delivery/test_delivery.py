@@ -19,12 +19,13 @@ import brotli
 import pytest
 import zstandard
 
+from benchmarks.processes import free_port
 from gateway import Gateway
 from gateway.http.dictionaries import VARY
 from tests.conftest import require_program
 from tests.support.asgi import Client, body, with_gateway
 from tests.support.dictionaries import NEW, OLD, asking, decoded
-from tests.support.nginx import free_port, nginx_before
+from tests.support.nginx import nginx_before
 from tests.support.server import Answer, Server, clean_environment, serving
 from tests.support.site import ADA, Site, bearer
 from tests.support.urls import own, pin_of

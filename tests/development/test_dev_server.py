@@ -2,10 +2,10 @@
 
 import pytest
 
+from benchmarks.processes import free_port
 from gateway.development.dev_server import DevServer
 from gateway.errors import ConfigurationError, DevServerFailed
 from tests.support.bundler import running_bundler
-from tests.support.nginx import free_port
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.support.background import Background, in_background
 from tests.support.commands import run
-from tests.support.nginx import free_port
 from tests.support.npm import BUILT, DEADLINE_S, DEV_SERVER_PORT, NPM_SETTINGS, SERVES, Plugin
 from tests.support.site import SECRET, Site
 from tests.support.terminal import terminal

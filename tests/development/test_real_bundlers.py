@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.processes import free_port
 from tests.support.browser import chromium
-from tests.support.nginx import free_port
 from tests.support.npm import BUILT, DEADLINE_S, SERVES, Plugin
 from tests.support.server import Server, serving
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import psutil
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
 from tests.documentation.site_of_pages import ORIGIN, SLUG, USERS, configure, give_a_past, make_site
 from tests.support.braindrive import serving_braindrive
 from tests.support.certificates import self_signed
-from tests.support.nginx import free_port
 from tests.support.proxies import proxy_before
 from tests.support.server import Server, serving
 from tests.support.site import SECRET, Site, bearer, contents, token

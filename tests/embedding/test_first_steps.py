@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
 from tests.support.background import in_background
-from tests.support.nginx import free_port
 from tests.support.terminal import terminal
 
 pytestmark = pytest.mark.slow

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from benchmarks.processes import free_port
 from gateway.demo.demo_site import demo_plugins
 from tests.support.background import in_background
 from tests.support.browser import chromium
 from tests.support.commands import run
-from tests.support.nginx import free_port
 from tests.support.server import Server, serving
 
 pytestmark = pytest.mark.slow

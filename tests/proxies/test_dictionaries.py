@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from benchmarks.processes import free_port
 from gateway.http.dictionaries import stem, use_as_dictionary
 from gateway.names import AssetPath, Slug
 from tests.conftest import require_program
 from tests.support.certificates import self_signed
-from tests.support.nginx import free_port, nginx_with
+from tests.support.nginx import nginx_with
 from tests.support.proxies import DELIVERY, printed, proxy_before
 from tests.support.server import Answer, Server, serving
 from tests.support.site import ADA, Site, bearer

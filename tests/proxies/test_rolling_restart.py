@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
 from tests.support.load import Client, under_load
-from tests.support.nginx import free_port, nginx_with
+from tests.support.nginx import nginx_with
 from tests.support.proxies import caddy_with, printed
 from tests.support.server import Server, serving
 from tests.support.site import ADA, Site, bearer

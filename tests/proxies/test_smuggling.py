@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
-from tests.support.nginx import free_port
 from tests.support.proxies import caddy_with
 from tests.support.server import Server, serving
 from tests.support.site import ADA, BEN, Site, bearer

@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from benchmarks.processes import free_port
 from gateway.demo.demo_site import USERS, DemoUser
-from tests.support.nginx import free_port
 from tests.support.server import Server, serving
 from tests.support.urls import MANIFEST, public
 from tests.support.waiting import eventually

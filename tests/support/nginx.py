@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.processes import free_port
 from tests.support.server import Server
 from tests.support.waiting import eventually
 
@@ -77,11 +78,6 @@ def nginx_with(
     finally:
         process.terminate()
         process.wait(10)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def wait_until_listening(port: int, process: "subprocess.Popen[str]") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.support.nginx import free_port
+from benchmarks.processes import free_port
 from tests.support.site import TABLES, Site
 
 # Debian keeps them out of the PATH.

@@ -13,8 +13,9 @@ from urllib.parse import urlencode
 
 import yaml
 
+from benchmarks.processes import free_port
 from tests.conftest import require_program
-from tests.support.nginx import free_port, wait_until_listening
+from tests.support.nginx import wait_until_listening
 from tests.support.waiting import eventually
 
 MONITORING = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring"

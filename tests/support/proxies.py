@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.processes import free_port
 from tests.support.commands import run
-from tests.support.nginx import free_port, nginx_with, wait_until_listening
+from tests.support.nginx import nginx_with, wait_until_listening
 from tests.support.server import Server
 
 DELIVERY = {"proxy": "direct", "accel": "accel", "authorize": "authorize"}

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.processes import free_port
 from tests.support.collector import Collector, ReceivedSpan, collecting
 from tests.support.mounted import URL_PREFIX, serving_mounted
-from tests.support.nginx import free_port
 from tests.support.server import Server, run_cli, serving, the_line_of
 from tests.support.site import ADA, BEN, CLEO, USERS_CHANGE, Site, bearer, populated
 from tests.support.sockets import LAST, converse, request, statuses
