@@ -169,8 +169,8 @@ def usage_of(command: Command, cores: Sequence[int], folder: Path) -> Usage:
 def free_port() -> int:
     """A port on which nobody listens, for a server that is about to start.
 
-    It is below 32,768: the system may give those above to a connection that goes out, before the
-    server listens.
+    It is below 32,768. Linux gives the ports from there on to connections that go out, and one of
+    these could take the port before the server listens.
     """
     while True:
         port = 10_000 + secrets.randbelow(22_000)

@@ -122,7 +122,7 @@ def test_the_tutorial_can_be_followed_to_its_end(reader: Reader) -> None:
 
 
 def reload_until_it_says(page: Page, text: str) -> None:
-    """On a busy machine a change may show only after the page has asked."""
+    """The server may answer from before a change until its next look at the database."""
     version = page.locator("#version")
 
     def said() -> str:
